@@ -1,0 +1,57 @@
+# chive. `make help` lists the targets.
+
+GO       ?= go
+GOFLAGS  ?=
+FUZZTIME ?= 20s
+SOAKTIME ?= 600
+BENCH    ?= .
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+.DEFAULT_GOAL := help
+.PHONY: help build deps demo test lint bench fuzz soak generate clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## bin/chive: one static binary
+	CGO_ENABLED=0 $(GO) build $(GOFLAGS) -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/chive ./cmd/chive
+
+deps: ## what the tests run against: Debian's tor, curl, torsocks (root installs, others are told)
+	@bash scripts/deps.sh
+
+demo: deps ## private Tor network, chive in front, 100 MiB through curl, hash compared, events shown
+	$(GO) run ./internal/demo
+
+test: deps ## everything: vet, then all tests with the race detector
+	$(GO) vet ./...
+	$(GO) test -race -p 2 -timeout 15m ./...
+
+lint: ## gofumpt, vet, staticcheck, govulncheck
+	@unformatted=$$($(GO) tool gofumpt -l .); \
+	if [ -n "$$unformatted" ]; then echo "not gofumpt-formatted:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	@bash .ci/vulncheck
+
+bench: ## benchmarks; BENCH=regexp chooses
+	CGO_ENABLED=0 $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 30m ./...
+
+fuzz: ## each fuzz target for FUZZTIME (default 20s)
+	@grep -rHoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sort | while IFS=: read -r file func; do \
+		name=$${func#func }; dir=$$(dirname "$$file"); \
+		echo "== $$dir $$name"; \
+		$(GO) test "$$dir" -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) || exit 1; \
+	done
+
+soak: deps ## the demo again and again for SOAKTIME seconds (default 600), until one fails
+	$(GO) build -o bin/demo ./internal/demo
+	@end=$$(( $$(date +%s) + $(SOAKTIME) )); n=0; \
+	while [ $$(date +%s) -lt $$end ]; do \
+		n=$$((n + 1)); echo "== run $$n"; ./bin/demo || exit 1; \
+	done; echo "== $$n runs, none failed"
+
+generate: ## protobuf code and the generated pages of docs/
+	$(GO) generate ./messages ./cmd/chive
+
+clean: ## remove what was built
+	rm -rf bin

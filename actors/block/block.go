@@ -1,0 +1,77 @@
+// Package block holds the pooled buffers that carry bytes between a
+// connection, its circuits and their streams. A block has one owner at a time:
+// who posts it must not touch it again, and the last owner frees it. The pool
+// counts what is out, so that a test can show that nothing leaks.
+package block
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"chive/tor/cell"
+)
+
+// Sizes, in bytes. A TLS record holds at most 16,384 bytes: 31 whole cells and
+// a part.
+const (
+	CellsPerBlock = 31
+	MaxData       = CellsPerBlock * cell.MaxRelayData
+	Size          = 16384 + cell.FixedLen
+)
+
+// Kind says what a block carries and so who may receive it.
+type Kind uint8
+
+// The kinds: cells between connection and circuit, data between circuit and
+// stream; "in" is towards the application.
+const (
+	CellsIn Kind = iota + 1
+	DataIn
+	DataOut
+	CellsOut
+)
+
+// Block is one buffer on its way, and itself the actor message.
+type Block struct {
+	Kind Kind
+	Buf  [Size]byte
+	// Bytes is what the block holds: whole cells or stream data.
+	Bytes []byte
+	// Cells is how many DATA cells the data came in, for stream SENDMEs.
+	Cells int
+	// Stream is whose data this is.
+	Stream cell.StreamID
+	// Credit gets one token when the connection has written the block, so that
+	// the reader of the stream's socket may read again. Nil: nobody waits.
+	Credit chan<- struct{}
+}
+
+var (
+	pool = sync.Pool{New: func() any { return new(Block) }}
+	out  atomic.Int64
+)
+
+// Get returns an empty block of a kind.
+func Get(kind Kind) *Block {
+	out.Add(1)
+	b := pool.Get().(*Block)
+	b.Kind = kind
+	return b
+}
+
+// Free gives the block back and its credit to who waits for it.
+func (b *Block) Free() {
+	credit := b.Credit
+	b.Kind, b.Bytes, b.Cells, b.Stream, b.Credit = 0, nil, 0, 0, nil
+	out.Add(-1)
+	pool.Put(b)
+	if credit != nil {
+		select {
+		case credit <- struct{}{}:
+		default: // the reader is gone
+		}
+	}
+}
+
+// Outstanding is how many blocks have an owner now.
+func Outstanding() int64 { return out.Load() }

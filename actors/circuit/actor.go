@@ -1,0 +1,386 @@
+package circuit
+
+import (
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"chive/actors/block"
+	"chive/actors/connection"
+	"chive/actors/connections"
+	"chive/actors/kernel"
+	"chive/actors/outcome"
+	"chive/actors/stream"
+	"chive/messages"
+	"chive/messages/chivev1"
+	"chive/tor/cell"
+	"chive/tor/circuit"
+)
+
+// Options is what a circuit actor is made of.
+type Options struct {
+	ID           string // actor id in events
+	Path         []circuit.Hop
+	Window       int // param circwindow
+	Purpose      chivev1.Purpose
+	Connections  *actor.PID
+	BuildTimeout time.Duration
+	Recorder     *messages.Recorder
+	Now          func() time.Time
+}
+
+type (
+	// Attach gives the circuit a stream to carry. Only an open circuit is given
+	// any; one that closes meanwhile hands it back.
+	Attach struct{ Spec *stream.Spec }
+	// Close asks the circuit to end.
+	Close struct{ Outcome chivev1.Outcome }
+
+	// Opened tells the parent that streams can be attached.
+	Opened struct{ ID string }
+	// StreamBack gives the parent a stream that another circuit should carry.
+	StreamBack struct {
+		ID   string
+		Spec *stream.Spec
+	}
+	// StreamDone tells the parent that one stream less is on the circuit.
+	StreamDone struct{ ID string }
+	// Tired tells the parent to attach no more streams: one got no answer.
+	Tired struct{ ID string }
+	// Gone tells the parent that the circuit is over; the actor stops. Dialled
+	// says that the connection to the first hop was tried and failed.
+	Gone struct {
+		ID      string
+		Outcome chivev1.Outcome
+		Err     error
+		WasOpen bool
+		Dialled bool
+	}
+
+	buildTimeout struct{}
+)
+
+// lane is the circuit's side of one stream.
+type lane struct {
+	pid     *actor.PID
+	spec    *stream.Spec
+	pending []*block.Block // data the windows did not let go yet; at most the stream's credit
+	finish  bool           // END when pending is empty
+	blocked bool
+}
+
+type circuitActor struct {
+	o       Options
+	core    *circuit.Circuit
+	link    *connection.Link
+	started time.Time
+	opened  time.Time
+	timer   *kernel.Timer
+	cause   string
+
+	out     *block.Block // control cells of this turn, not sent yet
+	lanes   map[cell.StreamID]*lane
+	actors  int             // stream actors that have not finished
+	blocked []cell.StreamID // lanes that wait for a window, in turn
+	posts   []post          // of this turn
+	slots   []slot          // of this turn
+	dirty   bool
+
+	closing bool
+	told    bool
+	out0    chivev1.Outcome // why it closes
+	err     error
+	dialled bool
+}
+
+type post struct {
+	pid *actor.PID
+	msg any
+}
+
+// Props makes a circuit actor.
+func Props(o Options) *actor.Props {
+	return kernel.Props(func() actor.Actor {
+		return &circuitActor{o: o, lanes: map[cell.StreamID]*lane{}}
+	})
+}
+
+// Receive is the actor's table of messages.
+func (c *circuitActor) Receive(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case *block.Block:
+		c.block(ctx, m)
+	case *stream.Consumed:
+		c.reserve()
+		c.out.Bytes = c.core.Consumed(c.out.Bytes, m.Stream, m.Cells)
+		c.flush()
+	case *Attach:
+		c.attach(ctx, m.Spec)
+	case *stream.Finish:
+		c.streamFinished(ctx, m)
+	case *actor.Started:
+		c.start(ctx)
+	case *connections.Ready:
+		c.build(ctx, m.Link)
+	case *connections.Failed:
+		c.dialled = m.Dialled
+		c.end(ctx, m.Outcome, m.Err)
+	case *connection.Lost:
+		c.link = nil
+		c.end(ctx, m.Outcome, nil)
+	case *buildTimeout:
+		if c.opened.IsZero() {
+			c.end(ctx, chivev1.Outcome_OUTCOME_TIMEOUT, nil)
+		}
+	case *Close:
+		c.end(ctx, m.Outcome, nil)
+	case *kernel.ChildFailed:
+		c.streamFailed(ctx, m)
+	case *actor.Stopping:
+		c.stopping(ctx)
+	}
+}
+
+func (c *circuitActor) start(ctx actor.Context) {
+	c.started = c.o.Now()
+	c.timer = kernel.After(ctx.ActorSystem(), ctx.Self(), c.o.BuildTimeout, &buildTimeout{})
+	first := c.o.Path[0]
+	addr := first.IPv4
+	if !addr.IsValid() {
+		addr = first.IPv6
+	}
+	ctx.Send(c.o.Connections, &connections.Want{
+		Target:  connection.Target{Addr: addr, RSA: first.RSA, Ed25519: first.Ed25519},
+		Purpose: c.o.Purpose, Reply: ctx.Self(),
+	})
+}
+
+func (c *circuitActor) build(ctx actor.Context, link *connection.Link) {
+	if c.closing {
+		return
+	}
+	id, err := link.Open(ctx.Self())
+	if err != nil {
+		c.end(ctx, chivev1.Outcome_OUTCOME_CONNECTION_LOST, err)
+		return
+	}
+	c.link = link
+	c.core, err = circuit.NewCircuit(circuit.Config{ID: id, Path: c.o.Path, Window: c.o.Window})
+	if err != nil {
+		link.Release(id, c.o.Now())
+		c.core, c.link = nil, nil
+		c.end(ctx, chivev1.Outcome_OUTCOME_INTERNAL, err)
+		return
+	}
+	path := make([][]byte, len(c.o.Path))
+	for i := range c.o.Path {
+		path[i] = c.o.Path[i].RSA[:]
+	}
+	c.emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, c.o.ID, &chivev1.CircuitLaunched{
+		Purpose: c.o.Purpose, Hops: uint32(len(path)), ConnectionId: link.ID, Path: path, OneHop: len(path) == 1,
+	}))
+	c.reserve()
+	if c.out.Bytes, err = c.core.Start(c.out.Bytes); err != nil {
+		c.end(ctx, outcome.FromCircuit(err), err)
+		return
+	}
+	c.flush()
+}
+
+// extended and open report the milestones of building.
+func (c *circuitActor) extended() {
+	c.emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, c.o.ID, &chivev1.CircuitExtended{Hop: uint32(c.core.Hops())}))
+}
+
+func (c *circuitActor) open(ctx actor.Context) {
+	c.timer.Stop()
+	c.opened = c.o.Now()
+	c.extended()
+	c.emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, c.o.ID, &chivev1.CircuitOpened{
+		Hops: uint32(c.core.Hops()), Took: messages.Took(c.opened.Sub(c.started)),
+	}))
+	ctx.Send(ctx.Parent(), &Opened{ID: c.o.ID})
+}
+
+func (c *circuitActor) attach(ctx actor.Context, spec *stream.Spec) {
+	if c.closing || c.core == nil || c.core.State() != circuit.Open {
+		ctx.Send(ctx.Parent(), &StreamBack{ID: c.o.ID, Spec: spec})
+		return
+	}
+	c.reserve()
+	var (
+		id  cell.StreamID
+		err error
+	)
+	if spec.Target == "" {
+		c.out.Bytes, id, err = c.core.BeginDir(c.out.Bytes)
+	} else {
+		c.out.Bytes, id, err = c.core.Begin(c.out.Bytes, spec.Target, spec.Flags)
+	}
+	if err != nil {
+		c.refuse(ctx, spec, err)
+		return
+	}
+	if !c.dirty && c.o.Purpose == chivev1.Purpose_PURPOSE_GENERAL {
+		c.dirty = true
+		c.emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, c.o.ID, &chivev1.CircuitDirtied{Isolation: spec.Isolation}))
+	}
+	pid := ctx.Spawn(stream.Props(stream.Options{
+		Spec: spec, Circuit: c.o.ID, Recorder: c.o.Recorder, Now: c.o.Now,
+	}))
+	c.lanes[id] = &lane{pid: pid, spec: spec}
+	c.actors++
+	ctx.Send(pid, &stream.Attached{Stream: id})
+	c.flush()
+}
+
+// refuse answers a stream for which no BEGIN could be made: a target that does
+// not fit one, or no free id.
+func (c *circuitActor) refuse(ctx actor.Context, spec *stream.Spec, err error) {
+	out := chivev1.Outcome_OUTCOME_REFUSED
+	stream.Refuse(spec, out)
+	c.o.Recorder.Emit(stream.EndedEvent(spec, out, c.o.Now(), 0, 0))
+	ctx.Send(ctx.Parent(), &StreamDone{ID: c.o.ID})
+	ctx.Logger().Debug("stream refused", "circuit", c.o.ID, "err", err)
+}
+
+func (c *circuitActor) streamFinished(ctx actor.Context, m *stream.Finish) {
+	c.actors--
+	if m.Back {
+		if m.Outcome == chivev1.Outcome_OUTCOME_TIMEOUT {
+			ctx.Send(ctx.Parent(), &Tired{ID: c.o.ID})
+		}
+		ctx.Send(ctx.Parent(), &StreamBack{ID: c.o.ID, Spec: m.Spec})
+	} else {
+		ctx.Send(ctx.Parent(), &StreamDone{ID: c.o.ID})
+	}
+	c.finishLane(m.Stream, m.End)
+	c.maybeGone(ctx)
+}
+
+// finishLane sends what the stream still had to send, then END.
+func (c *circuitActor) finishLane(id cell.StreamID, end bool) {
+	l := c.lanes[id]
+	if l == nil {
+		return
+	}
+	if end && !c.closing && len(l.pending) > 0 {
+		l.pid, l.finish = nil, true
+		return
+	}
+	c.dropLane(id, l, end)
+	c.flush()
+}
+
+func (c *circuitActor) dropLane(id cell.StreamID, l *lane, end bool) {
+	for _, b := range l.pending {
+		b.Free()
+	}
+	l.pending = nil
+	delete(c.lanes, id)
+	if !end || c.closing {
+		return
+	}
+	c.reserve()
+	// The only errors are that the stream or the circuit ended meanwhile.
+	c.out.Bytes, _ = c.core.End(c.out.Bytes, id)
+}
+
+func (c *circuitActor) streamFailed(ctx actor.Context, m *kernel.ChildFailed) {
+	for id, l := range c.lanes {
+		if l.pid != nil && l.pid.Equal(m.PID) {
+			c.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_STREAM, l.spec.ID, &chivev1.ActorFailed{Reason: m.Site()}))
+			c.actors--
+			ctx.Send(ctx.Parent(), &StreamDone{ID: c.o.ID})
+			c.dropLane(id, l, true)
+			c.flush()
+			c.maybeGone(ctx)
+			return
+		}
+	}
+}
+
+// end begins the end: the far side and the streams are told. The circuit is
+// gone when the last stream is.
+func (c *circuitActor) end(ctx actor.Context, out chivev1.Outcome, err error) {
+	if c.closing {
+		return
+	}
+	c.closing = true
+	c.out0, c.err = out, err
+	c.timer.Stop()
+	c.leave()
+	for id, l := range c.lanes {
+		if l.pid != nil {
+			ctx.Send(l.pid, &stream.CircuitGone{Outcome: out})
+			continue
+		}
+		c.dropLane(id, l, false)
+	}
+	c.maybeGone(ctx)
+}
+
+// leave sends DESTROY and gives the circuit id back.
+func (c *circuitActor) leave() {
+	if c.link == nil || c.core == nil {
+		if c.out != nil {
+			c.out.Free()
+			c.out = nil
+		}
+		return
+	}
+	c.reserve()
+	c.out.Bytes = c.core.Destroy(c.out.Bytes)
+	c.flush()
+	c.link.Release(c.core.ID(), c.o.Now())
+	c.link = nil
+}
+
+func (c *circuitActor) maybeGone(ctx actor.Context) {
+	if !c.closing || c.actors > 0 || c.told {
+		return
+	}
+	c.tell()
+	ctx.Send(ctx.Parent(), &Gone{
+		ID: c.o.ID, Outcome: c.out0, Err: c.err, WasOpen: !c.opened.IsZero(), Dialled: c.dialled,
+	})
+	ctx.Stop(ctx.Self())
+}
+
+// tell emits the terminal event, if the circuit was ever launched.
+func (c *circuitActor) tell() {
+	c.told = true
+	now := c.o.Now()
+	switch {
+	case c.core == nil:
+	case c.opened.IsZero():
+		hop := c.core.Hops() + 1
+		c.emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, c.o.ID, &chivev1.CircuitFailed{
+			Outcome: c.out0, Hop: uint32(hop), Took: messages.Took(now.Sub(c.started)),
+		}))
+	default:
+		n := c.core.Counters()
+		c.emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, c.o.ID, &chivev1.CircuitClosed{
+			Outcome: c.out0, Lived: messages.Took(now.Sub(c.opened)), Streams: n.Streams,
+			CellsIn: n.In, CellsOut: n.Out, CellsDropped: n.Dropped,
+		}))
+	}
+}
+
+// stopping cleans up after a panic; a circuit that ends in order has nothing
+// left to do.
+func (c *circuitActor) stopping(ctx actor.Context) {
+	if c.told {
+		return
+	}
+	c.closing = true
+	c.out0 = chivev1.Outcome_OUTCOME_INTERNAL
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	c.leave()
+}
+
+func (c *circuitActor) emit(e *chivev1.Envelope) {
+	c.cause = c.o.Recorder.Emit(messages.Because(e, c.cause, ""))
+}

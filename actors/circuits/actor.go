@@ -1,0 +1,415 @@
+package circuits
+
+import (
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"chive/actors/circuit"
+	"chive/actors/kernel"
+	"chive/actors/stream"
+	"chive/messages"
+	"chive/messages/chivev1"
+	"chive/supervisor"
+	torcircuit "chive/tor/circuit"
+	"chive/tor/netdoc"
+	"chive/tor/path"
+)
+
+// Options is what the actor is made of.
+type Options struct {
+	Connections  *actor.PID // or who passes connections.Want on
+	Recorder     *messages.Recorder
+	Now          func() time.Time
+	Rand         *rand.Rand // seeded from crypto/rand; used by this actor only
+	Guards       Guards
+	BuildTimeout time.Duration
+	Dirtiness    time.Duration // MaxCircuitDirtiness
+	SocksTimeout time.Duration
+}
+
+// Guards is the guard state as this actor needs it; package node joins it with
+// tor/guard and the disk. Its methods are called in this actor's turn.
+type Guards interface {
+	// Update takes a new view of the network.
+	Update(x *path.Index, params netdoc.Params, now time.Time)
+	// Usable lists the guards to build through now, best first.
+	Usable(now time.Time) []netdoc.Digest
+	// Reached: the outgoing connection to the guard was made.
+	Reached(id netdoc.Digest, now time.Time)
+	// Failed: the outgoing connection to the guard was tried and failed.
+	Failed(id netdoc.Digest, o chivev1.Outcome, now time.Time)
+}
+
+type (
+	// Netdir is a new view of the network. Enough says that paths may be built.
+	Netdir struct {
+		Index  *path.Index
+		Params netdoc.Params
+		Enough bool
+	}
+	// Request asks for a stream.
+	Request struct {
+		Spec *stream.Spec
+		// Directory is the relay whose directory is asked, over one hop; nil for
+		// streams to the open network.
+		Directory *torcircuit.Hop
+	}
+	// Close ends all circuits; Closed is sent when none is left.
+	Close struct {
+		Reply *actor.PID
+	}
+	// Closed answers Close.
+	Closed struct{}
+	tick   struct{}
+	retry  struct{}
+)
+
+// record is what is known of one circuit.
+type record struct {
+	id        string
+	pid       *actor.PID
+	purpose   chivev1.Purpose
+	first     [20]byte
+	exit      *path.Relay // nil for directory circuits
+	open      bool
+	tired     bool
+	isolation string // "" while clean
+	launched  time.Time
+	dirtied   time.Time
+	streams   int
+	idleSince time.Time
+}
+
+// waiting is a request without a circuit.
+type waiting struct {
+	*Request
+	want  path.Want
+	since time.Time
+	on    string // id of the circuit being built for it
+}
+
+type circuits struct {
+	o        Options
+	dir      Netdir
+	records  map[string]*record
+	queue    []*waiting
+	building int
+	failures int // circuits in a row that did not open
+	holdOff  *kernel.Timer
+	ticker   *kernel.Timer
+	closing  *Close
+	progress chivev1.BootstrapPhase
+}
+
+// Props makes the actor.
+func Props(o Options) *actor.Props {
+	return kernel.Props(func() actor.Actor {
+		return &circuits{o: o, records: map[string]*record{}}
+	})
+}
+
+const (
+	// maxBuilding bounds the circuits being built at once: a guard serves them
+	// one after the other, and more would only make each slower.
+	maxBuilding = 32
+	// tickEvery is how often ages and timeouts are looked at.
+	tickEvery = time.Second
+	// cleanLife is how long a circuit without streams is kept (C tor's
+	// CircuitsAvailableTimeout is 30 to 60 minutes).
+	cleanLife = 30 * time.Minute
+	// directoryLife is how long a directory circuit is kept idle.
+	directoryLife = 30 * time.Second
+	// wantClean is how many clean circuits are kept ready.
+	wantClean = 2
+)
+
+// pause is the wait after circuits failed in a row.
+var pause = supervisor.Backoff{Min: 100 * time.Millisecond, Max: 10 * time.Second, Factor: 2, Jitter: 0.5}
+
+// Receive is the actor's table of messages.
+func (c *circuits) Receive(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case *Request:
+		c.request(ctx, m)
+	case *circuit.Opened:
+		c.opened(ctx, m)
+	case *circuit.StreamDone:
+		c.streamOff(ctx, m.ID)
+	case *circuit.StreamBack:
+		c.streamBack(ctx, m)
+	case *circuit.Tired:
+		if r := c.records[m.ID]; r != nil {
+			r.tired = true
+		}
+	case *circuit.Gone:
+		c.gone(ctx, m)
+	case *kernel.ChildFailed:
+		c.childFailed(ctx, m)
+	case *Netdir:
+		c.netdir(ctx, m)
+	case *actor.Started:
+		c.ticker = kernel.After(ctx.ActorSystem(), ctx.Self(), tickEvery, &tick{})
+	case *tick:
+		c.tick(ctx)
+	case *retry:
+		c.holdOff = nil
+		c.serve(ctx)
+	case *Close:
+		c.close(ctx, m)
+	case *actor.Stopping:
+		c.stopping()
+	}
+}
+
+func (c *circuits) request(ctx actor.Context, m *Request) {
+	if c.closing != nil {
+		c.refuse(m.Spec, chivev1.Outcome_OUTCOME_SHUTDOWN)
+		return
+	}
+	c.queue = append(c.queue, &waiting{Request: m, want: wantOf(m.Spec), since: c.o.Now()})
+	c.serve(ctx)
+}
+
+func (c *circuits) refuse(spec *stream.Spec, out chivev1.Outcome) {
+	stream.Refuse(spec, out)
+	c.o.Recorder.Emit(stream.EndedEvent(spec, out, c.o.Now(), 0, 0))
+}
+
+// serve places every waiting request that can be placed, and launches what is
+// missing.
+func (c *circuits) serve(ctx actor.Context) {
+	left := c.queue[:0]
+	for _, w := range c.queue {
+		if !c.place(ctx, w) {
+			left = append(left, w)
+		}
+	}
+	clear(c.queue[len(left):])
+	c.queue = left
+	if c.closing == nil {
+		c.prepare(ctx)
+	}
+}
+
+// place attaches a request, or refuses it, or sees to it that a circuit for it
+// is on its way (false).
+func (c *circuits) place(ctx actor.Context, w *waiting) bool {
+	if r := c.choose(w); r != nil {
+		c.attach(ctx, r, w)
+		return true
+	}
+	if r := c.records[w.on]; r != nil || c.building >= maxBuilding || c.holdOff != nil {
+		return false
+	}
+	if r := c.sharedBuild(w); r != nil {
+		w.on = r.id
+		return false
+	}
+	err := c.launchFor(ctx, w)
+	switch {
+	case err == nil || errors.Is(err, errNotYet):
+		return false
+	default:
+		ctx.Logger().Debug("no path", "err", err)
+		c.refuse(w.Spec, noPathOutcome(err, w.Spec.Last))
+		return true
+	}
+}
+
+// noPathOutcome names why no circuit can be built for a request: what the
+// exits said before, if any was asked.
+func noPathOutcome(err error, last chivev1.Outcome) chivev1.Outcome {
+	if last != chivev1.Outcome_OUTCOME_UNSPECIFIED {
+		return last
+	}
+	var none *path.NoPathError
+	if errors.As(err, &none) && none.Rule == path.RulePort {
+		return chivev1.Outcome_OUTCOME_EXIT_POLICY
+	}
+	return chivev1.Outcome_OUTCOME_NO_PATH
+}
+
+func (c *circuits) attach(ctx actor.Context, r *record, w *waiting) {
+	now := c.o.Now()
+	if r.dirtied.IsZero() {
+		r.dirtied = now
+		r.isolation = w.Spec.Isolation
+	}
+	r.streams++
+	ctx.Send(r.pid, &circuit.Attach{Spec: w.Spec})
+}
+
+func (c *circuits) opened(ctx actor.Context, m *circuit.Opened) {
+	r := c.records[m.ID]
+	if r == nil {
+		return
+	}
+	r.open, r.idleSince = true, c.o.Now()
+	c.building--
+	c.failures = 0
+	if r.purpose == chivev1.Purpose_PURPOSE_GENERAL {
+		c.o.Guards.Reached(r.first, c.o.Now())
+		c.advance(chivev1.BootstrapPhase_BOOTSTRAP_PHASE_DONE, 100, "ready: a circuit is open")
+	}
+	c.serve(ctx)
+}
+
+func (c *circuits) streamOff(ctx actor.Context, id string) {
+	r := c.records[id]
+	if r == nil {
+		return
+	}
+	r.streams--
+	r.idleSince = c.o.Now()
+	c.retire(ctx, r)
+}
+
+// streamBack puts a stream that its circuit gave back at the head of the
+// queue. An exit that refused it is not asked again.
+func (c *circuits) streamBack(ctx actor.Context, m *circuit.StreamBack) {
+	if r := c.records[m.ID]; r != nil {
+		if r.exit != nil {
+			m.Spec.Avoid = append(m.Spec.Avoid, r.exit.Identity)
+		}
+	}
+	c.streamOff(ctx, m.ID)
+	if c.closing != nil {
+		c.refuse(m.Spec, chivev1.Outcome_OUTCOME_SHUTDOWN)
+		return
+	}
+	if m.Spec.Purpose == chivev1.Purpose_PURPOSE_DIRECTORY {
+		// The asker chose this relay and may now choose another.
+		c.refuse(m.Spec, m.Spec.Last)
+		return
+	}
+	w := &waiting{Request: &Request{Spec: m.Spec}, want: wantOf(m.Spec), since: m.Spec.Requested}
+	c.queue = append([]*waiting{w}, c.queue...)
+	c.serve(ctx)
+}
+
+func (c *circuits) gone(ctx actor.Context, m *circuit.Gone) {
+	r := c.records[m.ID]
+	if r == nil {
+		return
+	}
+	c.forget(r)
+	if !m.WasOpen {
+		c.buildFailed(ctx, r, m)
+	}
+	if c.maybeClosed(ctx) {
+		return
+	}
+	c.serve(ctx)
+}
+
+func (c *circuits) forget(r *record) {
+	delete(c.records, r.id)
+	if !r.open {
+		c.building--
+	}
+}
+
+// buildFailed counts a circuit that did not open. Only when the outgoing
+// connection itself failed does the guard hear of it.
+func (c *circuits) buildFailed(ctx actor.Context, r *record, m *circuit.Gone) {
+	if r.purpose == chivev1.Purpose_PURPOSE_DIRECTORY {
+		c.refuseWaiting(r.id, m.Outcome)
+		return
+	}
+	switch {
+	case m.Dialled:
+		c.o.Guards.Failed(r.first, m.Outcome, c.o.Now())
+	case m.Outcome == chivev1.Outcome_OUTCOME_SHUTDOWN:
+		return
+	}
+	c.failures++
+	if c.failures < 3 && m.Outcome != chivev1.Outcome_OUTCOME_BACKOFF {
+		return
+	}
+	if c.holdOff == nil {
+		c.holdOff = kernel.After(ctx.ActorSystem(), ctx.Self(), pause.Delay(c.failures, c.o.Rand), &retry{})
+	}
+}
+
+// refuseWaiting answers the requests that waited for a directory circuit.
+func (c *circuits) refuseWaiting(id string, out chivev1.Outcome) {
+	left := c.queue[:0]
+	for _, w := range c.queue {
+		if w.on == id {
+			c.refuse(w.Spec, out)
+			continue
+		}
+		left = append(left, w)
+	}
+	clear(c.queue[len(left):])
+	c.queue = left
+}
+
+// childFailed writes the end of a circuit whose actor panicked; its streams
+// have ended themselves.
+func (c *circuits) childFailed(ctx actor.Context, m *kernel.ChildFailed) {
+	for _, r := range c.records {
+		if !r.pid.Equal(m.PID) {
+			continue
+		}
+		c.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, r.id, &chivev1.ActorFailed{Reason: m.Site()}))
+		if r.open {
+			c.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, r.id, &chivev1.CircuitClosed{Outcome: chivev1.Outcome_OUTCOME_INTERNAL}))
+		} else {
+			c.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, r.id, &chivev1.CircuitFailed{Outcome: chivev1.Outcome_OUTCOME_INTERNAL}))
+		}
+		c.gone(ctx, &circuit.Gone{ID: r.id, Outcome: chivev1.Outcome_OUTCOME_INTERNAL, WasOpen: r.open})
+		return
+	}
+}
+
+func (c *circuits) netdir(ctx actor.Context, m *Netdir) {
+	c.dir = *m
+	c.o.Guards.Update(m.Index, m.Params, c.o.Now())
+	c.serve(ctx)
+}
+
+func (c *circuits) close(ctx actor.Context, m *Close) {
+	c.closing = m
+	for _, w := range c.queue {
+		c.refuse(w.Spec, chivev1.Outcome_OUTCOME_SHUTDOWN)
+	}
+	c.queue = nil
+	for _, r := range c.records {
+		ctx.Send(r.pid, &circuit.Close{Outcome: chivev1.Outcome_OUTCOME_SHUTDOWN})
+	}
+	c.maybeClosed(ctx)
+}
+
+func (c *circuits) maybeClosed(ctx actor.Context) bool {
+	if c.closing != nil && len(c.records) == 0 {
+		ctx.Send(c.closing.Reply, &Closed{})
+	}
+	return c.closing != nil
+}
+
+// stopping ends what waits, after a panic here.
+func (c *circuits) stopping() {
+	c.ticker.Stop()
+	if c.holdOff != nil {
+		c.holdOff.Stop()
+	}
+	for _, w := range c.queue {
+		c.refuse(w.Spec, chivev1.Outcome_OUTCOME_INTERNAL)
+	}
+	c.queue = nil
+}
+
+// advance tells the bootstrap phases that are this actor's, each once.
+func (c *circuits) advance(phase chivev1.BootstrapPhase, percent uint32, summary string) {
+	if phase <= c.progress {
+		return
+	}
+	c.progress = phase
+	c.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_NODE, c.o.Recorder.Node(), &chivev1.BootstrapAdvanced{
+		Phase: phase, Percent: percent, Summary: summary,
+	}))
+}

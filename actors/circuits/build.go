@@ -1,0 +1,211 @@
+package circuits
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"chive/actors/circuit"
+	"chive/actors/kernel"
+	"chive/actors/stream"
+	"chive/messages"
+	"chive/messages/chivev1"
+	torcircuit "chive/tor/circuit"
+	"chive/tor/netdoc"
+	"chive/tor/path"
+)
+
+// errNotYet: the directory is not complete enough for paths.
+var errNotYet = errors.New("not enough directory information yet")
+
+// choose finds an open circuit for a request: one of its isolation group, else
+// a clean one.
+func (c *circuits) choose(w *waiting) *record {
+	var clean *record
+	for _, r := range c.records {
+		if !r.open || r.tired || !c.suits(r, w) || !c.fresh(r) {
+			continue
+		}
+		if r.isolation == w.Spec.Isolation && !r.dirtied.IsZero() {
+			return r
+		}
+		if r.dirtied.IsZero() && (clean == nil || r.launched.Before(clean.launched)) {
+			clean = r
+		}
+	}
+	return clean
+}
+
+// suits: could the circuit carry the stream, isolation apart?
+func (c *circuits) suits(r *record, w *waiting) bool {
+	if r.purpose != w.Spec.Purpose {
+		return false
+	}
+	if w.Directory != nil {
+		return r.first == w.Directory.RSA
+	}
+	return r.exit.Allows(w.want.Port, w.want.IPv6) &&
+		(!c.dir.Index.LongLived(w.want.Port) || r.exit.Flags.Has(netdoc.FlagStable)) &&
+		!slices.Contains(w.Spec.Avoid, r.exit.Identity)
+}
+
+// fresh: may the circuit still take new streams?
+func (c *circuits) fresh(r *record) bool {
+	return r.dirtied.IsZero() || c.o.Now().Sub(r.dirtied) < c.o.Dirtiness
+}
+
+// sharedBuild finds a circuit being built for the same group that would do.
+func (c *circuits) sharedBuild(w *waiting) *record {
+	for _, other := range c.queue {
+		if other == w || other.on == "" || other.Spec.Isolation != w.Spec.Isolation {
+			continue
+		}
+		if r := c.records[other.on]; r != nil && !r.open && c.suits(r, w) {
+			return r
+		}
+	}
+	return nil
+}
+
+func (c *circuits) launchFor(ctx actor.Context, w *waiting) error {
+	if w.Directory != nil {
+		w.on = c.launch(ctx, chivev1.Purpose_PURPOSE_DIRECTORY, []torcircuit.Hop{*w.Directory}, nil)
+		return nil
+	}
+	if spare := c.spare(w); spare != nil {
+		w.on = spare.id
+		return nil
+	}
+	relays, err := c.path(w.want, w.Spec.Avoid)
+	if err != nil {
+		return err
+	}
+	w.on = c.launch(ctx, chivev1.Purpose_PURPOSE_GENERAL, hops(relays), relays[len(relays)-1])
+	return nil
+}
+
+// spare finds a circuit being built that nobody waits for.
+func (c *circuits) spare(w *waiting) *record {
+	for _, r := range c.records {
+		if r.open || !c.suits(r, w) {
+			continue
+		}
+		taken := slices.ContainsFunc(c.queue, func(o *waiting) bool { return o.on == r.id })
+		if !taken {
+			return r
+		}
+	}
+	return nil
+}
+
+func (c *circuits) path(want path.Want, avoid []netdoc.Digest) ([]*path.Relay, error) {
+	if !c.dir.Enough {
+		return nil, errNotYet
+	}
+	guards := c.o.Guards.Usable(c.o.Now())
+	if len(guards) == 0 {
+		return nil, errNotYet
+	}
+	return c.dir.Index.Path(c.o.Rand, path.Request{Guards: guards, Want: want, AvoidExits: avoid})
+}
+
+func hops(relays []*path.Relay) []torcircuit.Hop {
+	out := make([]torcircuit.Hop, len(relays))
+	for i, r := range relays {
+		out[i] = torcircuit.Hop{RSA: r.Identity, Ed25519: r.Ed25519, NtorKey: r.NtorKey, IPv4: r.IPv4, IPv6: r.IPv6}
+	}
+	return out
+}
+
+func (c *circuits) launch(ctx actor.Context, purpose chivev1.Purpose, path []torcircuit.Hop, exit *path.Relay) string {
+	r := &record{
+		id: messages.RandomID(), purpose: purpose, first: path[0].RSA, exit: exit, launched: c.o.Now(),
+	}
+	window := 0
+	if c.dir.Params != nil {
+		window = int(c.dir.Params.Get("circwindow", 1000, 100, 1000))
+	}
+	r.pid = ctx.Spawn(circuit.Props(circuit.Options{
+		ID: r.id, Path: path, Window: window, Purpose: purpose, Connections: c.o.Connections,
+		BuildTimeout: c.o.BuildTimeout, Recorder: c.o.Recorder, Now: c.o.Now,
+	}))
+	c.records[r.id] = r
+	c.building++
+	return r.id
+}
+
+// prepare keeps clean circuits ready, so that a stream need not wait for one.
+func (c *circuits) prepare(ctx actor.Context) {
+	if !c.dir.Enough || c.holdOff != nil || len(c.queue) > 0 {
+		return
+	}
+	clean := 0
+	for _, r := range c.records {
+		if r.purpose == chivev1.Purpose_PURPOSE_GENERAL && r.dirtied.IsZero() && !r.tired {
+			clean++
+		}
+	}
+	for ; clean < wantClean && c.building < maxBuilding; clean++ {
+		// Most streams are for 443, and an exit that carries it mostly carries 80.
+		relays, err := c.path(path.Want{Port: 443}, nil)
+		if err != nil {
+			return
+		}
+		c.advance(chivev1.BootstrapPhase_BOOTSTRAP_PHASE_FIRST_CIRCUIT, 90, "building the first circuit")
+		c.launch(ctx, chivev1.Purpose_PURPOSE_GENERAL, hops(relays), relays[len(relays)-1])
+	}
+}
+
+// tick closes what is too old and refuses what waited too long.
+func (c *circuits) tick(ctx actor.Context) {
+	c.ticker = kernel.After(ctx.ActorSystem(), ctx.Self(), tickEvery, &tick{})
+	now := c.o.Now()
+	for _, r := range c.records {
+		c.retire(ctx, r)
+	}
+	left := c.queue[:0]
+	for _, w := range c.queue {
+		if now.Sub(w.since) < c.o.SocksTimeout {
+			left = append(left, w)
+			continue
+		}
+		c.refuse(w.Spec, c.lateOutcome(w))
+	}
+	clear(c.queue[len(left):])
+	c.queue = left
+	if c.closing == nil {
+		c.serve(ctx)
+	}
+}
+
+func (c *circuits) lateOutcome(w *waiting) chivev1.Outcome {
+	switch {
+	case w.Spec.Last != chivev1.Outcome_OUTCOME_UNSPECIFIED:
+		return w.Spec.Last
+	case !c.dir.Enough && w.Directory == nil:
+		return chivev1.Outcome_OUTCOME_NO_DIRECTORY
+	default:
+		return chivev1.Outcome_OUTCOME_TIMEOUT
+	}
+}
+
+// retire closes a circuit that has no stream and will get none.
+func (c *circuits) retire(ctx actor.Context, r *record) {
+	if !r.open || r.streams > 0 {
+		return
+	}
+	idle := c.o.Now().Sub(r.idleSince)
+	switch {
+	case r.tired, !c.fresh(r):
+	case r.purpose == chivev1.Purpose_PURPOSE_DIRECTORY && idle > directoryLife:
+	case r.dirtied.IsZero() && idle > cleanLife:
+	default:
+		return
+	}
+	r.tired = true
+	ctx.Send(r.pid, &circuit.Close{Outcome: chivev1.Outcome_OUTCOME_IDLE})
+}
+
+// wantOf says what exit a stream needs.
+func wantOf(spec *stream.Spec) path.Want { return path.Want{Port: spec.Port, IPv6: spec.IPv6} }

@@ -1,0 +1,20 @@
+// Package circuits is the actor that owns all circuits and decides which
+// stream goes on which. Paths are chosen by tor/path, guards by tor/guard; here
+// is when to build, what to keep ready, and what to do when one fails.
+//
+// A circuit belongs to one isolation group from its first stream on. A stream
+// goes on (1) an open circuit of its group whose exit carries its port, else
+// (2) an open clean circuit, else (3) it waits for one that is being built for
+// its group or launched now. A stream that comes back before it carried data
+// waits again. Nothing waits longer than SocksTimeout.
+//
+// A circuit takes no new streams once it is older than MaxCircuitDirtiness
+// since its first, or tired (an exit left a BEGIN unanswered); it is closed
+// when its last stream ends.
+//
+// Only a failed outgoing connection to a guard is told to the guard's state;
+// no failure further out ever is (rule 0, guard-spec §4).
+//
+// Messages it understands: Netdir, Request, Close; from its children: the
+// messages of package circuit and kernel.ChildFailed.
+package circuits

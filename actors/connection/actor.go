@@ -1,0 +1,164 @@
+package connection
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"chive/actors/kernel"
+	"chive/actors/outcome"
+	"chive/messages"
+	"chive/messages/chivev1"
+)
+
+// Options is what a connection actor is made of.
+type Options struct {
+	ID       string // actor id in events
+	Target   Target
+	Purpose  chivev1.Purpose
+	Attempt  uint32 // dials of this relay in a row, from 1
+	Dialer   Dialer
+	Recorder *messages.Recorder
+	Now      func() time.Time
+}
+
+// Messages to the parent, and Close from it.
+type (
+	// Up says that the link can be used.
+	Up struct {
+		ID   string
+		Link *Link
+	}
+	// Down says that the connection is over; the actor stops.
+	Down struct {
+		ID      string
+		Outcome chivev1.Outcome
+		Err     error
+		WasUp   bool
+	}
+	// Close asks the connection to end, with the outcome to report.
+	Close struct{ Outcome chivev1.Outcome }
+)
+
+// What the actor's goroutines tell it.
+type (
+	dialDone struct {
+		res dialled
+		err error
+	}
+	pumpDone struct{ err error }
+)
+
+type connection struct {
+	o       Options
+	started time.Time
+	opened  time.Time
+	cancel  context.CancelFunc // ends the dialling
+	link    *Link
+	over    bool
+	cause   string // event id that later events follow from
+}
+
+// Props makes a connection actor; its parent gets Up and Down.
+func Props(o Options) *actor.Props {
+	return kernel.Props(func() actor.Actor { return &connection{o: o} })
+}
+
+// Receive is the actor's table of messages.
+func (c *connection) Receive(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case *actor.Started:
+		c.start(ctx)
+	case *dialDone:
+		c.dialDone(ctx, m)
+	case *pumpDone:
+		c.end(ctx, pumpOutcome(m.err), m.err)
+	case *Close:
+		c.end(ctx, m.Outcome, nil)
+	case *actor.Stopping:
+		c.end(ctx, chivev1.Outcome_OUTCOME_SHUTDOWN, nil)
+	}
+}
+
+func (c *connection) start(ctx actor.Context) {
+	c.started = c.o.Now()
+	c.cause = c.emit(messages.Event(chivev1.Kind_KIND_CONNECTION, c.o.ID, &chivev1.ConnectionDialled{
+		Purpose: c.o.Purpose, Attempt: c.o.Attempt,
+		Relay: c.o.Target.RSA[:], Address: c.o.Target.Addr.String(),
+	}))
+	dialCtx, cancel := context.WithCancel(context.Background())
+	c.cancel = cancel
+	root, self := ctx.ActorSystem().Root, ctx.Self()
+	kernel.Go("connection dial", func() {
+		res, err := c.o.Dialer.dial(dialCtx, c.o.Target)
+		root.Send(self, &dialDone{res, err})
+	}, func(p *kernel.Panic) { root.Send(self, &dialDone{err: p}) })
+}
+
+func (c *connection) dialDone(ctx actor.Context, m *dialDone) {
+	c.cancel()
+	if m.err != nil {
+		c.end(ctx, outcome.FromDial(m.err), m.err)
+		return
+	}
+	if c.over {
+		_ = m.res.conn.Close() // nobody wants it any more
+		return
+	}
+	c.opened = c.o.Now()
+	root, self := ctx.ActorSystem().Root, ctx.Self()
+	link := newLink(c.o.ID, m.res, root, c.opened)
+	c.link = link
+	c.cause = c.emit(messages.Event(chivev1.Kind_KIND_CONNECTION, c.o.ID, &chivev1.ConnectionOpened{
+		LinkVersion: uint32(m.res.peer.Version), Took: messages.Took(c.opened.Sub(c.started)),
+		ClockSkew: messages.Skew(m.res.peer.Skew),
+	}))
+	failed := func(p *kernel.Panic) { root.Send(self, &pumpDone{p}) }
+	conn, carry := m.res.conn, m.res.carry
+	kernel.Go("connection reader", func() { root.Send(self, &pumpDone{link.read(conn, carry)}) }, failed)
+	kernel.Go("connection writer", func() { root.Send(self, &pumpDone{link.write(conn)}) }, failed)
+	ctx.Send(ctx.Parent(), &Up{ID: c.o.ID, Link: link})
+}
+
+// end is the only way out: once, whatever came first.
+func (c *connection) end(ctx actor.Context, out chivev1.Outcome, err error) {
+	if c.over {
+		return
+	}
+	c.over = true
+	if c.cancel != nil {
+		c.cancel()
+	}
+	if c.link == nil {
+		c.emit(messages.Event(chivev1.Kind_KIND_CONNECTION, c.o.ID, &chivev1.ConnectionFailed{
+			Outcome: out, Took: messages.Took(c.o.Now().Sub(c.started)),
+		}))
+	} else {
+		circuits := c.link.Shut(out)
+		c.emit(messages.Event(chivev1.Kind_KIND_CONNECTION, c.o.ID, &chivev1.ConnectionClosed{
+			Outcome: out, Lived: messages.Took(c.o.Now().Sub(c.opened)), Circuits: circuits,
+		}))
+	}
+	if p := ctx.Parent(); p != nil {
+		ctx.Send(p, &Down{ID: c.o.ID, Outcome: out, Err: err, WasUp: c.link != nil})
+	}
+	ctx.Stop(ctx.Self())
+}
+
+func (c *connection) emit(e *chivev1.Envelope) string {
+	return c.o.Recorder.Emit(messages.Because(e, c.cause, ""))
+}
+
+func pumpOutcome(err error) chivev1.Outcome {
+	var p *kernel.Panic
+	switch {
+	case errors.As(err, &p):
+		return chivev1.Outcome_OUTCOME_INTERNAL
+	case errors.Is(err, errProtocol):
+		return chivev1.Outcome_OUTCOME_LINK_PROTOCOL
+	default:
+		return chivev1.Outcome_OUTCOME_CONNECTION_LOST
+	}
+}

@@ -1,0 +1,180 @@
+package connection
+
+import (
+	crand "crypto/rand"
+	"encoding/binary"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"chive/actors/block"
+	"chive/messages/chivev1"
+	"chive/tor/cell"
+	"chive/tor/link"
+)
+
+// maxForgotten is how many ids of ended circuits a link remembers: cells for
+// them may still be on their way and are dropped; for any other unknown id
+// they break the protocol.
+const maxForgotten = 4096
+
+// ErrClosed is returned by a link that is no longer open.
+var ErrClosed = errors.New("connection is closed")
+
+// Lost tells a circuit that its connection is gone.
+type Lost struct{ Outcome chivev1.Outcome }
+
+// Link is an open connection as circuits use it. Its methods may be called
+// from any goroutine.
+type Link struct {
+	ID   string      // the connection's actor id in events
+	Peer link.Result // what the relay proved
+
+	root *actor.RootContext
+	conn io.Closer
+	done chan struct{} // closed by shut: the writer ends
+
+	mu        sync.RWMutex // protects the fields below
+	circuits  map[cell.CircID]*actor.PID
+	forgotten map[cell.CircID]struct{}
+	order     []cell.CircID // of forgotten, oldest first
+	total     uint32
+	idleSince time.Time
+	closed    bool
+
+	queueMu sync.Mutex     // protects queue
+	queue   []*block.Block // nil once closed
+	wake    chan struct{}  // capacity 1: the queue has something
+}
+
+func newLink(id string, res dialled, root *actor.RootContext, now time.Time) *Link {
+	return &Link{
+		ID: id, Peer: res.peer, root: root, conn: res.conn.NetConn(), idleSince: now,
+		done:      make(chan struct{}),
+		circuits:  map[cell.CircID]*actor.PID{},
+		forgotten: map[cell.CircID]struct{}{},
+		queue:     make([]*block.Block, 0, 16),
+		wake:      make(chan struct{}, 1),
+	}
+}
+
+// Open makes a circuit id for the actor, which gets the circuit's cells as
+// blocks of kind CellsIn from then on, and Lost if the connection goes. The
+// initiator's ids have the most significant bit set (tor-spec §5.1.1).
+func (l *Link) Open(circuit *actor.PID) (cell.CircID, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return 0, ErrClosed
+	}
+	for {
+		var b [4]byte
+		if _, err := crand.Read(b[:]); err != nil {
+			return 0, err
+		}
+		id := cell.CircID(binary.BigEndian.Uint32(b[:]) | 1<<31)
+		_, live := l.circuits[id]
+		_, old := l.forgotten[id]
+		if live || old {
+			continue
+		}
+		l.circuits[id] = circuit
+		l.total++
+		return id, nil
+	}
+}
+
+// Release ends the use of a circuit id.
+func (l *Link) Release(id cell.CircID, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, live := l.circuits[id]; !live {
+		return
+	}
+	delete(l.circuits, id)
+	if len(l.circuits) == 0 {
+		l.idleSince = now
+	}
+	l.forgotten[id] = struct{}{}
+	l.order = append(l.order, id)
+	if len(l.order) > maxForgotten {
+		delete(l.forgotten, l.order[0])
+		l.order = l.order[1:]
+	}
+}
+
+// Circuits is how many circuits use the link now, and how many ever did.
+func (l *Link) Circuits() (now int, total uint32) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return len(l.circuits), l.total
+}
+
+// IdleSince is when the last circuit left; ok is false while one is there.
+func (l *Link) IdleSince() (since time.Time, ok bool) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.idleSince, len(l.circuits) == 0
+}
+
+// Send queues whole cells for the relay and takes over the block. Cells of one
+// circuit leave in the order of the calls. What a closed link is given is freed.
+func (l *Link) Send(b *block.Block) {
+	l.queueMu.Lock()
+	if l.queue == nil {
+		l.queueMu.Unlock()
+		b.Free()
+		return
+	}
+	l.queue = append(l.queue, b)
+	l.queueMu.Unlock()
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// lookup finds who a cell is for. known is false for an id that this link
+// never gave out.
+func (l *Link) lookup(id cell.CircID) (pid *actor.PID, known bool) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if pid = l.circuits[id]; pid != nil {
+		return pid, true
+	}
+	_, known = l.forgotten[id]
+	return nil, known
+}
+
+// Shut ends the link: every circuit is told, every queued block freed, the
+// socket closed. It returns how many circuits there ever were. Only the first
+// call does anything.
+func (l *Link) Shut(outcome chivev1.Outcome) uint32 {
+	l.mu.Lock()
+	if l.closed {
+		defer l.mu.Unlock()
+		return l.total
+	}
+	l.closed = true
+	close(l.done)
+	_ = l.conn.Close() // why it ends is known already
+	circuits := l.circuits
+	l.circuits = map[cell.CircID]*actor.PID{}
+	total := l.total
+	l.mu.Unlock()
+
+	l.queueMu.Lock()
+	queue := l.queue
+	l.queue = nil
+	l.queueMu.Unlock()
+	for _, b := range queue {
+		b.Free()
+	}
+	for _, pid := range circuits {
+		l.root.Send(pid, &Lost{Outcome: outcome})
+	}
+	return total
+}

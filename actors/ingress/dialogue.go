@@ -1,0 +1,177 @@
+package ingress
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"chive/actors/outcome"
+	"chive/actors/stream"
+	"chive/config"
+	"chive/messages"
+	"chive/messages/chivev1"
+	"chive/tor/socks"
+)
+
+var (
+	errTooManyFiles = [...]error{syscall.EMFILE, syscall.ENFILE}
+	errAborted      = error(syscall.ECONNABORTED)
+)
+
+// BEGIN flags for host names and preferences (tor-spec §6.2).
+const (
+	flagIPv6OK        = 1
+	flagIPv4NotOK     = 2
+	flagIPv6Preferred = 4
+)
+
+// dialogue reads one application's request and passes it on. Bytes behind the
+// request belong to the stream.
+func (l *listener) dialogue(root *actor.RootContext, c stream.Conn) {
+	req, early := l.negotiate(c)
+	if !l.untrack(c) || req == nil {
+		_ = c.Close() // refused, gone, or the listener closed
+		return
+	}
+	spec := l.spec(c, req, early)
+	l.o.Recorder.Emit(messages.Because(messages.Event(chivev1.Kind_KIND_STREAM, spec.ID, &chivev1.StreamRequested{
+		Purpose: spec.Purpose, Isolation: spec.Isolation, ListenerId: l.id, Target: spec.Target,
+	}), "", spec.ID))
+	if out := l.refuses(req); out != chivev1.Outcome_OUTCOME_OK {
+		stream.Refuse(spec, out)
+		l.o.Recorder.Emit(stream.EndedEvent(spec, out, l.o.Now(), 0, 0))
+		return
+	}
+	l.request(root, spec)
+}
+
+// negotiate runs the SOCKS machine to its end; nil means that it was refused
+// (and answered) or that the application left.
+func (l *listener) negotiate(c net.Conn) (*socks.Request, []byte) {
+	if err := c.SetDeadline(l.o.Now().Add(dialogueTime)); err != nil {
+		return nil, nil
+	}
+	machine := socks.New(socks.Config{ExtendedErrors: l.o.Port.ExtendedErrors})
+	buf := make([]byte, 1024)
+	for {
+		n, err := c.Read(buf)
+		if n == 0 && err != nil {
+			return nil, nil
+		}
+		used, reply, req, refusal := machine.Feed(buf[:n])
+		if len(reply) > 0 {
+			if _, err := c.Write(reply); err != nil {
+				return nil, nil
+			}
+		}
+		if refusal != nil {
+			l.refused(refusal)
+			return nil, nil
+		}
+		if req != nil {
+			return req, append([]byte(nil), buf[used:n]...)
+		}
+	}
+}
+
+// refused tells the operator what is wrong with an application's set-up: the
+// rule broken, never the content.
+func (l *listener) refused(err error) {
+	var r *socks.RefusalError
+	if errors.As(err, &r) {
+		l.o.Log.Info("SOCKS request refused", "reason", r.Err.Error())
+	}
+}
+
+func (l *listener) spec(c stream.Conn, req *socks.Request, early []byte) *stream.Spec {
+	_ = c.SetDeadline(time.Time{}) // a socket that fails here fails at its first use
+	addr, err := netip.ParseAddr(req.Host)
+	isIP := err == nil
+	return &stream.Spec{
+		ID: messages.RandomID(), Conn: c, Early: early,
+		Target:    net.JoinHostPort(req.Host, strconv.Itoa(int(req.Port))),
+		Port:      req.Port,
+		IPv6:      isIP && addr.Is6(),
+		Flags:     beginFlags(l.o.Port, isIP),
+		Purpose:   chivev1.Purpose_PURPOSE_GENERAL,
+		Isolation: isolation(l.o.IsolationKey, l.o.Port, clientAddr(c), req),
+		Front:     &front{extended: l.o.Port.ExtendedErrors, onion: socks.IsOnion(req.Host)},
+		Requested: l.o.Now(),
+	}
+}
+
+func beginFlags(p config.SocksPort, isIP bool) uint32 {
+	var flags uint32
+	if isIP {
+		return 0
+	}
+	if p.IPv6Traffic {
+		flags |= flagIPv6OK
+	}
+	if !p.IPv4Traffic {
+		flags |= flagIPv4NotOK
+	}
+	if p.PreferIPv6 && p.IPv6Traffic {
+		flags |= flagIPv6Preferred
+	}
+	return flags
+}
+
+// refuses decides what never reaches a circuit.
+func (l *listener) refuses(req *socks.Request) chivev1.Outcome {
+	if socks.IsOnion(req.Host) {
+		return chivev1.Outcome_OUTCOME_REFUSED // onion services are not supported yet
+	}
+	addr, err := netip.ParseAddr(req.Host)
+	switch {
+	case err != nil:
+		if l.o.RejectInternal && localName(req.Host) {
+			return chivev1.Outcome_OUTCOME_REFUSED
+		}
+		return chivev1.Outcome_OUTCOME_OK
+	case addr.Is4() && !l.o.Port.IPv4Traffic, addr.Is6() && !l.o.Port.IPv6Traffic:
+		return chivev1.Outcome_OUTCOME_REFUSED
+	case l.o.RejectInternal && internal(addr):
+		return chivev1.Outcome_OUTCOME_REFUSED
+	default:
+		return chivev1.Outcome_OUTCOME_OK
+	}
+}
+
+// localName: a name that means something only on the machine or network that
+// resolves it.
+func localName(host string) bool {
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || strings.HasSuffix(host, ".local")
+}
+
+// internal: an address that means something only where the exit is.
+func internal(a netip.Addr) bool {
+	return a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast() || a.IsUnspecified() || a.IsMulticast() || a.IsLinkLocalMulticast()
+}
+
+// front answers in SOCKS5.
+type front struct{ extended, onion bool }
+
+// Connected makes the reply that the stream is there. The exit's address is
+// not passed on: applications that ask by name do not expect one.
+func (f *front) Connected(netip.Addr) []byte {
+	return socks.AppendReply(nil, socks.ReplySucceeded, netip.AddrPort{})
+}
+
+// Refused makes the reply that it is not, and why.
+func (f *front) Refused(o chivev1.Outcome) []byte {
+	code := outcome.Reply(o)
+	if f.onion {
+		code = socks.ReplyOnionUnavailable
+	}
+	if !f.extended {
+		code = code.Basic()
+	}
+	return socks.AppendReply(nil, code, netip.AddrPort{})
+}

@@ -1,0 +1,13 @@
+// Package ingress is the actor of one SOCKS listener: it accepts applications,
+// reads their requests and passes them, as stream.Spec, to package circuits.
+//
+//	opening ──► listening ── Close ──► closed
+//	   └── cannot bind: fails (its supervisor tries again)
+//
+// The dialogue of each application runs in a goroutine of its own, with a
+// deadline, until the request is complete; from then on the socket is the
+// stream actor's. The isolation group of a stream is computed here, from what
+// its listener's flags say must agree.
+//
+// Messages it understands: Close.
+package ingress

@@ -1,0 +1,16 @@
+package kernel
+
+import "chive/internal/safego"
+
+// Go runs f in a new goroutine. If f panics, onPanic is called in that
+// goroutine with what happened; a nil onPanic logs it. name appears in
+// reports: say what the goroutine does, not for whom.
+func Go(name string, f func(), onPanic func(*Panic)) {
+	if onPanic == nil {
+		safego.Go(name, f, nil)
+		return
+	}
+	safego.Go(name, f, func(p Panic) { onPanic(&p) })
+}
+
+func call(name string, f func()) *Panic { return safego.Call(name, f) }

@@ -1,0 +1,129 @@
+// Package outcome maps the errors of the protocol core and of the operating
+// system to the closed list of outcomes, and those to SOCKS replies. It is the
+// one place where such a mapping is made.
+package outcome
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"os"
+	"syscall"
+
+	"chive/internal/safego"
+	"chive/messages/chivev1"
+	"chive/tor/cell"
+	"chive/tor/circuit"
+	"chive/tor/handshake"
+	"chive/tor/link"
+	"chive/tor/path"
+	"chive/tor/socks"
+)
+
+// FromDial names why an outgoing connection failed.
+func FromDial(err error) chivev1.Outcome {
+	var (
+		p         *safego.Panic
+		alert     tls.AlertError
+		recordErr tls.RecordHeaderError
+		netErr    net.Error
+	)
+	switch {
+	case err == nil:
+		return chivev1.Outcome_OUTCOME_OK
+	case errors.As(err, &p):
+		return chivev1.Outcome_OUTCOME_INTERNAL
+	case errors.Is(err, context.Canceled):
+		return chivev1.Outcome_OUTCOME_CANCELLED
+	case errors.Is(err, link.ErrIdentity):
+		return chivev1.Outcome_OUTCOME_RELAY_IDENTITY
+	case errors.Is(err, link.ErrExpired):
+		return chivev1.Outcome_OUTCOME_CERT_EXPIRED
+	case errors.Is(err, link.ErrProtocol), errors.Is(err, link.ErrCert):
+		return chivev1.Outcome_OUTCOME_LINK_PROTOCOL
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		return chivev1.Outcome_OUTCOME_TIMEOUT
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return chivev1.Outcome_OUTCOME_CONNECT_REFUSED
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EADDRNOTAVAIL):
+		return chivev1.Outcome_OUTCOME_CONNECT_UNREACHABLE
+	case errors.As(err, &alert), errors.As(err, &recordErr):
+		return chivev1.Outcome_OUTCOME_TLS_FAILED
+	case errors.As(err, &netErr) && netErr.Timeout():
+		return chivev1.Outcome_OUTCOME_TIMEOUT
+	default:
+		return chivev1.Outcome_OUTCOME_CONNECTION_LOST
+	}
+}
+
+// FromCircuit names why a circuit ended.
+func FromCircuit(err error) chivev1.Outcome {
+	switch {
+	case err == nil:
+		return chivev1.Outcome_OUTCOME_OK
+	case errors.Is(err, handshake.ErrAuth), errors.Is(err, handshake.ErrLowOrder):
+		return chivev1.Outcome_OUTCOME_HANDSHAKE_AUTH
+	case errors.Is(err, circuit.ErrDestroyed), errors.Is(err, circuit.ErrTruncated):
+		return chivev1.Outcome_OUTCOME_DESTROYED
+	case errors.Is(err, path.ErrNoPath):
+		return chivev1.Outcome_OUTCOME_NO_PATH
+	default:
+		var e *circuit.Error
+		if errors.As(err, &e) && e.Reason == cell.DestroyInternal {
+			return chivev1.Outcome_OUTCOME_INTERNAL
+		}
+		return chivev1.Outcome_OUTCOME_CIRCUIT_PROTOCOL
+	}
+}
+
+// FromEnd names why the far end ended a stream that was (or was not yet)
+// connected. Reason 0, MISC and unknown ones are never a success.
+func FromEnd(reason cell.EndReason, connected bool) chivev1.Outcome {
+	switch reason {
+	case cell.EndDone:
+		if connected {
+			return chivev1.Outcome_OUTCOME_OK
+		}
+		return chivev1.Outcome_OUTCOME_TARGET_REFUSED
+	case cell.EndResolveFailed:
+		return chivev1.Outcome_OUTCOME_RESOLVE_FAILED
+	case cell.EndConnectRefused:
+		return chivev1.Outcome_OUTCOME_TARGET_REFUSED
+	case cell.EndExitPolicy, cell.EndNotDirectory:
+		return chivev1.Outcome_OUTCOME_EXIT_POLICY
+	case cell.EndDestroy:
+		return chivev1.Outcome_OUTCOME_DESTROYED
+	case cell.EndTimeout:
+		return chivev1.Outcome_OUTCOME_TIMEOUT
+	case cell.EndNoRoute:
+		return chivev1.Outcome_OUTCOME_TARGET_UNREACHABLE
+	case cell.EndHibernating, cell.EndResourceLimit, cell.EndInternal:
+		return chivev1.Outcome_OUTCOME_RELAY_RESOURCE
+	case cell.EndTorProtocol:
+		return chivev1.Outcome_OUTCOME_STREAM_PROTOCOL
+	default:
+		return chivev1.Outcome_OUTCOME_STREAM_RESET
+	}
+}
+
+// Reply is the SOCKS5 reply for a request that ended before it was connected.
+func Reply(o chivev1.Outcome) socks.ReplyCode {
+	switch o {
+	case chivev1.Outcome_OUTCOME_OK:
+		return socks.ReplySucceeded
+	case chivev1.Outcome_OUTCOME_EXIT_POLICY, chivev1.Outcome_OUTCOME_REFUSED:
+		return socks.ReplyNotAllowed
+	case chivev1.Outcome_OUTCOME_RESOLVE_FAILED:
+		return socks.ReplyHostUnreachable
+	case chivev1.Outcome_OUTCOME_TARGET_UNREACHABLE, chivev1.Outcome_OUTCOME_CONNECT_UNREACHABLE,
+		chivev1.Outcome_OUTCOME_NO_DIRECTORY, chivev1.Outcome_OUTCOME_NO_PATH:
+		return socks.ReplyNetworkUnreachable
+	case chivev1.Outcome_OUTCOME_TARGET_REFUSED, chivev1.Outcome_OUTCOME_STREAM_RESET:
+		return socks.ReplyConnectionRefused
+	case chivev1.Outcome_OUTCOME_TIMEOUT:
+		return socks.ReplyTTLExpired
+	default:
+		return socks.ReplyGeneralFailure
+	}
+}

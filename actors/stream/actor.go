@@ -1,0 +1,387 @@
+package stream
+
+import (
+	"errors"
+	"io"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"chive/actors/block"
+	"chive/actors/kernel"
+	"chive/actors/outcome"
+	"chive/messages"
+	"chive/messages/chivev1"
+	"chive/tor/cell"
+)
+
+const (
+	// connectTimeout is how long an exit may take to answer BEGIN before
+	// another circuit is tried.
+	connectTimeout = 15 * time.Second
+	// quietTime is how long the far end must be silent after the application
+	// sent FIN before END is sent.
+	quietTime = 3 * time.Second
+	// maxAttempts is how many circuits may be asked for one stream.
+	maxAttempts = 4
+	// ackCells is how much the application takes before the circuit is told:
+	// half of what earns a SENDME.
+	ackCells = 25
+)
+
+// Options is what a stream actor is made of.
+type Options struct {
+	Spec     *Spec
+	Circuit  string // actor id in events
+	Recorder *messages.Recorder
+	Now      func() time.Time
+}
+
+type (
+	readDone  struct{ err error }
+	written   struct{ err error }
+	tooSlow   struct{}
+	quietTick struct{}
+)
+
+type stream struct {
+	o       Options
+	spec    *Spec
+	id      cell.StreamID
+	sock    *socket
+	circuit *actor.PID
+
+	connected bool
+	reading   bool            // the reader goroutine runs
+	localEOF  bool            // the application sent FIN
+	remoteEnd bool            // END came; what is queued is still to be written
+	verdict   chivev1.Outcome // of remoteEnd
+	done      bool
+
+	queue   []*block.Block // to be written to the application; queue[0] is being written while writing
+	writing bool
+	unacked int    // cells the application took and the circuit has not been told of
+	moved   bool   // data came since the last quietTick
+	in, out uint64 // bytes to and from the application
+	timer   *kernel.Timer
+}
+
+// Props makes a stream actor, a child of its circuit's.
+func Props(o Options) *actor.Props {
+	return kernel.Props(func() actor.Actor { return &stream{o: o, spec: o.Spec} })
+}
+
+// Receive is the actor's table of messages.
+func (s *stream) Receive(ctx actor.Context) {
+	if s.done {
+		if b, ok := ctx.Message().(*block.Block); ok {
+			b.Free()
+		}
+		return
+	}
+	switch m := ctx.Message().(type) {
+	case *actor.Started:
+		s.circuit = ctx.Parent()
+		s.timer = kernel.After(ctx.ActorSystem(), ctx.Self(), connectTimeout, &tooSlow{})
+	case *Attached:
+		s.attached(m)
+	case *block.Block:
+		s.block(ctx, m)
+	case *Connected:
+		s.connect(ctx, m)
+	case *Ended:
+		s.ended(ctx, m)
+	case *CircuitGone:
+		s.circuitGone(ctx, m)
+	case *written:
+		s.written(ctx, m)
+	case *readDone:
+		s.readDone(ctx, m)
+	case *tooSlow:
+		if !s.connected {
+			s.refused(ctx, chivev1.Outcome_OUTCOME_TIMEOUT, true)
+		}
+	case *quietTick:
+		s.quiet(ctx)
+	case *actor.Stopping:
+		s.stopped()
+	}
+}
+
+func (s *stream) attached(m *Attached) {
+	s.id = m.Stream
+	s.spec.Attempt++
+	s.emit(messages.Event(chivev1.Kind_KIND_STREAM, s.spec.ID, &chivev1.StreamAttached{
+		CircuitId: s.o.Circuit, Attempt: s.spec.Attempt,
+	}))
+}
+
+func (s *stream) connect(ctx actor.Context, m *Connected) {
+	s.timer.Stop()
+	s.connected = true
+	s.emit(messages.Event(chivev1.Kind_KIND_STREAM, s.spec.ID, &chivev1.StreamConnected{
+		Took: messages.Took(s.o.Now().Sub(s.spec.Requested)),
+	}))
+	sock, err := newSocket(s.spec.Conn)
+	if err == nil {
+		s.sock = sock
+		err = s.greet(ctx, s.spec.Front.Connected(m.Addr))
+	}
+	if err != nil {
+		s.finish(ctx, chivev1.Outcome_OUTCOME_CLIENT_IO, true, false)
+		return
+	}
+	s.sendEarly(ctx)
+	root, self := ctx.ActorSystem().Root, ctx.Self()
+	s.reading = true
+	kernel.Go("stream reader", func() {
+		err := sock.read(func(b *block.Block) { root.Send(self, b) })
+		root.Send(self, &readDone{err})
+	}, func(p *kernel.Panic) { root.Send(self, &readDone{p}) })
+}
+
+// greet queues the front end's answer ahead of all data.
+func (s *stream) greet(ctx actor.Context, reply []byte) error {
+	if len(reply) == 0 {
+		return nil
+	}
+	b := block.Get(block.DataIn)
+	b.Bytes = append(b.Buf[:0], reply...)
+	return s.deliver(ctx, b)
+}
+
+// sendEarly sends what the application wrote before it was told "connected".
+func (s *stream) sendEarly(ctx actor.Context) {
+	for early := s.spec.Early; len(early) > 0; {
+		b := block.Get(block.DataOut)
+		n := copy(b.Buf[:block.MaxData], early)
+		b.Bytes = b.Buf[:n]
+		early = early[n:]
+		s.upload(ctx, b)
+	}
+	s.spec.Early = nil
+}
+
+func (s *stream) block(ctx actor.Context, b *block.Block) {
+	if b.Kind == block.DataOut {
+		s.upload(ctx, b)
+		return
+	}
+	s.moved = true
+	s.in += uint64(len(b.Bytes))
+	if err := s.deliver(ctx, b); err != nil {
+		s.finish(ctx, chivev1.Outcome_OUTCOME_CLIENT_IO, true, false)
+	}
+}
+
+func (s *stream) upload(ctx actor.Context, b *block.Block) {
+	if s.remoteEnd {
+		b.Free()
+		return
+	}
+	s.out += uint64(len(b.Bytes))
+	b.Stream = s.id
+	ctx.Send(s.circuit, b)
+}
+
+// deliver writes a block to the application: at once if the socket takes it,
+// else by a goroutine, with what follows queued behind.
+func (s *stream) deliver(ctx actor.Context, b *block.Block) error {
+	if s.writing {
+		s.queue = append(s.queue, b)
+		return nil
+	}
+	n, err := s.sock.tryWrite(b.Bytes)
+	if err != nil {
+		b.Free()
+		return err
+	}
+	if n == len(b.Bytes) {
+		s.took(ctx, b)
+		return nil
+	}
+	b.Bytes = b.Bytes[n:]
+	s.queue = append(s.queue, b)
+	s.writeOn(ctx)
+	return nil
+}
+
+// writeOn has a goroutine wait for the socket to take queue[0].
+func (s *stream) writeOn(ctx actor.Context) {
+	s.writing = true
+	root, self, conn, data := ctx.ActorSystem().Root, ctx.Self(), s.spec.Conn, s.queue[0].Bytes
+	kernel.Go("stream writer", func() {
+		_, err := conn.Write(data)
+		root.Send(self, &written{err})
+	}, func(p *kernel.Panic) { root.Send(self, &written{p}) })
+}
+
+func (s *stream) written(ctx actor.Context, m *written) {
+	s.writing = false
+	b := s.queue[0]
+	s.queue = append(s.queue[:0], s.queue[1:]...)
+	if m.err != nil {
+		b.Free()
+		s.finish(ctx, chivev1.Outcome_OUTCOME_CLIENT_IO, !s.remoteEnd, false)
+		return
+	}
+	s.took(ctx, b)
+	rest := s.queue
+	s.queue = nil
+	for i, b := range rest {
+		if err := s.deliver(ctx, b); err != nil {
+			for _, b := range rest[i+1:] {
+				b.Free()
+			}
+			s.finish(ctx, chivev1.Outcome_OUTCOME_CLIENT_IO, !s.remoteEnd, false)
+			return
+		}
+	}
+	if s.remoteEnd && len(s.queue) == 0 {
+		s.finish(ctx, s.verdict, false, s.verdict == chivev1.Outcome_OUTCOME_OK)
+	}
+}
+
+// took accounts for a block that the application has.
+func (s *stream) took(ctx actor.Context, b *block.Block) {
+	s.unacked += b.Cells
+	b.Free()
+	if s.unacked >= ackCells && !s.remoteEnd {
+		ctx.Send(s.circuit, &Consumed{Stream: s.id, Cells: s.unacked})
+		s.unacked = 0
+	}
+}
+
+func (s *stream) ended(ctx actor.Context, m *Ended) {
+	out := outcome.FromEnd(m.Reason, s.connected)
+	switch {
+	case !s.connected:
+		s.refused(ctx, out, false)
+	case len(s.queue) > 0:
+		s.remoteEnd, s.verdict = true, out
+	default:
+		s.finish(ctx, out, false, out == chivev1.Outcome_OUTCOME_OK)
+	}
+}
+
+func (s *stream) circuitGone(ctx actor.Context, m *CircuitGone) {
+	if s.connected {
+		s.finish(ctx, m.Outcome, false, false)
+		return
+	}
+	s.refused(ctx, m.Outcome, false)
+}
+
+// refused ends a stream that is not connected, or hands it back so that it is
+// tried on another circuit.
+func (s *stream) refused(ctx actor.Context, out chivev1.Outcome, end bool) {
+	if !mendable(out) || s.spec.Attempt >= maxAttempts {
+		s.finish(ctx, out, end, false)
+		return
+	}
+	s.done = true
+	s.timer.Stop()
+	s.emit(messages.Event(chivev1.Kind_KIND_STREAM, s.spec.ID, &chivev1.StreamDetached{
+		Outcome: out, CircuitId: s.o.Circuit,
+	}))
+	s.spec.Last = out
+	ctx.Send(s.circuit, &Finish{Spec: s.spec, Stream: s.id, Back: true, Outcome: out, End: end})
+	ctx.Stop(ctx.Self())
+}
+
+// mendable says whether another circuit may do better.
+func mendable(out chivev1.Outcome) bool {
+	switch out {
+	case chivev1.Outcome_OUTCOME_TIMEOUT, chivev1.Outcome_OUTCOME_CONNECTION_LOST, chivev1.Outcome_OUTCOME_DESTROYED,
+		chivev1.Outcome_OUTCOME_EXIT_POLICY, chivev1.Outcome_OUTCOME_RELAY_RESOURCE, chivev1.Outcome_OUTCOME_CIRCUIT_PROTOCOL,
+		chivev1.Outcome_OUTCOME_STREAM_RESET, chivev1.Outcome_OUTCOME_STREAM_PROTOCOL, chivev1.Outcome_OUTCOME_RESOLVE_FAILED,
+		chivev1.Outcome_OUTCOME_REPLACED, chivev1.Outcome_OUTCOME_INTERNAL, chivev1.Outcome_OUTCOME_IDLE,
+		chivev1.Outcome_OUTCOME_LINK_PROTOCOL:
+		return true
+	default:
+		return false
+	}
+}
+
+func (s *stream) readDone(ctx actor.Context, m *readDone) {
+	s.reading = false
+	switch {
+	case errors.Is(m.err, io.EOF):
+		s.localEOF = true
+		s.moved = false
+		s.timer = kernel.After(ctx.ActorSystem(), ctx.Self(), quietTime, &quietTick{})
+	case appGone(m.err):
+		s.finish(ctx, chivev1.Outcome_OUTCOME_CANCELLED, !s.remoteEnd, false)
+	default:
+		s.finish(ctx, chivev1.Outcome_OUTCOME_CLIENT_IO, !s.remoteEnd, false)
+	}
+}
+
+// quiet ends a half-closed stream when nothing came for a while.
+func (s *stream) quiet(ctx actor.Context) {
+	if s.moved || len(s.queue) > 0 {
+		s.moved = false
+		s.timer = kernel.After(ctx.ActorSystem(), ctx.Self(), quietTime, &quietTick{})
+		return
+	}
+	s.finish(ctx, chivev1.Outcome_OUTCOME_OK, true, true)
+}
+
+// finish is the only way out, but for being handed back. end: the far end is
+// still to be told; whole: the application got all there was.
+func (s *stream) finish(ctx actor.Context, out chivev1.Outcome, end, whole bool) {
+	if s.done {
+		return
+	}
+	s.release(out, whole)
+	ctx.Send(s.circuit, &Finish{Spec: s.spec, Stream: s.id, Outcome: out, End: end})
+	ctx.Stop(ctx.Self())
+}
+
+// stopped ends a stream whose circuit's actor failed under it.
+func (s *stream) stopped() {
+	if !s.done {
+		s.release(chivev1.Outcome_OUTCOME_INTERNAL, false)
+	}
+}
+
+// release lets go of the socket and tells the end.
+func (s *stream) release(out chivev1.Outcome, whole bool) {
+	s.done = true
+	s.timer.Stop()
+	switch {
+	case s.sock == nil:
+		Refuse(s.spec, out)
+	case whole:
+		s.sock.finish(s.reading)
+	default:
+		s.sock.abort()
+	}
+	if !s.writing {
+		for _, b := range s.queue {
+			b.Free()
+		}
+	} // else the writer still reads queue[0]: the collector takes them
+	s.queue = nil
+	s.emit(EndedEvent(s.spec, out, s.o.Now(), s.in, s.out))
+}
+
+func (s *stream) emit(e *chivev1.Envelope) {
+	s.spec.Cause = s.o.Recorder.Emit(messages.Because(e, s.spec.Cause, s.spec.ID))
+}
+
+// Refuse answers a request that never got connected and closes its socket.
+func Refuse(spec *Spec, out chivev1.Outcome) {
+	reply := spec.Front.Refused(out)
+	_ = spec.Conn.SetWriteDeadline(time.Now().Add(time.Second)) // a socket that is closed already needs none
+	_, _ = spec.Conn.Write(reply)                               // nobody is left to tell if this fails
+	_ = spec.Conn.Close()
+}
+
+// EndedEvent is the terminal event of a stream.
+func EndedEvent(spec *Spec, out chivev1.Outcome, now time.Time, in, sent uint64) *chivev1.Envelope {
+	return messages.Because(messages.Event(chivev1.Kind_KIND_STREAM, spec.ID, &chivev1.StreamEnded{
+		Outcome: out, Lived: messages.Took(now.Sub(spec.Requested)),
+		BytesIn: messages.Bytes(in), BytesOut: messages.Bytes(sent),
+	}), spec.Cause, spec.ID)
+}

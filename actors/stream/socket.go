@@ -1,0 +1,157 @@
+package stream
+
+import (
+	"errors"
+	"io"
+	"net"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"chive/actors/block"
+)
+
+// drainTime is how long a socket is read on after the far end ended.
+const drainTime = 5 * time.Second
+
+// socket is the application's end with what the actor and the reader goroutine
+// share of it.
+type socket struct {
+	conn     Conn
+	raw      syscall.RawConn
+	credit   chan struct{}
+	stop     chan struct{} // closed: the reader must end
+	draining atomic.Bool   // the reader drops what it reads and closes in the end
+
+	// state of write, so that its closure is made once
+	out    []byte
+	wrote  int
+	wErr   error
+	writer func(fd uintptr) bool
+}
+
+func newSocket(conn Conn) (*socket, error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	s := &socket{conn: conn, raw: raw, credit: make(chan struct{}, 2), stop: make(chan struct{})}
+	s.credit <- struct{}{}
+	s.credit <- struct{}{}
+	s.writer = func(fd uintptr) bool {
+		s.wrote, s.wErr = ignoringEINTR(int(fd), s.out)
+		return true
+	}
+	return s, nil
+}
+
+func ignoringEINTR(fd int, p []byte) (int, error) {
+	for {
+		n, err := syscall.Write(fd, p)
+		if err != syscall.EINTR {
+			return max(n, 0), err
+		}
+	}
+}
+
+// tryWrite writes what the socket takes at once, without waiting.
+func (s *socket) tryWrite(p []byte) (int, error) {
+	s.out, s.wrote, s.wErr = p, 0, nil
+	err := s.raw.Write(s.writer)
+	s.out = nil
+	if err == nil {
+		err = s.wErr
+	}
+	if err == syscall.EAGAIN {
+		err = nil
+	}
+	return s.wrote, err
+}
+
+// read posts what the application sends, a block at a time and only against
+// credit, until the socket ends or stop is closed. While nothing comes it
+// holds no buffer.
+func (s *socket) read(post func(*block.Block)) error {
+	var (
+		b    *block.Block
+		n    int
+		rErr error
+	)
+	reader := func(fd uintptr) bool {
+		b = block.Get(block.DataOut)
+		n, rErr = syscall.Read(int(fd), b.Buf[:block.MaxData])
+		if n > 0 {
+			return true
+		}
+		b.Free()
+		b = nil
+		return rErr != syscall.EAGAIN && rErr != syscall.EINTR
+	}
+	for {
+		select {
+		case <-s.stop:
+			return net.ErrClosed
+		case <-s.credit:
+		}
+		b = nil
+		err := s.raw.Read(reader)
+		switch {
+		case err == nil && b != nil:
+			b.Bytes, b.Credit = b.Buf[:n], s.credit
+			post(b)
+			continue
+		case s.draining.Load():
+			s.drain()
+			return net.ErrClosed
+		case err != nil:
+			return err
+		case rErr != nil:
+			return rErr
+		default:
+			return io.EOF
+		}
+	}
+}
+
+// drain reads the socket to its end, or for drainTime, and closes it.
+func (s *socket) drain() {
+	_ = s.conn.SetReadDeadline(time.Now().Add(drainTime)) // fails only if it is closed already
+	var scrap [512]byte
+	for {
+		if _, err := s.conn.Read(scrap[:]); err != nil {
+			_ = s.conn.Close()
+			return
+		}
+	}
+}
+
+// finish sends FIN and lets the reader drain and close. running tells whether
+// the reader goroutine is there to do it.
+func (s *socket) finish(running bool) {
+	_ = s.conn.CloseWrite() // the application may be gone: then there is nothing to save
+	if !running {
+		_ = s.conn.Close()
+		return
+	}
+	s.draining.Store(true)
+	_ = s.conn.SetReadDeadline(time.Unix(1, 0)) // wakes the reader
+	select {
+	case s.credit <- struct{}{}: // or here, if it waits for credit
+	default:
+	}
+}
+
+// abort closes the socket so that the application sees an error, not an end:
+// something it should have got is missing.
+func (s *socket) abort() {
+	if tcp, ok := s.conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	close(s.stop)
+	_ = s.conn.Close()
+}
+
+// appGone says whether a socket error means that the application went away.
+func appGone(err error) bool {
+	return errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, net.ErrClosed)
+}

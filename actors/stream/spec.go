@@ -1,0 +1,75 @@
+package stream
+
+import (
+	"net"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"chive/messages/chivev1"
+	"chive/tor/cell"
+	"chive/tor/netdoc"
+)
+
+// Conn is the application's end: a TCP or unix-domain socket.
+type Conn interface {
+	net.Conn
+	syscall.Conn
+	CloseWrite() error
+}
+
+// Front speaks to the application in its own protocol.
+type Front interface {
+	// Connected is called once, when the far end is there; what it returns is
+	// written to the application before any data.
+	Connected(bound netip.Addr) []byte
+	// Refused is called once if the stream ends before; what it returns is
+	// written before the socket is closed.
+	Refused(o chivev1.Outcome) []byte
+}
+
+// Spec is a request for a stream, and all that must survive when one circuit
+// hands it back for another.
+type Spec struct {
+	ID        string // actor id in events
+	Conn      Conn
+	Early     []byte // what the application sent before it was told "connected"
+	Target    string // host:port for BEGIN; "" asks for the relay's directory
+	Port      uint16 // of the target
+	IPv6      bool   // the target is an IPv6 address
+	Flags     uint32 // BEGIN flags
+	Purpose   chivev1.Purpose
+	Isolation string // token of the isolation group
+	Front     Front
+	Requested time.Time
+	Attempt   uint32          // attachments so far
+	Cause     string          // id of the last event about it
+	Last      chivev1.Outcome // why the last attachment ended
+	Avoid     []netdoc.Digest // exits that would not
+}
+
+type (
+	// Attached tells the actor under which id its BEGIN went out.
+	Attached struct{ Stream cell.StreamID }
+	// Connected: the far end is there.
+	Connected struct{ Addr netip.Addr }
+	// Ended: the far end ended the stream.
+	Ended struct{ Reason cell.EndReason }
+	// CircuitGone: the circuit is; the stream ends or is handed back.
+	CircuitGone struct{ Outcome chivev1.Outcome }
+	// Consumed tells the circuit that the application took what came in so
+	// many cells.
+	Consumed struct {
+		Stream cell.StreamID
+		Cells  int
+	}
+	// Finish tells the circuit that the actor is done and stops. With Back set
+	// the stream lives on: the circuit gives the Spec to its parent.
+	Finish struct {
+		Spec    *Spec
+		Stream  cell.StreamID
+		Back    bool
+		Outcome chivev1.Outcome
+		End     bool // the far end has not been told yet
+	}
+)

@@ -1,0 +1,173 @@
+package config
+
+import (
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// Config is what one node was asked to do, after defaults. Every field is
+// honoured by the product; durations are whole seconds or more precise.
+type Config struct {
+	DataDirectory  string // absolute; made with mode 0700 by the node
+	CacheDirectory string // absolute; equals DataDirectory unless set
+
+	SocksPorts           []SocksPort // in order of the torrc; empty when SocksPort 0
+	AllowNonLocalSocks   bool        // a listener beyond loopback was permitted
+	DirAuthorities       []DirAuthority
+	FallbackDirs         []FallbackDir
+	PublicNetwork        bool // DirAuthorities are the compiled-in public ones
+	TestingTorNetwork    bool
+	OutboundBindAddress4 netip.Addr // source of outgoing connections; zero: the system chooses
+	OutboundBindAddress6 netip.Addr
+
+	EnforceDistinctSubnets        bool     // no two relays of a path in one /16 (IPv4) or /32 (IPv6)
+	ClientRejectInternalAddresses bool     // refuse streams to private and loopback addresses
+	LongLivedPorts                []uint16 // target ports that get circuits of Stable relays
+
+	MaxCircuitDirtiness time.Duration // a circuit takes new streams this long after its first
+	CircuitBuildTimeout time.Duration // from launch to open
+	SocksTimeout        time.Duration // from a SOCKS request to its reply
+	ShutdownWaitLength  time.Duration // how long open streams may finish after the first signal
+
+	SafeLogging        bool // targets and addresses are scrubbed from log lines
+	Logs               []Log
+	LogTimeGranularity time.Duration // time stamps are rounded down to this
+	TruncateLogFile    bool          // log files are emptied when opened
+	PidFile            string        // absolute; "" for none
+
+	Fleet              string // subject token
+	NodeName           string // subject token
+	NatsListen         string // loopback address:port for other NATS clients; "" for none
+	NatsCredentialFile string // absolute; written by the node with mode 0600 when NatsListen is set
+
+	Warnings []*Error // legal, but probably not meant
+}
+
+// SocksPort is one listener for SOCKS clients.
+type SocksPort struct {
+	Network string         // "tcp" or "unix"
+	Address netip.AddrPort // tcp; port 0 when Auto
+	Path    string         // unix; absolute
+	Auto    bool           // the system chooses the port
+
+	// Streams share a circuit only if each of these that is set agrees.
+	IsolateClientAddr     bool // default true; always false for unix
+	IsolateSOCKSAuth      bool // default true
+	IsolateClientProtocol bool
+	IsolateDestAddr       bool
+	IsolateDestPort       bool
+	// SessionGroup: streams of two listeners may share a circuit only when the
+	// groups are equal. At least 0 when the torrc names it; otherwise a
+	// negative number no other listener has.
+	SessionGroup int
+
+	IPv4Traffic bool // default true: the exit may connect over IPv4
+	IPv6Traffic bool // default true: the exit may connect over IPv6
+	PreferIPv6  bool
+
+	ExtendedErrors bool // replies F0..F7 where they apply
+
+	GroupWritable     bool // unix only: socket mode 0660
+	WorldWritable     bool // unix only: socket mode 0666
+	RelaxDirModeCheck bool // unix only: the folder may be accessible to others
+}
+
+// String gives the listener as a torrc would: 127.0.0.1:9050 or unix:/path.
+func (p SocksPort) String() string {
+	switch {
+	case p.Network == "unix":
+		return "unix:" + p.Path
+	case p.Auto:
+		if p.Address.Addr().Is6() {
+			return "[" + p.Address.Addr().String() + "]:auto"
+		}
+		return p.Address.Addr().String() + ":auto"
+	}
+	return p.Address.String()
+}
+
+// Loopback reports whether only this machine can reach the listener.
+func (p SocksPort) Loopback() bool {
+	return p.Network == "unix" || p.Address.Addr().IsLoopback()
+}
+
+// Fingerprint is a relay's or authority's 20-byte RSA identity digest.
+type Fingerprint [20]byte
+
+// String gives 40 upper-case hex digits.
+func (f Fingerprint) String() string { return strings.ToUpper(hex.EncodeToString(f[:])) }
+
+// DirAuthority is a directory authority this node believes.
+type DirAuthority struct {
+	Nickname    string         // may be empty
+	V3Ident     Fingerprint    // digest of the key that certifies its signing keys
+	Fingerprint Fingerprint    // its relay identity
+	ORPort      netip.AddrPort // IPv4
+	DirPort     netip.AddrPort // IPv4; chive never uses it, the ORPort carries BEGIN_DIR
+	IPv6        netip.AddrPort // zero when not given
+	Weight      float64        // share among the authorities when one is chosen; default 1
+}
+
+// FallbackDir is a relay that is asked for the first documents.
+type FallbackDir struct {
+	IPv4        netip.AddrPort // OR port; zero when the line has an IPv6 address only
+	IPv6        netip.AddrPort // OR port; zero when not given
+	Fingerprint Fingerprint
+	Weight      float64 // default 1
+}
+
+// Target is where a log goes.
+type Target string
+
+// The targets of a Log line.
+const (
+	TargetStderr Target = "stderr"
+	TargetStdout Target = "stdout"
+	TargetFile   Target = "file"
+)
+
+// Severity is one of C tor's five levels.
+type Severity int8
+
+// The severities, least to most severe.
+const (
+	Debug Severity = iota
+	Info
+	Notice
+	Warn
+	Err
+)
+
+var severityNames = [...]string{"debug", "info", "notice", "warn", "err"}
+
+// String gives the torrc's word.
+func (s Severity) String() string {
+	if s < Debug || s > Err {
+		return fmt.Sprintf("Severity(%d)", int8(s))
+	}
+	return severityNames[s]
+}
+
+// Log is one destination of log lines: those from Severity up to Max.
+type Log struct {
+	Severity Severity
+	Max      Severity // Err unless a range was given
+	Target   Target
+	Path     string // absolute, for TargetFile
+}
+
+// Override is one option from the command line. It replaces what the torrc says
+// about the option; a Name that starts with "+" adds to a list instead.
+type Override struct {
+	Name, Value string
+}
+
+// Load reads the torrc at path ("" for none, "-" for standard input), applies
+// the overrides and the defaults, and checks the whole. The error is an Errors
+// holding everything that is wrong, or a plain error when the file can't be read.
+func Load(path string, overrides []Override) (*Config, error) {
+	return loadFrom(osFiles{}, path, overrides)
+}

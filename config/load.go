@@ -1,0 +1,190 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+func loadFrom(from files, file string, overrides []Override) (*Config, error) {
+	r := reader{files: from}
+	if file != "" {
+		if err := r.top(file); err != nil {
+			return nil, err
+		}
+	}
+	b := &builder{errs: r.errs, set: map[string]Line{}}
+	groups := b.group(r.lines, commandLines(overrides))
+	b.applyAll(groups)
+	b.finish()
+	if n := len(b.errs); n > maxErrors {
+		b.errs = append(b.errs[:maxErrors], &Error{Problem: fmt.Sprintf("… and %d more", n-maxErrors), Kind: ErrLimit})
+	}
+	if len(b.errs) > 0 {
+		return nil, b.errs
+	}
+	return &b.cfg, nil
+}
+
+// maxPerOption is the absolute cap on the lines of one option.
+const maxPerOption = 4096
+
+func commandLines(overrides []Override) []Line {
+	lines := make([]Line, 0, len(overrides))
+	for _, o := range overrides {
+		name, add := strings.CutPrefix(o.Name, "+")
+		lines = append(lines, Line{File: commandLine, Key: name, Value: strings.Trim(o.Value, blank), Append: add})
+	}
+	return lines
+}
+
+// group sorts the lines by option and settles what the command line replaces.
+// Names that chive does not honour are reported here.
+func (b *builder) group(file, command []Line) map[string][]Line {
+	groups := map[string][]Line{}
+	for _, l := range file {
+		if len(l.Key) > 1 && (l.Key[0] == '+' || l.Key[0] == '/') {
+			b.fail(l, ErrUnsupported, "the prefix %c is for the command line: lines of a file add up as they are", l.Key[0])
+			continue
+		}
+		if o := b.known(l); o != nil {
+			groups[o.Name] = append(groups[o.Name], l)
+		}
+	}
+	replaced := map[string]bool{}
+	for _, l := range command {
+		o := b.known(l)
+		if o == nil {
+			continue
+		}
+		if l.Append && !o.List {
+			b.fail(l, ErrConflict, "takes one value: drop the +")
+			continue
+		}
+		if !l.Append && !replaced[o.Name] {
+			groups[o.Name], replaced[o.Name] = nil, true
+		}
+		groups[o.Name] = append(groups[o.Name], l)
+	}
+	for name, lines := range groups {
+		if len(lines) > maxPerOption {
+			b.fail(lines[maxPerOption], ErrLimit, "given more than %d times", maxPerOption)
+			groups[name] = lines[:maxPerOption]
+		}
+	}
+	return groups
+}
+
+// known finds the option of a line, or reports why there is none.
+func (b *builder) known(l Line) *Option {
+	for i := range table {
+		if strings.EqualFold(table[i].Name, l.Key) {
+			return &table[i]
+		}
+	}
+	if f := findForeign(l.Key); f != nil {
+		if !f.accepts(l.Value) {
+			b.fail(l, ErrUnsupported, "%s", f.refusal())
+		}
+		return nil
+	}
+	e := l.errorf(ErrUnknown, "unknown option")
+	e.Suggestion = nearest(l.Key, everyName())
+	b.errs = append(b.errs, e)
+	return nil
+}
+
+func everyName() []string {
+	var names []string
+	for _, o := range table {
+		names = append(names, o.Name)
+	}
+	for _, f := range foreign {
+		names = append(names, f.name)
+	}
+	return names
+}
+
+// applyAll applies the defaults of options that no line sets, then the lines.
+func (b *builder) applyAll(groups map[string][]Line) {
+	if testing := groups["TestingTorNetwork"]; len(testing) > 0 {
+		b.testing = testing[len(testing)-1].Value == "1"
+	}
+	for i := range table {
+		o := &table[i]
+		lines := groups[o.Name]
+		if len(lines) == 0 {
+			if text := b.defaultOf(o); text != "" {
+				o.apply(b, Line{Key: o.Name, Value: text})
+			}
+			continue
+		}
+		b.set[o.Name] = lines[len(lines)-1]
+		if !o.List && len(lines) > 1 {
+			last := lines[len(lines)-1]
+			b.warn(last, "given %d times; only this one counts", len(lines))
+			lines = lines[len(lines)-1:]
+		}
+		for _, l := range lines {
+			o.apply(b, l)
+		}
+	}
+}
+
+func (b *builder) defaultOf(o *Option) string {
+	switch {
+	case o.Name == "DirAuthority", o.Name == "FallbackDir": // see addPublic
+		return ""
+	case o.TestingDefault != "" && b.testing:
+		return o.TestingDefault
+	case o.Name == "DataDirectory":
+		if base := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(base) {
+			return filepath.Join(base, "chive")
+		}
+	}
+	return o.Default
+}
+
+// finish checks what needs more than one line.
+func (b *builder) finish() {
+	c := &b.cfg
+	b.addPublic()
+	if l, ok := b.set["TestingTorNetwork"]; ok && c.TestingTorNetwork && c.PublicNetwork {
+		b.fail(l, ErrConflict, "a test network needs DirAuthority lines of its own")
+	}
+	if c.CacheDirectory == "" {
+		c.CacheDirectory = c.DataDirectory
+	}
+	if c.NatsCredentialFile == "" {
+		c.NatsCredentialFile = filepath.Join(c.DataDirectory, "nats.creds")
+	} else if l := b.set["NatsCredentialFile"]; c.NatsListen == "" {
+		b.warn(l, "has no effect without NatsListen")
+	}
+	b.finishSocks()
+}
+
+func (b *builder) finishSocks() {
+	c := &b.cfg
+	l := b.set["SocksPort"]
+	if b.socksOff != nil && len(c.SocksPorts) > 0 {
+		b.fail(*b.socksOff, ErrConflict, "SocksPort 0 beside another SocksPort: drop one of them")
+	} else if b.socksOff != nil {
+		b.warn(*b.socksOff, "no listener is open: no program can use this node")
+	}
+	nonLocal := false
+	for _, p := range c.SocksPorts {
+		if p.Loopback() {
+			continue
+		}
+		nonLocal = true
+		if !c.AllowNonLocalSocks {
+			b.fail(l, ErrConflict, "%s is reachable from other machines, and SOCKS has neither encryption nor a password here; set AllowNonLocalSocks 1 if that is meant", p)
+			continue
+		}
+		b.warn(l, "%s is reachable from other machines: whoever reaches it can use this node and see its traffic", p)
+	}
+	if c.AllowNonLocalSocks && !nonLocal {
+		b.warn(b.set["AllowNonLocalSocks"], "has no effect: every SocksPort is local")
+	}
+}

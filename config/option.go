@@ -1,0 +1,129 @@
+package config
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+	"time"
+)
+
+// Option is what chive knows about one torrc option. docs/configuration.md and
+// `chive options` are written from these.
+type Option struct {
+	Name           string
+	Type           string // as a reader should write it: 0|1, time, folder, …
+	Default        string // in torrc syntax; "" when there is none
+	TestingDefault string // instead of Default under TestingTorNetwork; "" when the same
+	Range          string // in words; "" when the type says it all
+	List           bool   // may be given many times
+	Own            bool   // chive's own: C tor does not know it
+	Doc            string // one paragraph
+	Differs        string // how chive differs from C tor; "" when it doesn't
+
+	apply func(*builder, Line) // one line into the Config
+}
+
+// Options lists what chive honours, by name.
+func Options() []Option {
+	out := append([]Option(nil), table...)
+	sort.Slice(out, func(i, j int) bool { return strings.ToLower(out[i].Name) < strings.ToLower(out[j].Name) })
+	return out
+}
+
+// builder gathers a Config and everything that is wrong with it.
+type builder struct {
+	cfg     Config
+	errs    Errors
+	set     map[string]Line // options that some line has set, by canonical name
+	testing bool            // TestingTorNetwork 1: some defaults differ
+
+	noDefaultFallbacks bool  // UseDefaultFallbackDirs 0
+	socksOff           *Line // SocksPort 0
+}
+
+func (b *builder) fail(l Line, kind error, format string, args ...any) {
+	b.errs = append(b.errs, l.errorf(kind, format, args...))
+}
+
+func (b *builder) warn(l Line, format string, args ...any) {
+	b.cfg.Warnings = append(b.cfg.Warnings, l.errorf(nil, format, args...))
+}
+
+func flag(o Option, field func(*Config) *bool) Option {
+	o.Type = "0|1"
+	o.apply = func(b *builder, l Line) {
+		switch l.Value {
+		case "0", "1":
+			*field(&b.cfg) = l.Value == "1"
+		default:
+			b.fail(l, ErrValue, "%q is not a switch: write 1 for yes or 0 for no", clip(l.Value))
+		}
+	}
+	return o
+}
+
+// interval is a time with a unit; shortest and longest bound it.
+func interval(o Option, unit, shortest, longest time.Duration, field func(*Config) *time.Duration) Option {
+	o.Type = "time"
+	o.Range = fmt.Sprintf("%s to %s", Interval(shortest), Interval(longest))
+	o.apply = func(b *builder, l Line) {
+		d, err := parseInterval(l.Value, unit)
+		switch {
+		case err != nil:
+			b.fail(l, ErrValue, "%v", err)
+		case d < shortest || d > longest:
+			b.fail(l, ErrValue, "%s is out of range: %s", clip(l.Value), o.Range)
+		default:
+			*field(&b.cfg) = d
+		}
+	}
+	return o
+}
+
+// path is a file or folder; "~/" is the home folder, and a relative one counts
+// from the working directory.
+func path(o Option, kind string, field func(*Config) *string) Option {
+	o.Type = kind
+	o.apply = func(b *builder, l Line) {
+		p, err := absolute(l.Value)
+		if err != nil {
+			b.fail(l, ErrValue, "%v", err)
+			return
+		}
+		*field(&b.cfg) = p
+	}
+	return o
+}
+
+// token is one part of a NATS subject.
+func token(o Option, field func(*Config) *string) Option {
+	o.Type = "name"
+	o.Range = "1 to 63 of a-z, 0-9 and inner dashes"
+	o.apply = func(b *builder, l Line) {
+		if !validToken(l.Value) {
+			b.fail(l, ErrValue, "%q is not a name of %s", clip(l.Value), o.Range)
+			return
+		}
+		*field(&b.cfg) = l.Value
+	}
+	return o
+}
+
+// validToken is the rule of messages.ValidName, which config does not import.
+func validToken(s string) bool {
+	if len(s) < 1 || len(s) > 63 || s[0] == '-' || s[len(s)-1] == '-' {
+		return false
+	}
+	for _, c := range []byte(s) {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
+			return false
+		}
+	}
+	return true
+}
+
+func custom(o Option, kind string, apply func(*builder, Line)) Option {
+	o.Type = kind
+	o.apply = apply
+	return o
+}

@@ -1,0 +1,94 @@
+package testnet
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// startOnions starts the onion services and returns when their descriptors are
+// at the directories.
+func (n *Network) startOnions(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, x := range n.nodes {
+		if x.Role != RoleOnion {
+			continue
+		}
+		if err := n.writeTorrc(x, voteLater); err != nil {
+			return err
+		}
+		if err := n.startNode(x); err != nil {
+			return err
+		}
+		g.Go(func() error { return n.waitOnion(ctx, x) })
+	}
+	return g.Wait()
+}
+
+func (n *Network) waitOnion(ctx context.Context, x *node) error {
+	var c *control
+	err := poll(ctx, "the control socket of "+x.Name, func() (bool, error) {
+		var err error
+		if c, err = dialControl(ctx, x.file("control")); err != nil {
+			return false, n.deathOf(x) // not there yet
+		}
+		return true, nil
+	})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	stop := context.AfterFunc(ctx, func() { c.Close() })
+	defer stop()
+	if _, err := c.command("SETEVENTS HS_DESC"); err != nil {
+		return err
+	}
+	if err := waitUploads(c); err != nil {
+		return fmt.Errorf("descriptor of %s: %w", x.Name, err)
+	}
+	name, err := os.ReadFile(x.file("hs/hostname"))
+	if err != nil {
+		return err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	x.Address = strings.TrimSpace(string(name))
+	return nil
+}
+
+// waitUploads returns when every upload that was begun has ended well. A service
+// has two descriptors, for two time periods, and uploads each to all its
+// directories in one go.
+func waitUploads(c *control) error {
+	begun, done := map[string]int{}, map[string]int{}
+	for {
+		e, err := c.event(startWithin)
+		if err != nil {
+			return err
+		}
+		f := strings.Fields(e) // HS_DESC ACTION ADDRESS AUTH HSDIR [DESCRIPTOR-ID] …
+		if len(f) < 5 || f[0] != "HS_DESC" {
+			continue
+		}
+		switch f[1] {
+		case "UPLOAD":
+			begun[f[4]]++
+		case "UPLOADED":
+			done[f[4]]++
+		}
+		if len(done) > 0 && total(done) == total(begun) {
+			return nil
+		}
+	}
+}
+
+func total(m map[string]int) int {
+	n := 0
+	for _, v := range m {
+		n += v
+	}
+	return n
+}

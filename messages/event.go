@@ -1,0 +1,97 @@
+package messages
+
+import "chive/messages/chivev1"
+
+// Body is any event that an Envelope can carry; a test keeps it equal to the
+// oneof.
+type Body interface {
+	*chivev1.NodeStarted | *chivev1.NodeStopping | *chivev1.BootstrapAdvanced | *chivev1.EventsDropped |
+		*chivev1.ActorFailed | *chivev1.ListenerOpened | *chivev1.ListenerClosed |
+		*chivev1.ConnectionDialled | *chivev1.ConnectionOpened | *chivev1.ConnectionFailed | *chivev1.ConnectionClosed |
+		*chivev1.CircuitLaunched | *chivev1.CircuitExtended | *chivev1.CircuitOpened | *chivev1.CircuitDirtied |
+		*chivev1.CircuitFailed | *chivev1.CircuitClosed |
+		*chivev1.StreamRequested | *chivev1.StreamAttached | *chivev1.StreamConnected | *chivev1.StreamDetached |
+		*chivev1.StreamEnded |
+		*chivev1.GuardSampled | *chivev1.GuardReachable | *chivev1.GuardUnreachable |
+		*chivev1.DocumentFetched | *chivev1.DocumentVerified | *chivev1.DocumentRejected |
+		*chivev1.SupervisorStateChanged
+}
+
+// Event wraps body as an event about the actor id of the given kind, ready for
+// Recorder.Emit.
+func Event[B Body](kind chivev1.Kind, id string, body B) *chivev1.Envelope {
+	e := &chivev1.Envelope{Kind: kind, ActorId: id}
+	wrap(e, body)
+	return e
+}
+
+// Because sets what e follows from: the id of the causing event and the
+// correlation id of the whole story. Empty strings leave them unset.
+func Because(e *chivev1.Envelope, cause, correlation string) *chivev1.Envelope {
+	e.CauseId = cause
+	e.CorrelationId = correlation
+	return e
+}
+
+func wrap(e *chivev1.Envelope, body any) {
+	switch b := body.(type) {
+	case *chivev1.NodeStarted:
+		e.Event = &chivev1.Envelope_NodeStarted{NodeStarted: b}
+	case *chivev1.NodeStopping:
+		e.Event = &chivev1.Envelope_NodeStopping{NodeStopping: b}
+	case *chivev1.BootstrapAdvanced:
+		e.Event = &chivev1.Envelope_BootstrapAdvanced{BootstrapAdvanced: b}
+	case *chivev1.EventsDropped:
+		e.Event = &chivev1.Envelope_EventsDropped{EventsDropped: b}
+	case *chivev1.ActorFailed:
+		e.Event = &chivev1.Envelope_ActorFailed{ActorFailed: b}
+	case *chivev1.ListenerOpened:
+		e.Event = &chivev1.Envelope_ListenerOpened{ListenerOpened: b}
+	case *chivev1.ListenerClosed:
+		e.Event = &chivev1.Envelope_ListenerClosed{ListenerClosed: b}
+	case *chivev1.ConnectionDialled:
+		e.Event = &chivev1.Envelope_ConnectionDialled{ConnectionDialled: b}
+	case *chivev1.ConnectionOpened:
+		e.Event = &chivev1.Envelope_ConnectionOpened{ConnectionOpened: b}
+	case *chivev1.ConnectionFailed:
+		e.Event = &chivev1.Envelope_ConnectionFailed{ConnectionFailed: b}
+	case *chivev1.ConnectionClosed:
+		e.Event = &chivev1.Envelope_ConnectionClosed{ConnectionClosed: b}
+	case *chivev1.CircuitLaunched:
+		e.Event = &chivev1.Envelope_CircuitLaunched{CircuitLaunched: b}
+	case *chivev1.CircuitExtended:
+		e.Event = &chivev1.Envelope_CircuitExtended{CircuitExtended: b}
+	case *chivev1.CircuitOpened:
+		e.Event = &chivev1.Envelope_CircuitOpened{CircuitOpened: b}
+	case *chivev1.CircuitDirtied:
+		e.Event = &chivev1.Envelope_CircuitDirtied{CircuitDirtied: b}
+	case *chivev1.CircuitFailed:
+		e.Event = &chivev1.Envelope_CircuitFailed{CircuitFailed: b}
+	case *chivev1.CircuitClosed:
+		e.Event = &chivev1.Envelope_CircuitClosed{CircuitClosed: b}
+	case *chivev1.StreamRequested:
+		e.Event = &chivev1.Envelope_StreamRequested{StreamRequested: b}
+	case *chivev1.StreamAttached:
+		e.Event = &chivev1.Envelope_StreamAttached{StreamAttached: b}
+	case *chivev1.StreamConnected:
+		e.Event = &chivev1.Envelope_StreamConnected{StreamConnected: b}
+	case *chivev1.StreamDetached:
+		e.Event = &chivev1.Envelope_StreamDetached{StreamDetached: b}
+	case *chivev1.StreamEnded:
+		e.Event = &chivev1.Envelope_StreamEnded{StreamEnded: b}
+	case *chivev1.GuardSampled:
+		e.Event = &chivev1.Envelope_GuardSampled{GuardSampled: b}
+	case *chivev1.GuardReachable:
+		e.Event = &chivev1.Envelope_GuardReachable{GuardReachable: b}
+	case *chivev1.GuardUnreachable:
+		e.Event = &chivev1.Envelope_GuardUnreachable{GuardUnreachable: b}
+	case *chivev1.DocumentFetched:
+		e.Event = &chivev1.Envelope_DocumentFetched{DocumentFetched: b}
+	case *chivev1.DocumentVerified:
+		e.Event = &chivev1.Envelope_DocumentVerified{DocumentVerified: b}
+	case *chivev1.DocumentRejected:
+		e.Event = &chivev1.Envelope_DocumentRejected{DocumentRejected: b}
+	case *chivev1.SupervisorStateChanged:
+		e.Event = &chivev1.Envelope_SupervisorStateChanged{SupervisorStateChanged: b}
+	}
+}

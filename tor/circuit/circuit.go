@@ -1,0 +1,212 @@
+package circuit
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+
+	"chive/tor/cell"
+	"chive/tor/handshake"
+	"chive/tor/relaycrypto"
+)
+
+// Limits of tor-spec §7.3 and §7.4, in cells, and of §5.6.
+const (
+	circuitWindow     = 1000
+	circuitIncrement  = 100
+	streamWindow      = 500
+	streamIncrement   = 50
+	relayEarlyBudget  = 8
+	maxHops           = relayEarlyBudget
+	maxHalfClosed     = 1024
+	maxStreams        = 32768
+	minCircuitWindow  = 100
+	pendingTagsNeeded = circuitWindow / circuitIncrement
+)
+
+// Hop says how to reach one relay of the path.
+type Hop struct {
+	RSA     [20]byte       // RSA identity digest
+	Ed25519 [32]byte       // Ed25519 identity; zero if unknown
+	NtorKey [32]byte       // ntor onion key; zero asks for CREATE_FAST (first hop only)
+	IPv4    netip.AddrPort // OR address
+	IPv6    netip.AddrPort // OR address; zero if none
+}
+
+// Config is what a circuit is made of.
+type Config struct {
+	ID     cell.CircID // chosen by the connection, most significant bit set
+	Path   []Hop       // guard first, 1 to 8 hops
+	Window int         // initial package window in cells (param circwindow), 100..1000; 0 means 1000
+	Rand   io.Reader   // nil means crypto/rand
+}
+
+// State is where a circuit is in its life.
+type State uint8
+
+// The states; see the diagram in the package comment.
+const (
+	New State = iota
+	Building
+	Open
+	Closed
+)
+
+// Circuit is the client's end of one circuit. It is not safe for concurrent
+// use: one actor owns it.
+type Circuit struct {
+	cfg    Config
+	state  State
+	stack  relaycrypto.Stack
+	early  int // RELAY_EARLY cells left
+	fast   *handshake.Fast
+	ntor   *handshake.Ntor
+	failed error
+	// destroyed: our DESTROY went out.
+	destroyed bool
+
+	packageWindow int
+	deliverWindow int
+	tags          [pendingTagsNeeded][20]byte // ring of SENDME digests we expect
+	tagHead       int
+	tagCount      int
+	sinceTag      int // DATA cells sealed since the last tag
+
+	streams    map[cell.StreamID]*stream
+	halfClosed []cell.StreamID // oldest first
+	nextID     cell.StreamID
+	counters   Counters
+}
+
+// Counters are totals over a circuit's life, in cells.
+type Counters struct {
+	In, Out uint64
+	Dropped uint64 // legal cells that no stream wanted
+	Streams uint32 // streams ever begun
+}
+
+// ErrConfig is returned by NewCircuit for a path no circuit can have.
+var ErrConfig = errors.New("circuit: bad path")
+
+// NewCircuit checks the configuration and returns a circuit in state New.
+func NewCircuit(cfg Config) (*Circuit, error) {
+	if len(cfg.Path) == 0 || len(cfg.Path) > maxHops {
+		return nil, fmt.Errorf("%w: %d hops, want 1 to %d", ErrConfig, len(cfg.Path), maxHops)
+	}
+	for i, h := range cfg.Path {
+		if i > 0 && h.NtorKey == ([32]byte{}) {
+			return nil, fmt.Errorf("%w: hop %d has no onion key", ErrConfig, i+1)
+		}
+		if i > 0 && !h.IPv4.IsValid() {
+			return nil, fmt.Errorf("%w: hop %d has no address", ErrConfig, i+1)
+		}
+		for _, g := range cfg.Path[:i] {
+			if g.RSA == h.RSA {
+				return nil, fmt.Errorf("%w: hop %d stands in it twice", ErrConfig, i+1)
+			}
+		}
+	}
+	if cfg.Window == 0 {
+		cfg.Window = circuitWindow
+	}
+	if cfg.Window < minCircuitWindow || cfg.Window > circuitWindow {
+		return nil, fmt.Errorf("%w: window %d, want %d to %d", ErrConfig, cfg.Window, minCircuitWindow, circuitWindow)
+	}
+	if cfg.Rand == nil {
+		cfg.Rand = rand.Reader
+	}
+	return &Circuit{
+		cfg: cfg, early: relayEarlyBudget,
+		packageWindow: cfg.Window, deliverWindow: circuitWindow,
+		streams: map[cell.StreamID]*stream{},
+	}, nil
+}
+
+// State reports where the circuit is in its life.
+func (c *Circuit) State() State { return c.state }
+
+// ID is the circuit's id on its connection.
+func (c *Circuit) ID() cell.CircID { return c.cfg.ID }
+
+// Hops is the number of hops reached so far.
+func (c *Circuit) Hops() int { return c.stack.Len() }
+
+// Counters returns the totals so far.
+func (c *Circuit) Counters() Counters { return c.counters }
+
+// Start appends the cell that asks the first hop for a circuit: CREATE2 with
+// ntor, or CREATE_FAST where no onion key is known (tor-spec §5.1).
+func (c *Circuit) Start(dst []byte) ([]byte, error) {
+	if c.state != New {
+		return dst, fmt.Errorf("circuit: started twice")
+	}
+	c.state = Building
+	first := c.cfg.Path[0]
+	c.counters.Out++
+	if first.NtorKey == ([32]byte{}) {
+		fast, body, err := handshake.StartFast(c.cfg.Rand)
+		if err != nil {
+			return dst, c.fail(&Error{Reason: cell.DestroyInternal, Hop: 1, Err: err})
+		}
+		c.fast = fast
+		return cell.AppendFixed(dst, c.cfg.ID, cell.CreateFast, body), nil
+	}
+	ntor, skin, err := handshake.StartNtor(c.cfg.Rand, first.RSA, first.NtorKey)
+	if err != nil {
+		return dst, c.fail(&Error{Reason: cell.DestroyInternal, Hop: 1, Err: err})
+	}
+	c.ntor = ntor
+	return cell.AppendFixed(dst, c.cfg.ID, cell.Create2, cell.AppendCreate2(nil, handshake.TypeNtor, skin)), nil
+}
+
+// Destroy ends the circuit from our side and appends the DESTROY cell. The
+// reason on the wire is always NONE: a client's reasons are nobody's business
+// (tor-spec §5.4). Nothing is appended if the far side destroyed it, or twice.
+func (c *Circuit) Destroy(dst []byte) []byte {
+	silent := c.state == New || c.destroyed || errors.Is(c.failed, ErrDestroyed)
+	c.state = Closed
+	if silent {
+		return dst
+	}
+	c.destroyed = true
+	c.counters.Out++
+	return cell.AppendFixed(dst, c.cfg.ID, cell.Destroy, cell.AppendDestroy(nil, cell.DestroyNone))
+}
+
+// seal appends one relay cell for hop (0-based), with data of at most
+// cell.MaxRelayData bytes, encrypted and ready for the wire.
+func (c *Circuit) seal(dst []byte, command cell.Command, hop int, h cell.RelayHeader, data []byte) []byte {
+	start := len(dst)
+	dst = append(dst, zeroCell[:]...)
+	cell.PutHeader(dst[start:], c.cfg.ID, command)
+	body := dst[start+cell.FixedLen-cell.BodyLen:]
+	h.Length = len(data)
+	cell.PutRelayHeader(body, h)
+	copy(body[cell.RelayHeaderLen:], data)
+	c.pad(body[cell.RelayHeaderLen+len(data):])
+	c.stack.Seal(body, hop)
+	c.counters.Out++
+	return dst
+}
+
+var zeroCell [cell.FixedLen]byte
+
+// pad fills the space after the data: four zero bytes, then random ones, so
+// that what a SENDME must prove cannot be guessed (proposal 289, §3.3). Only a
+// cell with room carries enough of it; a full one needs none, for its content
+// is then not known to the far end before it arrives.
+func (c *Circuit) pad(space []byte) {
+	const gap = 4
+	if len(space) <= gap {
+		return
+	}
+	space = space[gap:]
+	// A failure leaves zeros, which is legal; crypto/rand does not fail.
+	_, _ = io.ReadFull(c.cfg.Rand, space[:min(len(space), maxPadding)])
+}
+
+// maxPadding bounds the random bytes drawn for one cell: 16 are beyond
+// guessing, and more would cost time without making it harder.
+const maxPadding = 16

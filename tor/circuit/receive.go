@@ -1,0 +1,208 @@
+package circuit
+
+import (
+	"fmt"
+	"net/netip"
+
+	"chive/tor/cell"
+	"chive/tor/handshake"
+	"chive/tor/relaycrypto"
+)
+
+// EventKind names what a received cell meant.
+type EventKind uint8
+
+// What Receive can report. Most cells that only move a window report None.
+const (
+	None       EventKind = iota
+	Extended             // one more hop is there, and more are to come
+	Opened               // the last hop is there
+	Connected            // the stream's target answered
+	Data                 // bytes for the stream
+	Ended                // the far end ended the stream
+	MayPackage           // a window opened: blocked streams may send again
+)
+
+// Event is what one received cell meant.
+type Event struct {
+	Kind   EventKind
+	Stream cell.StreamID
+	Data   []byte         // Data: the payload, inside the cell's body
+	Reason cell.EndReason // Ended
+	Addr   netip.Addr     // Connected: the address the exit reached, if it said
+}
+
+// Receive takes one cell that arrived for this circuit, decrypting body in
+// place. Cells to send in answer are appended to dst, which is returned. An
+// error is always an *Error: the circuit is then closed, and the caller sends
+// DESTROY (unless the far side did) and lets go of it.
+func (c *Circuit) Receive(dst []byte, command cell.Command, body []byte) ([]byte, Event, error) {
+	if c.state == Closed || c.state == New {
+		return dst, Event{}, c.violation(0, ErrClosed)
+	}
+	c.counters.In++
+	switch command {
+	case cell.Relay:
+		return c.receiveRelay(dst, body)
+	case cell.Created2, cell.CreatedFast:
+		return c.receiveCreated(dst, command, body)
+	case cell.Destroy:
+		reason := cell.ParseDestroy(body)
+		return dst, Event{}, c.fail(&Error{Reason: reason, Hop: c.nextHop(), Err: fmt.Errorf("%w: %v", ErrDestroyed, reason)})
+	default:
+		return dst, Event{}, c.violation(1, fmt.Errorf("%w: %v", ErrUnexpected, command))
+	}
+}
+
+// nextHop is the hop that is being reached for while building, else 0.
+func (c *Circuit) nextHop() int {
+	if c.state == Building {
+		return c.stack.Len() + 1
+	}
+	return 0
+}
+
+func (c *Circuit) receiveCreated(dst []byte, command cell.Command, body []byte) ([]byte, Event, error) {
+	wanted := cell.Created2
+	if c.fast != nil {
+		wanted = cell.CreatedFast
+	}
+	if c.state != Building || c.stack.Len() != 0 || command != wanted {
+		return dst, Event{}, c.violation(1, fmt.Errorf("%w: %v", ErrUnexpected, command))
+	}
+	if c.fast != nil {
+		keys, err := c.fast.Finish(body)
+		c.fast = nil
+		return c.addHop(dst, keys, err)
+	}
+	reply, err := cell.ParseCreated2(body)
+	if err != nil {
+		return dst, Event{}, c.violation(1, err)
+	}
+	keys, err := c.ntor.Finish(reply)
+	return c.addHop(dst, keys, err)
+}
+
+// addHop takes the keys of the hop just reached and asks for the next.
+func (c *Circuit) addHop(dst []byte, keys handshake.KeyMaterial, err error) ([]byte, Event, error) {
+	hop := c.stack.Len() + 1
+	c.ntor = nil
+	if err != nil {
+		return dst, Event{}, c.violation(hop, err)
+	}
+	layer, err := relaycrypto.NewLayer(keys)
+	if err != nil {
+		return dst, Event{}, c.fail(&Error{Reason: cell.DestroyInternal, Hop: hop, Err: err})
+	}
+	c.stack.Add(layer)
+	if c.stack.Len() == len(c.cfg.Path) {
+		c.state = Open
+		return dst, Event{Kind: Opened}, nil
+	}
+	dst, err = c.extend(dst)
+	return dst, Event{Kind: Extended}, err
+}
+
+// extend appends the EXTEND2 for the next hop, in a RELAY_EARLY cell
+// (tor-spec §5.1.2, §5.6).
+func (c *Circuit) extend(dst []byte) ([]byte, error) {
+	next := c.cfg.Path[c.stack.Len()]
+	ntor, skin, err := handshake.StartNtor(c.cfg.Rand, next.RSA, next.NtorKey)
+	if err != nil {
+		return dst, c.fail(&Error{Reason: cell.DestroyInternal, Hop: c.stack.Len() + 1, Err: err})
+	}
+	if c.early == 0 {
+		return dst, c.fail(&Error{Reason: cell.DestroyInternal, Hop: c.stack.Len() + 1, Err: fmt.Errorf("no RELAY_EARLY cell is left")})
+	}
+	c.early--
+	c.ntor = ntor
+	data, err := cell.AppendExtend2(nil, cell.Extend2{
+		Specs: linkSpecs(next), HandshakeType: handshake.TypeNtor, Handshake: skin,
+	})
+	if err != nil {
+		return dst, c.fail(&Error{Reason: cell.DestroyInternal, Hop: c.stack.Len() + 1, Err: err})
+	}
+	return c.seal(dst, cell.RelayEarly, c.stack.Len()-1, cell.RelayHeader{Cmd: cell.RelayExtend2}, data), nil
+}
+
+// linkSpecs lists how to reach a relay, in the order of C tor: IPv4, RSA
+// identity, Ed25519 identity, IPv6.
+func linkSpecs(h Hop) []cell.LinkSpec {
+	specs := []cell.LinkSpec{cell.AddrSpec(h.IPv4), cell.RSASpec(h.RSA)}
+	if h.Ed25519 != ([32]byte{}) {
+		specs = append(specs, cell.Ed25519Spec(h.Ed25519))
+	}
+	if h.IPv6.IsValid() {
+		specs = append(specs, cell.AddrSpec(h.IPv6))
+	}
+	return specs
+}
+
+func (c *Circuit) receiveRelay(dst []byte, body []byte) ([]byte, Event, error) {
+	if c.stack.Len() == 0 || len(body) != cell.BodyLen {
+		return dst, Event{}, c.violation(1, fmt.Errorf("%w: RELAY", ErrUnexpected))
+	}
+	hop := c.stack.Open(body)
+	if hop < 0 {
+		return dst, Event{}, c.violation(0, ErrUnrecognized)
+	}
+	h, err := cell.ParseRelayHeader(body)
+	if err != nil {
+		return dst, Event{}, c.violation(hop+1, err)
+	}
+	data := body[cell.RelayHeaderLen : cell.RelayHeaderLen+h.Length]
+	switch h.Cmd {
+	case cell.RelayDrop: // long-range padding, from any hop
+		c.counters.Dropped++
+		return dst, Event{}, nil
+	case cell.RelayTruncated:
+		reason := cell.ParseDestroy(data)
+		return dst, Event{}, c.fail(&Error{Reason: reason, Hop: hop + 2, Err: fmt.Errorf("%w: %v", ErrTruncated, reason)})
+	}
+	if hop != c.stack.Len()-1 {
+		return dst, Event{}, c.violation(hop+1, fmt.Errorf("%w: %v from the middle of the path", ErrUnexpected, h.Cmd))
+	}
+	if c.state == Building {
+		return c.receiveBuilding(dst, h, data)
+	}
+	return c.receiveOpen(dst, hop, h, data)
+}
+
+func (c *Circuit) receiveBuilding(dst []byte, h cell.RelayHeader, data []byte) ([]byte, Event, error) {
+	hop := c.stack.Len() + 1
+	if h.Cmd != cell.RelayExtended2 || h.Stream != 0 || c.ntor == nil {
+		return dst, Event{}, c.violation(hop, fmt.Errorf("%w: %v while building", ErrUnexpected, h.Cmd))
+	}
+	reply, err := cell.ParseExtended2(data)
+	if err != nil {
+		return dst, Event{}, c.violation(hop, err)
+	}
+	keys, err := c.ntor.Finish(reply)
+	return c.addHop(dst, keys, err)
+}
+
+func (c *Circuit) receiveOpen(dst []byte, hop int, h cell.RelayHeader, data []byte) ([]byte, Event, error) {
+	if h.Cmd == cell.RelaySendme && h.Stream == 0 {
+		ev, err := c.circuitSendme(hop, data)
+		return dst, ev, err
+	}
+	s := c.streams[h.Stream]
+	if s == nil {
+		return dst, Event{}, c.violation(hop+1, fmt.Errorf("%w: %v", ErrStreamID, h.Cmd))
+	}
+	switch h.Cmd {
+	case cell.RelayData:
+		return c.receiveData(dst, hop, h.Stream, s, data)
+	case cell.RelayConnected:
+		ev, err := c.receiveConnected(hop, h.Stream, s, data)
+		return dst, ev, err
+	case cell.RelayEnd:
+		ev, err := c.receiveEnd(hop, h.Stream, s, data)
+		return dst, ev, err
+	case cell.RelaySendme:
+		ev, err := c.streamSendme(hop, h.Stream, s)
+		return dst, ev, err
+	default:
+		return dst, Event{}, c.violation(hop+1, fmt.Errorf("%w: %v", ErrUnexpected, h.Cmd))
+	}
+}

@@ -1,0 +1,202 @@
+package circuit
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net/netip"
+
+	"chive/tor/cell"
+)
+
+type streamState uint8
+
+const (
+	streamPending streamState = iota
+	streamOpen
+	streamHalfClosed // we ended it; the far end does not know yet
+)
+
+// stream is the circuit's half of a stream: its state and windows, in cells.
+type stream struct {
+	state         streamState
+	packageWindow int
+	deliverWindow int
+	unacked       int  // cells the application took since our last SENDME
+	connected     bool // CONNECTED came, perhaps after we ended it
+}
+
+// Begin opens a stream to target ("host:port", tor-spec §6.2) and appends the
+// BEGIN cell.
+func (c *Circuit) Begin(dst []byte, target string, flags uint32) ([]byte, cell.StreamID, error) {
+	data, err := cell.AppendBegin(nil, target, flags)
+	if err != nil {
+		return dst, 0, err
+	}
+	return c.begin(dst, cell.RelayBegin, data)
+}
+
+// BeginDir opens a stream to the last hop's own directory (tor-spec §6.2.1).
+func (c *Circuit) BeginDir(dst []byte) ([]byte, cell.StreamID, error) {
+	return c.begin(dst, cell.RelayBeginDir, nil)
+}
+
+func (c *Circuit) begin(dst []byte, command cell.RelayCommand, data []byte) ([]byte, cell.StreamID, error) {
+	if c.state != Open {
+		return dst, 0, ErrNotOpen
+	}
+	id, err := c.freeID()
+	if err != nil {
+		return dst, 0, err
+	}
+	c.streams[id] = &stream{packageWindow: streamWindow, deliverWindow: streamWindow}
+	c.counters.Streams++
+	return c.seal(dst, cell.Relay, c.stack.Len()-1, cell.RelayHeader{Cmd: command, Stream: id}, data), id, nil
+}
+
+// freeID walks on from a random start, so that ids say nothing about how many
+// streams there were before.
+func (c *Circuit) freeID() (cell.StreamID, error) {
+	if len(c.streams) >= maxStreams {
+		return 0, ErrNoStreamID
+	}
+	if c.nextID == 0 {
+		var b [2]byte
+		if _, err := io.ReadFull(c.cfg.Rand, b[:]); err != nil {
+			return 0, fmt.Errorf("stream id: %w", err)
+		}
+		c.nextID = cell.StreamID(binary.BigEndian.Uint16(b[:]))
+	}
+	for {
+		id := c.nextID
+		c.nextID++
+		if _, taken := c.streams[id]; id != 0 && !taken {
+			return id, nil
+		}
+	}
+}
+
+// Sendable is how many DATA cells the stream may send now.
+func (c *Circuit) Sendable(id cell.StreamID) int {
+	s := c.streams[id]
+	if s == nil || s.state != streamOpen || c.state != Open {
+		return 0
+	}
+	return max(0, min(s.packageWindow, c.packageWindow))
+}
+
+// Send packages as much of data as the windows allow, up to limit cells,
+// appends the cells and returns how many bytes went.
+func (c *Circuit) Send(dst []byte, id cell.StreamID, data []byte, limit int) ([]byte, int) {
+	room := min(c.Sendable(id), limit)
+	s := c.streams[id]
+	sent := 0
+	for ; room > 0 && sent < len(data); room-- {
+		n := min(len(data)-sent, cell.MaxRelayData)
+		dst = c.seal(dst, cell.Relay, c.stack.Len()-1, cell.RelayHeader{Cmd: cell.RelayData, Stream: id}, data[sent:sent+n])
+		c.packaged(s)
+		sent += n
+	}
+	return dst, sent
+}
+
+// Consumed tells that the application took the content of so many DATA cells,
+// and appends the stream-level SENDMEs that this earns: a slow reader stops
+// its own stream only.
+func (c *Circuit) Consumed(dst []byte, id cell.StreamID, cells int) []byte {
+	s := c.streams[id]
+	if s == nil || s.state != streamOpen || c.state != Open {
+		return dst
+	}
+	s.unacked += cells
+	for s.unacked >= streamIncrement {
+		s.unacked -= streamIncrement
+		s.deliverWindow += streamIncrement
+		dst = c.seal(dst, cell.Relay, c.stack.Len()-1, cell.RelayHeader{Cmd: cell.RelaySendme, Stream: id}, nil)
+	}
+	return dst
+}
+
+// End ends the stream from our side and appends the END cell. The reason is
+// always MISC: a client's reasons are nobody's business (tor-spec §6.3).
+func (c *Circuit) End(dst []byte, id cell.StreamID) ([]byte, error) {
+	s := c.streams[id]
+	if s == nil || s.state == streamHalfClosed {
+		return dst, ErrNoStream
+	}
+	if c.state != Open {
+		return dst, ErrNotOpen
+	}
+	s.state = streamHalfClosed
+	c.halfClosed = append(c.halfClosed, id)
+	if len(c.halfClosed) > maxHalfClosed {
+		c.forgetHalfClosed()
+	}
+	return c.seal(dst, cell.Relay, c.stack.Len()-1, cell.RelayHeader{Cmd: cell.RelayEnd, Stream: id},
+		cell.AppendEnd(nil, cell.EndMisc, netip.Addr{}, 0)), nil
+}
+
+// forgetHalfClosed drops the oldest half-closed streams that are still
+// remembered: a far end that never answers END must not make us grow.
+func (c *Circuit) forgetHalfClosed() {
+	keep := c.halfClosed[:0]
+	for _, id := range c.halfClosed {
+		if s := c.streams[id]; s != nil && s.state == streamHalfClosed {
+			keep = append(keep, id)
+		}
+	}
+	c.halfClosed = keep
+	for len(c.halfClosed) > maxHalfClosed {
+		delete(c.streams, c.halfClosed[0])
+		c.halfClosed = c.halfClosed[1:]
+	}
+}
+
+func (c *Circuit) receiveData(dst []byte, hop int, id cell.StreamID, s *stream, data []byte) ([]byte, Event, error) {
+	if !s.connected {
+		return dst, Event{}, c.violation(hop+1, fmt.Errorf("%w: DATA before CONNECTED", ErrUnexpected))
+	}
+	if len(data) == 0 {
+		return dst, Event{}, c.violation(hop+1, ErrEmptyData)
+	}
+	dst, err := c.delivered(dst, hop)
+	if err != nil {
+		return dst, Event{}, err
+	}
+	s.deliverWindow--
+	if s.deliverWindow < 0 {
+		return dst, Event{}, c.violation(hop+1, fmt.Errorf("%w: stream deliver window", ErrWindow))
+	}
+	if s.state == streamHalfClosed {
+		c.counters.Dropped++
+		return dst, Event{}, nil
+	}
+	return dst, Event{Kind: Data, Stream: id, Data: data}, nil
+}
+
+func (c *Circuit) receiveConnected(hop int, id cell.StreamID, s *stream, data []byte) (Event, error) {
+	addr, _, err := cell.ParseConnected(data)
+	if err != nil {
+		return Event{}, c.violation(hop+1, err)
+	}
+	if s.connected {
+		return Event{}, c.violation(hop+1, fmt.Errorf("%w: second CONNECTED", ErrUnexpected))
+	}
+	s.connected = true
+	if s.state == streamHalfClosed {
+		c.counters.Dropped++
+		return Event{}, nil
+	}
+	s.state = streamOpen
+	return Event{Kind: Connected, Stream: id, Addr: addr}, nil
+}
+
+func (c *Circuit) receiveEnd(hop int, id cell.StreamID, s *stream, data []byte) (Event, error) {
+	delete(c.streams, id)
+	if s.state == streamHalfClosed {
+		c.counters.Dropped++
+		return Event{}, nil
+	}
+	reason, _, _ := cell.ParseEnd(data)
+	return Event{Kind: Ended, Stream: id, Reason: reason}, nil
+}

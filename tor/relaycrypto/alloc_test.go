@@ -1,0 +1,29 @@
+//go:build !race
+
+// The race detector's instrumentation makes standard library calls allocate that
+// otherwise do not.
+
+package relaycrypto
+
+import (
+	"math/rand/v2"
+	"testing"
+)
+
+// The contract of the data path: no garbage a cell, on any of the calls.
+func TestNoAllocation(t *testing.T) {
+	rng := rand.NewChaCha8([32]byte{6})
+	c := newCircuit(t, randomKeys(rng, 3)...)
+	body := make([]byte, bodyLen)
+	calls := map[string]func(){
+		"Seal and DecryptForward": func() { clear(body); c.stack.Seal(body, 2); c.forward(body) },
+		"Originate and Open":      func() { clear(body); c.backward(body, 2); c.stack.Open(body) },
+		"unrecognized":            func() { clear(body); c.relays[0].EncryptBackward(body); c.stack.Open(body) },
+		"tags":                    func() { _, _ = c.stack.ForwardTag(2), c.stack.BackwardTag(2) },
+	}
+	for name, call := range calls {
+		if n := testing.AllocsPerRun(100, call); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}

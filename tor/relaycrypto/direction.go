@@ -1,0 +1,107 @@
+package relaycrypto
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/sha1"
+	"encoding"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+)
+
+// bodyLen is the length of a relay cell's body; the two fields that this package
+// owns lie at these offsets (tor-spec 6.1).
+const (
+	bodyLen      = 509
+	recognizedAt = 1
+	digestAt     = 5
+	digestLen    = 4
+)
+
+// hashStateLen holds the marshalled state of a SHA-1 hash with room to spare.
+const hashStateLen = 128
+
+// errHash reports a SHA-1 whose state cannot be saved; crypto/sha1's can.
+var errHash = errors.New("SHA-1 of this build cannot save its state")
+
+// runningHash is a SHA-1 whose state can be put back without allocating.
+type runningHash interface {
+	hash.Hash
+	encoding.BinaryAppender
+	encoding.BinaryUnmarshaler
+}
+
+// direction is one hop's cipher stream and running digest, one way. Its arrays are
+// scratch space: slices of them cross interface calls, and must not be moved to
+// the heap for each cell.
+type direction struct {
+	stream cipher.Stream
+	digest runningHash
+	tag    [sha1.Size]byte    // running digest after the last cell that was ours
+	sum    [sha1.Size]byte    // running digest of a cell not yet known to be ours
+	saved  [hashStateLen]byte // state to put back when it was not
+}
+
+func (d *direction) init(key [16]byte, seed [20]byte) error {
+	block, err := aes.NewCipher(key[:])
+	if err != nil {
+		return fmt.Errorf("relay cipher: %w", err)
+	}
+	var zero [aes.BlockSize]byte // tor1 starts its counter at zero (tor-spec 0.3)
+	d.stream = cipher.NewCTR(block, zero[:])
+	digest, ok := sha1.New().(runningHash)
+	if !ok {
+		return errHash
+	}
+	d.digest = digest
+	if _, err := d.digest.Write(seed[:]); err != nil {
+		return fmt.Errorf("relay digest: %w", err)
+	}
+	d.digest.Sum(d.tag[:0])
+	return nil
+}
+
+// crypt applies or removes this layer.
+func (d *direction) crypt(body []byte) { d.stream.XORKeyStream(body, body) }
+
+// stamp makes body a cell of ours: it zeroes recognized, takes the cell into the
+// running digest and writes the digest field.
+func (d *direction) stamp(body []byte) {
+	body[recognizedAt], body[recognizedAt+1] = 0, 0
+	binary.BigEndian.PutUint32(body[digestAt:], 0)
+	_, _ = d.digest.Write(body) // a hash.Hash never fails
+	d.digest.Sum(d.tag[:0])
+	copy(body[digestAt:digestAt+digestLen], d.tag[:])
+}
+
+// recognizes tells whether a decrypted body is addressed to this end. If so the
+// cell becomes part of the running digest and its digest field is zeroed, so that
+// body is what the sender stamped. If not, nothing has changed.
+//
+// One cell in 65536 that is not ours has a zero recognized field; only then is
+// the digest computed in vain and its state put back.
+func (d *direction) recognizes(body []byte) bool {
+	if body[recognizedAt]|body[recognizedAt+1] != 0 {
+		return false
+	}
+	saved, err := d.digest.AppendBinary(d.saved[:0])
+	if err != nil {
+		return false // cannot happen: SHA-1's state always marshals
+	}
+	field := body[digestAt : digestAt+digestLen]
+	got := binary.BigEndian.Uint32(field)
+	binary.BigEndian.PutUint32(field, 0)
+	_, _ = d.digest.Write(body)
+	d.digest.Sum(d.sum[:0])
+	// One word against one word: no early exit to time.
+	if got == binary.BigEndian.Uint32(d.sum[:]) {
+		d.tag = d.sum
+		return true
+	}
+	binary.BigEndian.PutUint32(field, got)
+	// The bytes come from this very hash, so they always parse.
+	_ = d.digest.UnmarshalBinary(saved)
+	return false
+}

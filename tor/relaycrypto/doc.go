@@ -1,0 +1,27 @@
+// Package relaycrypto is the onion: the layered encryption of relay cells on one
+// circuit, with the "tor1" scheme (AES-128-CTR and a running SHA-1 digest a hop
+// and a direction).
+//
+// Vocabulary: *forward* is away from the client, *backward* towards it. A *layer*
+// is what the client shares with one hop. A cell is *recognized* at the hop where
+// its decrypted "recognized" field is zero and its digest matches. The *tag* of a
+// cell is the full 20-byte running digest after it, which authenticated SENDMEs
+// carry (proposal 289).
+//
+//	client (Stack)                 hop 0        hop 1        hop 2 (RelayLayer)
+//	Seal(body, 2)
+//	  digest with Df2 ─ Kf2 Kf1 Kf0 ─▶ Kf0 ───────▶ Kf1 ───────▶ Kf2, digest ok
+//	Open(body) = 2
+//	  digest ok ◀─ Kb2 Kb1 Kb0 ──────── Kb0 ◀─────── Kb1 ◀─────── Db2, Kb2: Originate
+//
+// Bodies are the 509 bytes after a cell's header and are worked on in place. No
+// call allocates. None is safe for concurrent use on the same Stack, with one
+// exception: the forward and the backward direction share nothing, so Seal and
+// Open may run at the same time.
+//
+// Implements tor-spec sections 5.5.2, 5.5.3 and 6.1 (format of relay cells, the
+// fields recognized and digest) and 7.3.1 (what a SENDME digest is).
+//
+// Left to others: what a relay cell means (package cell), when a SENDME is due
+// (flow control), and to destroy a circuit whose cell nobody recognizes.
+package relaycrypto
