@@ -51,7 +51,7 @@ soak: deps ## the demo again and again for SOAKTIME seconds (default 600), until
 	done; echo "== $$n runs, none failed"
 
 generate: ## protobuf code and the generated pages of docs/
-	$(GO) generate ./messages ./cmd/chive
+	$(GO) generate ./messages ./docs
 
 clean: ## remove what was built
 	rm -rf bin

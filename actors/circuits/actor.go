@@ -173,9 +173,12 @@ func (c *circuits) request(ctx actor.Context, m *Request) {
 	c.serve(ctx)
 }
 
-func (c *circuits) refuse(spec *stream.Spec, out chivev1.Outcome) {
+func (c *circuits) refuse(spec *stream.Spec, out chivev1.Outcome) { Refuse(spec, c.o.Recorder, out) }
+
+// Refuse answers a request that no circuit will carry, and tells its end.
+func Refuse(spec *stream.Spec, recorder *messages.Recorder, out chivev1.Outcome) {
 	stream.Refuse(spec, out)
-	c.o.Recorder.Emit(stream.EndedEvent(spec, out, c.o.Now(), 0, 0))
+	recorder.Emit(stream.EndedEvent(spec, out, time.Now(), 0, 0))
 }
 
 // serve places every waiting request that can be placed, and launches what is

@@ -6,8 +6,6 @@ package main
 
 import "os"
 
-//go:generate go run ./../../internal/docgen ../../docs
-
 // version is set by the linker (make build).
 var version = ""
 

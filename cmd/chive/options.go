@@ -65,8 +65,12 @@ func (c optionsCommand) show(out io.Writer, o config.Option) error {
 	}
 	fmt.Fprintf(out, "%s %s\n", o.Name, strings.ToUpper(o.Type))
 	for _, row := range [][2]string{
-		{"default", o.Default}, {"in a test network", o.TestingDefault}, {"values", o.Range},
-		{"may be repeated", yes(o.List)}, {"chive's own", yes(o.Own)}, {"differs from C tor", o.Differs},
+		{"default", o.Default},
+		{"in a test network", o.TestingDefault},
+		{"values", o.Range},
+		{"may be repeated", yes(o.List)},
+		{"chive's own", yes(o.Own)},
+		{"differs from C tor", o.Differs},
 	} {
 		if row[1] != "" {
 			fmt.Fprintf(out, "  %s: %s\n", row[0], row[1])

@@ -2,13 +2,11 @@ package relaydouble
 
 import (
 	"crypto/rand"
-	"crypto/tls"
 	"io"
 	"testing"
 
 	"chive/tor/cell"
 	"chive/tor/handshake"
-	"chive/tor/relaycrypto"
 )
 
 // How fast the relay's end of a 3-hop circuit can make cells: a bound on what a
@@ -34,7 +32,7 @@ func BenchmarkSource(b *testing.B) {
 // The same without a socket: sealing and queueing only.
 func BenchmarkPackage(b *testing.B) {
 	r := Start(b, Options{Hops: 3})
-	conn := &Conn{relay: r, hop: r.Hops()[0], done: make(chan struct{}), tls: new(tls.Conn)}
+	conn := &Conn{relay: r, hop: r.Hops()[0], done: make(chan struct{})}
 	conn.cond.L = &conn.mu
 	c := newCircuit(conn, 0x80000001)
 	for _, h := range r.Hops() {
@@ -57,22 +55,5 @@ func BenchmarkPackage(b *testing.B) {
 		}
 		sent += n / cell.MaxRelayData
 		conn.queue = conn.queue[:0]
-	}
-}
-
-// The client's half of a download, to compare: opening cells of three layers.
-func BenchmarkClientOpen(b *testing.B) {
-	var stack relaycrypto.Stack
-	for range 3 {
-		layer, err := relaycrypto.NewLayer(handshake.KeyMaterial{})
-		if err != nil {
-			b.Fatal(err)
-		}
-		stack.Add(layer)
-	}
-	body := make([]byte, cell.BodyLen)
-	b.SetBytes(cell.MaxRelayData)
-	for b.Loop() {
-		stack.Open(body)
 	}
 }

@@ -157,11 +157,11 @@ func (c *Conn) receive(id cell.CircID, cmd cell.Command, body []byte) error {
 		if circuit := c.circuits[id]; circuit != nil {
 			c.relay.pass(AtDestroyIn, Moment{Conn: c, Circuit: circuit}, func(*Moment) {
 				reason := cell.ParseDestroy(body)
-				c.relay.seen.update(func(s *Seen) { s.Destroys = append(s.Destroys, reason) })
 				delete(c.circuits, id)
 				circuit.mu.Lock()
 				circuit.gone()
 				circuit.mu.Unlock()
+				c.relay.seen.update(func(s *Seen) { s.Destroys = append(s.Destroys, reason) })
 			})
 		}
 		return nil

@@ -13,6 +13,14 @@ type schedule struct {
 	offset   int // seconds after a multiple of interval
 }
 
+// settings are the schedule's options, with name and value joined by sep.
+func (s schedule) settings(sep string) []string {
+	return []string{
+		fmt.Sprintf("TestingV3AuthInitialVotingInterval%s%d", sep, int(s.interval.Seconds())),
+		fmt.Sprintf("TestingV3AuthVotingStartOffset%s%d", sep, s.offset),
+	}
+}
+
 // Before every descriptor is everywhere nobody shall vote: half an hour is longer
 // than any start takes.
 var voteLater = schedule{interval: 30 * time.Minute}
@@ -84,7 +92,7 @@ func (n *Network) relayLines(x *node) []string {
 }
 
 func (n *Network) authLines(x *node, first schedule) []string {
-	return []string{
+	l := []string{
 		fmt.Sprintf("DirPort %s:%d", x.IP, x.DirPort),
 		"AuthoritativeDirectory 1",
 		"V3AuthoritativeDirectory 1",
@@ -92,10 +100,8 @@ func (n *Network) authLines(x *node, first schedule) []string {
 		"V3AuthVoteDelay 2",
 		"V3AuthDistDelay 2",
 		"V3AuthNIntervalsValid 3",
-		fmt.Sprintf("TestingV3AuthInitialVotingInterval %d", int(first.interval.Seconds())),
 		"TestingV3AuthInitialVoteDelay 2",
 		"TestingV3AuthInitialDistDelay 2",
-		fmt.Sprintf("TestingV3AuthVotingStartOffset %d", first.offset),
 		"TestingMinExitFlagThreshold 0",
 		"TestingDirAuthVoteExit " + n.fingerprints(func(y Node) bool { return y.Exit }),
 		"TestingDirAuthVoteExitIsStrict 1",
@@ -106,6 +112,7 @@ func (n *Network) authLines(x *node, first schedule) []string {
 		"V3BandwidthsFile " + n.dir + "/v3bw",
 		`ConsensusParams "` + n.opts.consensusParams() + `"`,
 	}
+	return append(l, first.settings(" ")...)
 }
 
 func (n *Network) onionLines(x *node) []string {

@@ -1,0 +1,85 @@
+package directory
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"chive/actors/kernel"
+	"chive/messages"
+	"chive/tor/netdoc"
+	"chive/tor/path"
+)
+
+// Target is a directory, reached at its OR address.
+type Target struct {
+	Identity netdoc.Digest
+	Ed25519  netdoc.Ed25519ID // zero: unknown
+	Addr     netip.AddrPort
+	NtorKey  [32]byte // zero: CREATE_FAST
+}
+
+// Dialer opens a stream to a relay's directory.
+type Dialer interface {
+	DialDir(ctx context.Context, t Target) (net.Conn, error)
+}
+
+// Options is what the actor is made of.
+type Options struct {
+	Dialer      Dialer
+	V3Idents    []netdoc.Digest // the authorities whose majority counts
+	Authorities []Target
+	Fallbacks   []Target        // asked first; the authorities when there are none
+	Guards      func() []Target // directory guards, preferred once known; may be nil
+	CacheDir    string
+	Path        path.Options
+	Recorder    *messages.Recorder
+	Log         *slog.Logger
+	Now         func() time.Time
+	Rand        *rand.Rand // used by the worker only
+	OnUpdate    func(Updated)
+}
+
+// Updated is a new view of the network.
+type Updated struct {
+	Consensus *netdoc.Consensus
+	Index     *path.Index
+	Enough    bool // paths may be built
+}
+
+type workerDone struct{ p *kernel.Panic }
+
+type directory struct {
+	o      Options
+	cancel context.CancelFunc
+}
+
+// Props makes the actor.
+func Props(o Options) *actor.Props {
+	return kernel.Props(func() actor.Actor { return &directory{o: o} })
+}
+
+// Receive is the actor's table of messages.
+func (d *directory) Receive(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case *actor.Started:
+		work, cancel := context.WithCancel(context.Background())
+		d.cancel = cancel
+		root, self := ctx.ActorSystem().Root, ctx.Self()
+		kernel.Go("directory worker", func() {
+			newWorker(d.o).run(work)
+			root.Send(self, &workerDone{})
+		}, func(p *kernel.Panic) { root.Send(self, &workerDone{p}) })
+	case *workerDone:
+		if m.p != nil {
+			panic(m.p) // the node starts a new one
+		}
+	case *actor.Stopping:
+		d.cancel()
+	}
+}

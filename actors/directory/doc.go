@@ -1,0 +1,15 @@
+// Package directory is the actor that keeps the view of the network: it loads
+// the cache, fetches and verifies the consensus, the authorities' certificates
+// and the microdescriptors, and tells whoever builds circuits.
+//
+//	cache ──► consensus ──► certificates ──► microdescriptors ──► complete
+//	              ▲                                                  │
+//	              └──────── refresh time, a random moment ◄──────────┘
+//
+// One worker goroutine does the steps in order; the actor owns it and passes
+// on what it finds. Every document is verified before it is used or stored,
+// and again when it is loaded. A source that fails or lies is left alone for a
+// while; what was verified before stays in use until 24 hours after its end.
+//
+// dir-spec §5 (client operation), path-spec §2.1.0 (how much is enough).
+package directory

@@ -1,0 +1,163 @@
+package directory
+
+import (
+	"context"
+	crand "crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"chive/messages"
+	"chive/messages/chivev1"
+	"chive/supervisor"
+	"chive/tor/netdoc"
+	"chive/tor/path"
+)
+
+// worker does the steps, in one goroutine.
+type worker struct {
+	o         Options
+	store     store
+	consensus *netdoc.Consensus
+	certs     []*netdoc.AuthCert
+	mds       map[netdoc.MDDigest]*netdoc.Microdesc
+	reader    netdoc.MicrodescReader
+	shunned   map[netdoc.Digest]time.Time // sources not to be asked before
+	phase     chivev1.BootstrapPhase
+	failures  int
+}
+
+// between is the wait between attempts that fail.
+var between = supervisor.Backoff{Min: 200 * time.Millisecond, Max: 2 * time.Minute, Factor: 2, Jitter: 0.5}
+
+func newWorker(o Options) *worker {
+	return &worker{
+		o: o, store: store{o.CacheDir}, mds: map[netdoc.MDDigest]*netdoc.Microdesc{},
+		shunned: map[netdoc.Digest]time.Time{},
+	}
+}
+
+// run keeps the view current until the context ends.
+func (w *worker) run(ctx context.Context) {
+	w.advance(chivev1.BootstrapPhase_BOOTSTRAP_PHASE_STARTING, 0, "starting")
+	w.load()
+	refresh := w.refreshTime()
+	for ctx.Err() == nil {
+		err := w.step(ctx, &refresh)
+		if ctx.Err() != nil {
+			return
+		}
+		wait := refresh.Sub(w.o.Now())
+		if err != nil {
+			w.failures++
+			wait = between.Delay(w.failures, w.o.Rand)
+			w.o.Log.Info("directory", "err", err, "again", wait.Round(10*time.Millisecond))
+		} else {
+			w.failures = 0
+		}
+		if !pause(ctx, wait) {
+			return
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(max(d, 0))
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+// step brings everything up to date once.
+func (w *worker) step(ctx context.Context, refresh *time.Time) error {
+	if w.consensus == nil || !w.o.Now().Before(*refresh) {
+		if err := w.fetchConsensus(ctx); err != nil {
+			w.publish() // what there is may have become too old
+			return err
+		}
+		*refresh = w.refreshTime()
+	}
+	return w.fetchMicrodescs(ctx)
+}
+
+// refreshTime is the moment to ask for the next consensus: random, so that
+// clients do not come all at once (dir-spec §5.1).
+func (w *worker) refreshTime() time.Time {
+	if w.consensus == nil {
+		return w.o.Now()
+	}
+	t, err := netdoc.RefreshTime(w.consensus, crand.Reader)
+	if err != nil {
+		return w.o.Now()
+	}
+	return t
+}
+
+// accept verifies a consensus text. Certificates that are missing are named.
+func (w *worker) accept(text []byte) (*netdoc.Consensus, []netdoc.KeyID, error) {
+	c, err := netdoc.ParseConsensus(text)
+	if err != nil {
+		return nil, nil, err
+	}
+	now := w.o.Now()
+	report, err := c.Verify(w.o.V3Idents, w.certs, now)
+	if err != nil {
+		if len(report.MissingCerts) > 0 && report.CouldBeEnough() {
+			return c, report.MissingCerts, nil
+		}
+		return nil, nil, err
+	}
+	if err := c.CheckTime(now, netdoc.ReasonablyLive, netdoc.ReasonablyLive); err != nil {
+		return nil, nil, err
+	}
+	if w.consensus != nil && c.ValidAfter.Before(w.consensus.ValidAfter) {
+		return nil, nil, errors.New("older than the one in use")
+	}
+	w.emit(chivev1.DocumentKind_DOCUMENT_KIND_CONSENSUS, len(c.Relays), len(report.Good), c.ValidUntil)
+	return c, nil, nil
+}
+
+// publish tells the new view, if there is one that may be used.
+func (w *worker) publish() {
+	if w.consensus == nil {
+		return
+	}
+	x := path.NewIndex(w.consensus, func(d netdoc.MDDigest) *netdoc.Microdesc { return w.mds[d] }, w.o.Path)
+	need := float64(w.consensus.Params.Get("min_paths_for_circs_pct", 60, 25, 95)) / 100
+	live := w.consensus.CheckTime(w.o.Now(), netdoc.ReasonablyLive, netdoc.ReasonablyLive) == nil
+	enough := live && x.Coverage() >= need
+	if enough {
+		w.advance(chivev1.BootstrapPhase_BOOTSTRAP_PHASE_ENOUGH_DIRECTORY, 80, "enough directory information to build circuits")
+	}
+	w.o.OnUpdate(Updated{Consensus: w.consensus, Index: x, Enough: enough})
+}
+
+func (w *worker) advance(phase chivev1.BootstrapPhase, percent uint32, summary string) {
+	if phase <= w.phase {
+		return
+	}
+	w.phase = phase
+	w.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_NODE, w.o.Recorder.Node(), &chivev1.BootstrapAdvanced{
+		Phase: phase, Percent: percent, Summary: summary,
+	}))
+}
+
+func (w *worker) emit(kind chivev1.DocumentKind, items, signatures int, until time.Time) {
+	e := &chivev1.DocumentVerified{Kind: kind, Items: uint32(items), Signatures: uint32(signatures)}
+	if !until.IsZero() {
+		e.ValidUntil = timestamp(until)
+	}
+	w.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_DIRECTORY, "directory", e))
+}
+
+func (w *worker) reject(kind chivev1.DocumentKind, err error) error {
+	out := documentOutcome(err)
+	w.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_DIRECTORY, "directory", &chivev1.DocumentRejected{
+		Kind: kind, Outcome: out, Reason: messages.OutcomeName(out),
+	}))
+	return fmt.Errorf("%s: %w", messages.DocumentName(kind), err)
+}

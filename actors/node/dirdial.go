@@ -1,0 +1,97 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"chive/actors/circuits"
+	"chive/actors/directory"
+	"chive/actors/stream"
+	"chive/messages"
+	"chive/messages/chivev1"
+	"chive/tor/circuit"
+)
+
+// dirDialer opens BEGIN_DIR streams over one-hop circuits. The stream actor's
+// end and the caller's are the two ends of a socket pair, so that directory
+// streams take the same path as all others.
+type dirDialer struct {
+	n    *Node
+	node *actor.PID
+}
+
+// dirFront hears how the stream fared.
+type dirFront struct {
+	once   sync.Once
+	result chan chivev1.Outcome
+}
+
+func (f *dirFront) Connected(netip.Addr) []byte {
+	f.once.Do(func() { f.result <- chivev1.Outcome_OUTCOME_OK })
+	return nil
+}
+
+func (f *dirFront) Refused(o chivev1.Outcome) []byte {
+	f.once.Do(func() { f.result <- o })
+	return nil
+}
+
+// DialDir implements directory.Dialer.
+func (d *dirDialer) DialDir(ctx context.Context, t directory.Target) (net.Conn, error) {
+	ours, theirs, err := socketPair()
+	if err != nil {
+		return nil, fmt.Errorf("directory stream: %w", err)
+	}
+	front := &dirFront{result: make(chan chivev1.Outcome, 1)}
+	spec := &stream.Spec{
+		ID: messages.RandomID(), Conn: theirs, Purpose: chivev1.Purpose_PURPOSE_DIRECTORY,
+		Isolation: "directory", Front: front, Requested: time.Now(),
+	}
+	d.n.recorder.Emit(messages.Because(messages.Event(chivev1.Kind_KIND_STREAM, spec.ID, &chivev1.StreamRequested{
+		Purpose: spec.Purpose, Isolation: spec.Isolation,
+	}), "", spec.ID))
+	hop := &circuit.Hop{RSA: t.Identity, Ed25519: t.Ed25519, NtorKey: t.NtorKey}
+	if t.Addr.Addr().Is4() {
+		hop.IPv4 = t.Addr
+	} else {
+		hop.IPv6 = t.Addr
+	}
+	d.n.system.Root.Send(d.node, &circuits.Request{Spec: spec, Directory: hop})
+	select {
+	case o := <-front.result:
+		if o == chivev1.Outcome_OUTCOME_OK {
+			return ours, nil
+		}
+		_ = ours.Close()
+		return nil, &directory.DialError{Outcome: o}
+	case <-ctx.Done():
+		_ = ours.Close() // the stream ends when it notices
+		return nil, ctx.Err()
+	}
+}
+
+func socketPair() (ours, theirs *net.UnixConn, err error) {
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	var conns [2]*net.UnixConn
+	for i, fd := range fds {
+		f := os.NewFile(uintptr(fd), "socketpair")
+		c, err := net.FileConn(f)
+		_ = f.Close() // FileConn has its own copy
+		if err != nil {
+			return nil, nil, err
+		}
+		conns[i] = c.(*net.UnixConn)
+	}
+	return conns[0], conns[1], nil
+}

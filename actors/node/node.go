@@ -1,0 +1,183 @@
+package node
+
+import (
+	"context"
+	crand "crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"chive/actors/kernel"
+	"chive/bridge"
+	"chive/config"
+	"chive/messages"
+	"chive/messages/chivev1"
+)
+
+// ringSize is how many events wait for NATS at most.
+const ringSize = 8192
+
+// Options is what a node is made of.
+type Options struct {
+	Config  *config.Config
+	Log     *slog.Logger
+	Version string
+	// OnEvent sees every event with all its fields, forensic ones included; it
+	// must be quick. For tests; nil otherwise.
+	OnEvent func(*chivev1.Envelope)
+}
+
+// Progress is one step of bootstrapping.
+type Progress struct {
+	Percent int
+	Phase   string
+	Summary string
+}
+
+// Node is a running node.
+type Node struct {
+	o         Options
+	lock      *os.File
+	recorder  *messages.Recorder
+	bridge    *bridge.Bridge
+	system    *actor.ActorSystem
+	root      *actor.PID
+	status    *status
+	progress  chan Progress
+	cancels   []func()
+	stopOnce  sync.Once
+	stopErr   error
+	stopped   chan struct{}
+	listening chan net.Addr
+}
+
+// ErrInUse means that another node uses the data directory.
+var ErrInUse = errors.New("another chive uses this DataDirectory")
+
+// Start runs a node; it bootstraps in the background.
+func Start(_ context.Context, o Options) (*Node, error) {
+	n := &Node{
+		o: o, progress: make(chan Progress, 64), stopped: make(chan struct{}), status: newStatus(),
+		listening: make(chan net.Addr, len(o.Config.SocksPorts)*4+1),
+	}
+	if err := n.openData(); err != nil {
+		return nil, err
+	}
+	n.recorder = messages.NewRecorder(o.Config.NodeName, time.Now, ringSize)
+	n.cancels = append(n.cancels, n.recorder.Observe(n.observe))
+	if o.OnEvent != nil {
+		n.cancels = append(n.cancels, n.recorder.Observe(o.OnEvent))
+	}
+	var err error
+	n.bridge, err = bridge.Start(bridge.Options{
+		Fleet: o.Config.Fleet, DataDir: o.Config.DataDirectory, Listen: o.Config.NatsListen,
+		CredentialFile: o.Config.NatsCredentialFile, Version: o.Version, Recorder: n.recorder, Log: o.Log,
+	})
+	if err != nil {
+		return nil, errors.Join(err, n.lock.Close())
+	}
+	if err := n.bridge.Handle("status", func([]byte) ([]byte, error) { return json.Marshal(n.Status()) }); err != nil {
+		return nil, errors.Join(err, n.bridge.Close(context.Background()), n.lock.Close())
+	}
+	n.recorder.Emit(messages.Event(chivev1.Kind_KIND_NODE, n.recorder.Node(), &chivev1.NodeStarted{Version: o.Version}))
+	n.system = kernel.NewSystem(o.Log)
+	root := &rootActor{n: n, children: map[string]*child{}, rng: newRand()}
+	if _, err := crand.Read(root.isolationKey[:]); err != nil {
+		return nil, errors.Join(err, n.bridge.Close(context.Background()), n.lock.Close())
+	}
+	n.root = n.system.Root.Spawn(kernel.Props(func() actor.Actor { return root }))
+	return n, nil
+}
+
+// newRand makes a generator seeded by the operating system.
+func newRand() *rand.Rand {
+	var seed [32]byte
+	_, _ = crand.Read(seed[:]) // never fails; see crypto/rand
+	return rand.New(rand.NewChaCha8(seed))
+}
+
+// openData makes the folders and locks the data directory.
+func (n *Node) openData() error {
+	for _, dir := range []string{n.o.Config.DataDirectory, n.o.Config.CacheDirectory} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("DataDirectory: %w", err)
+		}
+	}
+	f, err := os.OpenFile(filepath.Join(n.o.Config.DataDirectory, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("DataDirectory: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return errors.Join(fmt.Errorf("%w: %s", ErrInUse, n.o.Config.DataDirectory), f.Close())
+	}
+	n.lock = f
+	return nil
+}
+
+// observe keeps the status and the progress current.
+func (n *Node) observe(e *chivev1.Envelope) {
+	n.status.apply(e)
+	b := e.GetBootstrapAdvanced()
+	if b == nil {
+		return
+	}
+	select {
+	case n.progress <- Progress{int(b.GetPercent()), messages.PhaseName(b.GetPhase()), b.GetSummary()}:
+	default: // nobody reads; the events have it all
+	}
+}
+
+// Bootstrap gives each step of bootstrapping as it happens.
+func (n *Node) Bootstrap() <-chan Progress { return n.progress }
+
+// Listening gives the address of each listener when it is bound.
+func (n *Node) Listening() <-chan net.Addr { return n.listening }
+
+// Status is what the node is doing now.
+func (n *Node) Status() Status {
+	s := n.status.snapshot()
+	s.Node, s.Fleet, s.Version = n.recorder.Node(), n.o.Config.Fleet, n.o.Version
+	s.EventsDropped = n.recorder.Dropped()
+	s.NatsURL = n.bridge.ClientURL()
+	return s
+}
+
+// Wait returns when the node has stopped.
+func (n *Node) Wait() error {
+	<-n.stopped
+	return n.stopErr
+}
+
+// StopListening closes the listeners; streams that were accepted go on.
+func (n *Node) StopListening() { n.system.Root.Send(n.root, &stopListening{}) }
+
+// Stop ends the node in order: listeners, streams with their circuits,
+// connections, events. When the context ends first, the rest is cut short.
+func (n *Node) Stop(ctx context.Context) error {
+	n.stopOnce.Do(func() {
+		defer close(n.stopped)
+		n.recorder.Emit(messages.Event(chivev1.Kind_KIND_NODE, n.recorder.Node(), &chivev1.NodeStopping{
+			Outcome: chivev1.Outcome_OUTCOME_SHUTDOWN,
+		}))
+		_, err := kernel.Ask(ctx, n.system, n.root, func(r kernel.Reply[struct{}]) any { return &shutdown{r} })
+		err = errors.Join(err, kernel.StopAndWait(n.system, n.root, 5*time.Second))
+		kernel.Shutdown(n.system)
+		err = errors.Join(err, n.bridge.Close(ctx))
+		for _, cancel := range n.cancels {
+			cancel()
+		}
+		n.stopErr = errors.Join(err, n.lock.Close())
+	})
+	<-n.stopped
+	return n.stopErr
+}

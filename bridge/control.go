@@ -1,0 +1,93 @@
+package bridge
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+
+	"chive/internal/safego"
+)
+
+// maxSocketPath is the kernel's limit for the path of a unix socket, in bytes.
+const maxSocketPath = 107
+
+// listenControl serves the command line: every connection to the socket is
+// joined to an in-process connection of the server, which asks it for its key.
+func (b *Bridge) listenControl() error {
+	path := filepath.Join(b.o.DataDir, controlSocket)
+	if len(path) > maxSocketPath {
+		return fmt.Errorf("DataDirectory is too long for the control socket %s (%d bytes, at most %d): choose a shorter one",
+			path, len(path), maxSocketPath)
+	}
+	// The data directory is locked by this node, so a socket here is stale.
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return fmt.Errorf("control socket: %w", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		return errors.Join(err, l.Close())
+	}
+	b.socket = l
+	safego.Go("control socket", func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return // closed
+			}
+			safego.Go("control connection", func() { b.splice(c) }, b.panicked)
+		}
+	}, b.panicked)
+	return nil
+}
+
+func (b *Bridge) splice(c net.Conn) {
+	defer c.Close()
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		return
+	}
+	b.splices[c] = struct{}{}
+	b.mu.Unlock()
+	defer func() {
+		b.mu.Lock()
+		delete(b.splices, c)
+		b.mu.Unlock()
+	}()
+	in, err := b.server.InProcessConn()
+	if err != nil {
+		return
+	}
+	defer in.Close()
+	safego.Go("control answers", func() {
+		_, _ = io.Copy(c, in) // either end closing ends both
+		_ = c.Close()
+	}, b.panicked)
+	_, _ = io.Copy(in, c)
+}
+
+// answerHistory gives the recent events, each behind its length (4 bytes, big
+// endian), newest last, as many as fit one message.
+func (b *Bridge) answerHistory([]byte) ([]byte, error) {
+	const room = 900 << 10
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	first, size := len(b.history), 0
+	for first > 0 && size+len(b.history[first-1])+4 <= room {
+		first--
+		size += len(b.history[first]) + 4
+	}
+	out := make([]byte, 0, size)
+	for _, e := range b.history[first:] {
+		out = binary.BigEndian.AppendUint32(out, uint32(len(e)))
+		out = append(out, e...)
+	}
+	return out, nil
+}

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"os"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"chive": func() { os.Exit(execute(os.Args[1:], standardStreams())) },
+	})
+}
+
+// The scripts are the command line's contract: output, streams, exit codes.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("XDG_DATA_HOME", "")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+	})
+}
+
+// exits CODE ARGS… runs chive and compares its exit code.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 {
+		ts.Fatalf("usage: exits CODE ARGS…")
+	}
+	var code int
+	switch err := ts.Exec("chive", args[1:]...).(type) {
+	case nil:
+	case interface{ ExitCode() int }:
+		code = err.ExitCode()
+	default:
+		ts.Fatalf("chive: %v", err)
+	}
+	if want := args[0]; want != string(rune('0'+code)) {
+		ts.Fatalf("chive exited with %d, want %s", code, want)
+	}
+}
