@@ -1,8 +1,10 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -68,6 +70,20 @@ func (e Errors) Unwrap() []error {
 		out[i] = x
 	}
 	return out
+}
+
+// sort puts the mistakes in the order of their lines, file after file as they
+// were first met, the command line last.
+func (e Errors) sort() {
+	rank := map[string]int{commandLine: len(e)}
+	for i, x := range e {
+		if _, known := rank[x.File]; !known {
+			rank[x.File] = i
+		}
+	}
+	slices.SortStableFunc(e, func(a, b *Error) int {
+		return cmp.Or(cmp.Compare(rank[a.File], rank[b.File]), cmp.Compare(a.Line, b.Line))
+	})
 }
 
 // commandLine is the File of a Line that came from an Override.

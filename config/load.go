@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 )
@@ -18,6 +17,7 @@ func loadFrom(from files, file string, overrides []Override) (*Config, error) {
 	groups := b.group(r.lines, commandLines(overrides))
 	b.applyAll(groups)
 	b.finish()
+	b.errs.sort()
 	if n := len(b.errs); n > maxErrors {
 		b.errs = append(b.errs[:maxErrors], &Error{Problem: fmt.Sprintf("… and %d more", n-maxErrors), Kind: ErrLimit})
 	}
@@ -139,8 +139,8 @@ func (b *builder) defaultOf(o *Option) string {
 	case o.TestingDefault != "" && b.testing:
 		return o.TestingDefault
 	case o.Name == "DataDirectory":
-		if base := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(base) {
-			return filepath.Join(base, "chive")
+		if dir, err := DefaultDataDirectory(); err == nil {
+			return dir
 		}
 	}
 	return o.Default

@@ -175,7 +175,7 @@ func TestMistakes(t *testing.T) {
 		{"Fleet a.b", `torrc:1: Fleet: "a.b" is not a name of 1 to 63 of a-z, 0-9 and inner dashes`, ErrValue},
 		{"OutboundBindAddress 127.0.0.1\nOutboundBindAddress 127.0.0.2", "torrc:2: OutboundBindAddress: a second IPv4 address", ErrConflict},
 		{"LongLivedPorts 22,x", `torrc:1: LongLivedPorts: "x" is not a port: 1 to 65535`, ErrValue},
-		{"A b\nSocksPort x\nC \"", "torrc:3: C: the closing quote is missing\ntorrc:1: A: unknown option\ntorrc:2: SocksPort: \"x\" is not a listener: a port, address:port, auto or unix:/path", ErrSyntax},
+		{"A b\nSocksPort x\nC \"", "torrc:1: A: unknown option\ntorrc:2: SocksPort: \"x\" is not a listener: a port, address:port, auto or unix:/path\ntorrc:3: C: the closing quote is missing", ErrSyntax},
 	}
 	for _, tt := range tests {
 		t.Run(tt.torrc[:min(len(tt.torrc), 40)], func(t *testing.T) {

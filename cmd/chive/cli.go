@@ -51,7 +51,12 @@ func usage(format string, args ...any) error {
 
 // grammar is the command line; the commands' Help methods have the examples.
 type grammar struct {
+	Run     runCommand     `cmd:"" help:"Run a node: SOCKS5 in, Tor circuits out."`
 	Check   checkCommand   `cmd:"" help:"Check a torrc and say everything that is wrong with it."`
+	Status  statusCommand  `cmd:"" help:"Show what the running node is doing."`
+	Events  eventsCommand  `cmd:"" help:"Show or follow the running node's events."`
+	Status  statusCommand  `cmd:"" help:"Show what the running node is doing."`
+	Events  eventsCommand  `cmd:"" help:"Show or follow the running node's events."`
 	Options optionsCommand `cmd:"" help:"List the torrc options."`
 	Testnet testnetCommand `cmd:"" help:"A private Tor network on this machine, for trying things."`
 	Version versionCommand `cmd:"" help:"Print the version."`
