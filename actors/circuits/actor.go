@@ -204,7 +204,11 @@ func (c *circuits) place(ctx actor.Context, w *waiting) bool {
 		c.attach(ctx, r, w)
 		return true
 	}
-	if r := c.records[w.on]; r != nil || c.building >= maxBuilding || c.holdOff != nil {
+	if r := c.records[w.on]; r != nil && !r.open {
+		return false // it is on its way
+	}
+	w.on = ""
+	if c.building >= maxBuilding || c.holdOff != nil {
 		return false
 	}
 	if r := c.sharedBuild(w); r != nil {

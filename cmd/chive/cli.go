@@ -55,8 +55,6 @@ type grammar struct {
 	Check   checkCommand   `cmd:"" help:"Check a torrc and say everything that is wrong with it."`
 	Status  statusCommand  `cmd:"" help:"Show what the running node is doing."`
 	Events  eventsCommand  `cmd:"" help:"Show or follow the running node's events."`
-	Status  statusCommand  `cmd:"" help:"Show what the running node is doing."`
-	Events  eventsCommand  `cmd:"" help:"Show or follow the running node's events."`
 	Options optionsCommand `cmd:"" help:"List the torrc options."`
 	Testnet testnetCommand `cmd:"" help:"A private Tor network on this machine, for trying things."`
 	Version versionCommand `cmd:"" help:"Print the version."`

@@ -16,6 +16,7 @@ import (
 
 	"chive/actors/node"
 	"chive/config"
+	"chive/config/logging"
 )
 
 type runCommand struct {
@@ -47,11 +48,11 @@ func (c runCommand) Run(std streams, options overrides) error {
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	log, closeLogs, err := openLogs(cfg, std)
+	log, err := logging.New(cfg, logging.Standard{Out: std.out, Err: std.err})
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	defer closeLogs()
+	defer log.Close()
 	for _, w := range cfg.Warnings {
 		log.Warn(w.Error())
 	}
@@ -61,7 +62,7 @@ func (c runCommand) Run(std streams, options overrides) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
-	n, err := node.Start(context.Background(), node.Options{Config: cfg, Log: log, Version: programVersion()})
+	n, err := node.Start(context.Background(), node.Options{Config: cfg, Log: log.Logger, Version: programVersion()})
 	if errors.Is(err, node.ErrInUse) {
 		return &exitError{exitRunning, err}
 	}
@@ -69,7 +70,7 @@ func (c runCommand) Run(std streams, options overrides) error {
 		return err
 	}
 	if url := n.Status().NatsURL; url != "" {
-		log.Info("NATS listener is open", "url", url, "credential", cfg.NatsCredentialFile)
+		notice(log.Logger, "NATS listener is open", "url", url, "credential", cfg.NatsCredentialFile)
 	}
 	if cfg.PidFile != "" {
 		if err := os.WriteFile(cfg.PidFile, fmt.Appendf(nil, "%d\n", os.Getpid()), 0o644); err != nil {
@@ -77,11 +78,16 @@ func (c runCommand) Run(std streams, options overrides) error {
 		}
 		defer os.Remove(cfg.PidFile)
 	}
-	showProgress(std.err, log, n, signals)
-	return stopNode(cfg, log, n, signals)
+	showProgress(std.err, log.Logger, n, signals)
+	return stopNode(cfg, log.Logger, n, signals)
 }
 
-// showProgress tells the steps of bootstrapping until the first signal.
+func notice(log *slog.Logger, msg string, args ...any) {
+	log.Log(context.Background(), logging.LevelNotice, msg, args...)
+}
+
+// showProgress tells listeners and the steps of bootstrapping until the first
+// signal: to people on a terminal, to the logs elsewhere.
 func showProgress(w io.Writer, log *slog.Logger, n *node.Node, signals <-chan os.Signal) {
 	f, ok := w.(*os.File)
 	terminal := ok && term.IsTerminal(int(f.Fd()))
@@ -89,38 +95,57 @@ func showProgress(w io.Writer, log *slog.Logger, n *node.Node, signals <-chan os
 		select {
 		case <-signals:
 			return
+		case a := <-n.Listening():
+			notice(log, "SOCKS listener is open", "address", a.String())
 		case p := <-n.Bootstrap():
-			if !terminal {
-				log.Log(context.Background(), levelNotice, "bootstrap", "percent", p.Percent, "summary", p.Summary)
+			if terminal {
+				fmt.Fprintf(w, "Bootstrapped %3d%%  %s\n", p.Percent, p.Summary)
+				log.Info("bootstrap", "percent", p.Percent, "phase", p.Phase, "summary", p.Summary)
 				continue
 			}
-			fmt.Fprintf(w, "\r\x1b[KBootstrapped %3d%%  %s", p.Percent, p.Summary)
-			if p.Percent == 100 {
-				fmt.Fprintln(w)
-			}
+			notice(log, "bootstrap", "percent", p.Percent, "phase", p.Phase, "summary", p.Summary)
 		}
 	}
 }
 
+// stopNode lets open streams finish for ShutdownWaitLength, or until a second
+// signal, and ends the node.
 func stopNode(cfg *config.Config, log *slog.Logger, n *node.Node, signals <-chan os.Signal) error {
-	log.Log(context.Background(), levelNotice, "stopping")
-	drain := time.NewTimer(cfg.ShutdownWaitLength)
-	defer drain.Stop()
-	poll := time.NewTicker(100 * time.Millisecond)
-	defer poll.Stop()
 	n.StopListening()
-	for waiting := true; waiting; {
-		select {
-		case <-signals:
-			waiting = false
-		case <-drain.C:
-			waiting = false
-		case <-poll.C:
-			s := n.Status()
-			waiting = s.Streams+s.Waiting > 0
-		}
+	if open := openStreams(n); open > 0 {
+		notice(log, "stopping when the open streams are done; another signal stops at once", "streams", open, "at_most", cfg.ShutdownWaitLength)
+		drain(cfg.ShutdownWaitLength, n, signals)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	notice(log, "stopping")
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	return n.Stop(ctx)
+}
+
+// stopTimeout bounds the orderly end once no stream is waited for.
+const stopTimeout = 10 * time.Second
+
+func openStreams(n *node.Node) int {
+	s := n.Status()
+	return s.Streams + s.Waiting
+}
+
+// drain returns when no stream is open, the time is up or a signal comes.
+func drain(limit time.Duration, n *node.Node, signals <-chan os.Signal) {
+	timeout := time.NewTimer(limit)
+	defer timeout.Stop()
+	poll := time.NewTicker(100 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		select {
+		case <-signals:
+			return
+		case <-timeout.C:
+			return
+		case <-poll.C:
+			if openStreams(n) == 0 {
+				return
+			}
+		}
+	}
 }

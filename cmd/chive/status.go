@@ -1,13 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
+	"time"
 )
 
 type statusCommand struct {
@@ -17,105 +17,78 @@ type statusCommand struct {
 
 // Help is printed by chive status --help.
 func (statusCommand) Help() string {
-	return `Asks the node and prints its answer. Exits with 4 when none is there.
+	return `Asks the running node over the control socket in its data directory.
 
 Examples:
   chive status
-  chive status -o json | jq .bootstrap.percent`
+  chive status --data-dir /tmp/chive -o json`
 }
 
 // Run asks and prints.
 func (c statusCommand) Run(std streams) error {
 	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
 	defer cancel()
-	node, err := c.connect(ctx)
+	client, err := c.connect(ctx)
 	if err != nil {
 		return err
 	}
-	defer node.Close()
-	answer, err := node.Request(ctx, "status", nil)
+	defer client.Close()
+	answer, err := client.Request(ctx, "status", nil)
 	if err != nil {
 		return err
 	}
 	if c.Output == "json" {
-		var out bytes.Buffer
-		if err := json.Indent(&out, answer, "", "  "); err != nil {
-			return fmt.Errorf("status: %w", err)
-		}
-		_, err = fmt.Fprintln(std.out, out.String())
+		_, err := fmt.Fprintf(std.out, "%s\n", answer)
 		return err
 	}
-	d := json.NewDecoder(bytes.NewReader(answer))
-	d.UseNumber()
-	if err := outline(std.out, d, ""); err != nil {
-		return fmt.Errorf("status: %w", err)
+	return printStatus(std.out, answer)
+}
+
+// printStatus shows the fields that a person looks for.
+func printStatus(w io.Writer, answer []byte) error {
+	var s struct {
+		Node, Fleet, Version, Summary string
+		Started                       time.Time
+		Bootstrap                     int               `json:"bootstrap_percent"`
+		Connections                   int               `json:"connections_open"`
+		Circuits                      int               `json:"circuits_open"`
+		Building                      int               `json:"circuits_building"`
+		Streams                       int               `json:"streams_open"`
+		Waiting                       int               `json:"streams_waiting"`
+		CircuitEnds                   map[string]uint64 `json:"circuit_outcomes"`
+		StreamEnds                    map[string]uint64 `json:"stream_outcomes"`
+		ValidUntil                    time.Time         `json:"consensus_valid_until"`
+		Dropped                       uint64            `json:"events_dropped"`
+		NatsURL                       string            `json:"nats_url"`
+	}
+	if err := json.Unmarshal(answer, &s); err != nil {
+		return fmt.Errorf("the node's answer: %w", err)
+	}
+	fmt.Fprintf(w, "node         %s (fleet %s), chive %s, up %s\n", s.Node, s.Fleet, s.Version, time.Since(s.Started).Round(time.Second))
+	fmt.Fprintf(w, "bootstrap    %d %%, %s\n", s.Bootstrap, s.Summary)
+	if !s.ValidUntil.IsZero() {
+		fmt.Fprintf(w, "consensus    valid until %s\n", s.ValidUntil.UTC().Format(time.DateTime))
+	}
+	fmt.Fprintf(w, "connections  %d open\n", s.Connections)
+	fmt.Fprintf(w, "circuits     %d open, %d building%s\n", s.Circuits, s.Building, ends(s.CircuitEnds))
+	fmt.Fprintf(w, "streams      %d open, %d waiting%s\n", s.Streams, s.Waiting, ends(s.StreamEnds))
+	if s.Dropped > 0 {
+		fmt.Fprintf(w, "events       %d dropped\n", s.Dropped)
+	}
+	if s.NatsURL != "" {
+		fmt.Fprintf(w, "nats         %s\n", s.NatsURL)
 	}
 	return nil
 }
 
-// outline writes a JSON object as indented "name: value" lines, in its order.
-func outline(w io.Writer, d *json.Decoder, indent string) error {
-	open, err := d.Token()
-	if err != nil {
-		return err
+func ends(m map[string]uint64) string {
+	if len(m) == 0 {
+		return ""
 	}
-	if open != json.Delim('{') {
-		return errors.New("the node's answer is not an object")
+	var parts []string
+	for k, v := range m {
+		parts = append(parts, fmt.Sprintf("%s %d", k, v))
 	}
-	return members(w, d, indent)
-}
-
-// members writes the rest of an object whose brace has been read.
-func members(w io.Writer, d *json.Decoder, indent string) error {
-	for d.More() {
-		name, err := d.Token()
-		if err != nil {
-			return err
-		}
-		label := strings.ReplaceAll(fmt.Sprint(name), "_", " ")
-		value, err := d.Token()
-		if err != nil {
-			return err
-		}
-		switch value {
-		case json.Delim('{'):
-			if d.More() {
-				fmt.Fprintf(w, "%s%s:\n", indent, label)
-			}
-			err = members(w, d, indent+"  ")
-		case json.Delim('['):
-			err = list(w, d, indent, label)
-		default:
-			fmt.Fprintf(w, "%s%s: %v\n", indent, label, value)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	_, err := d.Token()
-	return err
-}
-
-func list(w io.Writer, d *json.Decoder, indent, label string) error {
-	fmt.Fprintf(w, "%s%s:\n", indent, label)
-	for d.More() {
-		value, err := d.Token()
-		if err != nil {
-			return err
-		}
-		switch value {
-		case json.Delim('{'):
-			fmt.Fprintf(w, "%s  -\n", indent)
-			err = members(w, d, indent+"    ")
-		case json.Delim('['):
-			err = list(w, d, indent+"  ", "-")
-		default:
-			fmt.Fprintf(w, "%s  - %v\n", indent, value)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	_, err := d.Token()
-	return err
+	slices.Sort(parts)
+	return "; ended: " + strings.Join(parts, ", ")
 }
