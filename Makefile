@@ -17,7 +17,7 @@ build: ## bin/chive: one static binary
 	CGO_ENABLED=0 $(GO) build $(GOFLAGS) -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/chive ./cmd/chive
 
 deps: ## what the tests run against: Debian's tor, curl, torsocks (root installs, others are told)
-	@bash scripts/deps.sh
+	@bash $(firstword $(wildcard scripts/deps.sh) .ci/deps)
 
 demo: deps ## private Tor network, chive in front, 100 MiB through curl, hash compared, events shown
 	$(GO) run ./internal/demo

@@ -238,6 +238,7 @@ func (b *Bridge) Handle(verb string, f func(request []byte) ([]byte, error)) err
 // does not take is lost to NATS only.
 func (b *Bridge) publish(events []*chivev1.Envelope) error {
 	for _, e := range events {
+		e = messages.Redact(e, chivev1.Tier_TIER_LIFECYCLE) // relays, paths and targets stay here
 		wire, err := messages.Encode(nil, e)
 		if err != nil {
 			b.o.Log.Debug("event not encoded", "err", err)

@@ -1,6 +1,7 @@
 package circuit
 
 import (
+	"crypto/rand"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -165,7 +166,7 @@ func (c *circuitActor) build(ctx actor.Context, link *connection.Link) {
 		return
 	}
 	c.link = link
-	c.core, err = circuit.NewCircuit(circuit.Config{ID: id, Path: c.o.Path, Window: c.o.Window})
+	c.core, err = circuit.NewCircuit(circuit.Config{ID: id, Path: c.o.Path, Window: c.o.Window, Rand: rand.Reader})
 	if err != nil {
 		link.Release(id, c.o.Now())
 		c.core, c.link = nil, nil

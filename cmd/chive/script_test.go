@@ -1,10 +1,14 @@
 package main
 
 import (
+	"context"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"chive/bridge"
 )
 
 func TestMain(m *testing.M) {
@@ -22,7 +26,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("XDG_DATA_HOME", "")
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "answers": answers},
 	})
 }
 
@@ -41,5 +45,24 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if want := args[0]; want != string(rune('0'+code)) {
 		ts.Fatalf("chive exited with %d, want %s", code, want)
+	}
+}
+
+// answers waits until the node of the folder data answers.
+func answers(ts *testscript.TestScript, _ bool, _ []string) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(20 * time.Second)
+	for {
+		c, err := bridge.Connect(context.Background(), ts.MkAbs("data"))
+		if err == nil {
+			c.Close()
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			ts.Fatalf("no node: %v", err)
+		}
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"chive/actors/node"
 )
 
 type statusCommand struct {
@@ -46,21 +48,7 @@ func (c statusCommand) Run(std streams) error {
 
 // printStatus shows the fields that a person looks for.
 func printStatus(w io.Writer, answer []byte) error {
-	var s struct {
-		Node, Fleet, Version, Summary string
-		Started                       time.Time
-		Bootstrap                     int               `json:"bootstrap_percent"`
-		Connections                   int               `json:"connections_open"`
-		Circuits                      int               `json:"circuits_open"`
-		Building                      int               `json:"circuits_building"`
-		Streams                       int               `json:"streams_open"`
-		Waiting                       int               `json:"streams_waiting"`
-		CircuitEnds                   map[string]uint64 `json:"circuit_outcomes"`
-		StreamEnds                    map[string]uint64 `json:"stream_outcomes"`
-		ValidUntil                    time.Time         `json:"consensus_valid_until"`
-		Dropped                       uint64            `json:"events_dropped"`
-		NatsURL                       string            `json:"nats_url"`
-	}
+	var s node.Status
 	if err := json.Unmarshal(answer, &s); err != nil {
 		return fmt.Errorf("the node's answer: %w", err)
 	}
@@ -72,8 +60,8 @@ func printStatus(w io.Writer, answer []byte) error {
 	fmt.Fprintf(w, "connections  %d open\n", s.Connections)
 	fmt.Fprintf(w, "circuits     %d open, %d building%s\n", s.Circuits, s.Building, ends(s.CircuitEnds))
 	fmt.Fprintf(w, "streams      %d open, %d waiting%s\n", s.Streams, s.Waiting, ends(s.StreamEnds))
-	if s.Dropped > 0 {
-		fmt.Fprintf(w, "events       %d dropped\n", s.Dropped)
+	if s.EventsDropped > 0 {
+		fmt.Fprintf(w, "events       %d dropped\n", s.EventsDropped)
 	}
 	if s.NatsURL != "" {
 		fmt.Fprintf(w, "nats         %s\n", s.NatsURL)

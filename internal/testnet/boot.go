@@ -267,8 +267,11 @@ func (n *Network) spreadConsensus(ctx context.Context) error {
 			if _, err := os.Stat(x.file("cached-microdesc-consensus")); err != nil {
 				return false, n.deathOf(x)
 			}
-			b, _ := os.ReadFile(x.file("cached-microdescs.new"))
-			return strings.Count(string(b), "\nid ed25519 ") >= relays, n.deathOf(x)
+			b, _ := os.ReadFile(x.file("cached-microdescs.new")) // not there yet: none
+			if strings.Count(string(b), "\nid ed25519 ") >= relays {
+				return true, nil
+			}
+			return false, n.deathOf(x)
 		})
 		if err != nil {
 			return err
@@ -365,6 +368,28 @@ func accepts(a netip.AddrPort) bool {
 	}
 	c.Close()
 	return true
+}
+
+// complaints are the last warnings of each node, for a start that failed.
+func (n *Network) complaints() string {
+	const perNode = 3
+	var b strings.Builder
+	for _, x := range n.nodes {
+		text, err := os.ReadFile(x.file("notice.log"))
+		if err != nil {
+			continue
+		}
+		var lines []string
+		for line := range strings.Lines(string(text)) {
+			if strings.Contains(line, "[warn]") || strings.Contains(line, "[err]") {
+				lines = append(lines, line)
+			}
+		}
+		for _, line := range lines[max(0, len(lines)-perNode):] {
+			fmt.Fprintf(&b, "\n  %s: %s", x.Name, strings.TrimSpace(line))
+		}
+	}
+	return b.String()
 }
 
 // DumpLogs writes the end of every process's log at notice level.

@@ -87,21 +87,11 @@ func (n *Network) checkConsensus(text string) error {
 			}
 		}
 	}
-	if s.signatures < len(s.authorities(n)) {
-		errs = append(errs, fmt.Errorf("%d signatures", s.signatures))
+	if s.signatures != n.opts.Auths {
+		errs = append(errs, fmt.Errorf("%d signatures of %d", s.signatures, n.opts.Auths))
 	}
 	if len(errs) > 0 {
 		return fmt.Errorf("first consensus: %w", errors.Join(errs...))
 	}
 	return nil
-}
-
-func (s summary) authorities(n *Network) []Node {
-	var out []Node
-	for _, x := range n.Nodes() {
-		if x.Role == RoleAuth {
-			out = append(out, x)
-		}
-	}
-	return out
 }

@@ -128,8 +128,8 @@ func (n *Network) save() error {
 var ErrNoNetwork = errors.New("no private network here")
 
 // Attach gives access to a network that another process started. Its Close ends
-// the network; without Close it stays up, and so do no clients started through
-// it: they end with this process.
+// the network. Without Close it stays up; only clients that StartClient started
+// end with this process.
 func Attach(dir string) (*Network, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {

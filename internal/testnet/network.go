@@ -39,10 +39,13 @@ type Network struct {
 	claim    *claim         // nil when a detached target holds it
 	server   *target.Server // nil when the target is a process
 
-	mu      sync.Mutex // guards nodes' PID, proc and Address, launcher, saving and closed
-	nodes   []*node
-	closed  bool
 	started time.Duration
+
+	// mu guards launcher and closed, and of the nodes what changes after layout and
+	// makeKeys: PID, proc, Ed25519, Address. It is held while network.json is written.
+	mu     sync.Mutex
+	nodes  []*node
+	closed bool
 }
 
 // Target is the far end that the exits reach (package target). Any name under
@@ -77,7 +80,7 @@ func Start(ctx context.Context, o Options) (*Network, error) {
 		return nil, fmt.Errorf("private network: %w", err)
 	}
 	if err := n.boot(ctx); err != nil {
-		err = fmt.Errorf("private network: %w", err)
+		err = fmt.Errorf("private network: %w%s", err, n.complaints())
 		return nil, errors.Join(err, n.Close())
 	}
 	n.started = time.Since(begin)
@@ -209,7 +212,7 @@ func reuse(dir string) error {
 	if err != nil {
 		return err
 	}
-	ours := []string{nodesDir, clientsDir, stateFile, torrcFile, targetLog, "resolv.conf", "v3bw"}
+	ours := []string{nodesDir, clientsDir, stateFile, stateFile + ".new", torrcFile, targetLog, "resolv.conf", "v3bw"}
 	for _, e := range entries {
 		if !slices.Contains(ours, e.Name()) {
 			return fmt.Errorf("directory %s: holds %s, which is not of a private network; give an empty directory", dir, e.Name())

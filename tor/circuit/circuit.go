@@ -1,7 +1,6 @@
 package circuit
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -40,7 +39,7 @@ type Config struct {
 	ID     cell.CircID // chosen by the connection, most significant bit set
 	Path   []Hop       // guard first, 1 to 8 hops
 	Window int         // initial package window in cells (param circwindow), 100..1000; 0 means 1000
-	Rand   io.Reader   // nil means crypto/rand
+	Rand   io.Reader   // crypto/rand's, but for tests
 }
 
 // State is where a circuit is in its life.
@@ -108,14 +107,14 @@ func NewCircuit(cfg Config) (*Circuit, error) {
 			}
 		}
 	}
+	if cfg.Rand == nil {
+		return nil, fmt.Errorf("%w: no source of randomness", ErrConfig)
+	}
 	if cfg.Window == 0 {
 		cfg.Window = circuitWindow
 	}
 	if cfg.Window < minCircuitWindow || cfg.Window > circuitWindow {
 		return nil, fmt.Errorf("%w: window %d, want %d to %d", ErrConfig, cfg.Window, minCircuitWindow, circuitWindow)
-	}
-	if cfg.Rand == nil {
-		cfg.Rand = rand.Reader
 	}
 	return &Circuit{
 		cfg: cfg, early: relayEarlyBudget,
