@@ -158,6 +158,17 @@ func direct(t *testing.T, target string) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
+// freePort is a loopback address that nobody listens on just now.
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
 func resource(n *testnet.Network, size int) string {
 	return fmt.Sprintf("http://%s/bytes/%d", netip.AddrPortFrom(n.Target().IP, uint16(n.Target().HTTPPort)), size)
 }
@@ -165,7 +176,7 @@ func resource(n *testnet.Network, size int) string {
 func TestThroughRealRelays(t *testing.T) {
 	n := testnet.ForTest(t, testnet.Options{Onions: -1})
 	credential := filepath.Join(t.TempDir(), "observer.nk")
-	c := start(t, n, "NatsListen 127.0.0.1:0", "NatsCredentialFile "+credential)
+	c := start(t, n, "NatsListen "+freePort(t), "NatsCredentialFile "+credential)
 
 	t.Run("download", func(t *testing.T) { download(t, n, c) })
 	t.Run("isolated streams", func(t *testing.T) { isolated(t, n, c) })
@@ -266,12 +277,14 @@ func programs(t *testing.T, n *testnet.Network, c *client) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// torsocks never lets connections to 127.0.0.0/8 through, and asks for names
+	// with RESOLVE, which chive refuses so far; this form of the address passes.
+	mapped := strings.Replace(resource(n, size), n.Target().IP.String(), "[::ffff:"+n.Target().IP.String()+"]", 1)
 	for name, args := range map[string][]string{
 		"curl":     {"-sS", "--max-time", "60", "--socks5-hostname", c.socks, resource(n, size)},
-		"torsocks": {"-i", "-a", host, "-P", port, "curl", "-sS", "--max-time", "60", resource(n, size)},
+		"torsocks": {"-i", "-a", host, "-P", port, "curl", "-sS", "--max-time", "60", mapped},
 	} {
 		cmd := exec.CommandContext(t.Context(), name, args...)
-		cmd.Env = append(os.Environ(), "TORSOCKS_ALLOW_INBOUND=1")
 		out, err := cmd.Output()
 		sum := sha256.Sum256(out)
 		if err != nil || hex.EncodeToString(sum[:]) != want {

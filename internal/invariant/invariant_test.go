@@ -56,17 +56,22 @@ func TestEachRule(t *testing.T) {
 		change func([]*chivev1.Envelope) []*chivev1.Envelope
 		want   string
 	}{
-		"never dialled":  {without(0), "without being dialled"},
-		"not open":       {without(3), "attached to a circuit that is not open"},
-		"not requested":  {without(4), "never requested"},
-		"isolation":      {without(5), "isolation mixed"},
-		"stream left":    {without(8), "closed with 1 streams"},
-		"circuit left":   {without(9), "circuit c never ended"},
-		"conn left":      {without(10), "connection n was never closed"},
-		"path repeated":  {func(l []*chivev1.Envelope) []*chivev1.Envelope { l[2].GetCircuitLaunched().Path[2] = []byte{1}; return l }, "twice"},
-		"other group":    {func(l []*chivev1.Envelope) []*chivev1.Envelope { l[4].GetStreamRequested().Isolation = "b"; return l }, "isolation mixed"},
-		"two hops":       {func(l []*chivev1.Envelope) []*chivev1.Envelope { l[2].GetCircuitLaunched().Hops = 2; return l }, "of 2 hops"},
-		"attached twice": {func(l []*chivev1.Envelope) []*chivev1.Envelope { return append(l[:7:7], append([]*chivev1.Envelope{l[6]}, l[7:]...)...) }, "two circuits"},
+		"never dialled": {without(0), "without being dialled"},
+		"not open":      {without(3), "attached to a circuit that is not open"},
+		"not requested": {without(4), "never requested"},
+		"isolation":     {without(5), "isolation mixed"},
+		"stream left":   {without(8), "closed with 1 streams"},
+		"circuit left":  {without(9), "circuit c never ended"},
+		"conn left":     {without(10), "connection n was never closed"},
+		"path repeated": {func(l []*chivev1.Envelope) []*chivev1.Envelope {
+			l[2].GetCircuitLaunched().Path[2] = []byte{1}
+			return l
+		}, "twice"},
+		"other group": {func(l []*chivev1.Envelope) []*chivev1.Envelope { l[4].GetStreamRequested().Isolation = "b"; return l }, "isolation mixed"},
+		"two hops":    {func(l []*chivev1.Envelope) []*chivev1.Envelope { l[2].GetCircuitLaunched().Hops = 2; return l }, "of 2 hops"},
+		"attached twice": {func(l []*chivev1.Envelope) []*chivev1.Envelope {
+			return append(l[:7:7], append([]*chivev1.Envelope{l[6]}, l[7:]...)...)
+		}, "two circuits"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

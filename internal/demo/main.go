@@ -1,0 +1,242 @@
+// Command demo shows chive's main job end to end: it brings up a private Tor
+// network of Debian's tor, runs chive in front of it, downloads 100 MiB with
+// curl through SOCKS, compares the hash, and prints the path length and some
+// circuit events as an ordinary NATS client receives them. Everything it
+// started is gone when it ends.
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"chive/internal/testnet"
+	"chive/messages"
+	"chive/messages/chivev1"
+)
+
+const size = 100 << 20
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) (err error) {
+	dir, err := os.MkdirTemp("", "chive-demo-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	step("building chive")
+	binary := filepath.Join(dir, "chive")
+	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/chive")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build: %w\n%s", err, out)
+	}
+	step("starting a private Tor network (3 authorities, 6 relays, 3 exits)")
+	network, err := testnet.Start(ctx, testnet.Options{Onions: -1})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, network.Close()) }()
+	step("the network is up after %s", network.StartTime().Round(100*time.Millisecond))
+	return withClient(ctx, dir, binary, network)
+}
+
+func step(format string, args ...any) { fmt.Printf("==> "+format+"\n", args...) }
+
+// client is the running chive with where it listens.
+type client struct{ socks, nats, credential string }
+
+func withClient(ctx context.Context, dir, binary string, network *testnet.Network) (err error) {
+	c := client{credential: filepath.Join(dir, "observer.nk")}
+	if c.socks, err = freeAddress(); err != nil {
+		return err
+	}
+	if c.nats, err = freeAddress(); err != nil {
+		return err
+	}
+	torrc := filepath.Join(dir, "torrc")
+	lines := append(network.ClientTorrc(), "DataDirectory "+filepath.Join(dir, "data"), "SocksPort "+c.socks,
+		"NatsListen "+c.nats, "NatsCredentialFile "+c.credential, "ShutdownWaitLength 1")
+	if err := os.WriteFile(torrc, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+		return err
+	}
+	step("chive run -f torrc")
+	cmd := exec.Command(binary, "run", "-f", torrc)
+	logs, err := cmd.StderrPipe()
+	if err != nil {
+		return err
+	}
+	begin := time.Now()
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	defer func() {
+		step("stopping chive")
+		err = errors.Join(err, cmd.Process.Signal(syscall.SIGTERM), cmd.Wait())
+	}()
+	if err := waitReady(ctx, logs); err != nil {
+		return err
+	}
+	step("chive is ready after %s", time.Since(begin).Round(10*time.Millisecond))
+	return c.show(ctx, network)
+}
+
+// waitReady prints chive's log until it has bootstrapped, and drops the rest.
+func waitReady(ctx context.Context, logs io.Reader) error {
+	ready := make(chan error, 1)
+	go func() {
+		scanner := bufio.NewScanner(logs)
+		said := false
+		for scanner.Scan() {
+			if said {
+				continue
+			}
+			fmt.Println("   ", scanner.Text())
+			if strings.Contains(scanner.Text(), "percent=100") {
+				said = true
+				ready <- nil
+			}
+		}
+		if !said {
+			ready <- errors.New("chive ended before it was ready")
+		}
+	}()
+	select {
+	case err := <-ready:
+		return err
+	case <-time.After(60 * time.Second):
+		return errors.New("chive is not ready after 60 s")
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (c client) show(ctx context.Context, network *testnet.Network) error {
+	events, stop, err := c.watch()
+	if err != nil {
+		return err
+	}
+	defer stop()
+	target := fmt.Sprintf("http://%s:%d/bytes/%d", network.Target().IP, network.Target().HTTPPort, size)
+	want, err := directHash(ctx, target)
+	if err != nil {
+		return err
+	}
+	step("curl --socks5-hostname %s %s", c.socks, target)
+	begin := time.Now()
+	got, err := curlHash(ctx, "--socks5-hostname", c.socks, "--proxy-user", "demo:1", target)
+	if err != nil {
+		return err
+	}
+	took := time.Since(begin)
+	fmt.Printf("    %d MiB in %s, %.1f MiB/s\n    sha256 direct   %s\n    sha256 over Tor %s\n",
+		size>>20, took.Round(10*time.Millisecond), float64(size>>20)/took.Seconds(), want, got)
+	if got != want {
+		return errors.New("the hashes differ")
+	}
+	return c.story(events)
+}
+
+// watch subscribes to circuit events as any NATS client would.
+func (c client) watch() (<-chan *chivev1.Envelope, func(), error) {
+	key, err := nats.NkeyOptionFromSeed(c.credential)
+	if err != nil {
+		return nil, nil, err
+	}
+	nc, err := nats.Connect("nats://"+c.nats, key)
+	if err != nil {
+		return nil, nil, err
+	}
+	events := make(chan *chivev1.Envelope, 1024)
+	_, err = nc.Subscribe("chive.v1.*.*.evt.circuit.>", func(m *nats.Msg) {
+		if e, err := messages.Decode(m.Data); err == nil {
+			select {
+			case events <- e:
+			default: // the demo shows only some
+			}
+		}
+	})
+	if err == nil {
+		err = nc.Flush()
+	}
+	return events, nc.Close, err
+}
+
+// story prints what came over NATS and the length of a path.
+func (c client) story(events <-chan *chivev1.Envelope) error {
+	step("circuit events received over NATS, subject chive.v1.*.*.evt.circuit.>")
+	hops, shown := uint32(0), 0
+	for {
+		select {
+		case e := <-events:
+			if shown++; shown <= 8 {
+				fmt.Println("   ", messages.Text(e))
+			}
+			hops = max(hops, e.GetCircuitOpened().GetHops(), e.GetCircuitLaunched().GetHops())
+		case <-time.After(time.Second):
+			if shown == 0 {
+				return errors.New("no event came")
+			}
+			if hops == 0 {
+				return errors.New("no circuit was opened while we listened")
+			}
+			step("path length: %d relays", hops)
+			return nil
+		}
+	}
+}
+
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
+
+func directHash(ctx context.Context, target string) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	if err != nil {
+		return "", err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer res.Body.Close()
+	h := sha256.New()
+	_, err = io.Copy(h, res.Body)
+	return hex.EncodeToString(h.Sum(nil)), err
+}
+
+func curlHash(ctx context.Context, args ...string) (string, error) {
+	h := sha256.New()
+	cmd := exec.CommandContext(ctx, "curl", append([]string{"-sS", "--fail", "--max-time", "120"}, args...)...)
+	cmd.Stdout, cmd.Stderr = h, os.Stderr
+	err := cmd.Run()
+	return hex.EncodeToString(h.Sum(nil)), err
+}
