@@ -10,12 +10,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 	"github.com/nats-io/nkeys"
 
+	"chive/internal/safego"
 	"chive/messages"
 	"chive/messages/chivev1"
 )
@@ -25,9 +27,16 @@ var ErrNoNode = errors.New("no chive runs with that DataDirectory")
 
 // Client is the command line's connection to a running node.
 type Client struct {
-	nc     *nats.Conn
-	prefix string // chive.v1.<fleet>.<node>
+	nc        *nats.Conn
+	prefix    string        // chive.v1.<fleet>.<node>
+	closed    chan struct{} // the connection is gone
+	gone      chan struct{} // and what it brought was followed to the end
+	followers sync.WaitGroup
 }
+
+// followRoom is how many events may wait for a follower before they are lost
+// to it.
+const followRoom = 8192
 
 type unixDialer struct{ path string }
 
@@ -51,14 +60,19 @@ func Connect(ctx context.Context, dataDir string) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	nc, err := nats.Connect("nats://chive", nats.SetCustomDialer(unixDialer{filepath.Join(dataDir, controlSocket)}),
-		nats.Nkey(key, user.Sign), nats.Timeout(3*time.Second), nats.NoReconnect(), nats.Name("chive command line"))
+	c := &Client{closed: make(chan struct{}), gone: make(chan struct{})}
+	c.nc, err = nats.Connect("nats://chive", nats.SetCustomDialer(unixDialer{filepath.Join(dataDir, controlSocket)}),
+		nats.Nkey(key, user.Sign), nats.Timeout(3*time.Second), nats.NoReconnect(), nats.Name("chive command line"),
+		nats.ClosedHandler(func(*nats.Conn) {
+			close(c.closed)
+			c.followers.Wait()
+			close(c.gone)
+		}))
 	if err != nil {
 		return nil, fmt.Errorf("%w (%s): %w", ErrNoNode, dataDir, err)
 	}
-	c := &Client{nc: nc}
 	if err := c.discover(ctx); err != nil {
-		nc.Close()
+		c.nc.Close()
 		return nil, err
 	}
 	return c, nil
@@ -117,25 +131,60 @@ func (c *Client) History(ctx context.Context) ([]*chivev1.Envelope, error) {
 }
 
 // Follow calls see for every event from now on, from one goroutine, until the
-// returned function is called.
+// returned function is called or the node stops. A see that is too slow misses
+// events; their sequence numbers show it.
 func (c *Client) Follow(see func(*chivev1.Envelope)) (stop func() error, err error) {
-	sub, err := c.nc.Subscribe(c.prefix+".evt.>", func(m *nats.Msg) {
-		if e, err := messages.Decode(m.Data); err == nil {
-			see(e)
-		}
-	})
+	arrived := make(chan *nats.Msg, followRoom)
+	sub, err := c.nc.ChanSubscribe(c.prefix+".evt.>", arrived)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("follow events: %w", err)
 	}
-	return sub.Unsubscribe, c.nc.Flush()
+	stopped := make(chan struct{})
+	c.followers.Add(1)
+	safego.Go("event follower", func() {
+		defer c.followers.Done()
+		follow(arrived, stopped, c.closed, see)
+	}, nil)
+	unsubscribe := func() error {
+		close(stopped)
+		return sub.Unsubscribe()
+	}
+	if err := c.nc.Flush(); err != nil { // from here on nothing is missed
+		return nil, errors.Join(fmt.Errorf("follow events: %w", err), unsubscribe())
+	}
+	return sync.OnceValue(unsubscribe), nil
 }
 
-// Gone is closed when the node went away.
-func (c *Client) Gone() <-chan struct{} {
-	ch := make(chan struct{})
-	c.nc.SetClosedHandler(func(*nats.Conn) { close(ch) })
-	return ch
+// follow passes on what arrives; when the connection has closed, what arrived
+// before is passed on too.
+func follow(arrived <-chan *nats.Msg, stopped, closed <-chan struct{}, see func(*chivev1.Envelope)) {
+	pass := func(m *nats.Msg) {
+		if e, err := messages.Decode(m.Data); err == nil { // a newer node's event may not decode
+			see(e)
+		}
+	}
+	for {
+		select {
+		case m := <-arrived:
+			pass(m)
+		case <-stopped:
+			return
+		case <-closed:
+			for {
+				select {
+				case m := <-arrived:
+					pass(m)
+				default:
+					return
+				}
+			}
+		}
+	}
 }
+
+// Gone is closed when the node went away and every follower has seen its last
+// event.
+func (c *Client) Gone() <-chan struct{} { return c.gone }
 
 // Close ends the connection.
 func (c *Client) Close() { c.nc.Close() }

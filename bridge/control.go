@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -47,30 +48,64 @@ func (b *Bridge) listenControl() error {
 	return nil
 }
 
+// splice joins c to the server until either side closes. What the server sent
+// before it closed still reaches c.
 func (b *Bridge) splice(c net.Conn) {
 	defer c.Close()
-	b.mu.Lock()
-	if b.closed {
-		b.mu.Unlock()
+	if !b.admit(c) {
 		return
 	}
-	b.splices[c] = struct{}{}
-	b.mu.Unlock()
-	defer func() {
-		b.mu.Lock()
-		delete(b.splices, c)
-		b.mu.Unlock()
-	}()
+	defer b.dismiss(c)
 	in, err := b.server.InProcessConn()
 	if err != nil {
 		return
 	}
 	defer in.Close()
+	answered := make(chan struct{})
 	safego.Go("control answers", func() {
+		defer close(answered)
 		_, _ = io.Copy(c, in) // either end closing ends both
 		_ = c.Close()
 	}, b.panicked)
 	_, _ = io.Copy(in, c)
+	_ = in.Close()
+	<-answered
+}
+
+func (b *Bridge) admit(c net.Conn) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return false
+	}
+	b.splices[c] = struct{}{}
+	b.spliced.Add(1)
+	return true
+}
+
+func (b *Bridge) dismiss(c net.Conn) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.splices, c)
+	b.spliced.Done()
+}
+
+// endControl ends the control connections once the server has closed its side:
+// by themselves, or cut when a peer does not read.
+func (b *Bridge) endControl(ctx context.Context) {
+	done := make(chan struct{})
+	safego.Go("control end", func() { b.spliced.Wait(); close(done) }, b.panicked)
+	select {
+	case <-done:
+		return
+	case <-ctx.Done():
+	}
+	b.mu.Lock()
+	for c := range b.splices {
+		_ = c.Close() // the command line sees the end
+	}
+	b.mu.Unlock()
+	<-done
 }
 
 // answerHistory gives the recent events, each behind its length (4 bytes, big

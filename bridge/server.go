@@ -38,6 +38,10 @@ type Options struct {
 // historySize is how many events are kept for those who come later.
 const historySize = 2048
 
+// maxClients is how many connections the server takes: the node's own, command
+// lines and observers.
+const maxClients = 64
+
 // Bridge is a running bridge.
 type Bridge struct {
 	o       Options
@@ -52,6 +56,7 @@ type Bridge struct {
 	history [][]byte   // encoded, redacted, oldest first
 	splices map[net.Conn]struct{}
 	closed  bool
+	spliced sync.WaitGroup // running splices; added to under mu, before closed
 }
 
 // ErrListen refuses a NatsListen that is not loopback.
@@ -71,10 +76,16 @@ func Start(o Options) (*Bridge, error) {
 	if b.server, err = server.NewServer(opts); err != nil {
 		return nil, fmt.Errorf("embedded NATS: %w", err)
 	}
-	b.server.Start()
+	said := &serverLog{log: b.o.Log}
+	b.server.SetLoggerV2(said, false, false, false)
+	b.server.Start() // returns when it listens, or cannot
+	if err := said.failure(); err != nil {
+		b.server.Shutdown()
+		return nil, err
+	}
 	if !b.server.ReadyForConnections(5 * time.Second) {
 		b.server.Shutdown()
-		return nil, fmt.Errorf("embedded NATS: not ready after 5 s; is %s free?", o.Listen)
+		return nil, fmt.Errorf("embedded NATS: not ready after 5 s")
 	}
 	if err := b.connect(node); err != nil {
 		b.server.Shutdown()
@@ -83,7 +94,7 @@ func Start(o Options) (*Bridge, error) {
 	if err := b.listenControl(); err != nil {
 		b.nc.Close()
 		b.server.Shutdown()
-		return nil, err
+		return nil, errors.Join(err, os.Remove(filepath.Join(o.DataDir, controlSeed)))
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	b.cancel = cancel
@@ -100,6 +111,8 @@ func (b *Bridge) options(node nkeys.KeyPair) (*server.Options, error) {
 	opts := &server.Options{
 		ServerName: "chive-" + b.o.Recorder.Node(), DontListen: b.o.Listen == "",
 		NoSigs: true, NoLog: true, MaxPayload: 1 << 20, MaxPending: 8 << 20, NoSystemAccount: true,
+		// A client that does not read is cut, and never slows the node down.
+		NoFastProducerStall: true, WriteDeadline: 2 * time.Second, MaxConn: maxClients,
 	}
 	if b.o.Listen != "" {
 		ap, err := netip.ParseAddrPort(b.o.Listen)
@@ -271,8 +284,19 @@ func (b *Bridge) ClientURL() string {
 	return b.server.ClientURL()
 }
 
-// Close publishes what is left, within the deadline, and ends the server.
+// cutAfter is how long control connections may take to read their last.
+const cutAfter = time.Second
+
+// Close publishes what is left, within the deadline, and ends the server; those
+// who follow get the last events. Calling it again does nothing.
 func (b *Bridge) Close(ctx context.Context) error {
+	b.mu.Lock()
+	again := b.closed
+	b.closed = true
+	b.mu.Unlock()
+	if again {
+		return nil
+	}
 	b.cancel()
 	select {
 	case <-b.drained:
@@ -280,14 +304,11 @@ func (b *Bridge) Close(ctx context.Context) error {
 	}
 	err := errors.Join(b.service.Stop(), b.nc.FlushTimeout(2*time.Second))
 	b.nc.Close()
-	_ = b.socket.Close() // it is removed with it
-	b.mu.Lock()
-	b.closed = true
-	for c := range b.splices {
-		_ = c.Close() // the command line sees the end
-	}
-	b.mu.Unlock()
+	_ = b.socket.Close() // its file is removed with it
 	b.server.Shutdown()
 	b.server.WaitForShutdown()
+	cut, cancel := context.WithTimeout(ctx, cutAfter)
+	defer cancel()
+	b.endControl(cut)
 	return errors.Join(err, os.Remove(filepath.Join(b.o.DataDir, controlSeed)))
 }

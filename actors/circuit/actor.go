@@ -213,9 +213,12 @@ func (c *circuitActor) attach(ctx actor.Context, spec *stream.Spec) {
 		id  cell.StreamID
 		err error
 	)
-	if spec.Target == "" {
+	switch {
+	case spec.Resolve:
+		c.out.Bytes, id, err = c.core.Resolve(c.out.Bytes, spec.Target)
+	case spec.Target == "":
 		c.out.Bytes, id, err = c.core.BeginDir(c.out.Bytes)
-	} else {
+	default:
 		c.out.Bytes, id, err = c.core.Begin(c.out.Bytes, spec.Target, spec.Flags)
 	}
 	if err != nil {

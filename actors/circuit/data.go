@@ -114,6 +114,13 @@ func (c *circuitActor) event(ctx actor.Context, ev circuit.Event) {
 		if l := c.lanes[ev.Stream]; l != nil && l.pid != nil {
 			c.posts = append(c.posts, post{l.pid, &stream.Connected{Addr: ev.Addr}})
 		}
+	case circuit.Resolved:
+		if l := c.lanes[ev.Stream]; l != nil {
+			if l.pid != nil {
+				c.posts = append(c.posts, post{l.pid, &stream.Resolved{Addr: ev.Addr}})
+			}
+			c.dropLane(ev.Stream, l, false)
+		}
 	case circuit.Ended:
 		l := c.lanes[ev.Stream]
 		if l == nil {

@@ -93,17 +93,28 @@ func (l *listener) spec(c stream.Conn, req *socks.Request, early []byte) *stream
 	_ = c.SetDeadline(time.Time{}) // a socket that fails here fails at its first use
 	addr, err := netip.ParseAddr(req.Host)
 	isIP := err == nil
+	target := net.JoinHostPort(req.Host, strconv.Itoa(int(req.Port)))
+	if req.Resolve {
+		target = req.Host
+	}
 	return &stream.Spec{
 		ID: messages.RandomID(), Conn: c, Early: early,
-		Target:    net.JoinHostPort(req.Host, strconv.Itoa(int(req.Port))),
-		Port:      req.Port,
+		Target: target, Resolve: req.Resolve, Port: portOf(req),
 		IPv6:      isIP && addr.Is6(),
 		Flags:     beginFlags(l.o.Port, isIP),
 		Purpose:   chivev1.Purpose_PURPOSE_GENERAL,
 		Isolation: isolation(l.o.IsolationKey, l.o.Port, clientAddr(c), req),
-		Front:     &front{extended: l.o.Port.ExtendedErrors, onion: socks.IsOnion(req.Host)},
+		Front:     &front{extended: l.o.Port.ExtendedErrors, onion: socks.IsOnion(req.Host), rejectInternal: l.o.RejectInternal},
 		Requested: l.o.Now(),
 	}
+}
+
+// portOf: names are asked of exits that carry the web's port, which most do.
+func portOf(req *socks.Request) uint16 {
+	if req.Resolve {
+		return 443
+	}
+	return req.Port
 }
 
 func beginFlags(p config.SocksPort, isIP bool) uint32 {
@@ -156,12 +167,21 @@ func internal(a netip.Addr) bool {
 }
 
 // front answers in SOCKS5.
-type front struct{ extended, onion bool }
+type front struct{ extended, onion, rejectInternal bool }
 
 // Connected makes the reply that the stream is there. The exit's address is
 // not passed on: applications that ask by name do not expect one.
 func (f *front) Connected(netip.Addr) []byte {
 	return socks.AppendReply(nil, socks.ReplySucceeded, netip.AddrPort{})
+}
+
+// Resolved makes the reply with an address; one that means something only where
+// the exit is, is not passed on.
+func (f *front) Resolved(addr netip.Addr) []byte {
+	if f.rejectInternal && internal(addr) {
+		return socks.AppendReply(nil, socks.ReplyHostUnreachable, netip.AddrPort{})
+	}
+	return socks.AppendReply(nil, socks.ReplySucceeded, netip.AddrPortFrom(addr, 0))
 }
 
 // Refused makes the reply that it is not, and why.

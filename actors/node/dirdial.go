@@ -39,6 +39,9 @@ func (f *dirFront) Connected(netip.Addr) []byte {
 	return nil
 }
 
+// Resolved never happens: directory streams ask for no names.
+func (f *dirFront) Resolved(netip.Addr) []byte { return f.Refused(chivev1.Outcome_OUTCOME_INTERNAL) }
+
 func (f *dirFront) Refused(o chivev1.Outcome) []byte {
 	f.once.Do(func() { f.result <- o })
 	return nil

@@ -89,6 +89,8 @@ func (s *stream) Receive(ctx actor.Context) {
 		s.block(ctx, m)
 	case *Connected:
 		s.connect(ctx, m)
+	case *Resolved:
+		s.resolved(ctx, m)
 	case *Ended:
 		s.ended(ctx, m)
 	case *CircuitGone:
@@ -264,6 +266,22 @@ func (s *stream) ended(ctx actor.Context, m *Ended) {
 	}
 }
 
+// resolved answers a question for an address; the stream is then done.
+func (s *stream) resolved(ctx actor.Context, m *Resolved) {
+	out := chivev1.Outcome_OUTCOME_OK
+	if m.Addr.IsValid() {
+		answer(s.spec, s.spec.Front.Resolved(m.Addr))
+	} else {
+		out = chivev1.Outcome_OUTCOME_RESOLVE_FAILED
+		Refuse(s.spec, out)
+	}
+	s.done = true
+	s.timer.Stop()
+	s.emit(EndedEvent(s.spec, out, s.o.Now(), 0, 0))
+	ctx.Send(s.circuit, &Finish{Spec: s.spec, Stream: s.id, Outcome: out})
+	ctx.Stop(ctx.Self())
+}
+
 func (s *stream) circuitGone(ctx actor.Context, m *CircuitGone) {
 	if s.connected {
 		s.finish(ctx, m.Outcome, false, false)
@@ -371,8 +389,10 @@ func (s *stream) emit(e *chivev1.Envelope) {
 }
 
 // Refuse answers a request that never got connected and closes its socket.
-func Refuse(spec *Spec, out chivev1.Outcome) {
-	reply := spec.Front.Refused(out)
+func Refuse(spec *Spec, out chivev1.Outcome) { answer(spec, spec.Front.Refused(out)) }
+
+// answer writes the last thing an application is told, and closes its socket.
+func answer(spec *Spec, reply []byte) {
 	_ = spec.Conn.SetWriteDeadline(time.Now().Add(time.Second)) // a socket that is closed already needs none
 	_, _ = spec.Conn.Write(reply)                               // nobody is left to tell if this fails
 	_ = spec.Conn.Close()

@@ -26,6 +26,9 @@ type Front interface {
 	// Refused is called once if the stream ends before; what it returns is
 	// written before the socket is closed.
 	Refused(o chivev1.Outcome) []byte
+	// Resolved is called instead of Connected for a Spec with Resolve; what it
+	// returns is written before the socket is closed.
+	Resolved(addr netip.Addr) []byte
 }
 
 // Spec is a request for a stream, and all that must survive when one circuit
@@ -34,7 +37,8 @@ type Spec struct {
 	ID        string // actor id in events
 	Conn      Conn
 	Early     []byte // what the application sent before it was told "connected"
-	Target    string // host:port for BEGIN; "" asks for the relay's directory
+	Target    string // host:port for BEGIN, name for RESOLVE; "" asks for the relay's directory
+	Resolve   bool   // ask for the address of Target and end
 	Port      uint16 // of the target
 	IPv6      bool   // the target is an IPv6 address
 	Flags     uint32 // BEGIN flags
@@ -53,6 +57,8 @@ type (
 	Attached struct{ Stream cell.StreamID }
 	// Connected: the far end is there.
 	Connected struct{ Addr netip.Addr }
+	// Resolved: the exit answered; Addr is zero if the name has no address.
+	Resolved struct{ Addr netip.Addr }
 	// Ended: the far end ended the stream.
 	Ended struct{ Reason cell.EndReason }
 	// CircuitGone: the circuit is; the stream ends or is handed back.

@@ -64,7 +64,7 @@ func (c *Circuit) delivered(dst []byte, hop int) ([]byte, error) {
 // streamSendme takes a stream-level SENDME. It carries no digest: the circuit's
 // does for all its streams.
 func (c *Circuit) streamSendme(hop int, id cell.StreamID, s *stream) (Event, error) {
-	if s.state == streamPending {
+	if s.state == streamPending || s.resolve {
 		return Event{}, c.violation(hop+1, fmt.Errorf("%w: SENDME before CONNECTED", ErrUnexpected))
 	}
 	s.packageWindow += streamIncrement

@@ -20,6 +20,7 @@ const (
 	Connected            // the stream's target answered
 	Data                 // bytes for the stream
 	Ended                // the far end ended the stream
+	Resolved             // the exit answered for a name; Addr is zero if it has no address
 	MayPackage           // a window opened: blocked streams may send again
 )
 
@@ -198,6 +199,9 @@ func (c *Circuit) receiveOpen(dst []byte, hop int, h cell.RelayHeader, data []by
 		return dst, ev, err
 	case cell.RelayEnd:
 		ev, err := c.receiveEnd(hop, h.Stream, s, data)
+		return dst, ev, err
+	case cell.RelayResolved:
+		ev, err := c.receiveResolved(hop, h.Stream, s, data)
 		return dst, ev, err
 	case cell.RelaySendme:
 		ev, err := c.streamSendme(hop, h.Stream, s)

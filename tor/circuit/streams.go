@@ -23,6 +23,7 @@ type stream struct {
 	packageWindow int
 	deliverWindow int
 	unacked       int  // cells the application took since our last SENDME
+	resolve       bool // asks for a name: only RESOLVED or END may come
 	connected     bool // CONNECTED came, perhaps after we ended it
 }
 
@@ -39,6 +40,40 @@ func (c *Circuit) Begin(dst []byte, target string, flags uint32) ([]byte, cell.S
 // BeginDir opens a stream to the last hop's own directory (tor-spec §6.2.1).
 func (c *Circuit) BeginDir(dst []byte) ([]byte, cell.StreamID, error) {
 	return c.begin(dst, cell.RelayBeginDir, nil)
+}
+
+// Resolve asks the exit for the addresses of a name (tor-spec §6.4).
+func (c *Circuit) Resolve(dst []byte, name string) ([]byte, cell.StreamID, error) {
+	data, err := cell.AppendResolve(nil, name)
+	if err != nil {
+		return dst, 0, err
+	}
+	dst, id, err := c.begin(dst, cell.RelayResolve, data)
+	if err == nil {
+		c.streams[id].resolve = true
+	}
+	return dst, id, err
+}
+
+// receiveResolved ends a stream that asked for a name; no other may get it.
+func (c *Circuit) receiveResolved(hop int, id cell.StreamID, s *stream, data []byte) (Event, error) {
+	if !s.resolve {
+		return Event{}, c.violation(hop+1, fmt.Errorf("%w: RESOLVED on a connection", ErrUnexpected))
+	}
+	addrs, err := cell.ParseResolved(data)
+	if err != nil {
+		return Event{}, c.violation(hop+1, err)
+	}
+	delete(c.streams, id)
+	if s.state == streamHalfClosed {
+		c.counters.Dropped++
+		return Event{}, nil
+	}
+	ev := Event{Kind: Resolved, Stream: id}
+	if len(addrs) > 0 {
+		ev.Addr = addrs[0]
+	}
+	return ev, nil
 }
 
 func (c *Circuit) begin(dst []byte, command cell.RelayCommand, data []byte) ([]byte, cell.StreamID, error) {
@@ -179,7 +214,7 @@ func (c *Circuit) receiveConnected(hop int, id cell.StreamID, s *stream, data []
 	if err != nil {
 		return Event{}, c.violation(hop+1, err)
 	}
-	if s.connected {
+	if s.connected || s.resolve {
 		return Event{}, c.violation(hop+1, fmt.Errorf("%w: second CONNECTED", ErrUnexpected))
 	}
 	s.connected = true

@@ -18,19 +18,22 @@ type Config struct {
 	ExtendedErrors bool
 }
 
-// Request is a complete CONNECT.
+// Request is a complete CONNECT or RESOLVE.
 type Request struct {
 	// Host is a canonical IP literal (no brackets, IPv4-mapped addresses
 	// unmapped) if IsIP, else a valid host name in lower case, without a final
 	// dot, of at most 253 octets. A name for which IsOnion holds is a version 3
 	// onion address whose checksum is right, with any labels before it.
 	Host string
-	Port uint16 // never 0
+	Port uint16 // never 0 for CONNECT; means nothing for RESOLVE
 	IsIP bool
 	// Username and Password are as sent, 0-255 octets of any value. HasAuth
 	// tells empty credentials from none; both isolate.
 	Username, Password string
 	HasAuth            bool
+	// Resolve: the client asks for the address of Host, not for a connection
+	// (socks-extensions §2, command F0).
+	Resolve bool
 }
 
 const (
@@ -42,6 +45,7 @@ const (
 	methodRefused  = 0xFF
 
 	commandConnect = 1
+	commandResolve = 0xF0
 
 	addrIPv4 = 1
 	addrName = 3
@@ -237,7 +241,7 @@ func (m *Machine) request(b []byte) ([]byte, *Request, error) {
 	if t := b[3]; t != addrIPv4 && t != addrName && t != addrIPv6 {
 		return m.refuse(ReplyAddressTypeNotSupported, ErrAddressType)
 	}
-	if b[1] != commandConnect {
+	if b[1] != commandConnect && b[1] != commandResolve {
 		return m.refuse(ReplyCommandNotSupported, ErrCommand)
 	}
 	field, port := b[4:len(b)-2], binary.BigEndian.Uint16(b[len(b)-2:])
@@ -252,7 +256,8 @@ func (m *Machine) request(b []byte) ([]byte, *Request, error) {
 		addr, _ := netip.AddrFromSlice(field) // 4 or 16 octets, by want
 		r.Host, r.IsIP = canonical(addr), true
 	}
-	if port == 0 {
+	r.Resolve = b[1] == commandResolve
+	if port == 0 && !r.Resolve {
 		return m.refuse(ReplyGeneralFailure, ErrPort)
 	}
 	r.Port = port

@@ -128,7 +128,7 @@ var dialogues = []dialogue{
 	// Refused requests.
 	{name: "BIND", in: greetNone + request(2, 1, "\x01\x02\x03\x04", 443), reply: saidNone + refused(7), err: socks.ErrCommand, code: 7},
 	{name: "UDP ASSOCIATE without a target", in: greetNone + request(3, 1, "\x00\x00\x00\x00", 0), reply: saidNone + refused(7), err: socks.ErrCommand, code: 7},
-	{name: "RESOLVE", in: greetNone + request(0xF0, 3, name("a.b"), 0), reply: saidNone + refused(7), err: socks.ErrCommand, code: 7},
+	{name: "RESOLVE", in: greetNone + request(0xF0, 3, name("a.b"), 0), reply: saidNone, req: &socks.Request{Host: "a.b", Resolve: true}},
 	{name: "RESOLVE_PTR", in: greetNone + request(0xF1, 1, "\x01\x02\x03\x04", 0), reply: saidNone + refused(7), err: socks.ErrCommand, code: 7},
 	{name: "command 0", in: greetNone + request(0, 1, "\x01\x02\x03\x04", 1), reply: saidNone + refused(7), err: socks.ErrCommand, code: 7},
 	{name: "address type 2", in: greetNone + "\x05\x01\x00\x02abc", reply: saidNone + refused(8), err: socks.ErrAddressType, code: 8, rest: 3},

@@ -31,7 +31,7 @@ const (
 	// ReplyTTLExpired: the exit or the circuit was too slow (END reason
 	// TIMEOUT, our own stream time limit).
 	ReplyTTLExpired ReplyCode = 0x06
-	// ReplyCommandNotSupported: BIND, UDP ASSOCIATE, RESOLVE, RESOLVE_PTR and
+	// ReplyCommandNotSupported: BIND, UDP ASSOCIATE, RESOLVE_PTR and
 	// every unknown command.
 	ReplyCommandNotSupported ReplyCode = 0x07
 	// ReplyAddressTypeNotSupported: an address type other than 1, 3 and 4.
