@@ -1,58 +1,84 @@
 // Package invariant checks what must hold in the event log of any run: it is
 // the oracle of the integration tests. The log must have the forensic fields,
 // as an in-process observer sees them.
+//
+// What one connection, circuit or stream may do is fold's; the rules between
+// them are here:
+//
+//   - sequences have no gap but what an EventsDropped right behind it tells;
+//   - what began has ended when the log ends, unless it was cut while running;
+//   - circuits are launched on open connections;
+//   - paths are distinct relays, three for a general circuit;
+//   - streams are on open circuits of their purpose and isolation, all detached
+//     before the circuit closes.
+//
+// After dropped events only what cannot come from the hole is told.
 package invariant
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"chive/messages"
 	"chive/messages/chivev1"
+	"chive/messages/fold"
 )
+
+// generalHops is the length of every path to the open network.
+const generalHops = 3
 
 // Violation is one broken rule.
 type Violation struct {
-	Event string // id of the event that broke it; "" at the end of the log
+	Event string // id and name of the event that broke it; "" at the end of the log
 	Rule  string
 }
 
 func (v Violation) String() string { return v.Event + ": " + v.Rule }
 
 type circuit struct {
-	open, over bool
-	purpose    chivev1.Purpose
-	isolation  string
-	dirty      bool
-	streams    map[string]bool // attached now
-}
-
-type stream struct {
-	over      bool
-	purpose   chivev1.Purpose
-	isolation string
-	on        string // circuit
+	fold.Circuit
+	streams map[string]bool // attached now
 }
 
 type checker struct {
 	found       []Violation
-	connections map[string]bool // true while open
-	dialling    map[string]bool
+	connections map[string]*fold.Connection
 	circuits    map[string]*circuit
-	streams     map[string]*stream
-	next        uint64
-	dropped     bool
+	streams     map[string]*fold.Stream
+	last        uint64 // sequence
+	dropped     bool   // the log has a hole
+	running     bool   // the log was cut
 }
 
-// Check reads a whole log, from the node's start to its stop.
-func Check(log []*chivev1.Envelope) []Violation {
+// Option says what kind of log it is.
+type Option func(*checker)
+
+// Running is for a log cut while the node ran: nothing need have ended.
+func Running() Option { return func(c *checker) { c.running = true } }
+
+// Check reads a whole log of one boot, from the node's start to its stop.
+func Check(log []*chivev1.Envelope, options ...Option) []Violation {
 	c := &checker{
-		connections: map[string]bool{}, dialling: map[string]bool{},
-		circuits: map[string]*circuit{}, streams: map[string]*stream{},
+		connections: map[string]*fold.Connection{}, circuits: map[string]*circuit{}, streams: map[string]*fold.Stream{},
+	}
+	for _, option := range options {
+		option(c)
 	}
 	for _, e := range log {
-		c.event(e)
+		c.sequence(e)
+		switch e.GetKind() {
+		case chivev1.Kind_KIND_CONNECTION:
+			c.connection(e)
+		case chivev1.Kind_KIND_CIRCUIT:
+			c.circuit(e)
+		case chivev1.Kind_KIND_STREAM:
+			c.stream(e)
+		}
 	}
-	c.end()
+	if !c.running && !c.dropped {
+		c.end()
+	}
 	return c.found
 }
 
@@ -64,85 +90,70 @@ func (c *checker) say(e *chivev1.Envelope, format string, args ...any) {
 	c.found = append(c.found, v)
 }
 
-func (c *checker) event(e *chivev1.Envelope) {
-	if c.next != 0 && e.GetSequence() != c.next && !c.dropped {
-		c.say(e, "sequence %d, want %d", e.GetSequence(), c.next)
+// missing is say for what a hole in the log can explain.
+func (c *checker) missing(e *chivev1.Envelope, format string, args ...any) {
+	if !c.dropped {
+		c.say(e, format, args...)
 	}
-	c.next = e.GetSequence() + 1
-	id := e.GetActorId()
-	switch e.GetEvent().(type) {
-	case *chivev1.Envelope_EventsDropped:
+}
+
+func (c *checker) sequence(e *chivev1.Envelope) {
+	want := c.last + 1
+	if c.last == 0 {
+		want = e.GetSequence() // a log may begin late
+	}
+	c.last = e.GetSequence()
+	if e.GetSequence() == want {
+		return // also a drop that only NATS suffered
+	}
+	if d := e.GetEventsDropped(); d != nil && e.GetSequence()-want == d.GetCount() {
 		c.dropped = true
-	case *chivev1.Envelope_ConnectionDialled:
-		c.dialling[id] = true
-	case *chivev1.Envelope_ConnectionOpened:
-		if !c.dialling[id] {
-			c.say(e, "opened without being dialled")
-		}
-		delete(c.dialling, id)
-		c.connections[id] = true
-	case *chivev1.Envelope_ConnectionFailed:
-		if !c.dialling[id] {
-			c.say(e, "failed without being dialled")
-		}
-		delete(c.dialling, id)
-	case *chivev1.Envelope_ConnectionClosed:
-		if !c.connections[id] {
-			c.say(e, "closed without being open")
-		}
-		c.connections[id] = false
-	default:
-		c.circuitEvent(e, id)
+		return
+	}
+	c.say(e, "sequence %d, want %d", e.GetSequence(), want)
+}
+
+// known is the folded actor of an event, new if it is not known.
+func known[T any](all map[string]*T, id string) *T {
+	if all[id] == nil {
+		all[id] = new(T)
+	}
+	return all[id]
+}
+
+func (c *checker) connection(e *chivev1.Envelope) {
+	if err := known(c.connections, e.GetActorId()).Apply(e); err != nil {
+		c.missing(e, "%v", err)
 	}
 }
 
-func (c *checker) circuitEvent(e *chivev1.Envelope, id string) {
-	if l := e.GetCircuitLaunched(); l != nil {
-		c.launched(e, id, l)
+func (c *checker) circuit(e *chivev1.Envelope) {
+	k := known(c.circuits, e.GetActorId())
+	if err := k.Apply(e); err != nil {
+		c.missing(e, "%v", err)
 		return
 	}
-	if e.GetKind() != chivev1.Kind_KIND_CIRCUIT {
-		c.streamEvent(e, id)
-		return
-	}
-	k := c.circuits[id]
-	if k == nil || k.over {
-		c.say(e, "circuit was never launched, or is over")
-		return
-	}
-	switch ev := e.GetEvent().(type) {
-	case *chivev1.Envelope_CircuitOpened:
-		k.open = true
-	case *chivev1.Envelope_CircuitDirtied:
-		if k.dirty {
-			c.say(e, "dirtied twice")
-		}
-		k.dirty, k.isolation = true, ev.CircuitDirtied.GetIsolation()
-	case *chivev1.Envelope_CircuitFailed:
-		if k.open {
-			c.say(e, "an open circuit closes, it does not fail")
-		}
-		k.over = true
+	switch body := e.GetEvent().(type) {
+	case *chivev1.Envelope_CircuitLaunched:
+		k.streams = map[string]bool{}
+		c.launched(e, body.CircuitLaunched)
 	case *chivev1.Envelope_CircuitClosed:
-		if !k.open {
-			c.say(e, "closed without being open")
-		}
 		if len(k.streams) > 0 {
-			c.say(e, "closed with %d streams on it", len(k.streams))
+			c.missing(e, "closed with %d streams on it", len(k.streams))
 		}
-		k.open, k.over = false, true
 	}
 }
 
-func (c *checker) launched(e *chivev1.Envelope, id string, l *chivev1.CircuitLaunched) {
-	if c.circuits[id] != nil {
-		c.say(e, "launched twice")
+func (c *checker) launched(e *chivev1.Envelope, l *chivev1.CircuitLaunched) {
+	if on := known(c.connections, l.GetConnectionId()); on.State != fold.ConnectionOpen {
+		c.missing(e, "launched on connection %s, which is %v", l.GetConnectionId(), on.State)
 	}
-	if !c.connections[l.GetConnectionId()] {
-		c.say(e, "launched on a connection that is not open")
-	}
-	if want := l.GetPurpose() == chivev1.Purpose_PURPOSE_GENERAL; want && l.GetHops() != 3 {
+	general := l.GetPurpose() == chivev1.Purpose_PURPOSE_GENERAL
+	if general && l.GetHops() != generalHops {
 		c.say(e, "a general circuit of %d hops", l.GetHops())
+	}
+	if l.GetOneHop() != (l.GetHops() == 1) {
+		c.say(e, "%d hops, called one hop: %v", l.GetHops(), l.GetOneHop())
 	}
 	seen := map[string]bool{}
 	for _, hop := range l.GetPath() {
@@ -151,86 +162,64 @@ func (c *checker) launched(e *chivev1.Envelope, id string, l *chivev1.CircuitLau
 		}
 		seen[string(hop)] = true
 	}
-	if len(seen) != int(l.GetHops()) {
-		c.say(e, "path of %d relays, %d hops", len(seen), l.GetHops())
-	}
-	c.circuits[id] = &circuit{purpose: l.GetPurpose(), streams: map[string]bool{}}
-}
-
-func (c *checker) streamEvent(e *chivev1.Envelope, id string) {
-	if r := e.GetStreamRequested(); r != nil {
-		if c.streams[id] != nil {
-			c.say(e, "requested twice")
-		}
-		c.streams[id] = &stream{purpose: r.GetPurpose(), isolation: r.GetIsolation()}
-		return
-	}
-	if e.GetKind() != chivev1.Kind_KIND_STREAM {
-		return
-	}
-	s := c.streams[id]
-	if s == nil || s.over {
-		c.say(e, "stream was never requested, or is over")
-		return
-	}
-	switch ev := e.GetEvent().(type) {
-	case *chivev1.Envelope_StreamAttached:
-		c.attached(e, id, s, ev.StreamAttached.GetCircuitId())
-	case *chivev1.Envelope_StreamConnected:
-		if s.on == "" {
-			c.say(e, "connected without a circuit")
-		}
-	case *chivev1.Envelope_StreamDetached:
-		c.detach(id, s)
-	case *chivev1.Envelope_StreamEnded:
-		c.detach(id, s)
-		s.over = true
+	if len(l.GetPath()) != int(l.GetHops()) {
+		c.say(e, "path of %d relays, %d hops", len(l.GetPath()), l.GetHops())
 	}
 }
 
-func (c *checker) attached(e *chivev1.Envelope, id string, s *stream, on string) {
-	if s.on != "" {
-		c.say(e, "attached to two circuits at once")
+func (c *checker) stream(e *chivev1.Envelope) {
+	s := known(c.streams, e.GetActorId())
+	before := s.Circuit
+	if err := s.Apply(e); err != nil {
+		c.missing(e, "%v", err)
+		return
 	}
-	s.on = on
-	k := c.circuits[on]
+	if before == s.Circuit {
+		return
+	}
+	if k := c.circuits[before]; k != nil {
+		delete(k.streams, s.ID)
+	}
+	if s.Circuit != "" {
+		c.attached(e, s)
+	}
+}
+
+func (c *checker) attached(e *chivev1.Envelope, s *fold.Stream) {
+	k := c.circuits[s.Circuit]
+	if k == nil || k.State != fold.CircuitOpen {
+		c.missing(e, "attached to a circuit that is not open")
+		return
+	}
+	k.streams[s.ID] = true
+	if k.Purpose != s.Purpose {
+		c.say(e, "a %s stream on a %s circuit", messages.PurposeName(s.Purpose), messages.PurposeName(k.Purpose))
+		return
+	}
 	switch {
-	case k == nil || !k.open:
-		c.say(e, "attached to a circuit that is not open")
-		return
-	case k.purpose != s.purpose:
-		c.say(e, "attached to a circuit of another purpose")
-	case k.purpose == chivev1.Purpose_PURPOSE_GENERAL && (!k.dirty || k.isolation != s.isolation):
-		c.say(e, "isolation mixed: stream %s on circuit %s", s.isolation, k.isolation)
+	case k.Purpose != chivev1.Purpose_PURPOSE_GENERAL:
+	case !k.Dirty:
+		c.missing(e, "attached to a circuit that was not dirtied")
+	case k.Isolation != s.Isolation:
+		c.say(e, "isolation mixed: stream of %s, circuit of %s", s.Isolation, k.Isolation)
 	}
-	k.streams[id] = true
 }
 
-func (c *checker) detach(id string, s *stream) {
-	if k := c.circuits[s.on]; k != nil {
-		delete(k.streams, id)
-	}
-	s.on = ""
-}
-
-// end: nothing is left open.
+// end: nothing is left.
 func (c *checker) end() {
-	for id := range c.dialling {
-		c.say(nil, "connection %s was never decided", id)
-	}
-	for id, open := range c.connections {
-		if open {
-			c.say(nil, "connection %s was never closed", id)
+	for _, id := range slices.Sorted(maps.Keys(c.connections)) {
+		if k := c.connections[id]; k.ID != "" && !k.Ended() {
+			c.say(nil, "connection %s never ended: it is %v", id, k.State)
 		}
 	}
-	for id, k := range c.circuits {
-		if !k.over {
-			c.say(nil, "circuit %s never ended", id)
+	for _, id := range slices.Sorted(maps.Keys(c.circuits)) {
+		if k := c.circuits[id]; k.ID != "" && !k.Ended() {
+			c.say(nil, "circuit %s never ended: it is %v", id, k.State)
 		}
 	}
-	for id, s := range c.streams {
-		if !s.over {
-			c.say(nil, "stream %s never ended", id)
+	for _, id := range slices.Sorted(maps.Keys(c.streams)) {
+		if s := c.streams[id]; s.ID != "" && !s.Ended() {
+			c.say(nil, "stream %s never ended: it is %v", id, s.State)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package invariant
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -9,20 +10,25 @@ import (
 )
 
 const (
-	general = chivev1.Purpose_PURPOSE_GENERAL
-	kConn   = chivev1.Kind_KIND_CONNECTION
-	kCirc   = chivev1.Kind_KIND_CIRCUIT
-	kStream = chivev1.Kind_KIND_STREAM
+	general   = chivev1.Purpose_PURPOSE_GENERAL
+	directory = chivev1.Purpose_PURPOSE_DIRECTORY
+	kNode     = chivev1.Kind_KIND_NODE
+	kConn     = chivev1.Kind_KIND_CONNECTION
+	kCirc     = chivev1.Kind_KIND_CIRCUIT
+	kStream   = chivev1.Kind_KIND_STREAM
 )
 
 // good is the log of one stream over one circuit.
 func good() []*chivev1.Envelope {
 	log := []*chivev1.Envelope{
-		messages.Event(kConn, "n", &chivev1.ConnectionDialled{}),
+		messages.Event(kConn, "n", &chivev1.ConnectionDialled{Attempt: 1}),
 		messages.Event(kConn, "n", &chivev1.ConnectionOpened{}),
 		messages.Event(kCirc, "c", &chivev1.CircuitLaunched{
 			Purpose: general, Hops: 3, ConnectionId: "n", Path: [][]byte{{1}, {2}, {3}},
 		}),
+		messages.Event(kCirc, "c", &chivev1.CircuitExtended{Hop: 1}),
+		messages.Event(kCirc, "c", &chivev1.CircuitExtended{Hop: 2}),
+		messages.Event(kCirc, "c", &chivev1.CircuitExtended{Hop: 3}),
 		messages.Event(kCirc, "c", &chivev1.CircuitOpened{Hops: 3}),
 		messages.Event(kStream, "s", &chivev1.StreamRequested{Purpose: general, Isolation: "a"}),
 		messages.Event(kCirc, "c", &chivev1.CircuitDirtied{Isolation: "a"}),
@@ -52,26 +58,36 @@ func TestEachRule(t *testing.T) {
 	without := func(i int) func([]*chivev1.Envelope) []*chivev1.Envelope {
 		return func(l []*chivev1.Envelope) []*chivev1.Envelope { return append(l[:i:i], l[i+1:]...) }
 	}
+	type logs = []*chivev1.Envelope
+	insert := func(at int, e *chivev1.Envelope) func(logs) logs {
+		return func(l logs) logs { return slices.Insert(l, at, e) }
+	}
+	edit := func(f func(logs)) func(logs) logs { return func(l logs) logs { f(l); return l } }
 	tests := map[string]struct {
-		change func([]*chivev1.Envelope) []*chivev1.Envelope
+		change func(logs) logs
 		want   string
 	}{
-		"never dialled": {without(0), "without being dialled"},
-		"not open":      {without(3), "attached to a circuit that is not open"},
-		"not requested": {without(4), "never requested"},
-		"isolation":     {without(5), "isolation mixed"},
-		"stream left":   {without(8), "closed with 1 streams"},
-		"circuit left":  {without(9), "circuit c never ended"},
-		"conn left":     {without(10), "connection n was never closed"},
-		"path repeated": {func(l []*chivev1.Envelope) []*chivev1.Envelope {
-			l[2].GetCircuitLaunched().Path[2] = []byte{1}
-			return l
-		}, "twice"},
-		"other group": {func(l []*chivev1.Envelope) []*chivev1.Envelope { l[4].GetStreamRequested().Isolation = "b"; return l }, "isolation mixed"},
-		"two hops":    {func(l []*chivev1.Envelope) []*chivev1.Envelope { l[2].GetCircuitLaunched().Hops = 2; return l }, "of 2 hops"},
-		"attached twice": {func(l []*chivev1.Envelope) []*chivev1.Envelope {
-			return append(l[:7:7], append([]*chivev1.Envelope{l[6]}, l[7:]...)...)
-		}, "two circuits"},
+		"never dialled":   {without(0), "connection-opened in state none"},
+		"unopened link":   {without(1), "launched on connection n, which is dialled"},
+		"skipped hop":     {without(4), "to hop 3 after 1"},
+		"not open":        {without(6), "attached to a circuit that is not open"},
+		"not requested":   {without(7), "stream-attached in state none"},
+		"not dirtied":     {without(8), "not dirtied"},
+		"stream left":     {without(11), "closed with 1 streams"},
+		"circuit left":    {without(12), "circuit c never ended: it is open"},
+		"connection left": {without(13), "connection n never ended: it is open"},
+		"path repeated":   {edit(func(l logs) { l[2].GetCircuitLaunched().Path[2] = []byte{1} }), "twice"},
+		"path too short":  {edit(func(l logs) { l[2].GetCircuitLaunched().Path = [][]byte{{1}, {2}} }), "path of 2 relays, 3 hops"},
+		"other group":     {edit(func(l logs) { l[7].GetStreamRequested().Isolation = "b" }), "isolation mixed"},
+		"other purpose":   {edit(func(l logs) { l[7].GetStreamRequested().Purpose = directory }), "a directory stream on a general circuit"},
+		"two hops":        {edit(func(l logs) { l[2].GetCircuitLaunched().Hops = 2 }), "of 2 hops"},
+		"called one hop":  {edit(func(l logs) { l[2].GetCircuitLaunched().OneHop = true }), "called one hop: true"},
+		"attached twice":  {insert(10, messages.Event(kStream, "s", &chivev1.StreamAttached{CircuitId: "d", Attempt: 2})), "stream-attached in state attached"},
+		"after its end":   {insert(12, messages.Event(kStream, "s", &chivev1.StreamConnected{})), "stream-connected in state ended"},
+		"closed circuit":  {insert(13, messages.Event(kCirc, "c", &chivev1.CircuitExtended{Hop: 1})), "circuit-extended in state closed"},
+		"unfinished":      {insert(14, messages.Event(kStream, "t", &chivev1.StreamRequested{})), "stream t never ended: it is waiting"},
+		"undecided":       {insert(14, messages.Event(kConn, "m", &chivev1.ConnectionDialled{Attempt: 1})), "connection m never ended: it is dialled"},
+		"unknown link":    {edit(func(l logs) { l[2].GetCircuitLaunched().ConnectionId = "" }), "which is none"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -93,5 +109,30 @@ func TestGapInTheSequence(t *testing.T) {
 	}
 	if v := Check(log); len(v) != 1 || !strings.Contains(v[0].Rule, "sequence") {
 		t.Fatalf("violations %v, want the gap alone", v)
+	}
+}
+
+func TestToldHole(t *testing.T) {
+	log := number(good())
+	hole := messages.Event(kNode, "x", &chivev1.EventsDropped{Count: 6})
+	hole.Sequence = 10
+	after := messages.Event(kStream, "s", &chivev1.StreamEnded{})
+	after.Sequence = 11
+	if v := Check(append(log[:3:3], hole, after)); len(v) != 0 {
+		t.Fatalf("violations in a log with a told hole: %v", v)
+	}
+	hole.GetEventsDropped().Count = 5
+	if v := Check(append(log[:3:3], hole, after)); len(v) == 0 || !strings.Contains(v[0].Rule, "sequence 10, want 4") {
+		t.Errorf("violations %v, want the hole that is larger than told", v)
+	}
+}
+
+func TestRunning(t *testing.T) {
+	log := number(good())[:11]
+	if v := Check(log, Running()); len(v) != 0 {
+		t.Errorf("violations in a log that was cut: %v", v)
+	}
+	if v := Check(log); len(v) != 3 {
+		t.Errorf("violations %v, want the connection, the circuit and the stream that never ended", v)
 	}
 }

@@ -32,7 +32,7 @@ type Node struct {
 	PID         int        `json:"pid"`               // of the process started last
 	Guard       bool       `json:"guard,omitempty"`   // flags as planned; Start checks the consensus against them
 	Exit        bool       `json:"exit,omitempty"`
-	Bandwidth   int        `json:"bandwidth,omitempty"` // consensus weight, kilobytes/s
+	Bandwidth   int        `json:"bandwidth,omitempty"` // as measured, kilobytes/s; the consensus weight
 	Dir         string     `json:"dir"`                 // data directory, with torrc and notice.log
 	Address     string     `json:"address,omitempty"`   // an onion service's "….onion"
 }
@@ -51,7 +51,9 @@ const (
 	orPort  = 9001
 	dirPort = 9030
 
-	authBandwidth  = 20 // nobody shall build circuits through authorities
+	// Authorities are not measured, here as on the public network, and so get next
+	// to no weight: nobody shall build circuits through them.
+	authBandwidth  = 0
 	relayBandwidth = 10000
 )
 

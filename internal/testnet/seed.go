@@ -16,7 +16,7 @@ func (n *Network) seed(now time.Time) error {
 	var bw strings.Builder
 	fmt.Fprintf(&bw, "%d\nversion=1.4.0\nsoftware=testnet\n=====\n", now.Unix())
 	for _, x := range n.nodes {
-		if x.relay() {
+		if x.Bandwidth > 0 {
 			fmt.Fprintf(&bw, "bw=%d node_id=$%s nick=%s\n", x.Bandwidth, x.Fingerprint, x.Name)
 		}
 	}

@@ -67,7 +67,6 @@ func TestCertRefuses(t *testing.T) {
 		{"empty", []byte("x")},
 		{"version 4", swap("version 3", "version 4")},
 		{"no version", swap("dir-key-certificate-version 3\n", "")},
-		{"version twice", swap("fingerprint ", "dir-key-certificate-version 3\nfingerprint ")},
 		{"another fingerprint", otherFingerprint.Cert(n.ValidAfter, n.ValidAfter.AddDate(1, 0, 0))},
 		{"no fingerprint", swap("fingerprint ", "x-fingerprint ")},
 		{"no dir-key-expires", swap("dir-key-expires ", "x-expires ")},

@@ -240,8 +240,8 @@ func TestExitThatLeavesAMiddleIsFound(t *testing.T) {
 	n := newNetwork(t)
 	g := n.relay(guard, 100, "")
 	n.relay(plain, 100, "", familyIDs("heavy"))
-	n.relay(exit, 1_000_000_000, "accept 443", familyIDs("heavy"))
-	light := n.relay(exit, 1, "accept 443")
+	n.relay(exit, 1_000_000_000, "accept 443", familyIDs("heavy", "exits"))
+	light := n.relay(exit, 1, "accept 443", familyIDs("exits"))
 	x, rng := n.strict(), newRand(10)
 	for range 100 {
 		hops, err := x.Path(rng, path.Request{Guards: []netdoc.Digest{g}, Want: path.Want{Port: 443}})

@@ -278,10 +278,10 @@ func FuzzFeed(f *testing.F) {
 			t.Fatalf("consumed %d of %d", whole.Used, len(in))
 		}
 		if r := whole.Req; r != nil {
-			if r.Port == 0 || r.Host == "" || len(r.Host) > 253 || strings.ToLower(r.Host) != r.Host || strings.ContainsAny(r.Host, " \x00\t\r\n/%") {
+			if r.Port == 0 && !r.Resolve || r.Host == "" || len(r.Host) > 253 || strings.ToLower(r.Host) != r.Host || strings.ContainsAny(r.Host, " \x00\t\r\n/%") {
 				t.Fatalf("request %+v", r)
 			}
-			again := talk(cfg, []byte(greetNone+connect(3, name(r.Host), r.Port)))
+			again := talk(cfg, []byte(greetNone+connect(3, name(r.Host), max(r.Port, 1))))
 			if again.Req == nil || again.Req.Host != r.Host || again.Req.IsIP != r.IsIP {
 				t.Fatalf("%+v is not canonical: %+v", r, again.Req)
 			}
