@@ -62,7 +62,7 @@ type Circuit struct {
 	early  int // RELAY_EARLY cells left
 	fast   *handshake.Fast
 	ntor   *handshake.Ntor
-	failed error
+	failed *Error
 	// destroyed: our DESTROY went out.
 	destroyed bool
 
@@ -164,7 +164,7 @@ func (c *Circuit) Start(dst []byte) ([]byte, error) {
 // reason on the wire is always NONE: a client's reasons are nobody's business
 // (tor-spec §5.4). Nothing is appended if the far side destroyed it, or twice.
 func (c *Circuit) Destroy(dst []byte) []byte {
-	silent := c.state == New || c.destroyed || errors.Is(c.failed, ErrDestroyed)
+	silent := c.state == New || c.destroyed || c.failed != nil && errors.Is(c.failed, ErrDestroyed)
 	c.state = Closed
 	if silent {
 		return dst

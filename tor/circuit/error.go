@@ -47,6 +47,8 @@ func (c *Circuit) violation(hop int, err error) error {
 
 func (c *Circuit) fail(err *Error) error {
 	c.state = Closed
-	c.failed = err
+	if c.failed == nil {
+		c.failed = err // the first reason is the one that counts
+	}
 	return err
 }
