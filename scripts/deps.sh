@@ -10,7 +10,7 @@
 set -euo pipefail
 
 # command → Debian package. Of tor-geoipdb and ca-certificates only files matter.
-declare -A package_of=([tor]=tor [tor-gencert]=tor [torsocks]=torsocks [curl]=curl)
+declare -A package_of=([tor]=tor [torsocks]=torsocks [curl]=curl)
 declare -A package_of_file=(
 	[/usr/share/tor/geoip]=tor-geoipdb
 	[/etc/ssl/certs/ca-certificates.crt]=ca-certificates
@@ -82,6 +82,7 @@ forbid_services() {
 		for unit in tor.service tor@default.service; do
 			[ -e "/etc/systemd/system/$unit" ] || ln -s /dev/null "/etc/systemd/system/$unit"
 		done
+		say "tor's service is masked (to have it later: systemctl unmask tor tor@default)"
 	fi
 }
 

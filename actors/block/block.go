@@ -41,6 +41,8 @@ type Block struct {
 	Cells int
 	// Stream is whose data this is.
 	Stream cell.StreamID
+	// Here asks for the block to be handled in the sender's goroutine.
+	Here bool
 	// Credit gets one token when the connection has written the block, so that
 	// the reader of the stream's socket may read again. Nil: nobody waits.
 	Credit chan<- struct{}
@@ -62,7 +64,7 @@ func Get(kind Kind) *Block {
 // Free gives the block back and its credit to who waits for it.
 func (b *Block) Free() {
 	credit := b.Credit
-	b.Kind, b.Bytes, b.Cells, b.Stream, b.Credit = 0, nil, 0, 0, nil
+	b.Kind, b.Bytes, b.Cells, b.Stream, b.Credit, b.Here = 0, nil, 0, 0, nil, false
 	out.Add(-1)
 	pool.Put(b)
 	if credit != nil {
@@ -72,6 +74,9 @@ func (b *Block) Free() {
 		}
 	}
 }
+
+// RunInline implements kernel.Inline.
+func (b *Block) RunInline() bool { return b.Here }
 
 // Outstanding is how many blocks have an owner now.
 func Outstanding() int64 { return out.Load() }

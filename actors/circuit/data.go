@@ -94,7 +94,7 @@ func (c *circuitActor) gather(b *block.Block, used bool, ev circuit.Event) bool 
 	if used {
 		share = block.Get(block.DataIn)
 	}
-	share.Kind = block.DataIn
+	share.Kind, share.Here = block.DataIn, true
 	share.Bytes = append(share.Buf[:0], ev.Data...)
 	share.Cells = 1
 	c.slots = append(c.slots, slot{id: ev.Stream, b: share})

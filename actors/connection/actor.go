@@ -116,8 +116,8 @@ func (c *connection) dialDone(ctx actor.Context, m *dialDone) {
 		ClockSkew: messages.Skew(m.res.peer.Skew),
 	}))
 	failed := func(p *kernel.Panic) { root.Send(self, &pumpDone{p}) }
-	conn, carry := m.res.conn, m.res.carry
-	kernel.Go("connection reader", func() { root.Send(self, &pumpDone{link.read(conn, carry)}) }, failed)
+	conn, carry, records := m.res.conn, m.res.carry, m.res.records
+	kernel.Go("connection reader", func() { root.Send(self, &pumpDone{link.read(conn, records, carry)}) }, failed)
 	kernel.Go("connection writer", func() { root.Send(self, &pumpDone{link.write(conn)}) }, failed)
 	ctx.Send(ctx.Parent(), &Up{ID: c.o.ID, Link: link})
 }

@@ -38,6 +38,8 @@ type dialled struct {
 	conn  *tls.Conn
 	peer  link.Result
 	carry []byte // bytes after the handshake
+
+	records *recordConn // below conn
 }
 
 // dial connects and runs TLS and the link handshake. The certificate of the
@@ -62,7 +64,8 @@ func (d Dialer) dial(ctx context.Context, t Target) (dialled, error) {
 	if err != nil {
 		return dialled{}, errors.Join(err, tcp.Close())
 	}
-	conn := tls.Client(tcp, &tls.Config{
+	records := newRecordConn(tcp)
+	conn := tls.Client(records, &tls.Config{
 		InsecureSkipVerify:          true, // identities are proven by CERTS, see handshake
 		MinVersion:                  tls.VersionTLS12,
 		ServerName:                  name,
@@ -73,6 +76,7 @@ func (d Dialer) dial(ctx context.Context, t Target) (dialled, error) {
 	if err != nil {
 		return dialled{}, errors.Join(err, tcp.Close())
 	}
+	res.records = records
 	return res, nil
 }
 

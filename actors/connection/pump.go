@@ -23,11 +23,11 @@ var errProtocol = errors.New("link protocol violation")
 
 // read takes what each TLS read gives and posts it on, until the connection
 // fails. carry is what the handshake had read too much.
-func (l *Link) read(conn io.Reader, carry []byte) error {
+func (l *Link) read(conn io.Reader, records *recordConn, carry []byte) error {
 	b := block.Get(block.CellsIn)
 	fill := copy(b.Buf[:], carry)
 	for {
-		n, err := conn.Read(b.Buf[fill:maxRecord])
+		n, err := readBatch(conn, records, b.Buf[fill:maxRecord])
 		if n == 0 && err != nil {
 			b.Free()
 			return err
@@ -46,6 +46,28 @@ func (l *Link) read(conn io.Reader, carry []byte) error {
 		}
 		b, fill = next, left
 	}
+}
+
+// readBatch waits for a record and takes those that are there behind it.
+func readBatch(conn io.Reader, records *recordConn, p []byte) (int, error) {
+	n, err := conn.Read(p)
+	if err != nil {
+		return n, err
+	}
+	records.atOnce = true
+	for n < len(p) && records.another() {
+		more, err := conn.Read(p[n:])
+		n += more
+		if errors.Is(err, errNotNow) {
+			break // the record held no data
+		}
+		if err != nil {
+			records.atOnce = false
+			return n, err
+		}
+	}
+	records.atOnce = false
+	return n, nil
 }
 
 // dispatchable is how many leading bytes are whole cells.
@@ -73,7 +95,7 @@ func (l *Link) dispatch(b *block.Block, whole int) error {
 			b.Free()
 			return unknownCircuit(known)
 		}
-		b.Bytes = b.Buf[:whole]
+		b.Bytes, b.Here = b.Buf[:whole], true
 		l.root.Send(pid, b)
 		return nil
 	}

@@ -98,10 +98,21 @@ func (m *mailbox) PostUserMessage(message any) {
 		m.scheduled = true
 	}
 	m.mu.Unlock()
-	if wake {
-		m.pool.schedule(m.proc)
+	if !wake {
+		return
 	}
+	if i, ok := message.(Inline); ok && i.RunInline() {
+		m.proc()
+		return
+	}
+	m.pool.schedule(m.proc)
 }
+
+// Inline is a message that an idle actor handles in the sender's goroutine, as
+// waking another thread for it would cost more than the handling. The sender
+// must hold no lock, must not mind the wait, and may be an actor's turn: what
+// the receiver sends back is then queued as always.
+type Inline interface{ RunInline() bool }
 
 // PostSystemMessage implements actor.Mailbox; it never blocks.
 func (m *mailbox) PostSystemMessage(message any) {

@@ -97,7 +97,7 @@ func (s *socket) read(post func(*block.Block)) error {
 		err := s.raw.Read(reader)
 		switch {
 		case err == nil && b != nil:
-			b.Bytes, b.Credit = b.Buf[:n], s.credit
+			b.Bytes, b.Credit, b.Here = b.Buf[:n], s.credit, true
 			post(b)
 			continue
 		case s.draining.Load():

@@ -148,7 +148,7 @@ func Attach(dir string) (*Network, error) {
 	}
 	n := &Network{dir: dir, target: s.Target}
 	n.opts = Options{Detached: s.Detached, VotingInterval: time.Duration(s.VotingInterval * float64(time.Second))}
-	if n.tor, err = findTor(); err != nil {
+	if n.tor, err = findTor(torPrograms); err != nil {
 		return nil, err
 	}
 	for _, x := range s.Nodes {

@@ -84,8 +84,11 @@ func (n *Network) spawn(argv []string, logFile string, inherit []*os.File, outli
 // ErrNoTor says that C tor is not installed.
 var ErrNoTor = errors.New(`no "tor" program found: install Debian's package "tor" (run "make deps", or: sudo apt-get install tor)`)
 
-func findTor() (string, error) {
-	for _, name := range []string{"tor", "/usr/sbin/tor", "/usr/bin/tor"} {
+// torPrograms is where tor may be: Debian has it outside an ordinary user's PATH.
+var torPrograms = []string{"tor", "/usr/sbin/tor", "/usr/bin/tor"}
+
+func findTor(candidates []string) (string, error) {
+	for _, name := range candidates {
 		if p, err := exec.LookPath(name); err == nil {
 			return filepath.Abs(p)
 		}

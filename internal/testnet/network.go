@@ -95,7 +95,7 @@ func newNetwork(o Options) (*Network, error) {
 	if err != nil {
 		return nil, err
 	}
-	tor, err := findTor()
+	tor, err := findTor(torPrograms)
 	if err != nil {
 		return nil, err
 	}

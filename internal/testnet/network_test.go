@@ -225,6 +225,9 @@ func TestDetachedBesideAnother(t *testing.T) {
 		t.Fatal(err)
 	}
 	testApart(t, n, other)
+	if c := claimBlocks(int(n.Target().IP.As4()[1])/blockOctets, 1); c != nil {
+		t.Errorf("the detached network does not hold its addresses: %v", c.Close())
+	}
 	const size = 100_000
 	c, err := n.StartClient(t.Context(), "c1")
 	if err != nil {

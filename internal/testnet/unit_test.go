@@ -149,6 +149,13 @@ func TestClaimsDoNotMeet(t *testing.T) {
 	}
 }
 
+func TestMissingTorNamesThePackage(t *testing.T) {
+	_, err := findTor([]string{"no-such-program", filepath.Join(t.TempDir(), "tor")})
+	if !errors.Is(err, ErrNoTor) || !strings.Contains(err.Error(), `package "tor"`) {
+		t.Errorf("error %v", err)
+	}
+}
+
 // Somebody's tail -f in the directory is not of the network.
 func TestOnlyItsOwnProcessesAreOwned(t *testing.T) {
 	dir := t.TempDir()
