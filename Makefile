@@ -33,7 +33,8 @@ lint: ## gofumpt, vet, staticcheck, govulncheck
 	$(GO) tool staticcheck ./...
 	@bash .ci/vulncheck
 
-bench: ## benchmarks; BENCH=regexp chooses
+bench: deps ## chive beside C tor on one private network, then Go benchmarks; BENCH=regexp chooses
+	$(GO) run ./internal/bench
 	CGO_ENABLED=0 $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 30m ./...
 
 fuzz: ## each fuzz target for FUZZTIME (default 20s)

@@ -59,6 +59,7 @@ type Node struct {
 	stopErr   error
 	stopped   chan struct{}
 	listening chan net.Addr
+	failed    chan error
 }
 
 // ErrInUse means that another node uses the data directory.
@@ -68,6 +69,7 @@ var ErrInUse = errors.New("another chive uses this DataDirectory")
 func Start(_ context.Context, o Options) (*Node, error) {
 	n := &Node{
 		o: o, progress: make(chan Progress, 64), stopped: make(chan struct{}), status: newStatus(),
+		failed:    make(chan error, 1),
 		listening: make(chan net.Addr, len(o.Config.SocksPorts)*4+1),
 	}
 	if err := n.openData(); err != nil {
@@ -142,6 +144,10 @@ func (n *Node) Bootstrap() <-chan Progress { return n.progress }
 
 // Listening gives the address of each listener when it is bound.
 func (n *Node) Listening() <-chan net.Addr { return n.listening }
+
+// Failed gives the error of a listener that could not be opened when the node
+// started: the node runs, but not as asked.
+func (n *Node) Failed() <-chan error { return n.failed }
 
 // Status is what the node is doing now.
 func (n *Node) Status() Status {

@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"net"
 	"slices"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -37,6 +39,7 @@ type child struct {
 	failures int
 	timer    *kernel.Timer
 	since    time.Time
+	opened   atomic.Bool // a listener was bound once
 }
 
 // rootActor is the node's actor.
@@ -124,16 +127,18 @@ func (r *rootActor) start(ctx actor.Context) {
 		})
 	})
 	for i, port := range cfg.SocksPorts {
-		r.add(ctx, fmt.Sprintf("socks%d", i), func() *actor.Props { return r.listener(self, port) })
+		name := fmt.Sprintf("socks%d", i)
+		r.add(ctx, name, func() *actor.Props { return r.listener(self, port, r.children[name]) })
 	}
 }
 
-func (r *rootActor) listener(self *actor.PID, port config.SocksPort) *actor.Props {
+func (r *rootActor) listener(self *actor.PID, port config.SocksPort, c *child) *actor.Props {
 	n := r.n
 	return ingress.Props(ingress.Options{
 		Port: port, RejectInternal: n.o.Config.ClientRejectInternalAddresses, IsolationKey: r.isolationKey,
 		Circuits: self, Recorder: n.recorder, Log: n.o.Log, Now: time.Now,
 		OnOpen: func(a net.Addr) {
+			c.opened.Store(true)
 			n.o.Log.Info("SOCKS listener is open", "address", a.String())
 			select {
 			case n.listening <- a:
@@ -170,6 +175,12 @@ func (r *rootActor) childFailed(ctx actor.Context, m *kernel.ChildFailed) {
 		}
 		c.failures++
 		c.pid = nil
+		if strings.HasPrefix(name, "socks") && !c.opened.Load() {
+			select {
+			case r.n.failed <- m.Reason:
+			default: // one is enough
+			}
+		}
 		r.n.o.Log.Error("a part of the node failed and will be started anew", "part", name, "reason", m.Reason)
 		r.n.recorder.Emit(messages.Event(chivev1.Kind_KIND_NODE, r.n.recorder.Node(), &chivev1.ActorFailed{
 			Reason: name + ": " + m.Site(), Restarted: r.down == nil,

@@ -78,8 +78,8 @@ func (c runCommand) Run(std streams, options overrides) error {
 		}
 		defer os.Remove(cfg.PidFile)
 	}
-	showProgress(std.err, log.Logger, n, signals)
-	return stopNode(cfg, log.Logger, n, signals)
+	failed := showProgress(std.err, log.Logger, n, signals)
+	return errors.Join(failed, stopNode(cfg, log.Logger, n, signals))
 }
 
 func notice(log *slog.Logger, msg string, args ...any) {
@@ -87,14 +87,16 @@ func notice(log *slog.Logger, msg string, args ...any) {
 }
 
 // showProgress tells listeners and the steps of bootstrapping until the first
-// signal: to people on a terminal, to the logs elsewhere.
-func showProgress(w io.Writer, log *slog.Logger, n *node.Node, signals <-chan os.Signal) {
+// signal, or until a listener cannot be opened: to people on a terminal, to the logs elsewhere.
+func showProgress(w io.Writer, log *slog.Logger, n *node.Node, signals <-chan os.Signal) error {
 	f, ok := w.(*os.File)
 	terminal := ok && term.IsTerminal(int(f.Fd()))
 	for {
 		select {
 		case <-signals:
-			return
+			return nil
+		case err := <-n.Failed():
+			return err
 		case a := <-n.Listening():
 			notice(log, "SOCKS listener is open", "address", a.String())
 		case p := <-n.Bootstrap():
