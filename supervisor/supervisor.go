@@ -95,7 +95,7 @@ type slot struct {
 	Supervise
 	pid        *actor.PID // nil while waiting
 	generation uint64     // of the wait or the child
-	permit     Permit    // of the attempt, until it is decided
+	permit     Permit     // of the attempt, until it is decided
 	failures   int        // in a row
 	upSince    time.Time  // zero until healthy
 	timer      *time.Timer
