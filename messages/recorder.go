@@ -140,16 +140,17 @@ func (r *Recorder) remove(gone *observer) {
 func (r *Recorder) Drain(ctx context.Context, deliver func([]*chivev1.Envelope) error) error {
 	batch := make([]*chivev1.Envelope, 0, batchSize)
 	for {
-		stopping := false
 		select {
 		case <-ctx.Done():
-			stopping = true
 		case <-r.ready:
 		}
-		// What is held now and the word about what was dropped; events that keep
-		// coming must not keep a stopping consumer here.
-		left := r.waiting() + 1
-		for !stopping || left > 0 {
+		stopping := false
+		for left := 0; !stopping || left > 0; {
+			if !stopping && ctx.Err() != nil {
+				// What is held now and the word about what was dropped; events that
+				// keep coming must not keep a stopping consumer here.
+				stopping, left = true, r.waiting()+1
+			}
 			batch = r.take(batch[:0])
 			if len(batch) == 0 {
 				break

@@ -1,98 +1,267 @@
-package supervisor_test
+package supervisor
 
 import (
-	"math/rand/v2"
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
-
-	"chive/supervisor"
 )
 
-var start = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+// script drives a breaker through time and records its changes.
+type script struct {
+	t       testing.TB
+	b       *Breaker
+	now     time.Time
+	changes []string
+}
 
-// The wait never leaves [Min·(1-Jitter), Max], jitter included.
-func TestBackoffStaysInItsBounds(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		low := time.Duration(rapid.IntRange(1, 1e9).Draw(t, "min"))
-		b := supervisor.Backoff{
-			Min: low, Max: low * time.Duration(rapid.IntRange(1, 1000).Draw(t, "max")),
-			Factor: rapid.Float64Range(1, 10).Draw(t, "factor"), Jitter: rapid.Float64Range(0, 1).Draw(t, "jitter"),
+func newScript(t testing.TB, c BreakerConfig) *script {
+	s := &script{t: t, b: NewBreaker(c), now: time.Unix(1_800_000_000, 0)}
+	s.b.OnChange = func(from, to BreakerState) { s.changes = append(s.changes, fmt.Sprint(from, ">", to)) }
+	return s
+}
+
+func (s *script) acquire() Permit {
+	s.t.Helper()
+	p, ok := s.b.Acquire(s.now)
+	if !ok {
+		s.t.Fatalf("refused while %v", s.b.State(s.now))
+	}
+	return p
+}
+
+func (s *script) refused() {
+	s.t.Helper()
+	if _, ok := s.b.Acquire(s.now); ok {
+		s.t.Fatal("got a permit")
+	}
+}
+
+func (s *script) failures(n int) {
+	s.t.Helper()
+	for range n {
+		s.b.Failure(s.acquire(), s.now)
+	}
+}
+
+func (s *script) successes(n int) {
+	s.t.Helper()
+	for range n {
+		s.b.Success(s.acquire(), s.now)
+	}
+}
+
+func (s *script) want(state BreakerState, changes ...string) {
+	s.t.Helper()
+	if got := s.b.State(s.now); got != state {
+		s.t.Fatalf("state %v, want %v", got, state)
+	}
+	if !slices.Equal(s.changes, changes) {
+		s.t.Fatalf("changes %q, want %q", s.changes, changes)
+	}
+}
+
+func TestBreakerOpensAfterConsecutiveFailuresOnly(t *testing.T) {
+	s := newScript(t, BreakerConfig{MinRequests: 1000})
+	for range 100 { // go-tor's opened after 5 failures among 5,005 calls
+		s.failures(4)
+		s.successes(1)
+	}
+	s.want(Closed)
+	s.failures(4)
+	s.want(Closed)
+	s.failures(1)
+	s.want(Open, "closed>open")
+	s.refused()
+}
+
+func TestBreakerOpensAtTheRateOfItsWindowOnly(t *testing.T) {
+	s := newScript(t, BreakerConfig{Failures: 100, Rate: 0.5, MinRequests: 10, Window: time.Minute})
+	for range 4 {
+		s.failures(1)
+		s.successes(1)
+	}
+	s.want(Closed) // 4 of 8: too few requests
+	s.now = s.now.Add(2 * time.Minute)
+	s.failures(1)
+	s.successes(9)
+	s.now = s.now.Add(time.Second)
+	s.failures(7)
+	s.want(Closed) // 8 of 17: what was before the window is forgotten
+	s.failures(1)
+	s.want(Open, "closed>open") // 9 of 18: the half, reached
+}
+
+func TestBreakerRateIsReachedExactly(t *testing.T) {
+	s := newScript(t, BreakerConfig{Failures: 100, Rate: 0.5, MinRequests: 10})
+	s.successes(5)
+	s.failures(4)
+	s.want(Closed)
+	s.failures(1)
+	s.want(Open, "closed>open")
+}
+
+func TestZeroSettingsAreDefaultsNotHairTriggers(t *testing.T) {
+	s := newScript(t, BreakerConfig{Failures: 3}) // go-tor: opened after one, and never stayed open
+	s.failures(2)
+	s.want(Closed)
+	s.failures(1)
+	s.want(Open, "closed>open")
+	s.now = s.now.Add(30*time.Second - 1)
+	s.refused()
+	if got := s.b.RetryAfter(s.now); got != 1 {
+		t.Fatalf("retry after %v, want 1ns", got)
+	}
+}
+
+func TestHalfOpen(t *testing.T) {
+	open := func(t *testing.T, probes int) *script {
+		s := newScript(t, BreakerConfig{Probes: probes})
+		s.failures(5)
+		s.now = s.now.Add(30 * time.Second)
+		s.changes = nil
+		return s
+	}
+	t.Run("lets exactly the probes through", func(t *testing.T) {
+		s := open(t, 2)
+		s.acquire()
+		s.acquire()
+		s.refused()
+		s.want(HalfOpen, "open>half-open")
+	})
+	t.Run("closes on success", func(t *testing.T) {
+		s := open(t, 1)
+		s.successes(1)
+		s.want(Closed, "open>half-open", "half-open>closed")
+		s.failures(4)
+		s.want(Closed, "open>half-open", "half-open>closed")
+	})
+	t.Run("opens afresh on failure", func(t *testing.T) {
+		s := open(t, 1)
+		s.failures(1)
+		s.want(Open, "open>half-open", "half-open>open")
+		if got := s.b.RetryAfter(s.now); got != 30*time.Second {
+			t.Fatalf("retry after %v", got)
 		}
-		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))
-		d := b.Delay(rapid.IntRange(1, 10_000).Draw(t, "failures"), rng)
-		if d <= 0 && b.Min > 16 || d > b.Max {
-			t.Fatalf("%v: %v", b, d)
-		}
+	})
+	t.Run("gets a cancelled probe back", func(t *testing.T) {
+		s := open(t, 1)
+		p := s.acquire()
+		s.refused()
+		s.b.Cancel(p)
+		s.b.Cancel(p) // twice gives one back
+		s.acquire()
+		s.refused()
+	})
+	t.Run("ignores results of attempts begun while closed", func(t *testing.T) {
+		s := newScript(t, BreakerConfig{})
+		early := []Permit{s.acquire(), s.acquire(), s.acquire()}
+		s.failures(5)
+		s.now = s.now.Add(30 * time.Second)
+		s.acquire()
+		s.changes = nil
+		s.b.Success(early[0], s.now)
+		s.b.Failure(early[1], s.now)
+		s.b.Cancel(early[2])
+		s.refused()
+		s.want(HalfOpen)
 	})
 }
 
-func TestBackoffGrows(t *testing.T) {
-	b := supervisor.Backoff{Min: time.Second, Max: 30 * time.Second, Factor: 2}
-	rng := rand.New(rand.NewPCG(1, 1))
-	for i, want := range []time.Duration{1, 2, 4, 8, 16, 30, 30} {
-		if got := b.Delay(i+1, rng); got != want*time.Second {
-			t.Errorf("after %d failures %v, want %v", i+1, got, want*time.Second)
-		}
+func TestCancellationIsNeutral(t *testing.T) {
+	s := newScript(t, BreakerConfig{})
+	for range 50 {
+		s.b.Cancel(s.acquire())
+	}
+	s.want(Closed)
+	s.failures(4)
+	s.b.Cancel(s.acquire()) // neither counts nor interrupts the row
+	s.failures(1)
+	s.want(Open, "closed>open")
+}
+
+func TestPermitCountsOnce(t *testing.T) {
+	s := newScript(t, BreakerConfig{})
+	p := s.acquire()
+	for range 10 {
+		s.b.Failure(p, s.now)
+		s.b.Failure(Permit{}, s.now)
+	}
+	s.want(Closed)
+}
+
+func TestFellCountsOnlyWhileClosed(t *testing.T) {
+	s := newScript(t, BreakerConfig{})
+	for range 5 {
+		s.b.Fell(s.now)
+	}
+	s.want(Open, "closed>open")
+	s.now = s.now.Add(time.Minute)
+	s.acquire()
+	s.b.Fell(s.now)
+	s.want(HalfOpen, "closed>open", "open>half-open")
+}
+
+func TestClockSetBackDoesNotHoldItOpen(t *testing.T) {
+	s := newScript(t, BreakerConfig{})
+	s.failures(5)
+	s.now = s.now.Add(-24 * time.Hour)
+	if got := s.b.RetryAfter(s.now); got != 30*time.Second {
+		t.Fatalf("retry after %v", got)
 	}
 }
 
-// closed → open after failures in a row → half-open with one probe → closed or
-// open again; a permit of an earlier state changes nothing.
-func TestBreakerStates(t *testing.T) {
-	b := supervisor.NewBreaker(supervisor.BreakerConfig{Failures: 3, OpenFor: time.Second, Probes: 1})
-	var late supervisor.Permit
-	for range 3 {
-		p, ok := b.Acquire(start)
-		if !ok {
-			t.Fatal("closed, and refuses")
+// Whatever happens, half-open never has more probes out than configured, and a
+// breaker is never stuck: after OpenFor with every permit ended, it gives one.
+func TestBreakerProperties(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		config := BreakerConfig{
+			Failures: rapid.IntRange(1, 6).Draw(t, "failures"), MinRequests: rapid.IntRange(1, 20).Draw(t, "min"),
+			Rate: rapid.Float64Range(0.1, 1).Draw(t, "rate"), Probes: rapid.IntRange(1, 3).Draw(t, "probes"),
 		}
-		if late == (supervisor.Permit{}) {
-			late, _ = b.Acquire(start)
+		b, now := NewBreaker(config), time.Unix(1_800_000_000, 0)
+		var out []Permit
+		end := func(i int, how string) {
+			p := out[i]
+			out = slices.Delete(out, i, i+1)
+			switch how {
+			case "ok":
+				b.Success(p, now)
+			case "bad":
+				b.Failure(p, now)
+			case "cancel":
+				b.Cancel(p)
+			}
 		}
-		b.Failure(p, start)
-	}
-	if b.State(start) != supervisor.Open {
-		t.Fatalf("after three failures %v", b.State(start))
-	}
-	if _, ok := b.Acquire(start); ok {
-		t.Error("open, and allows")
-	}
-	b.Success(late, start)
-	if b.State(start) != supervisor.Open {
-		t.Error("a late result closed it")
-	}
-	later := start.Add(time.Second)
-	probe, ok := b.Acquire(later)
-	if !ok {
-		t.Fatal("no probe after a second")
-	}
-	if _, ok := b.Acquire(later); ok {
-		t.Error("two probes when told one")
-	}
-	b.Cancel(probe)
-	if probe, ok = b.Acquire(later); !ok {
-		t.Fatal("a cancelled probe wedged it")
-	}
-	b.Success(probe, later)
-	if b.State(later) != supervisor.Closed {
-		t.Errorf("after a good probe %v", b.State(later))
-	}
-}
-
-// Failures that are not in a row do not add up.
-func TestSuccessResetsTheCount(t *testing.T) {
-	b := supervisor.NewBreaker(supervisor.BreakerConfig{Failures: 3, MinRequests: 1_000_000})
-	for i := range 1000 {
-		p, ok := b.Acquire(start)
-		if !ok {
-			t.Fatalf("opened after %d", i)
+		for range rapid.IntRange(1, 200).Draw(t, "steps") {
+			now = now.Add(time.Duration(rapid.Int64Range(0, int64(20*time.Second)).Draw(t, "wait")))
+			if len(out) > 0 && rapid.Bool().Draw(t, "end one") {
+				end(rapid.IntRange(0, len(out)-1).Draw(t, "which"), rapid.SampledFrom([]string{"ok", "bad", "cancel"}).Draw(t, "how"))
+				continue
+			}
+			if p, ok := b.Acquire(now); ok {
+				out = append(out, p)
+			}
+			current := 0
+			for _, p := range out {
+				if p.p.generation == b.generation {
+					current++
+				}
+			}
+			if b.state == HalfOpen && (current > config.Probes || current != b.probes) {
+				t.Fatalf("half-open with %d probes out, counts %d, allows %d", current, b.probes, config.Probes)
+			}
+			if b.state == Open && current > 0 {
+				t.Fatal("permits of the open state")
+			}
 		}
-		if i%3 == 2 {
-			b.Success(p, start)
-		} else {
-			b.Failure(p, start)
+		for len(out) > 0 {
+			end(0, "cancel")
 		}
-	}
+		if _, ok := b.Acquire(now.Add(30 * time.Second)); !ok {
+			t.Fatalf("stuck in %v", b.state)
+		}
+	})
 }

@@ -79,11 +79,12 @@ func Producer(o Options) (actor.Producer, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.Rand == nil {
-		o.Rand = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
-	}
 	setDefault(&o.ResetAfter, o.Policy.Max)
 	return func() actor.Actor {
+		o := o
+		if o.Rand == nil {
+			o.Rand = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+		}
 		return &Supervisor{
 			Options: o, slots: map[string]*slot{}, byPID: map[string]*slot{}, breakers: map[string]*Breaker{},
 		}

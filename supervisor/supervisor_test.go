@@ -1,0 +1,452 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"go.uber.org/goleak"
+
+	"chive/actors/kernel"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var errRefused = errors.New("connect refused")
+
+// stage is a supervisor in virtual time and what it told.
+type stage struct {
+	t      *testing.T
+	system *actor.ActorSystem
+	pid    *actor.PID
+	start  time.Time
+
+	mu   sync.Mutex
+	told []string
+}
+
+func onStage(t *testing.T, o Options, f func(*stage)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		s := &stage{t: t, system: kernel.NewSystem(nil), start: time.Now()}
+		defer kernel.Shutdown(s.system)
+		if o.Policy == (Policy{}) {
+			o.Policy = Policy{Backoff: Backoff{time.Second, 8 * time.Second, 2, 0}}
+		}
+		o.Rand = middle
+		o.OnChange = func(c StateChanged) {
+			line := fmt.Sprintf("%v %s %s", time.Since(s.start), c.Child, c.State)
+			if c.Delay > 0 {
+				line += fmt.Sprintf(" %d %v", c.Attempt, c.Delay)
+			}
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.told = append(s.told, line)
+		}
+		producer, err := Producer(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.pid = s.system.Root.Spawn(kernel.Props(producer))
+		f(s)
+		if err := kernel.StopAndWait(s.system, s.pid, time.Minute); err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+	})
+}
+
+func (s *stage) send(m any) {
+	s.system.Root.Send(s.pid, m)
+	synctest.Wait()
+}
+
+func (s *stage) tell(pid *actor.PID, m any) {
+	s.system.Root.Send(pid, m)
+	synctest.Wait()
+}
+
+func (s *stage) pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+func (s *stage) want(lines ...string) {
+	s.t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !slices.Equal(s.told, lines) {
+		s.t.Fatalf("told\n\t%s\nwant\n\t%s", strings.Join(s.told, "\n\t"), strings.Join(lines, "\n\t"))
+	}
+}
+
+// child makes props of a child that does as told by behave at each start.
+func child(starts *int, behave func(ctx actor.Context, start int)) *actor.Props {
+	return kernel.Func(func(ctx actor.Context) {
+		switch m := ctx.Message().(type) {
+		case *actor.Started:
+			*starts++
+			behave(ctx, *starts)
+		case error:
+			ctx.Send(ctx.Parent(), Failed{ctx.Self(), m})
+		}
+	})
+}
+
+func healthy(ctx actor.Context) { ctx.Send(ctx.Parent(), Healthy{ctx.Self()}) }
+
+func TestFailingChildIsRespawnedWithBackoffUntilHealthy(t *testing.T) {
+	onStage(t, Options{}, func(s *stage) {
+		starts := 0
+		s.send(Supervise{"g1", "k", child(&starts, func(ctx actor.Context, n int) {
+			if n < 5 {
+				panic(errRefused)
+			}
+			healthy(ctx)
+		})})
+		s.pass(time.Minute)
+		s.want(
+			"0s g1 backoff 1 1s", "1s g1 backoff 2 2s", "3s g1 backoff 3 4s", "7s g1 backoff 4 8s", "15s g1 up",
+		)
+	})
+}
+
+func TestRetriesHaveAnEnd(t *testing.T) {
+	onStage(t, Options{Policy: ConservativePolicy}, func(s *stage) {
+		starts := 0
+		s.send(Supervise{"g1", "k", child(&starts, func(actor.Context, int) { panic(errRefused) })})
+		s.pass(time.Minute)
+		s.want("0s g1 backoff 1 2s", "2s g1 backoff 2 3s", "5s g1 gone")
+		if starts != 3 {
+			t.Fatalf("%d attempts, want 3: one and two retries", starts)
+		}
+	})
+}
+
+func TestBreakerIsSharedByKeyAndProbesOnce(t *testing.T) {
+	o := Options{
+		Policy:  Policy{Backoff: Backoff{time.Second, time.Second, 1, 0}},
+		Breaker: BreakerConfig{Failures: 2, OpenFor: 10 * time.Second},
+	}
+	onStage(t, o, func(s *stage) {
+		var starts atomic.Int64
+		var relayUp atomic.Bool
+		props := kernel.Func(func(ctx actor.Context) {
+			if _, ok := ctx.Message().(*actor.Started); !ok {
+				return
+			}
+			starts.Add(1)
+			if !relayUp.Load() {
+				panic(errRefused)
+			}
+			healthy(ctx)
+		})
+		s.send(Supervise{"a", "relay", props})
+		s.send(Supervise{"b", "relay", props})
+		s.want("0s a backoff 1 1s", "0s  open", "0s b backoff 1 1s")
+		s.pass(9 * time.Second)
+		if n := starts.Load(); n != 2 {
+			t.Fatalf("%d attempts while the breaker was open", n)
+		}
+		s.pass(2 * time.Second) // one probes at 10.75 s, and fails; the other waits
+		if n := starts.Load(); n != 3 {
+			t.Fatalf("%d attempts, want one probe only", n)
+		}
+		relayUp.Store(true)
+		s.pass(15 * time.Second)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for _, want := range []string{"10.75s  half-open", "10.75s  open"} {
+			if !slices.Contains(s.told, want) {
+				t.Errorf("missing %q in %q", want, s.told)
+			}
+		}
+		up := 0
+		for _, line := range s.told {
+			if strings.HasSuffix(line, " up") {
+				up++
+			}
+		}
+		if up != 2 {
+			t.Errorf("%d up, want both: %q", up, s.told)
+		}
+	})
+}
+
+func TestFailureAfterALongHealthyTimeIsTheFirstAgain(t *testing.T) {
+	onStage(t, Options{ResetAfter: time.Minute, Breaker: BreakerConfig{Failures: 3}}, func(s *stage) {
+		starts := 0
+		var running *actor.PID
+		s.send(Supervise{"g1", "k", child(&starts, func(ctx actor.Context, _ int) {
+			running = ctx.Self()
+			healthy(ctx)
+		})})
+		fail := func() { s.tell(running, errRefused) }
+		for range 5 { // failures far apart never open the breaker
+			s.pass(2 * time.Minute)
+			fail()
+		}
+		s.pass(30 * time.Second)
+		fail() // soon after it came up: the second in a row
+		s.want(
+			"0s g1 up", "2m0s g1 down", "2m0s g1 backoff 1 1s", "2m1s g1 up", "4m0s g1 down", "4m0s g1 backoff 1 1s",
+			"4m1s g1 up", "6m0s g1 down", "6m0s g1 backoff 1 1s", "6m1s g1 up", "8m0s g1 down", "8m0s g1 backoff 1 1s",
+			"8m1s g1 up", "10m0s g1 down", "10m0s g1 backoff 1 1s", "10m1s g1 up", "10m30s g1 down", "10m30s g1 backoff 2 2s",
+		)
+	})
+}
+
+func TestDirectives(t *testing.T) {
+	t.Run("stop", func(t *testing.T) {
+		onStage(t, Options{}, func(s *stage) {
+			starts := 0
+			s.send(Supervise{"g1", "k", child(&starts, func(actor.Context, int) {
+				panic(fmt.Errorf("identity: %w", &Fault{errRefused, Stop}))
+			})})
+			s.want("0s g1 gone")
+		})
+	})
+	t.Run("escalate", func(t *testing.T) {
+		for name, fail := range map[string]func(actor.Context){
+			"by panic":   func(actor.Context) { panic(&Fault{errRefused, Escalate}) },
+			"by message": func(ctx actor.Context) { ctx.Send(ctx.Parent(), Failed{ctx.Self(), &Fault{errRefused, Escalate}}) },
+		} {
+			t.Run(name, func(t *testing.T) {
+				onStage(t, Options{}, func(s *stage) {
+					var reasons []error
+					cancel := kernel.OnFailure(s.system, func(f *kernel.ChildFailed) { reasons = append(reasons, f.Reason) })
+					defer cancel()
+					starts := 0
+					s.send(Supervise{"g1", "k", child(&starts, func(ctx actor.Context, _ int) { fail(ctx) })})
+					s.pass(time.Minute)
+					if n := len(reasons); n == 0 || !errors.Is(reasons[n-1], errRefused) {
+						t.Fatalf("the level above heard %v", reasons)
+					}
+					if _, alive := s.system.ProcessRegistry.Get(s.pid); alive {
+						t.Fatal("the supervisor did not fail")
+					}
+				})
+			})
+		}
+	})
+}
+
+func TestChildThatEndsByItselfIsGoneAndGivesItsPermitBack(t *testing.T) {
+	o := Options{Breaker: BreakerConfig{Failures: 1, OpenFor: time.Second}}
+	onStage(t, o, func(s *stage) {
+		starts := 0
+		s.send(Supervise{"bad", "k", child(&starts, func(actor.Context, int) { panic(errRefused) })})
+		s.send(Forget{"bad"})
+		s.pass(5 * time.Second)
+		s.mu.Lock()
+		s.told = nil
+		s.mu.Unlock()
+		// The probe neither fails nor becomes healthy: without its permit back
+		// the breaker would stay half-open for ever.
+		s.send(Supervise{"quitter", "k", child(&starts, func(ctx actor.Context, _ int) { ctx.Stop(ctx.Self()) })})
+		s.send(Supervise{"good", "k", child(&starts, func(ctx actor.Context, _ int) { healthy(ctx) })})
+		s.want("5s  half-open", "5s quitter gone", "5s good up", "5s  closed")
+	})
+}
+
+func TestCancellationIsRetriedButNotHeldAgainstTheKey(t *testing.T) {
+	onStage(t, Options{Breaker: BreakerConfig{Failures: 1}}, func(s *stage) {
+		starts := 0
+		s.send(Supervise{"g1", "k", child(&starts, func(ctx actor.Context, n int) {
+			if n < 3 {
+				ctx.Send(ctx.Self(), fmt.Errorf("dial: %w", context.Canceled))
+				return
+			}
+			healthy(ctx)
+		})})
+		s.pass(time.Minute)
+		s.want("0s g1 backoff 1 1s", "1s g1 backoff 2 2s", "3s g1 up")
+	})
+}
+
+func TestForget(t *testing.T) {
+	onStage(t, Options{}, func(s *stage) {
+		starts := 0
+		s.send(Supervise{"running", "k", child(&starts, func(ctx actor.Context, _ int) { healthy(ctx) })})
+		s.send(Supervise{"waiting", "k", child(&starts, func(actor.Context, int) { panic(errRefused) })})
+		s.send(Forget{"running"})
+		s.send(Forget{"waiting"})
+		s.send(Forget{"unknown"})
+		s.pass(time.Hour)
+		s.want("0s running up", "0s waiting backoff 1 1s", "0s running gone", "0s waiting gone")
+		if starts != 2 {
+			t.Fatalf("%d starts", starts)
+		}
+	})
+}
+
+func TestSuperviseAgainReplacesNeverTwoAtOnce(t *testing.T) {
+	onStage(t, Options{}, func(s *stage) {
+		var running, most atomic.Int64
+		props := func() *actor.Props {
+			return kernel.Func(func(ctx actor.Context) {
+				switch ctx.Message().(type) {
+				case *actor.Started:
+					most.Store(max(most.Load(), running.Add(1)))
+					healthy(ctx)
+				case *actor.Stopped:
+					running.Add(-1)
+				}
+			})
+		}
+		for range 5 {
+			s.send(Supervise{"g1", "k", props()})
+		}
+		if most.Load() != 1 || running.Load() != 1 {
+			t.Fatalf("at most %d, now %d", most.Load(), running.Load())
+		}
+	})
+}
+
+func TestSuperviseAgainDoesNotCutAWaitShort(t *testing.T) {
+	onStage(t, Options{}, func(s *stage) {
+		starts := 0
+		s.send(Supervise{"g1", "k", child(&starts, func(actor.Context, int) { panic(errRefused) })})
+		s.send(Supervise{"g1", "k", child(&starts, func(ctx actor.Context, _ int) { healthy(ctx) })})
+		s.pass(time.Second)
+		s.want("0s g1 backoff 1 1s", "1s g1 up")
+	})
+}
+
+func TestStaleHealthyAndFailedAreIgnored(t *testing.T) {
+	onStage(t, Options{}, func(s *stage) {
+		starts := 0
+		var first *actor.PID
+		s.send(Supervise{"g1", "k", child(&starts, func(ctx actor.Context, n int) {
+			if n == 1 {
+				first = ctx.Self()
+				panic(errRefused)
+			}
+		})})
+		s.pass(time.Second)
+		s.send(Healthy{first})
+		s.send(Failed{first, errRefused})
+		s.want("0s g1 backoff 1 1s")
+	})
+}
+
+func TestGenerationKeepsChildNamesApart(t *testing.T) {
+	onStage(t, Options{Policy: ConservativePolicy}, func(s *stage) {
+		starts := 0
+		props := child(&starts, func(ctx actor.Context, _ int) { healthy(ctx) })
+		s.send(Supervise{"same", "k", props})
+		s.send(Supervise{"same.1", "k", props}) // spawned as same.1.2: no clash
+		s.want("0s same up", "0s same.1 up")
+	})
+}
+
+func TestQuietBreakersAreForgotten(t *testing.T) {
+	producer, err := Producer(Options{Policy: DefaultPolicy})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := producer().(*Supervisor)
+	now := time.Unix(1_800_000_000, 0)
+	s.Now = func() time.Time { return now }
+	for i := range keepBreakers {
+		b := s.breaker(fmt.Sprint(i))
+		if i%2 == 0 {
+			p, _ := b.Acquire(now)
+			b.Failure(p, now)
+		}
+	}
+	s.slots["x"] = &slot{Supervise: Supervise{Key: "1"}}
+	s.sweep()
+	if n := len(s.breakers); n != keepBreakers/2+1 {
+		t.Fatalf("%d breakers kept, want those with failures and the one in use", n)
+	}
+	now = now.Add(time.Hour)
+	for i := range keepBreakers {
+		s.breaker(fmt.Sprint(i))
+	}
+	s.sweep()
+	if n := len(s.breakers); n != 1 {
+		t.Fatalf("%d breakers kept after an hour", n)
+	}
+}
+
+// Under -race: random failures in every handler, then the tree stops.
+func TestChaos(t *testing.T) {
+	system := kernel.NewSystem(nil)
+	defer kernel.Shutdown(system)
+	var alive, failures, ups atomic.Int64
+	producer, err := Producer(Options{
+		Policy:  Policy{Backoff: Backoff{100 * time.Microsecond, 5 * time.Millisecond, 2, 1}},
+		Breaker: BreakerConfig{Failures: 3, OpenFor: 2 * time.Millisecond},
+		OnChange: func(c StateChanged) {
+			switch c.State {
+			case StateBackoff:
+				failures.Add(1)
+			case StateUp:
+				ups.Add(1)
+			}
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	enough := make(chan struct{})
+	pid := system.Root.Spawn(kernel.Props(producer))
+	for i := range 200 {
+		system.Root.Send(pid, Supervise{fmt.Sprint("c", i), fmt.Sprint("k", i%10), kernel.Func(func(ctx actor.Context) {
+			switch ctx.Message().(type) {
+			case *actor.Started:
+				alive.Add(1)
+				if rand.IntN(4) == 0 {
+					panic(errRefused)
+				}
+				healthy(ctx)
+				ctx.Send(ctx.Self(), rand.IntN(3))
+			case int:
+				switch ctx.Message() {
+				case 0:
+					panic(errRefused)
+				case 1:
+					ctx.Send(ctx.Parent(), Failed{ctx.Self(), errRefused})
+				case 2:
+					kernel.After(ctx.ActorSystem(), ctx.Self(), time.Millisecond, rand.IntN(3))
+				}
+			case *actor.Stopping:
+				if rand.IntN(4) == 0 {
+					panic("stopping")
+				}
+			case *actor.Stopped:
+				alive.Add(-1)
+				if failures.Load() > 1000 && ups.Load() > 100 {
+					select {
+					case enough <- struct{}{}:
+					default:
+					}
+				}
+				if rand.IntN(4) == 0 {
+					panic("stopped")
+				}
+			}
+		})})
+	}
+	select {
+	case <-enough:
+	case <-time.After(20 * time.Second):
+		t.Fatalf("only %d failures and %d ups", failures.Load(), ups.Load())
+	}
+	if err := kernel.StopAndWait(system, pid, 20*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if n := alive.Load(); n != 0 {
+		t.Fatalf("%d children outlived the supervisor", n)
+	}
+}
