@@ -117,8 +117,9 @@ func (c *connection) dialDone(ctx actor.Context, m *dialDone) {
 	}))
 	failed := func(p *kernel.Panic) { root.Send(self, &pumpDone{p}) }
 	conn, carry, records := m.res.conn, m.res.carry, m.res.records
+	records.writeAtOnce()
 	kernel.Go("connection reader", func() { root.Send(self, &pumpDone{link.read(conn, records, carry)}) }, failed)
-	kernel.Go("connection writer", func() { root.Send(self, &pumpDone{link.write(conn)}) }, failed)
+	kernel.Go("connection writer", func() { root.Send(self, &pumpDone{link.write()}) }, failed)
 	ctx.Send(ctx.Parent(), &Up{ID: c.o.ID, Link: link})
 }
 

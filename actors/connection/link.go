@@ -2,9 +2,9 @@ package connection
 
 import (
 	crand "crypto/rand"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
-	"io"
 	"sync"
 	"time"
 
@@ -33,9 +33,10 @@ type Link struct {
 	ID   string      // the connection's actor id in events
 	Peer link.Result // what the relay proved
 
-	root *actor.RootContext
-	conn io.Closer
-	done chan struct{} // closed by shut: the writer ends
+	root    *actor.RootContext
+	tls     *tls.Conn
+	records *recordConn   // below tls
+	done    chan struct{} // closed by shut: the writer ends
 
 	mu        sync.RWMutex // protects the fields below
 	circuits  map[cell.CircID]*actor.PID
@@ -45,18 +46,28 @@ type Link struct {
 	idleSince time.Time
 	closed    bool
 
-	queueMu sync.Mutex     // protects queue
+	queueMu sync.Mutex     // protects the fields below
 	queue   []*block.Block // nil once closed
-	wake    chan struct{}  // capacity 1: the queue has something
+	corked  bool           // the reader hands out a burst: one write will answer all of it
+	stuck   bool           // the socket is full or broken: the writer goes on
+	failed  error          // why writing ended
+
+	writeMu sync.Mutex     // held by who writes; protects the fields below
+	taken   []*block.Block // the queue while it is written
+	scratch []byte         // small blocks on their way into one record
+
+	wake chan struct{} // capacity 1: the writer is needed
 }
 
 func newLink(id string, res dialled, root *actor.RootContext, now time.Time) *Link {
 	return &Link{
-		ID: id, Peer: res.peer, root: root, conn: res.conn.NetConn(), idleSince: now,
+		ID: id, Peer: res.peer, root: root, tls: res.conn, records: res.records, idleSince: now,
 		done:      make(chan struct{}),
 		circuits:  map[cell.CircID]*actor.PID{},
 		forgotten: map[cell.CircID]struct{}{},
 		queue:     make([]*block.Block, 0, 16),
+		taken:     make([]*block.Block, 0, 16), // never nil: a nil queue means closed
+		scratch:   make([]byte, 0, maxRecord),
 		wake:      make(chan struct{}, 1),
 	}
 }
@@ -120,23 +131,6 @@ func (l *Link) IdleSince() (since time.Time, ok bool) {
 	return l.idleSince, len(l.circuits) == 0
 }
 
-// Send queues whole cells for the relay and takes over the block. Cells of one
-// circuit leave in the order of the calls. What a closed link is given is freed.
-func (l *Link) Send(b *block.Block) {
-	l.queueMu.Lock()
-	if l.queue == nil {
-		l.queueMu.Unlock()
-		b.Free()
-		return
-	}
-	l.queue = append(l.queue, b)
-	l.queueMu.Unlock()
-	select {
-	case l.wake <- struct{}{}:
-	default:
-	}
-}
-
 // lookup finds who a cell is for. known is false for an id that this link
 // never gave out.
 func (l *Link) lookup(id cell.CircID) (pid *actor.PID, known bool) {
@@ -160,7 +154,7 @@ func (l *Link) Shut(outcome chivev1.Outcome) uint32 {
 	}
 	l.closed = true
 	close(l.done)
-	_ = l.conn.Close() // why it ends is known already
+	_ = l.records.Close() // why it ends is known already
 	circuits := l.circuits
 	l.circuits = map[cell.CircID]*actor.PID{}
 	total := l.total

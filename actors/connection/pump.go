@@ -4,162 +4,143 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"time"
 
 	"chive/actors/block"
 	"chive/tor/cell"
 )
 
-// writeTimeout is how long a relay may take nothing at all before the
-// connection counts as lost.
-const writeTimeout = 60 * time.Second
-
-// maxRecord is the content of the largest TLS record, in bytes.
-const maxRecord = 16384
-
 // errProtocol wraps what only a broken or hostile relay sends.
 var errProtocol = errors.New("link protocol violation")
 
-// read takes what each TLS read gives and posts it on, until the connection
-// fails. carry is what the handshake had read too much.
+// stagingSize holds the largest cell and the largest record behind it, and
+// whatever the handshake may have read too much, in bytes.
+const stagingSize = 64 << 10
+
+// maxBurst is how many blocks the reader fills before it hands them out.
+const maxBurst = 32
+
+// share is the cells of one circuit in a burst.
+type share struct {
+	id cell.CircID
+	b  *block.Block
+}
+
+// reader sorts what comes from the relay by circuit.
+type reader struct {
+	link    *Link
+	conn    io.Reader
+	records *recordConn // below conn
+	buf     []byte
+	fill    int     // bytes in buf
+	burst   []share // in the order of their first cells
+}
+
+// read takes what has come from the relay as one burst, gives each circuit its
+// cells of it, and answers with one write, until the connection fails. carry is
+// what the handshake had read too much.
 func (l *Link) read(conn io.Reader, records *recordConn, carry []byte) error {
-	b := block.Get(block.CellsIn)
-	fill := copy(b.Buf[:], carry)
+	r := &reader{link: l, conn: conn, records: records, buf: make([]byte, stagingSize)}
+	r.fill = copy(r.buf, carry)
 	for {
-		n, err := readBatch(conn, records, b.Buf[fill:maxRecord])
+		n, err := conn.Read(r.buf[r.fill:])
 		if n == 0 && err != nil {
-			b.Free()
 			return err
 		}
-		fill += n
-		whole, err := l.dispatchable(b.Buf[:fill])
+		r.fill += n
+		err = r.gather()
+		if e := r.handOut(); err == nil {
+			err = e
+		}
 		if err != nil {
-			b.Free()
 			return err
 		}
-		next := block.Get(block.CellsIn)
-		left := copy(next.Buf[:], b.Buf[whole:fill])
-		if err := l.dispatch(b, whole); err != nil {
-			next.Free()
-			return err
-		}
-		b, fill = next, left
 	}
 }
 
-// readBatch waits for a record and takes those that are there behind it.
-func readBatch(conn io.Reader, records *recordConn, p []byte) (int, error) {
-	n, err := conn.Read(p)
-	if err != nil {
-		return n, err
-	}
-	records.atOnce = true
-	for n < len(p) && records.another() {
-		more, err := conn.Read(p[n:])
-		n += more
-		if errors.Is(err, errNotNow) {
-			break // the record held no data
-		}
-		if err != nil {
-			records.atOnce = false
-			return n, err
-		}
-	}
-	records.atOnce = false
-	return n, nil
-}
-
-// dispatchable is how many leading bytes are whole cells.
-func (l *Link) dispatchable(buf []byte) (int, error) {
-	whole := 0
+// gather sorts the cells that are here, and those of the records behind them.
+func (r *reader) gather() error {
 	for {
-		_, _, _, n, err := cell.Next(buf[whole:])
+		if err := r.sort(); err != nil {
+			return err
+		}
+		if len(r.burst) >= maxBurst || !r.records.another() {
+			return nil
+		}
+		r.records.atOnce = true
+		n, err := r.conn.Read(r.buf[r.fill:])
+		r.records.atOnce = false
+		r.fill += n
+		if errors.Is(err, errNotNow) {
+			return nil // the record held no data
+		}
+		if err != nil && n == 0 {
+			return err
+		}
+	}
+}
+
+// sort copies each whole cell to the block of its circuit.
+func (r *reader) sort() error {
+	at := 0
+	for {
+		id, command, _, n, err := cell.Next(r.buf[at:r.fill])
 		if err != nil {
-			return 0, fmt.Errorf("%w: %w", errProtocol, err)
+			return fmt.Errorf("%w: %w", errProtocol, err)
 		}
 		if n == 0 {
-			return whole, nil
+			r.fill = copy(r.buf, r.buf[at:r.fill])
+			return nil
 		}
-		whole += n
-	}
-}
-
-// dispatch posts the whole cells of a block to their circuits and takes over
-// the block. Most reads carry cells of one circuit only: those go on without a
-// copy.
-func (l *Link) dispatch(b *block.Block, whole int) error {
-	if id, ok := onlyCircuit(b.Buf[:whole]); ok {
-		pid, known := l.lookup(id)
-		if pid == nil {
-			b.Free()
-			return unknownCircuit(known)
-		}
-		b.Bytes, b.Here = b.Buf[:whole], true
-		l.root.Send(pid, b)
-		return nil
-	}
-	defer b.Free()
-	return l.scatter(b.Buf[:whole])
-}
-
-// onlyCircuit reports the circuit if all cells are fixed-size ones of it.
-func onlyCircuit(cells []byte) (cell.CircID, bool) {
-	var only cell.CircID
-	for at := 0; at < len(cells); {
-		id, command, _, n, _ := cell.Next(cells[at:])
-		if n != cell.FixedLen || classify(command) != forCircuit || at > 0 && id != only {
-			return 0, false
-		}
-		only = id
-		at += n
-	}
-	return only, len(cells) > 0
-}
-
-// scatter copies the cells of a mixed read into one block a circuit and posts
-// those in the order of their first cells.
-func (l *Link) scatter(cells []byte) error {
-	type share struct {
-		id cell.CircID
-		b  *block.Block
-	}
-	var room [4]share
-	shares := room[:0]
-	var failed error
-	for at := 0; at < len(cells) && failed == nil; {
-		id, command, _, n, _ := cell.Next(cells[at:])
-		raw := cells[at : at+n]
+		raw := r.buf[at : at+n]
 		at += n
 		switch classify(command) {
 		case ignored:
-			continue
 		case illegal:
-			failed = fmt.Errorf("%w: %v cell on an open connection", errProtocol, command)
-			continue
+			return fmt.Errorf("%w: %v cell on an open connection", errProtocol, command)
 		case forCircuit:
+			b := r.blockOf(id)
+			b.Bytes = append(b.Bytes, raw...)
 		}
-		i := 0
-		for i < len(shares) && shares[i].id != id {
-			i++
-		}
-		if i == len(shares) {
-			b := block.Get(block.CellsIn)
-			b.Bytes = b.Buf[:0]
-			shares = append(shares, share{id, b})
-		}
-		shares[i].b.Bytes = append(shares[i].b.Bytes, raw...)
 	}
-	for _, s := range shares {
-		pid, known := l.lookup(s.id)
+}
+
+// blockOf finds the circuit's block, or a new one when that is full. Cells of a
+// circuit come in runs: the search from the end is short.
+func (r *reader) blockOf(id cell.CircID) *block.Block {
+	for i := len(r.burst) - 1; i >= 0; i-- {
+		if s := &r.burst[i]; s.id == id {
+			if len(s.b.Bytes)+cell.FixedLen <= block.Size {
+				return s.b
+			}
+			break
+		}
+	}
+	b := block.Get(block.CellsIn)
+	b.Bytes, b.Here = b.Buf[:0], true
+	r.burst = append(r.burst, share{id, b})
+	return b
+}
+
+// handOut gives the burst to the circuits.
+func (r *reader) handOut() error {
+	var failed error
+	r.link.cork()
+	for i, s := range r.burst {
+		r.burst[i] = share{}
+		pid, known := r.link.lookup(s.id)
 		if pid != nil {
-			l.root.Send(pid, s.b)
+			r.link.root.Send(pid, s.b)
 			continue
 		}
 		s.b.Free()
 		if failed == nil {
 			failed = unknownCircuit(known)
 		}
+	}
+	r.burst = r.burst[:0]
+	r.link.uncork()
+	if r.records.backlog() {
+		r.link.giveUp(nil) // TLS itself had something to say
 	}
 	return failed
 }
@@ -192,55 +173,4 @@ func classify(command cell.Command) class {
 	default:
 		return ignored
 	}
-}
-
-// write sends what is queued until the connection fails or is shut.
-// Small blocks share a TLS record.
-func (l *Link) write(conn net.Conn) error {
-	scratch := make([]byte, 0, maxRecord)
-	batch := make([]*block.Block, 0, 16) // never nil: a nil queue means closed
-	for {
-		select {
-		case <-l.done:
-			return nil
-		case <-l.wake:
-		}
-		l.queueMu.Lock()
-		if l.queue == nil {
-			l.queueMu.Unlock()
-			return ErrClosed
-		}
-		batch, l.queue = l.queue, batch[:0]
-		l.queueMu.Unlock()
-		if err := writeBatch(conn, scratch, batch); err != nil {
-			return err
-		}
-	}
-}
-
-func writeBatch(conn net.Conn, scratch []byte, batch []*block.Block) error {
-	var err error
-	if e := conn.SetWriteDeadline(time.Now().Add(writeTimeout)); e != nil {
-		err = e
-	}
-	for i, b := range batch {
-		if err == nil && len(scratch)+len(b.Bytes) > maxRecord {
-			_, err = conn.Write(scratch)
-			scratch = scratch[:0]
-		}
-		last := i == len(batch)-1
-		switch {
-		case err != nil:
-		case len(scratch) == 0 && (last || len(b.Bytes) > maxRecord/2):
-			_, err = conn.Write(b.Bytes)
-		default:
-			scratch = append(scratch, b.Bytes...)
-			if last {
-				_, err = conn.Write(scratch)
-			}
-		}
-		b.Free()
-		batch[i] = nil
-	}
-	return err
 }

@@ -3,6 +3,9 @@ package connection
 import (
 	"encoding/binary"
 	"net"
+	"sync"
+	"syscall"
+	"time"
 )
 
 // receiveBuffer is how much one read from the socket takes, in bytes: several
@@ -16,15 +19,114 @@ const tlsHeader = 5
 // TLS one record at a time, so that it always knows whether another whole
 // record is there already: then several can be read without waiting, and go on
 // as one batch.
+//
+// Towards the socket it can be told never to wait (writeAtOnce): what the
+// socket does not take is kept, and settle sends it. So any goroutine may write
+// through TLS, and none but the writer ever waits for the relay.
 type recordConn struct {
 	net.Conn
 	buf        []byte
 	start, end int
 	left       int  // bytes of the current record that TLS has not got yet
 	atOnce     bool // Read must not wait: no whole record there is errNotNow
+
+	raw   syscall.RawConn              // nil: writes wait
+	try   func(fd uintptr) (done bool) // made once: one write that does not wait
+	given []byte                       // what try writes,
+	took  int                          // how much of it the socket took,
+	tried error                        // and why not more
+
+	outMu    sync.Mutex // protects the fields below and those of try
+	kept     []byte     // encrypted, and not yet taken by the socket
+	spare    []byte     // the other buffer of kept
+	settling bool       // settle writes: whatever comes must go behind it
 }
 
 func newRecordConn(c net.Conn) *recordConn { return &recordConn{Conn: c} }
+
+// writeAtOnce makes Write never wait from now on. A connection that is no
+// socket keeps everything for settle.
+func (r *recordConn) writeAtOnce() {
+	r.outMu.Lock()
+	defer r.outMu.Unlock()
+	r.try = func(fd uintptr) bool {
+		r.took, r.tried = writeSocket(int(fd), r.given)
+		return true
+	}
+	if c, ok := r.Conn.(syscall.Conn); ok {
+		r.raw, _ = c.SyscallConn() // nil: everything is kept
+	}
+}
+
+func writeSocket(fd int, p []byte) (int, error) {
+	for {
+		n, err := syscall.Write(fd, p)
+		switch err {
+		case syscall.EINTR:
+			continue
+		case syscall.EAGAIN:
+			return 0, nil
+		}
+		return max(n, 0), err
+	}
+}
+
+// Write gives whole records to the socket, or keeps them.
+func (r *recordConn) Write(p []byte) (int, error) {
+	r.outMu.Lock()
+	defer r.outMu.Unlock()
+	if r.try == nil {
+		return r.Conn.Write(p)
+	}
+	took := 0
+	if r.raw != nil && len(r.kept) == 0 && !r.settling {
+		r.given, r.took, r.tried = p, 0, nil
+		err := r.raw.Write(r.try)
+		r.given, took = nil, r.took
+		if err == nil {
+			err = r.tried
+		}
+		if err != nil {
+			return took, err
+		}
+	}
+	r.kept = append(r.kept, p[took:]...)
+	return len(p), nil
+}
+
+// backlog reports whether something is kept for settle.
+func (r *recordConn) backlog() bool {
+	r.outMu.Lock()
+	defer r.outMu.Unlock()
+	return len(r.kept) > 0
+}
+
+// settle sends what was kept and waits for the socket to take it.
+func (r *recordConn) settle() error {
+	for {
+		r.outMu.Lock()
+		kept := r.kept
+		r.settling = len(kept) > 0
+		r.kept, r.spare = r.spare[:0], nil
+		r.outMu.Unlock()
+		if len(kept) == 0 {
+			return nil
+		}
+		if err := r.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+			return err
+		}
+		if _, err := r.Conn.Write(kept); err != nil {
+			return err
+		}
+		// A deadline that has passed would fail the writes that don't wait.
+		if err := r.SetWriteDeadline(time.Time{}); err != nil {
+			return err
+		}
+		r.outMu.Lock()
+		r.spare = kept[:0]
+		r.outMu.Unlock()
+	}
+}
 
 // notNow is a temporary net.Error: TLS passes it on and stays usable.
 type notNow struct{}

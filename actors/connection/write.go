@@ -1,0 +1,161 @@
+package connection
+
+import (
+	"time"
+
+	"chive/actors/block"
+)
+
+// writeTimeout is how long a relay may take nothing at all before the
+// connection counts as lost.
+const writeTimeout = 60 * time.Second
+
+// maxRecord is the content of the largest TLS record, in bytes.
+const maxRecord = 16384
+
+// Send sends whole cells to the relay and takes over the block. Cells of one
+// circuit leave in the order of the calls. It never waits: the caller's
+// goroutine writes what the socket takes at once, as waking another for a cell
+// or two costs more than the write; the rest is the writer's. What a closed
+// link is given is freed.
+func (l *Link) Send(b *block.Block) {
+	l.queueMu.Lock()
+	if l.queue == nil {
+		l.queueMu.Unlock()
+		b.Free()
+		return
+	}
+	l.queue = append(l.queue, b)
+	l.queueMu.Unlock()
+	l.flush()
+}
+
+// cork holds back what is sent until uncork, so that the answers to one burst
+// share a record and a write.
+func (l *Link) cork() {
+	l.queueMu.Lock()
+	l.corked = true
+	l.queueMu.Unlock()
+}
+
+func (l *Link) uncork() {
+	l.queueMu.Lock()
+	l.corked = false
+	l.queueMu.Unlock()
+	l.flush()
+}
+
+// flush writes the queue if nobody else does. Who finds another writing leaves:
+// that one looks again after it has let go.
+func (l *Link) flush() {
+	for l.ready() && l.writeMu.TryLock() {
+		l.drain()
+		l.writeMu.Unlock()
+	}
+}
+
+// ready reports whether the queue has something to write now.
+func (l *Link) ready() bool {
+	l.queueMu.Lock()
+	defer l.queueMu.Unlock()
+	return len(l.queue) > 0 && !l.corked && !l.stuck
+}
+
+// take moves the queue to taken; the caller holds writeMu.
+func (l *Link) take() bool {
+	l.queueMu.Lock()
+	defer l.queueMu.Unlock()
+	if len(l.queue) == 0 || l.corked || l.stuck {
+		return false
+	}
+	l.taken, l.queue = l.queue, l.taken[:0]
+	return true
+}
+
+// drain writes the queue until it is empty or the socket is full; the caller
+// holds writeMu.
+func (l *Link) drain() {
+	for l.take() {
+		if err := l.writeBatch(l.taken); err != nil {
+			l.giveUp(err)
+		} else if l.records.backlog() {
+			l.giveUp(nil)
+		}
+	}
+}
+
+// giveUp leaves the writing to the writer, which ends with err if there is one.
+func (l *Link) giveUp(err error) {
+	l.queueMu.Lock()
+	l.stuck = true
+	if l.failed == nil {
+		l.failed = err
+	}
+	l.queueMu.Unlock()
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// write waits for the socket whenever it is full, until the connection fails or
+// is shut.
+func (l *Link) write() error {
+	for {
+		select {
+		case <-l.done:
+			return nil
+		case <-l.wake:
+		}
+		if err := l.unstick(); err != nil {
+			return err
+		}
+		l.flush()
+	}
+}
+
+// unstick sends what the socket did not take.
+func (l *Link) unstick() error {
+	l.queueMu.Lock()
+	err := l.failed
+	l.queueMu.Unlock()
+	if err != nil {
+		return err
+	}
+	l.writeMu.Lock()
+	defer l.writeMu.Unlock()
+	if err := l.records.settle(); err != nil {
+		return err
+	}
+	l.queueMu.Lock()
+	l.stuck = l.failed != nil
+	l.queueMu.Unlock()
+	return nil
+}
+
+// writeBatch writes blocks, small ones together in a record, and frees them;
+// the caller holds writeMu.
+func (l *Link) writeBatch(batch []*block.Block) error {
+	var err error
+	scratch := l.scratch[:0]
+	for i, b := range batch {
+		if err == nil && len(scratch) > 0 && len(scratch)+len(b.Bytes) > maxRecord {
+			_, err = l.tls.Write(scratch)
+			scratch = scratch[:0]
+		}
+		last := i == len(batch)-1
+		switch {
+		case err != nil:
+		case len(scratch) == 0 && (last || len(b.Bytes) > maxRecord/2):
+			_, err = l.tls.Write(b.Bytes)
+		default:
+			scratch = append(scratch, b.Bytes...)
+			if last {
+				_, err = l.tls.Write(scratch)
+			}
+		}
+		b.Free()
+		batch[i] = nil
+	}
+	return err
+}
