@@ -17,6 +17,7 @@ const (
 	CellsPerBlock = 31
 	MaxData       = CellsPerBlock * cell.MaxRelayData
 	Size          = 16384 + cell.FixedLen
+	LargeSize     = 64 << 10 // what a burst from a relay is gathered in
 )
 
 // Kind says what a block carries and so who may receive it.
@@ -34,7 +35,7 @@ const (
 // Block is one buffer on its way, and itself the actor message.
 type Block struct {
 	Kind Kind
-	Buf  [Size]byte
+	Buf  []byte // Size or LargeSize bytes
 	// Bytes is what the block holds: whole cells or stream data.
 	Bytes []byte
 	// Cells is how many DATA cells the data came in, for stream SENDMEs.
@@ -49,14 +50,20 @@ type Block struct {
 }
 
 var (
-	pool = sync.Pool{New: func() any { return new(Block) }}
-	out  atomic.Int64
+	pool  = sync.Pool{New: func() any { return &Block{Buf: make([]byte, Size)} }}
+	large = sync.Pool{New: func() any { return &Block{Buf: make([]byte, LargeSize)} }}
+	out   atomic.Int64
 )
 
-// Get returns an empty block of a kind.
-func Get(kind Kind) *Block {
+// Get returns an empty block of a kind, of Size bytes.
+func Get(kind Kind) *Block { return get(&pool, kind) }
+
+// GetLarge returns an empty block of a kind, of LargeSize bytes.
+func GetLarge(kind Kind) *Block { return get(&large, kind) }
+
+func get(from *sync.Pool, kind Kind) *Block {
 	out.Add(1)
-	b := pool.Get().(*Block)
+	b := from.Get().(*Block)
 	b.Kind = kind
 	return b
 }
@@ -66,7 +73,11 @@ func (b *Block) Free() {
 	credit := b.Credit
 	b.Kind, b.Bytes, b.Cells, b.Stream, b.Credit, b.Here = 0, nil, 0, 0, nil, false
 	out.Add(-1)
-	pool.Put(b)
+	if len(b.Buf) == LargeSize {
+		large.Put(b)
+	} else {
+		pool.Put(b)
+	}
 	if credit != nil {
 		select {
 		case credit <- struct{}{}:

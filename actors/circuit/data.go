@@ -92,7 +92,7 @@ func (c *circuitActor) gather(b *block.Block, used bool, ev circuit.Event) bool 
 	}
 	share := b
 	if used {
-		share = block.Get(block.DataIn)
+		share = block.GetLarge(block.DataIn) // room for all that b may hold
 	}
 	share.Kind, share.Here = block.DataIn, true
 	share.Bytes = append(share.Buf[:0], ev.Data...)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"chive/actors/block"
 	"chive/tor/cell"
@@ -19,6 +20,16 @@ const stagingSize = 64 << 10
 // maxBurst is how many blocks the reader fills before it hands them out.
 const maxBurst = 32
 
+// Under load a burst is made larger by waiting a little: fewer and larger reads
+// and writes cost less. A burst of busyBytes within busyGap of the one before is
+// load; the wait is short beside any round trip, and the first bytes after a
+// pause never wait.
+const (
+	busyBytes = 16 << 10
+	busyGap   = time.Millisecond
+	busyWait  = time.Millisecond
+)
+
 // share is the cells of one circuit in a burst.
 type share struct {
 	id cell.CircID
@@ -31,8 +42,10 @@ type reader struct {
 	conn    io.Reader
 	records *recordConn // below conn
 	buf     []byte
-	fill    int     // bytes in buf
-	burst   []share // in the order of their first cells
+	fill    int       // bytes in buf
+	size    int       // bytes of the burst
+	ended   time.Time // when the last burst was handed out
+	burst   []share   // in the order of their first cells
 }
 
 // read takes what has come from the relay as one burst, gives each circuit its
@@ -54,6 +67,17 @@ func (l *Link) read(conn io.Reader, records *recordConn, carry []byte) error {
 		if err != nil {
 			return err
 		}
+		r.pause()
+	}
+}
+
+// pause waits for more to come if the connection is busy.
+func (r *reader) pause() {
+	now := time.Now()
+	busy := r.size >= busyBytes && now.Sub(r.ended) < busyGap
+	if r.size, r.ended = 0, now; busy {
+		time.Sleep(busyWait)
+		r.ended = time.Now()
 	}
 }
 
@@ -93,6 +117,7 @@ func (r *reader) sort() error {
 		}
 		raw := r.buf[at : at+n]
 		at += n
+		r.size += n
 		switch classify(command) {
 		case ignored:
 		case illegal:
@@ -109,13 +134,13 @@ func (r *reader) sort() error {
 func (r *reader) blockOf(id cell.CircID) *block.Block {
 	for i := len(r.burst) - 1; i >= 0; i-- {
 		if s := &r.burst[i]; s.id == id {
-			if len(s.b.Bytes)+cell.FixedLen <= block.Size {
+			if len(s.b.Bytes)+cell.FixedLen <= len(s.b.Buf) {
 				return s.b
 			}
 			break
 		}
 	}
-	b := block.Get(block.CellsIn)
+	b := block.GetLarge(block.CellsIn)
 	b.Bytes, b.Here = b.Buf[:0], true
 	r.burst = append(r.burst, share{id, b})
 	return b

@@ -2,15 +2,21 @@ package connection
 
 import (
 	"encoding/binary"
+	"io"
 	"net"
 	"sync"
 	"syscall"
 	"time"
+
+	"chive/internal/rawio"
 )
 
-// receiveBuffer is how much one read from the socket takes, in bytes: several
-// TLS records, which relays write in bursts of small ones.
-const receiveBuffer = 64 << 10
+// How much one read from the socket takes, in bytes: several TLS records, which
+// relays write in bursts of small ones. The buffer grows on a busy connection.
+const (
+	receiveBuffer    = 64 << 10
+	maxReceiveBuffer = 256 << 10
+)
 
 // tlsHeader is the length of a TLS record's header, in bytes.
 const tlsHeader = 5
@@ -28,9 +34,15 @@ type recordConn struct {
 	buf        []byte
 	start, end int
 	left       int  // bytes of the current record that TLS has not got yet
+	filled     bool // the last read took as much as there was room for
 	atOnce     bool // Read must not wait: no whole record there is errNotNow
 
-	raw   syscall.RawConn              // nil: writes wait
+	read    func(fd uintptr) (done bool) // made once; nil: read as any connection
+	into    []byte                       // what read fills,
+	got     int                          // how much came
+	readErr error                        // and why nothing
+
+	raw   syscall.RawConn              // nil: no socket
 	try   func(fd uintptr) (done bool) // made once: one write that does not wait
 	given []byte                       // what try writes,
 	took  int                          // how much of it the socket took,
@@ -42,7 +54,23 @@ type recordConn struct {
 	settling bool       // settle writes: whatever comes must go behind it
 }
 
-func newRecordConn(c net.Conn) *recordConn { return &recordConn{Conn: c} }
+func newRecordConn(c net.Conn) *recordConn {
+	r := &recordConn{Conn: c}
+	s, ok := c.(syscall.Conn)
+	if !ok {
+		return r
+	}
+	raw, err := s.SyscallConn()
+	if err != nil {
+		return r // closed: the first read will say so
+	}
+	r.raw = raw
+	r.read = func(fd uintptr) bool {
+		r.got, r.readErr = rawio.Read(fd, r.into)
+		return r.readErr != syscall.EAGAIN
+	}
+	return r
+}
 
 // writeAtOnce makes Write never wait from now on. A connection that is no
 // socket keeps everything for settle.
@@ -50,24 +78,8 @@ func (r *recordConn) writeAtOnce() {
 	r.outMu.Lock()
 	defer r.outMu.Unlock()
 	r.try = func(fd uintptr) bool {
-		r.took, r.tried = writeSocket(int(fd), r.given)
+		r.took, r.tried = rawio.Write(fd, r.given)
 		return true
-	}
-	if c, ok := r.Conn.(syscall.Conn); ok {
-		r.raw, _ = c.SyscallConn() // nil: everything is kept
-	}
-}
-
-func writeSocket(fd int, p []byte) (int, error) {
-	for {
-		n, err := syscall.Write(fd, p)
-		switch err {
-		case syscall.EINTR:
-			continue
-		case syscall.EAGAIN:
-			return 0, nil
-		}
-		return max(n, 0), err
 	}
 }
 
@@ -83,7 +95,7 @@ func (r *recordConn) Write(p []byte) (int, error) {
 		r.given, r.took, r.tried = p, 0, nil
 		err := r.raw.Write(r.try)
 		r.given, took = nil, r.took
-		if err == nil {
+		if err == nil && r.tried != syscall.EAGAIN {
 			err = r.tried
 		}
 		if err != nil {
@@ -172,17 +184,38 @@ func (r *recordConn) Read(p []byte) (int, error) {
 }
 
 func (r *recordConn) fill() error {
-	if r.buf == nil {
-		r.buf = make([]byte, receiveBuffer)
-	}
 	if r.start > 0 {
 		r.end = copy(r.buf, r.buf[r.start:r.end])
 		r.start = 0
 	}
-	n, err := r.Conn.Read(r.buf[r.end:])
+	if len(r.buf) == 0 || r.filled && len(r.buf) < maxReceiveBuffer {
+		r.buf = append(make([]byte, 0, max(receiveBuffer, 4*len(r.buf))), r.buf[:r.end]...)
+		r.buf = r.buf[:cap(r.buf)]
+	}
+	n, err := r.receive(r.buf[r.end:])
 	r.end += n
+	r.filled = r.end == len(r.buf)
 	if n > 0 {
 		return nil
 	}
 	return err
+}
+
+// receive waits for bytes from the socket.
+func (r *recordConn) receive(p []byte) (int, error) {
+	if r.read == nil {
+		return r.Conn.Read(p)
+	}
+	r.into, r.got, r.readErr = p, 0, nil
+	err := r.raw.Read(r.read)
+	r.into = nil
+	switch {
+	case err != nil:
+		return 0, err
+	case r.readErr != nil:
+		return 0, r.readErr
+	case r.got == 0:
+		return 0, io.EOF
+	}
+	return r.got, nil
 }

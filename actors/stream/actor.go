@@ -190,7 +190,7 @@ func (s *stream) upload(ctx actor.Context, b *block.Block) {
 // else by a goroutine, with what follows queued behind.
 func (s *stream) deliver(ctx actor.Context, b *block.Block) error {
 	if s.writing {
-		s.queue = append(s.queue, b)
+		s.enqueue(b)
 		return nil
 	}
 	n, err := s.sock.tryWrite(b.Bytes)
@@ -206,6 +206,19 @@ func (s *stream) deliver(ctx actor.Context, b *block.Block) error {
 	s.queue = append(s.queue, b)
 	s.writeOn(ctx)
 	return nil
+}
+
+// enqueue adds a block behind the one that is written. A slow application must
+// not hold a whole block for each few bytes: what fits into the last one goes
+// there.
+func (s *stream) enqueue(b *block.Block) {
+	if last := s.queue[len(s.queue)-1]; len(s.queue) > 1 && cap(last.Bytes)-len(last.Bytes) >= len(b.Bytes) {
+		last.Bytes = append(last.Bytes, b.Bytes...)
+		last.Cells += b.Cells
+		b.Free()
+		return
+	}
+	s.queue = append(s.queue, b)
 }
 
 // writeOn has a goroutine wait for the socket to take queue[0].

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"chive/actors/block"
+	"chive/internal/rawio"
 )
 
 // drainTime is how long a socket is read on after the far end ended.
@@ -39,19 +40,10 @@ func newSocket(conn Conn) (*socket, error) {
 	s.credit <- struct{}{}
 	s.credit <- struct{}{}
 	s.writer = func(fd uintptr) bool {
-		s.wrote, s.wErr = ignoringEINTR(int(fd), s.out)
+		s.wrote, s.wErr = rawio.Write(fd, s.out)
 		return true
 	}
 	return s, nil
-}
-
-func ignoringEINTR(fd int, p []byte) (int, error) {
-	for {
-		n, err := syscall.Write(fd, p)
-		if err != syscall.EINTR {
-			return max(n, 0), err
-		}
-	}
 }
 
 // tryWrite writes what the socket takes at once, without waiting.
@@ -79,13 +71,13 @@ func (s *socket) read(post func(*block.Block)) error {
 	)
 	reader := func(fd uintptr) bool {
 		b = block.Get(block.DataOut)
-		n, rErr = syscall.Read(int(fd), b.Buf[:block.MaxData])
+		n, rErr = rawio.Read(fd, b.Buf[:block.MaxData])
 		if n > 0 {
 			return true
 		}
 		b.Free()
 		b = nil
-		return rErr != syscall.EAGAIN && rErr != syscall.EINTR
+		return rErr != syscall.EAGAIN
 	}
 	for {
 		select {
