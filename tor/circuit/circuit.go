@@ -74,6 +74,8 @@ type Circuit struct {
 	sinceTag      int // DATA cells sealed since the last tag
 
 	streams    map[cell.StreamID]*stream
+	last       *stream // of the last cell: cells come in runs
+	lastID     cell.StreamID
 	halfClosed []cell.StreamID // oldest first
 	nextID     cell.StreamID
 	counters   Counters

@@ -187,7 +187,7 @@ func (c *Circuit) receiveOpen(dst []byte, hop int, h cell.RelayHeader, data []by
 		ev, err := c.circuitSendme(hop, data)
 		return dst, ev, err
 	}
-	s := c.streams[h.Stream]
+	s := c.find(h.Stream)
 	if s == nil {
 		return dst, Event{}, c.violation(hop+1, fmt.Errorf("%w: %v", ErrStreamID, h.Cmd))
 	}

@@ -64,7 +64,7 @@ func (c *Circuit) receiveResolved(hop int, id cell.StreamID, s *stream, data []b
 	if err != nil {
 		return Event{}, c.violation(hop+1, err)
 	}
-	delete(c.streams, id)
+	c.drop(id)
 	if s.state == streamHalfClosed {
 		c.counters.Dropped++
 		return Event{}, nil
@@ -87,6 +87,19 @@ func (c *Circuit) begin(dst []byte, command cell.RelayCommand, data []byte) ([]b
 	c.streams[id] = &stream{packageWindow: streamWindow, deliverWindow: streamWindow}
 	c.counters.Streams++
 	return c.seal(dst, cell.Relay, c.stack.Len()-1, cell.RelayHeader{Cmd: command, Stream: id}, data), id, nil
+}
+
+// find is streams[id].
+func (c *Circuit) find(id cell.StreamID) *stream {
+	if c.last == nil || c.lastID != id {
+		c.last, c.lastID = c.streams[id], id
+	}
+	return c.last
+}
+
+func (c *Circuit) drop(id cell.StreamID) {
+	delete(c.streams, id)
+	c.last = nil
 }
 
 // freeID walks on from a random start, so that ids say nothing about how many
@@ -182,7 +195,7 @@ func (c *Circuit) forgetHalfClosed() {
 	}
 	c.halfClosed = keep
 	for len(c.halfClosed) > maxHalfClosed {
-		delete(c.streams, c.halfClosed[0])
+		c.drop(c.halfClosed[0])
 		c.halfClosed = c.halfClosed[1:]
 	}
 }
@@ -227,7 +240,7 @@ func (c *Circuit) receiveConnected(hop int, id cell.StreamID, s *stream, data []
 }
 
 func (c *Circuit) receiveEnd(hop int, id cell.StreamID, s *stream, data []byte) (Event, error) {
-	delete(c.streams, id)
+	c.drop(id)
 	if s.state == streamHalfClosed {
 		c.counters.Dropped++
 		return Event{}, nil
