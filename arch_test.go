@@ -30,10 +30,11 @@ var arrows = []arrow{
 	{"bridge", []string{"messages", "bridge", "internal/safego"}},
 	{"actors/kernel", []string{"internal/safego"}},
 	{"actors/node", []string{"actors", "supervisor", "tor", "config", "messages", "bridge", "internal/safego"}},
-	{"actors", []string{"actors", "supervisor", "tor", "config", "messages", "internal/safego", "internal/rawio"}},
-	{"cmd", []string{"actors", "bridge", "config", "messages", "cmd", "internal/testnet", "internal/safego", "internal/invariant"}},
+	{"actors", []string{"actors", "supervisor", "tor", "config", "messages", "internal/safego", "internal/rawio", "internal/cores"}},
+	{"cmd", []string{"actors", "bridge", "config", "messages", "cmd", "internal/testnet", "internal/safego", "internal/cores", "internal/invariant"}},
 	{"internal/safego", nil},
 	{"internal/rawio", nil},
+	{"internal/cores", nil},
 }
 
 // foreign says which packages of ours may import a module, by prefix.

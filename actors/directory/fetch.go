@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"chive/actors/kernel"
+	"chive/internal/cores"
 	"chive/messages"
 	"chive/messages/chivev1"
 	"chive/tor/dirproto"
@@ -239,6 +240,7 @@ func (w *worker) take(b batch) error {
 	}
 	var raws []byte
 	got := 0
+	defer cores.Wide()()
 	err := w.reader.Read(b.body, func(md *netdoc.Microdesc, raw []byte) {
 		if !asked[md.Digest] || w.mds[md.Digest] != nil {
 			return

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"chive/internal/cores"
 	"chive/messages"
 	"chive/messages/chivev1"
 	"chive/tor/netdoc"
@@ -119,6 +120,7 @@ func (w *worker) loadMicrodescs() {
 	}
 	start := w.o.Now()
 	var keep []byte
+	defer cores.Wide()()
 	err := w.reader.Read(text, func(md *netdoc.Microdesc, raw []byte) {
 		if named[md.Digest] && w.mds[md.Digest] == nil {
 			w.mds[md.Digest] = md

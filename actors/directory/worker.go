@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"chive/internal/cores"
 	"chive/messages"
 	"chive/messages/chivev1"
 	"chive/supervisor"
@@ -99,6 +100,7 @@ func (w *worker) refreshTime() time.Time {
 
 // accept verifies a consensus text. Certificates that are missing are named.
 func (w *worker) accept(text []byte) (*netdoc.Consensus, []netdoc.KeyID, error) {
+	defer cores.Wide()()
 	c, err := netdoc.ParseConsensus(text)
 	if err != nil {
 		return nil, nil, err
@@ -126,6 +128,7 @@ func (w *worker) publish() {
 	if w.consensus == nil {
 		return
 	}
+	defer cores.Wide()()
 	x := path.NewIndex(w.consensus, func(d netdoc.MDDigest) *netdoc.Microdesc { return w.mds[d] }, w.o.Path)
 	need := float64(w.consensus.Params.Get("min_paths_for_circs_pct", 60, 25, 95)) / 100
 	live := w.consensus.CheckTime(w.o.Now(), netdoc.ReasonablyLive, netdoc.ReasonablyLive) == nil

@@ -17,6 +17,8 @@ import (
 	"chive/actors/node"
 	"chive/config"
 	"chive/config/logging"
+	"chive/internal/cores"
+	"chive/internal/safego"
 )
 
 type runCommand struct {
@@ -62,6 +64,9 @@ func (c runCommand) Run(std streams, options overrides) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	safego.Go("cores governor", func() { cores.Govern(ctx) }, func(p safego.Panic) { log.Error("cores governor", "panic", p.Reason()) })
 	n, err := node.Start(context.Background(), node.Options{Config: cfg, Log: log.Logger, Version: programVersion()})
 	if errors.Is(err, node.ErrInUse) {
 		return &exitError{exitRunning, err}
