@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What chive's tests and demo need beside Go: C tor to run a private network of,
-# and curl and torsocks to go through chive. Called by `make deps`.
+# curl and torsocks to go through chive, and the C compiler without which Go has
+# no race detector. Called by `make deps`.
 #
 # Nothing to do: says so and ends. Root on Debian or Ubuntu: installs what is
 # missing. Otherwise: prints the command that installs it, and exits 1.
@@ -10,10 +11,11 @@
 set -euo pipefail
 
 # command → Debian package. Of tor-geoipdb and ca-certificates only files matter.
-declare -A package_of=([tor]=tor [torsocks]=torsocks [curl]=curl)
+declare -A package_of=([tor]=tor [torsocks]=torsocks [curl]=curl [gcc]=gcc)
 declare -A package_of_file=(
 	[/usr/share/tor/geoip]=tor-geoipdb
 	[/etc/ssl/certs/ca-certificates.crt]=ca-certificates
+	[/usr/include/stdlib.h]=libc6-dev
 )
 
 say() { printf 'deps: %s\n' "$*"; }
