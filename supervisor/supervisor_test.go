@@ -21,6 +21,13 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// fixed is a Random that always gives the same number.
+type fixed float64
+
+func (f fixed) Float64() float64 { return float64(f) }
+
+const middle = fixed(0.5) // no jitter either way
+
 var errRefused = errors.New("connect refused")
 
 // stage is a supervisor in virtual time and what it told.

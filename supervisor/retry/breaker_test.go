@@ -1,6 +1,7 @@
-package supervisor
+package retry
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -18,44 +19,46 @@ type script struct {
 }
 
 func newScript(t testing.TB, c BreakerConfig) *script {
-	s := &script{t: t, b: NewBreaker(c), now: time.Unix(1_800_000_000, 0)}
-	s.b.OnChange = func(from, to BreakerState) { s.changes = append(s.changes, fmt.Sprint(from, ">", to)) }
+	s := &script{t: t, now: time.Unix(1_800_000_000, 0)}
+	c.Now = func() time.Time { return s.now }
+	c.OnChange = func(c Change) { s.changes = append(s.changes, fmt.Sprint(c.From, ">", c.To)) }
+	s.b = NewBreaker(c)
 	return s
 }
 
 func (s *script) acquire() Permit {
 	s.t.Helper()
-	p, ok := s.b.Acquire(s.now)
-	if !ok {
-		s.t.Fatalf("refused while %v", s.b.State(s.now))
+	p, err := s.b.Acquire()
+	if err != nil {
+		s.t.Fatalf("refused: %v", err)
 	}
 	return p
 }
 
 func (s *script) refused() {
 	s.t.Helper()
-	if _, ok := s.b.Acquire(s.now); ok {
-		s.t.Fatal("got a permit")
+	if _, err := s.b.Acquire(); !errors.Is(err, ErrOpen) {
+		s.t.Fatalf("got a permit (%v)", err)
 	}
 }
 
 func (s *script) failures(n int) {
 	s.t.Helper()
 	for range n {
-		s.b.Failure(s.acquire(), s.now)
+		s.acquire().Failure()
 	}
 }
 
 func (s *script) successes(n int) {
 	s.t.Helper()
 	for range n {
-		s.b.Success(s.acquire(), s.now)
+		s.acquire().Success()
 	}
 }
 
-func (s *script) want(state BreakerState, changes ...string) {
+func (s *script) want(state State, changes ...string) {
 	s.t.Helper()
-	if got := s.b.State(s.now); got != state {
+	if got := s.b.State(); got != state {
 		s.t.Fatalf("state %v, want %v", got, state)
 	}
 	if !slices.Equal(s.changes, changes) {
@@ -111,7 +114,7 @@ func TestZeroSettingsAreDefaultsNotHairTriggers(t *testing.T) {
 	s.want(Open, "closed>open")
 	s.now = s.now.Add(30*time.Second - 1)
 	s.refused()
-	if got := s.b.RetryAfter(s.now); got != 1 {
+	if got := s.b.RetryAfter(); got != 1 {
 		t.Fatalf("retry after %v, want 1ns", got)
 	}
 }
@@ -142,7 +145,7 @@ func TestHalfOpen(t *testing.T) {
 		s := open(t, 1)
 		s.failures(1)
 		s.want(Open, "open>half-open", "half-open>open")
-		if got := s.b.RetryAfter(s.now); got != 30*time.Second {
+		if got := s.b.RetryAfter(); got != 30*time.Second {
 			t.Fatalf("retry after %v", got)
 		}
 	})
@@ -150,8 +153,8 @@ func TestHalfOpen(t *testing.T) {
 		s := open(t, 1)
 		p := s.acquire()
 		s.refused()
-		s.b.Cancel(p)
-		s.b.Cancel(p) // twice gives one back
+		p.Cancel()
+		p.Cancel() // twice gives one back
 		s.acquire()
 		s.refused()
 	})
@@ -162,9 +165,9 @@ func TestHalfOpen(t *testing.T) {
 		s.now = s.now.Add(30 * time.Second)
 		s.acquire()
 		s.changes = nil
-		s.b.Success(early[0], s.now)
-		s.b.Failure(early[1], s.now)
-		s.b.Cancel(early[2])
+		early[0].Success()
+		early[1].Failure()
+		early[2].Cancel()
 		s.refused()
 		s.want(HalfOpen)
 	})
@@ -173,11 +176,11 @@ func TestHalfOpen(t *testing.T) {
 func TestCancellationIsNeutral(t *testing.T) {
 	s := newScript(t, BreakerConfig{})
 	for range 50 {
-		s.b.Cancel(s.acquire())
+		s.acquire().Cancel()
 	}
 	s.want(Closed)
 	s.failures(4)
-	s.b.Cancel(s.acquire()) // neither counts nor interrupts the row
+	s.acquire().Cancel() // neither counts nor interrupts the row
 	s.failures(1)
 	s.want(Open, "closed>open")
 }
@@ -186,8 +189,8 @@ func TestPermitCountsOnce(t *testing.T) {
 	s := newScript(t, BreakerConfig{})
 	p := s.acquire()
 	for range 10 {
-		s.b.Failure(p, s.now)
-		s.b.Failure(Permit{}, s.now)
+		p.Failure()
+		Permit{}.Failure()
 	}
 	s.want(Closed)
 }
@@ -195,12 +198,12 @@ func TestPermitCountsOnce(t *testing.T) {
 func TestFellCountsOnlyWhileClosed(t *testing.T) {
 	s := newScript(t, BreakerConfig{})
 	for range 5 {
-		s.b.Fell(s.now)
+		s.b.Fell()
 	}
 	s.want(Open, "closed>open")
 	s.now = s.now.Add(time.Minute)
 	s.acquire()
-	s.b.Fell(s.now)
+	s.b.Fell()
 	s.want(HalfOpen, "closed>open", "open>half-open")
 }
 
@@ -208,9 +211,11 @@ func TestClockSetBackDoesNotHoldItOpen(t *testing.T) {
 	s := newScript(t, BreakerConfig{})
 	s.failures(5)
 	s.now = s.now.Add(-24 * time.Hour)
-	if got := s.b.RetryAfter(s.now); got != 30*time.Second {
+	if got := s.b.RetryAfter(); got != 30*time.Second {
 		t.Fatalf("retry after %v", got)
 	}
+	s.now = s.now.Add(30 * time.Second)
+	s.acquire()
 }
 
 // Whatever happens, half-open never has more probes out than configured, and a
@@ -221,18 +226,20 @@ func TestBreakerProperties(t *testing.T) {
 			Failures: rapid.IntRange(1, 6).Draw(t, "failures"), MinRequests: rapid.IntRange(1, 20).Draw(t, "min"),
 			Rate: rapid.Float64Range(0.1, 1).Draw(t, "rate"), Probes: rapid.IntRange(1, 3).Draw(t, "probes"),
 		}
-		b, now := NewBreaker(config), time.Unix(1_800_000_000, 0)
+		now := time.Unix(1_800_000_000, 0)
+		config.Now = func() time.Time { return now }
+		b := NewBreaker(config)
 		var out []Permit
 		end := func(i int, how string) {
 			p := out[i]
 			out = slices.Delete(out, i, i+1)
 			switch how {
 			case "ok":
-				b.Success(p, now)
+				p.Success()
 			case "bad":
-				b.Failure(p, now)
+				p.Failure()
 			case "cancel":
-				b.Cancel(p)
+				p.Cancel()
 			}
 		}
 		for range rapid.IntRange(1, 200).Draw(t, "steps") {
@@ -241,7 +248,7 @@ func TestBreakerProperties(t *testing.T) {
 				end(rapid.IntRange(0, len(out)-1).Draw(t, "which"), rapid.SampledFrom([]string{"ok", "bad", "cancel"}).Draw(t, "how"))
 				continue
 			}
-			if p, ok := b.Acquire(now); ok {
+			if p, err := b.Acquire(); err == nil {
 				out = append(out, p)
 			}
 			current := 0
@@ -260,7 +267,8 @@ func TestBreakerProperties(t *testing.T) {
 		for len(out) > 0 {
 			end(0, "cancel")
 		}
-		if _, ok := b.Acquire(now.Add(30 * time.Second)); !ok {
+		now = now.Add(30 * time.Second)
+		if _, err := b.Acquire(); err != nil {
 			t.Fatalf("stuck in %v", b.state)
 		}
 	})

@@ -1,0 +1,16 @@
+package retry
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// fixed is a Random that always gives the same number.
+type fixed float64
+
+func (f fixed) Float64() float64 { return float64(f) }
+
+const middle = fixed(0.5) // no jitter either way
