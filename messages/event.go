@@ -14,7 +14,8 @@ type Body interface {
 		*chivev1.StreamEnded |
 		*chivev1.GuardSampled | *chivev1.GuardReachable | *chivev1.GuardUnreachable |
 		*chivev1.DocumentFetched | *chivev1.DocumentVerified | *chivev1.DocumentRejected |
-		*chivev1.SupervisorStateChanged
+		*chivev1.SupervisorStateChanged | *chivev1.BreakerOpened | *chivev1.BreakerHalfOpened | *chivev1.BreakerClosed |
+		*chivev1.RetriesExhausted | *chivev1.InputQuarantined
 }
 
 // Event wraps body as an event about the actor id of the given kind, ready for
@@ -93,5 +94,15 @@ func wrap(e *chivev1.Envelope, body any) {
 		e.Event = &chivev1.Envelope_DocumentRejected{DocumentRejected: b}
 	case *chivev1.SupervisorStateChanged:
 		e.Event = &chivev1.Envelope_SupervisorStateChanged{SupervisorStateChanged: b}
+	case *chivev1.BreakerOpened:
+		e.Event = &chivev1.Envelope_BreakerOpened{BreakerOpened: b}
+	case *chivev1.BreakerHalfOpened:
+		e.Event = &chivev1.Envelope_BreakerHalfOpened{BreakerHalfOpened: b}
+	case *chivev1.BreakerClosed:
+		e.Event = &chivev1.Envelope_BreakerClosed{BreakerClosed: b}
+	case *chivev1.RetriesExhausted:
+		e.Event = &chivev1.Envelope_RetriesExhausted{RetriesExhausted: b}
+	case *chivev1.InputQuarantined:
+		e.Event = &chivev1.Envelope_InputQuarantined{InputQuarantined: b}
 	}
 }

@@ -41,6 +41,7 @@ func TestSubject(t *testing.T) {
 		"chive.v1.f.n1.evt.circuit.c1.actor-failed":       Event(chivev1.Kind_KIND_CIRCUIT, "c1", &chivev1.ActorFailed{}),
 		"chive.v1.f.n1.evt.directory.d.document-verified": Event(chivev1.Kind_KIND_DIRECTORY, "d", &chivev1.DocumentVerified{}),
 		"chive.v1.f.n1.evt.supervisor.s.state-changed":    Event(chivev1.Kind_KIND_SUPERVISOR, "s", &chivev1.SupervisorStateChanged{}),
+		"chive.v1.f.n1.evt.supervisor.s.breaker-opened":   Event(chivev1.Kind_KIND_SUPERVISOR, "s", &chivev1.BreakerOpened{}),
 		"chive.v1.f.n1.evt.stream.a_b_c_.ended":           Event(chivev1.Kind_KIND_STREAM, "a.b>c*", &chivev1.StreamEnded{}),
 		"chive.v1.f.n1.evt.stream._.ended":                Event(chivev1.Kind_KIND_STREAM, "", &chivev1.StreamEnded{}),
 		"chive.v1.f.n1.evt.unspecified.x.none":            {ActorId: "x"},

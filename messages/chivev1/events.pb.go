@@ -35,6 +35,7 @@ const (
 	Outcome_OUTCOME_INTERNAL            Outcome = 4  // a defect of ours (panic, broken invariant)
 	Outcome_OUTCOME_TIMEOUT             Outcome = 5  // the other side was too slow
 	Outcome_OUTCOME_BACKOFF             Outcome = 6  // not tried: an earlier failure says wait
+	Outcome_OUTCOME_QUARANTINED         Outcome = 7  // not tried: the same input crashed a part of this node too often
 	Outcome_OUTCOME_CONNECT_REFUSED     Outcome = 10 // TCP refused
 	Outcome_OUTCOME_CONNECT_UNREACHABLE Outcome = 11 // no route, host unreachable
 	Outcome_OUTCOME_TLS_FAILED          Outcome = 12 // TLS handshake failed
@@ -76,6 +77,7 @@ var (
 		4:  "OUTCOME_INTERNAL",
 		5:  "OUTCOME_TIMEOUT",
 		6:  "OUTCOME_BACKOFF",
+		7:  "OUTCOME_QUARANTINED",
 		10: "OUTCOME_CONNECT_REFUSED",
 		11: "OUTCOME_CONNECT_UNREACHABLE",
 		12: "OUTCOME_TLS_FAILED",
@@ -114,6 +116,7 @@ var (
 		"OUTCOME_INTERNAL":            4,
 		"OUTCOME_TIMEOUT":             5,
 		"OUTCOME_BACKOFF":             6,
+		"OUTCOME_QUARANTINED":         7,
 		"OUTCOME_CONNECT_REFUSED":     10,
 		"OUTCOME_CONNECT_UNREACHABLE": 11,
 		"OUTCOME_TLS_FAILED":          12,
@@ -453,6 +456,11 @@ type Envelope struct {
 	//	*Envelope_DocumentVerified
 	//	*Envelope_DocumentRejected
 	//	*Envelope_SupervisorStateChanged
+	//	*Envelope_BreakerOpened
+	//	*Envelope_BreakerHalfOpened
+	//	*Envelope_BreakerClosed
+	//	*Envelope_RetriesExhausted
+	//	*Envelope_InputQuarantined
 	Event         isEnvelope_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -812,6 +820,51 @@ func (x *Envelope) GetSupervisorStateChanged() *SupervisorStateChanged {
 	return nil
 }
 
+func (x *Envelope) GetBreakerOpened() *BreakerOpened {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_BreakerOpened); ok {
+			return x.BreakerOpened
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetBreakerHalfOpened() *BreakerHalfOpened {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_BreakerHalfOpened); ok {
+			return x.BreakerHalfOpened
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetBreakerClosed() *BreakerClosed {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_BreakerClosed); ok {
+			return x.BreakerClosed
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetRetriesExhausted() *RetriesExhausted {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_RetriesExhausted); ok {
+			return x.RetriesExhausted
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetInputQuarantined() *InputQuarantined {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_InputQuarantined); ok {
+			return x.InputQuarantined
+		}
+	}
+	return nil
+}
+
 type isEnvelope_Event interface {
 	isEnvelope_Event()
 }
@@ -932,6 +985,26 @@ type Envelope_SupervisorStateChanged struct {
 	SupervisorStateChanged *SupervisorStateChanged `protobuf:"bytes,80,opt,name=supervisor_state_changed,json=supervisorStateChanged,proto3,oneof"`
 }
 
+type Envelope_BreakerOpened struct {
+	BreakerOpened *BreakerOpened `protobuf:"bytes,81,opt,name=breaker_opened,json=breakerOpened,proto3,oneof"`
+}
+
+type Envelope_BreakerHalfOpened struct {
+	BreakerHalfOpened *BreakerHalfOpened `protobuf:"bytes,82,opt,name=breaker_half_opened,json=breakerHalfOpened,proto3,oneof"`
+}
+
+type Envelope_BreakerClosed struct {
+	BreakerClosed *BreakerClosed `protobuf:"bytes,83,opt,name=breaker_closed,json=breakerClosed,proto3,oneof"`
+}
+
+type Envelope_RetriesExhausted struct {
+	RetriesExhausted *RetriesExhausted `protobuf:"bytes,84,opt,name=retries_exhausted,json=retriesExhausted,proto3,oneof"`
+}
+
+type Envelope_InputQuarantined struct {
+	InputQuarantined *InputQuarantined `protobuf:"bytes,85,opt,name=input_quarantined,json=inputQuarantined,proto3,oneof"`
+}
+
 func (*Envelope_NodeStarted) isEnvelope_Event() {}
 
 func (*Envelope_NodeStopping) isEnvelope_Event() {}
@@ -989,6 +1062,16 @@ func (*Envelope_DocumentVerified) isEnvelope_Event() {}
 func (*Envelope_DocumentRejected) isEnvelope_Event() {}
 
 func (*Envelope_SupervisorStateChanged) isEnvelope_Event() {}
+
+func (*Envelope_BreakerOpened) isEnvelope_Event() {}
+
+func (*Envelope_BreakerHalfOpened) isEnvelope_Event() {}
+
+func (*Envelope_BreakerClosed) isEnvelope_Event() {}
+
+func (*Envelope_RetriesExhausted) isEnvelope_Event() {}
+
+func (*Envelope_InputQuarantined) isEnvelope_Event() {}
 
 type NodeStarted struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2568,7 +2651,7 @@ func (x *DocumentRejected) GetReason() string {
 type SupervisorStateChanged struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Child         string                 `protobuf:"bytes,1,opt,name=child,proto3" json:"child,omitempty"` // kind/id of the child, no relay names
-	State         string                 `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"` // up, down, backoff, open, half-open, closed, gone
+	State         string                 `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"` // up, down, backoff, open (waits for its breaker), gone
 	Attempt       uint32                 `protobuf:"varint,3,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	Delay         *durationpb.Duration   `protobuf:"bytes,4,opt,name=delay,proto3" json:"delay,omitempty"`
 	Outcome       Outcome                `protobuf:"varint,5,opt,name=outcome,proto3,enum=chive.v1.Outcome" json:"outcome,omitempty"`
@@ -2641,11 +2724,359 @@ func (x *SupervisorStateChanged) GetOutcome() Outcome {
 	return Outcome_OUTCOME_UNSPECIFIED
 }
 
+// BreakerOpened: what the breaker guards failed too often and is not tried for
+// a while. The actor id names the dependency (a relay, say) for one boot.
+type BreakerOpened struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Child         string                 `protobuf:"bytes,1,opt,name=child,proto3" json:"child,omitempty"`                    // kind/id of the last attempt
+	InARow        uint32                 `protobuf:"varint,2,opt,name=in_a_row,json=inARow,proto3" json:"in_a_row,omitempty"` // failures in a row
+	Failed        uint32                 `protobuf:"varint,3,opt,name=failed,proto3" json:"failed,omitempty"`                 // failures in the window
+	Results       uint32                 `protobuf:"varint,4,opt,name=results,proto3" json:"results,omitempty"`               // attempts that ended in the window
+	RetryAfter    *durationpb.Duration   `protobuf:"bytes,5,opt,name=retry_after,json=retryAfter,proto3" json:"retry_after,omitempty"`
+	Outcome       Outcome                `protobuf:"varint,6,opt,name=outcome,proto3,enum=chive.v1.Outcome" json:"outcome,omitempty"` // of the last failure
+	Relay         []byte                 `protobuf:"bytes,7,opt,name=relay,proto3" json:"relay,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BreakerOpened) Reset() {
+	*x = BreakerOpened{}
+	mi := &file_chive_v1_events_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BreakerOpened) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BreakerOpened) ProtoMessage() {}
+
+func (x *BreakerOpened) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BreakerOpened.ProtoReflect.Descriptor instead.
+func (*BreakerOpened) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *BreakerOpened) GetChild() string {
+	if x != nil {
+		return x.Child
+	}
+	return ""
+}
+
+func (x *BreakerOpened) GetInARow() uint32 {
+	if x != nil {
+		return x.InARow
+	}
+	return 0
+}
+
+func (x *BreakerOpened) GetFailed() uint32 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
+func (x *BreakerOpened) GetResults() uint32 {
+	if x != nil {
+		return x.Results
+	}
+	return 0
+}
+
+func (x *BreakerOpened) GetRetryAfter() *durationpb.Duration {
+	if x != nil {
+		return x.RetryAfter
+	}
+	return nil
+}
+
+func (x *BreakerOpened) GetOutcome() Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return Outcome_OUTCOME_UNSPECIFIED
+}
+
+func (x *BreakerOpened) GetRelay() []byte {
+	if x != nil {
+		return x.Relay
+	}
+	return nil
+}
+
+// BreakerHalfOpened: a probe is let through.
+type BreakerHalfOpened struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Child         string                 `protobuf:"bytes,1,opt,name=child,proto3" json:"child,omitempty"` // kind/id of the last attempt
+	Relay         []byte                 `protobuf:"bytes,2,opt,name=relay,proto3" json:"relay,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BreakerHalfOpened) Reset() {
+	*x = BreakerHalfOpened{}
+	mi := &file_chive_v1_events_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BreakerHalfOpened) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BreakerHalfOpened) ProtoMessage() {}
+
+func (x *BreakerHalfOpened) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BreakerHalfOpened.ProtoReflect.Descriptor instead.
+func (*BreakerHalfOpened) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *BreakerHalfOpened) GetChild() string {
+	if x != nil {
+		return x.Child
+	}
+	return ""
+}
+
+func (x *BreakerHalfOpened) GetRelay() []byte {
+	if x != nil {
+		return x.Relay
+	}
+	return nil
+}
+
+// BreakerClosed: the probe succeeded, or every failure was forgiven.
+type BreakerClosed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Child         string                 `protobuf:"bytes,1,opt,name=child,proto3" json:"child,omitempty"` // kind/id of the last attempt
+	Relay         []byte                 `protobuf:"bytes,2,opt,name=relay,proto3" json:"relay,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BreakerClosed) Reset() {
+	*x = BreakerClosed{}
+	mi := &file_chive_v1_events_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BreakerClosed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BreakerClosed) ProtoMessage() {}
+
+func (x *BreakerClosed) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BreakerClosed.ProtoReflect.Descriptor instead.
+func (*BreakerClosed) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *BreakerClosed) GetChild() string {
+	if x != nil {
+		return x.Child
+	}
+	return ""
+}
+
+func (x *BreakerClosed) GetRelay() []byte {
+	if x != nil {
+		return x.Relay
+	}
+	return nil
+}
+
+// RetriesExhausted: the policy's retries were made, all in vain. Once in a
+// row of failures; attempts go on at the longest wait.
+type RetriesExhausted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Child         string                 `protobuf:"bytes,1,opt,name=child,proto3" json:"child,omitempty"`                            // kind/id of the child, no relay names
+	Attempts      uint32                 `protobuf:"varint,2,opt,name=attempts,proto3" json:"attempts,omitempty"`                     // made, all failed
+	Delay         *durationpb.Duration   `protobuf:"bytes,3,opt,name=delay,proto3" json:"delay,omitempty"`                            // until the next one
+	Outcome       Outcome                `protobuf:"varint,4,opt,name=outcome,proto3,enum=chive.v1.Outcome" json:"outcome,omitempty"` // of the last failure
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetriesExhausted) Reset() {
+	*x = RetriesExhausted{}
+	mi := &file_chive_v1_events_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetriesExhausted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetriesExhausted) ProtoMessage() {}
+
+func (x *RetriesExhausted) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetriesExhausted.ProtoReflect.Descriptor instead.
+func (*RetriesExhausted) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *RetriesExhausted) GetChild() string {
+	if x != nil {
+		return x.Child
+	}
+	return ""
+}
+
+func (x *RetriesExhausted) GetAttempts() uint32 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
+func (x *RetriesExhausted) GetDelay() *durationpb.Duration {
+	if x != nil {
+		return x.Delay
+	}
+	return nil
+}
+
+func (x *RetriesExhausted) GetOutcome() Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return Outcome_OUTCOME_UNSPECIFIED
+}
+
+// InputQuarantined: the same input crashed a part of this node again and again
+// and is set aside.
+type InputQuarantined struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Child         string                 `protobuf:"bytes,1,opt,name=child,proto3" json:"child,omitempty"` // kind/id of what it crashed
+	Input         string                 `protobuf:"bytes,2,opt,name=input,proto3" json:"input,omitempty"` // kind of input, never its content
+	Crashes       uint32                 `protobuf:"varint,3,opt,name=crashes,proto3" json:"crashes,omitempty"`
+	Lasts         *durationpb.Duration   `protobuf:"bytes,4,opt,name=lasts,proto3" json:"lasts,omitempty"`
+	Outcome       Outcome                `protobuf:"varint,5,opt,name=outcome,proto3,enum=chive.v1.Outcome" json:"outcome,omitempty"` // what its askers are told
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InputQuarantined) Reset() {
+	*x = InputQuarantined{}
+	mi := &file_chive_v1_events_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InputQuarantined) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InputQuarantined) ProtoMessage() {}
+
+func (x *InputQuarantined) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InputQuarantined.ProtoReflect.Descriptor instead.
+func (*InputQuarantined) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *InputQuarantined) GetChild() string {
+	if x != nil {
+		return x.Child
+	}
+	return ""
+}
+
+func (x *InputQuarantined) GetInput() string {
+	if x != nil {
+		return x.Input
+	}
+	return ""
+}
+
+func (x *InputQuarantined) GetCrashes() uint32 {
+	if x != nil {
+		return x.Crashes
+	}
+	return 0
+}
+
+func (x *InputQuarantined) GetLasts() *durationpb.Duration {
+	if x != nil {
+		return x.Lasts
+	}
+	return nil
+}
+
+func (x *InputQuarantined) GetOutcome() Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return Outcome_OUTCOME_UNSPECIFIED
+}
+
 var File_chive_v1_events_proto protoreflect.FileDescriptor
 
 const file_chive_v1_events_proto_rawDesc = "" +
 	"\n" +
-	"\x15chive/v1/events.proto\x12\bchive.v1\x1a\x13chive/v1/tier.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xde\x13\n" +
+	"\x15chive/v1/events.proto\x12\bchive.v1\x1a\x13chive/v1/tier.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe5\x16\n" +
 	"\bEnvelope\x12\x14\n" +
 	"\x02id\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\x02id\x124\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampB\x04\xa8\xd4\x18\x02R\x04time\x12\x18\n" +
@@ -2683,7 +3114,12 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x10document_fetched\x18F \x01(\v2\x19.chive.v1.DocumentFetchedB\x04\xa8\xd4\x18\x02H\x00R\x0fdocumentFetched\x12O\n" +
 	"\x11document_verified\x18G \x01(\v2\x1a.chive.v1.DocumentVerifiedB\x04\xa8\xd4\x18\x02H\x00R\x10documentVerified\x12O\n" +
 	"\x11document_rejected\x18H \x01(\v2\x1a.chive.v1.DocumentRejectedB\x04\xa8\xd4\x18\x02H\x00R\x10documentRejected\x12b\n" +
-	"\x18supervisor_state_changed\x18P \x01(\v2 .chive.v1.SupervisorStateChangedB\x04\xa8\xd4\x18\x02H\x00R\x16supervisorStateChangedB\a\n" +
+	"\x18supervisor_state_changed\x18P \x01(\v2 .chive.v1.SupervisorStateChangedB\x04\xa8\xd4\x18\x02H\x00R\x16supervisorStateChanged\x12F\n" +
+	"\x0ebreaker_opened\x18Q \x01(\v2\x17.chive.v1.BreakerOpenedB\x04\xa8\xd4\x18\x02H\x00R\rbreakerOpened\x12S\n" +
+	"\x13breaker_half_opened\x18R \x01(\v2\x1b.chive.v1.BreakerHalfOpenedB\x04\xa8\xd4\x18\x02H\x00R\x11breakerHalfOpened\x12F\n" +
+	"\x0ebreaker_closed\x18S \x01(\v2\x17.chive.v1.BreakerClosedB\x04\xa8\xd4\x18\x02H\x00R\rbreakerClosed\x12O\n" +
+	"\x11retries_exhausted\x18T \x01(\v2\x1a.chive.v1.RetriesExhaustedB\x04\xa8\xd4\x18\x02H\x00R\x10retriesExhausted\x12O\n" +
+	"\x11input_quarantined\x18U \x01(\v2\x1a.chive.v1.InputQuarantinedB\x04\xa8\xd4\x18\x02H\x00R\x10inputQuarantinedB\a\n" +
 	"\x05event\"-\n" +
 	"\vNodeStarted\x12\x1e\n" +
 	"\aversion\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x01R\aversion\"A\n" +
@@ -2795,7 +3231,33 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x05state\x18\x02 \x01(\tB\x04\xa8\xd4\x18\x02R\x05state\x12\x1e\n" +
 	"\aattempt\x18\x03 \x01(\rB\x04\xa8\xd4\x18\x02R\aattempt\x125\n" +
 	"\x05delay\x18\x04 \x01(\v2\x19.google.protobuf.DurationB\x04\xa8\xd4\x18\x02R\x05delay\x121\n" +
-	"\aoutcome\x18\x05 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome*\xa8\a\n" +
+	"\aoutcome\x18\x05 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome\"\x9a\x02\n" +
+	"\rBreakerOpened\x12\x1a\n" +
+	"\x05child\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\x05child\x12\x1e\n" +
+	"\bin_a_row\x18\x02 \x01(\rB\x04\xa8\xd4\x18\x02R\x06inARow\x12\x1c\n" +
+	"\x06failed\x18\x03 \x01(\rB\x04\xa8\xd4\x18\x02R\x06failed\x12\x1e\n" +
+	"\aresults\x18\x04 \x01(\rB\x04\xa8\xd4\x18\x02R\aresults\x12@\n" +
+	"\vretry_after\x18\x05 \x01(\v2\x19.google.protobuf.DurationB\x04\xa8\xd4\x18\x02R\n" +
+	"retryAfter\x121\n" +
+	"\aoutcome\x18\x06 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome\x12\x1a\n" +
+	"\x05relay\x18\a \x01(\fB\x04\xa8\xd4\x18\x03R\x05relay\"K\n" +
+	"\x11BreakerHalfOpened\x12\x1a\n" +
+	"\x05child\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\x05child\x12\x1a\n" +
+	"\x05relay\x18\x02 \x01(\fB\x04\xa8\xd4\x18\x03R\x05relay\"G\n" +
+	"\rBreakerClosed\x12\x1a\n" +
+	"\x05child\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\x05child\x12\x1a\n" +
+	"\x05relay\x18\x02 \x01(\fB\x04\xa8\xd4\x18\x03R\x05relay\"\xba\x01\n" +
+	"\x10RetriesExhausted\x12\x1a\n" +
+	"\x05child\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\x05child\x12 \n" +
+	"\battempts\x18\x02 \x01(\rB\x04\xa8\xd4\x18\x02R\battempts\x125\n" +
+	"\x05delay\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\x04\xa8\xd4\x18\x02R\x05delay\x121\n" +
+	"\aoutcome\x18\x04 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome\"\xd4\x01\n" +
+	"\x10InputQuarantined\x12\x1a\n" +
+	"\x05child\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\x05child\x12\x1a\n" +
+	"\x05input\x18\x02 \x01(\tB\x04\xa8\xd4\x18\x02R\x05input\x12\x1e\n" +
+	"\acrashes\x18\x03 \x01(\rB\x04\xa8\xd4\x18\x02R\acrashes\x125\n" +
+	"\x05lasts\x18\x04 \x01(\v2\x19.google.protobuf.DurationB\x04\xa8\xd4\x18\x02R\x05lasts\x121\n" +
+	"\aoutcome\x18\x05 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome*\xc1\a\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -2804,7 +3266,8 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x10OUTCOME_SHUTDOWN\x10\x03\x12\x14\n" +
 	"\x10OUTCOME_INTERNAL\x10\x04\x12\x13\n" +
 	"\x0fOUTCOME_TIMEOUT\x10\x05\x12\x13\n" +
-	"\x0fOUTCOME_BACKOFF\x10\x06\x12\x1b\n" +
+	"\x0fOUTCOME_BACKOFF\x10\x06\x12\x17\n" +
+	"\x13OUTCOME_QUARANTINED\x10\a\x12\x1b\n" +
 	"\x17OUTCOME_CONNECT_REFUSED\x10\n" +
 	"\x12\x1f\n" +
 	"\x1bOUTCOME_CONNECT_UNREACHABLE\x10\v\x12\x16\n" +
@@ -2879,7 +3342,7 @@ func file_chive_v1_events_proto_rawDescGZIP() []byte {
 }
 
 var file_chive_v1_events_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_chive_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_chive_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_chive_v1_events_proto_goTypes = []any{
 	(Outcome)(0),                   // 0: chive.v1.Outcome
 	(Kind)(0),                      // 1: chive.v1.Kind
@@ -2916,11 +3379,16 @@ var file_chive_v1_events_proto_goTypes = []any{
 	(*DocumentVerified)(nil),       // 32: chive.v1.DocumentVerified
 	(*DocumentRejected)(nil),       // 33: chive.v1.DocumentRejected
 	(*SupervisorStateChanged)(nil), // 34: chive.v1.SupervisorStateChanged
-	(*timestamppb.Timestamp)(nil),  // 35: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),    // 36: google.protobuf.Duration
+	(*BreakerOpened)(nil),          // 35: chive.v1.BreakerOpened
+	(*BreakerHalfOpened)(nil),      // 36: chive.v1.BreakerHalfOpened
+	(*BreakerClosed)(nil),          // 37: chive.v1.BreakerClosed
+	(*RetriesExhausted)(nil),       // 38: chive.v1.RetriesExhausted
+	(*InputQuarantined)(nil),       // 39: chive.v1.InputQuarantined
+	(*timestamppb.Timestamp)(nil),  // 40: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),    // 41: google.protobuf.Duration
 }
 var file_chive_v1_events_proto_depIdxs = []int32{
-	35, // 0: chive.v1.Envelope.time:type_name -> google.protobuf.Timestamp
+	40, // 0: chive.v1.Envelope.time:type_name -> google.protobuf.Timestamp
 	1,  // 1: chive.v1.Envelope.kind:type_name -> chive.v1.Kind
 	6,  // 2: chive.v1.Envelope.node_started:type_name -> chive.v1.NodeStarted
 	7,  // 3: chive.v1.Envelope.node_stopping:type_name -> chive.v1.NodeStopping
@@ -2951,41 +3419,52 @@ var file_chive_v1_events_proto_depIdxs = []int32{
 	32, // 28: chive.v1.Envelope.document_verified:type_name -> chive.v1.DocumentVerified
 	33, // 29: chive.v1.Envelope.document_rejected:type_name -> chive.v1.DocumentRejected
 	34, // 30: chive.v1.Envelope.supervisor_state_changed:type_name -> chive.v1.SupervisorStateChanged
-	0,  // 31: chive.v1.NodeStopping.outcome:type_name -> chive.v1.Outcome
-	3,  // 32: chive.v1.BootstrapAdvanced.phase:type_name -> chive.v1.BootstrapPhase
-	0,  // 33: chive.v1.ListenerClosed.outcome:type_name -> chive.v1.Outcome
-	2,  // 34: chive.v1.ConnectionDialled.purpose:type_name -> chive.v1.Purpose
-	36, // 35: chive.v1.ConnectionOpened.took:type_name -> google.protobuf.Duration
-	36, // 36: chive.v1.ConnectionOpened.clock_skew:type_name -> google.protobuf.Duration
-	0,  // 37: chive.v1.ConnectionFailed.outcome:type_name -> chive.v1.Outcome
-	36, // 38: chive.v1.ConnectionFailed.took:type_name -> google.protobuf.Duration
-	0,  // 39: chive.v1.ConnectionClosed.outcome:type_name -> chive.v1.Outcome
-	36, // 40: chive.v1.ConnectionClosed.lived:type_name -> google.protobuf.Duration
-	2,  // 41: chive.v1.CircuitLaunched.purpose:type_name -> chive.v1.Purpose
-	36, // 42: chive.v1.CircuitOpened.took:type_name -> google.protobuf.Duration
-	0,  // 43: chive.v1.CircuitFailed.outcome:type_name -> chive.v1.Outcome
-	36, // 44: chive.v1.CircuitFailed.took:type_name -> google.protobuf.Duration
-	0,  // 45: chive.v1.CircuitClosed.outcome:type_name -> chive.v1.Outcome
-	36, // 46: chive.v1.CircuitClosed.lived:type_name -> google.protobuf.Duration
-	2,  // 47: chive.v1.StreamRequested.purpose:type_name -> chive.v1.Purpose
-	36, // 48: chive.v1.StreamConnected.took:type_name -> google.protobuf.Duration
-	0,  // 49: chive.v1.StreamDetached.outcome:type_name -> chive.v1.Outcome
-	0,  // 50: chive.v1.StreamEnded.outcome:type_name -> chive.v1.Outcome
-	36, // 51: chive.v1.StreamEnded.lived:type_name -> google.protobuf.Duration
-	0,  // 52: chive.v1.GuardUnreachable.outcome:type_name -> chive.v1.Outcome
-	4,  // 53: chive.v1.DocumentFetched.kind:type_name -> chive.v1.DocumentKind
-	36, // 54: chive.v1.DocumentFetched.took:type_name -> google.protobuf.Duration
-	4,  // 55: chive.v1.DocumentVerified.kind:type_name -> chive.v1.DocumentKind
-	35, // 56: chive.v1.DocumentVerified.valid_until:type_name -> google.protobuf.Timestamp
-	4,  // 57: chive.v1.DocumentRejected.kind:type_name -> chive.v1.DocumentKind
-	0,  // 58: chive.v1.DocumentRejected.outcome:type_name -> chive.v1.Outcome
-	36, // 59: chive.v1.SupervisorStateChanged.delay:type_name -> google.protobuf.Duration
-	0,  // 60: chive.v1.SupervisorStateChanged.outcome:type_name -> chive.v1.Outcome
-	61, // [61:61] is the sub-list for method output_type
-	61, // [61:61] is the sub-list for method input_type
-	61, // [61:61] is the sub-list for extension type_name
-	61, // [61:61] is the sub-list for extension extendee
-	0,  // [0:61] is the sub-list for field type_name
+	35, // 31: chive.v1.Envelope.breaker_opened:type_name -> chive.v1.BreakerOpened
+	36, // 32: chive.v1.Envelope.breaker_half_opened:type_name -> chive.v1.BreakerHalfOpened
+	37, // 33: chive.v1.Envelope.breaker_closed:type_name -> chive.v1.BreakerClosed
+	38, // 34: chive.v1.Envelope.retries_exhausted:type_name -> chive.v1.RetriesExhausted
+	39, // 35: chive.v1.Envelope.input_quarantined:type_name -> chive.v1.InputQuarantined
+	0,  // 36: chive.v1.NodeStopping.outcome:type_name -> chive.v1.Outcome
+	3,  // 37: chive.v1.BootstrapAdvanced.phase:type_name -> chive.v1.BootstrapPhase
+	0,  // 38: chive.v1.ListenerClosed.outcome:type_name -> chive.v1.Outcome
+	2,  // 39: chive.v1.ConnectionDialled.purpose:type_name -> chive.v1.Purpose
+	41, // 40: chive.v1.ConnectionOpened.took:type_name -> google.protobuf.Duration
+	41, // 41: chive.v1.ConnectionOpened.clock_skew:type_name -> google.protobuf.Duration
+	0,  // 42: chive.v1.ConnectionFailed.outcome:type_name -> chive.v1.Outcome
+	41, // 43: chive.v1.ConnectionFailed.took:type_name -> google.protobuf.Duration
+	0,  // 44: chive.v1.ConnectionClosed.outcome:type_name -> chive.v1.Outcome
+	41, // 45: chive.v1.ConnectionClosed.lived:type_name -> google.protobuf.Duration
+	2,  // 46: chive.v1.CircuitLaunched.purpose:type_name -> chive.v1.Purpose
+	41, // 47: chive.v1.CircuitOpened.took:type_name -> google.protobuf.Duration
+	0,  // 48: chive.v1.CircuitFailed.outcome:type_name -> chive.v1.Outcome
+	41, // 49: chive.v1.CircuitFailed.took:type_name -> google.protobuf.Duration
+	0,  // 50: chive.v1.CircuitClosed.outcome:type_name -> chive.v1.Outcome
+	41, // 51: chive.v1.CircuitClosed.lived:type_name -> google.protobuf.Duration
+	2,  // 52: chive.v1.StreamRequested.purpose:type_name -> chive.v1.Purpose
+	41, // 53: chive.v1.StreamConnected.took:type_name -> google.protobuf.Duration
+	0,  // 54: chive.v1.StreamDetached.outcome:type_name -> chive.v1.Outcome
+	0,  // 55: chive.v1.StreamEnded.outcome:type_name -> chive.v1.Outcome
+	41, // 56: chive.v1.StreamEnded.lived:type_name -> google.protobuf.Duration
+	0,  // 57: chive.v1.GuardUnreachable.outcome:type_name -> chive.v1.Outcome
+	4,  // 58: chive.v1.DocumentFetched.kind:type_name -> chive.v1.DocumentKind
+	41, // 59: chive.v1.DocumentFetched.took:type_name -> google.protobuf.Duration
+	4,  // 60: chive.v1.DocumentVerified.kind:type_name -> chive.v1.DocumentKind
+	40, // 61: chive.v1.DocumentVerified.valid_until:type_name -> google.protobuf.Timestamp
+	4,  // 62: chive.v1.DocumentRejected.kind:type_name -> chive.v1.DocumentKind
+	0,  // 63: chive.v1.DocumentRejected.outcome:type_name -> chive.v1.Outcome
+	41, // 64: chive.v1.SupervisorStateChanged.delay:type_name -> google.protobuf.Duration
+	0,  // 65: chive.v1.SupervisorStateChanged.outcome:type_name -> chive.v1.Outcome
+	41, // 66: chive.v1.BreakerOpened.retry_after:type_name -> google.protobuf.Duration
+	0,  // 67: chive.v1.BreakerOpened.outcome:type_name -> chive.v1.Outcome
+	41, // 68: chive.v1.RetriesExhausted.delay:type_name -> google.protobuf.Duration
+	0,  // 69: chive.v1.RetriesExhausted.outcome:type_name -> chive.v1.Outcome
+	41, // 70: chive.v1.InputQuarantined.lasts:type_name -> google.protobuf.Duration
+	0,  // 71: chive.v1.InputQuarantined.outcome:type_name -> chive.v1.Outcome
+	72, // [72:72] is the sub-list for method output_type
+	72, // [72:72] is the sub-list for method input_type
+	72, // [72:72] is the sub-list for extension type_name
+	72, // [72:72] is the sub-list for extension extendee
+	0,  // [0:72] is the sub-list for field type_name
 }
 
 func init() { file_chive_v1_events_proto_init() }
@@ -3024,6 +3503,11 @@ func file_chive_v1_events_proto_init() {
 		(*Envelope_DocumentVerified)(nil),
 		(*Envelope_DocumentRejected)(nil),
 		(*Envelope_SupervisorStateChanged)(nil),
+		(*Envelope_BreakerOpened)(nil),
+		(*Envelope_BreakerHalfOpened)(nil),
+		(*Envelope_BreakerClosed)(nil),
+		(*Envelope_RetriesExhausted)(nil),
+		(*Envelope_InputQuarantined)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3031,7 +3515,7 @@ func file_chive_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chive_v1_events_proto_rawDesc), len(file_chive_v1_events_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   30,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
