@@ -26,7 +26,8 @@ var arrows = []arrow{
 	{"tor", []string{"tor"}},
 	{"messages", []string{"messages", "internal/safego"}},
 	{"config", []string{"config"}},
-	{"supervisor", []string{"messages", "actors/kernel", "internal/safego"}},
+	{"supervisor/retry", nil}, // usable without the rest of chive
+	{"supervisor", []string{"supervisor/retry", "messages", "actors/kernel", "internal/safego"}},
 	{"bridge", []string{"messages", "bridge", "internal/safego"}},
 	{"actors/kernel", []string{"internal/safego"}},
 	{"actors/node", []string{"actors", "supervisor", "tor", "config", "messages", "bridge", "internal/safego"}},

@@ -1,6 +1,7 @@
-// Package supervisor retries by stopping and respawning: exponential backoff
-// with jitter, a circuit breaker for each dependency, and the Supervisor actor
-// that applies both to its children.
+// Package supervisor keeps actors running by stopping and respawning them:
+// strategies (backoff, breaker, what to do when that does not help) for each
+// kind of child, and a quarantine for input that crashes them. Backoff,
+// breakers, policies and budgets themselves are package retry.
 //
 // Vocabulary: a child has a name (what it is to its asker) and a key (what it
 // depends on, such as a relay or a directory); children with the same key share
@@ -14,24 +15,21 @@
 //	      │  │      │ fails             ▼
 //	      │  │      │                 down
 //	      │  │      ▼                   │
-//	      │  └── backoff ◄──────────────┤
-//	      │         │ breaker refuses   │
-//	      └────── open                  │ stops by itself, is forgotten, fails
-//	                                    ▼ for good or too often
+//	      │  └── backoff ◄──────────────┤    after Retries in a row: exhausted,
+//	      │         │ breaker refuses   │    once, and on at the longest wait
+//	      └────── open                  │
+//	                                    │ ends by itself, is forgotten, or
+//	                                    ▼ failed with the directive Stop
 //	                                  gone
 //
-// A breaker:
+// So a failing child is never given up for good unless it asks for it itself,
+// and that is told with its error.
 //
-//	        Failures in a row, or Rate of at least MinRequests in Window
-//	closed ────────────────────────────────────────────────────────► open
-//	  ▲                                                      ▲         │ OpenFor
-//	  │ a probe succeeds                       a probe fails │         ▼
-//	  └────────────────────────────────────────────────── half-open ◄──┘
+// Rule 0: backoff, breakers, budgets and the quarantine decide when something
+// is tried, never which guard, relay or isolation group is used.
 //
-// Rule 0: backoff and breakers decide when something is tried, never which
-// guard, relay or isolation group is used.
-//
-// A Supervisor is an actor to be spawned with kernel.Props; it needs nothing
-// of kernel itself. It never restarts a child in place: the library's restart
-// can resurrect an actor that is stopping.
+// Children is for an actor that has more to do than to supervise; Supervisor is
+// an actor that does nothing else. Both are for actors made of kernel.Props. A
+// child is never restarted in place: the library's restart can resurrect an
+// actor that is stopping.
 package supervisor

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"chive/actors/kernel"
+	"chive/supervisor/retry"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -46,8 +46,12 @@ func onStage(t *testing.T, o Options, f func(*stage)) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &stage{t: t, system: kernel.NewSystem(nil), start: time.Now()}
 		defer kernel.Shutdown(s.system)
-		if o.Policy == (Policy{}) {
-			o.Policy = Policy{Backoff: Backoff{time.Second, 8 * time.Second, 2, 0}}
+		if o.Strategy.Max == 0 {
+			o.Strategy.Backoff = Backoff{Min: time.Second, Max: 8 * time.Second, Factor: 2, Jitter: 0}
+			o.Strategy.Retries = retry.Forever
+		}
+		if !o.Strategy.Silent && o.Strategy.Breaker == nil {
+			o.Strategy.Breaker = &BreakerConfig{}
 		}
 		o.Rand = middle
 		o.OnChange = func(c StateChanged) {
@@ -96,9 +100,14 @@ func (s *stage) want(lines ...string) {
 	}
 }
 
+// always makes the props of a function for each attempt.
+func always(receive func(actor.Context)) func() *actor.Props {
+	return func() *actor.Props { return kernel.Func(receive) }
+}
+
 // child makes props of a child that does as told by behave at each start.
-func child(starts *int, behave func(ctx actor.Context, start int)) *actor.Props {
-	return kernel.Func(func(ctx actor.Context) {
+func child(starts *int, behave func(ctx actor.Context, start int)) func() *actor.Props {
+	return always(func(ctx actor.Context) {
 		switch m := ctx.Message().(type) {
 		case *actor.Started:
 			*starts++
@@ -114,7 +123,7 @@ func healthy(ctx actor.Context) { ctx.Send(ctx.Parent(), Healthy{ctx.Self()}) }
 func TestFailingChildIsRespawnedWithBackoffUntilHealthy(t *testing.T) {
 	onStage(t, Options{}, func(s *stage) {
 		starts := 0
-		s.send(Supervise{"g1", "k", child(&starts, func(ctx actor.Context, n int) {
+		s.send(Supervise{Name: "g1", Key: "k", Props: child(&starts, func(ctx actor.Context, n int) {
 			if n < 5 {
 				panic(errRefused)
 			}
@@ -127,27 +136,57 @@ func TestFailingChildIsRespawnedWithBackoffUntilHealthy(t *testing.T) {
 	})
 }
 
-func TestRetriesHaveAnEnd(t *testing.T) {
-	onStage(t, Options{Policy: ConservativePolicy}, func(s *stage) {
+// go-tor gave up for good after its retries. Here that is told, once, and
+// attempts go on at the longest wait.
+func TestExhaustedRetriesAreToldAndGoOnAtTheCap(t *testing.T) {
+	o := Options{Strategy: Strategy{
+		Backoff: Backoff{Min: time.Second, Max: 8 * time.Second, Factor: 2, Jitter: 0}, Retries: 2, ResetAfter: time.Minute, Breaker: &BreakerConfig{Failures: 100, Rate: retry.Off},
+	}}
+	onStage(t, o, func(s *stage) {
 		starts := 0
-		s.send(Supervise{"g1", "k", child(&starts, func(actor.Context, int) { panic(errRefused) })})
-		s.pass(time.Minute)
-		s.want("0s g1 backoff 1 2s", "2s g1 backoff 2 3s", "5s g1 gone")
-		if starts != 3 {
-			t.Fatalf("%d attempts, want 3: one and two retries", starts)
+		var running *actor.PID
+		s.send(Supervise{Name: "g1", Key: "k", Props: child(&starts, func(ctx actor.Context, n int) {
+			if n < 6 {
+				panic(errRefused)
+			}
+			running = ctx.Self()
+			healthy(ctx)
+		})})
+		s.pass(2 * time.Minute)
+		s.tell(running, errRefused)
+		s.want(
+			"0s g1 backoff 1 1s", "1s g1 backoff 2 2s", "3s g1 exhausted 3 8s", "3s g1 backoff 3 8s",
+			"11s g1 backoff 4 8s", "19s g1 backoff 5 8s", "27s g1 up", "2m0s g1 down", "2m0s g1 backoff 1 1s",
+		)
+	})
+}
+
+func TestExhaustedRetriesMayEscalate(t *testing.T) {
+	o := Options{Strategy: Strategy{Backoff: Backoff{Min: time.Second, Max: 8 * time.Second, Factor: 2, Jitter: 0}, Retries: 1, Exhausted: Escalate}}
+	onStage(t, o, func(s *stage) {
+		var above []error
+		cancel := kernel.OnFailure(s.system, func(f *kernel.ChildFailed) { above = append(above, f.Reason) })
+		defer cancel()
+		starts := 0
+		s.send(Supervise{Name: "g1", Key: "k", Props: child(&starts, func(actor.Context, int) { panic(errRefused) })})
+		s.pass(time.Hour)
+		var gave *ExhaustedError
+		if n := len(above); n == 0 || !errors.As(above[n-1], &gave) || !errors.Is(gave, errRefused) || gave.Attempts != 2 || gave.Over != time.Second {
+			t.Fatalf("the level above heard %v", above)
 		}
+		s.want("0s g1 backoff 1 1s", "1s g1 exhausted 2 8s", "1s g1 gone")
 	})
 }
 
 func TestBreakerIsSharedByKeyAndProbesOnce(t *testing.T) {
-	o := Options{
-		Policy:  Policy{Backoff: Backoff{time.Second, time.Second, 1, 0}},
-		Breaker: BreakerConfig{Failures: 2, OpenFor: 10 * time.Second},
-	}
+	o := Options{Strategy: Strategy{
+		Backoff: Backoff{Min: time.Second, Max: time.Second, Factor: 1, Jitter: 0}, Retries: retry.Forever,
+		Breaker: &BreakerConfig{Failures: 2, OpenFor: 10 * time.Second},
+	}}
 	onStage(t, o, func(s *stage) {
 		var starts atomic.Int64
 		var relayUp atomic.Bool
-		props := kernel.Func(func(ctx actor.Context) {
+		props := always(func(ctx actor.Context) {
 			if _, ok := ctx.Message().(*actor.Started); !ok {
 				return
 			}
@@ -157,9 +196,9 @@ func TestBreakerIsSharedByKeyAndProbesOnce(t *testing.T) {
 			}
 			healthy(ctx)
 		})
-		s.send(Supervise{"a", "relay", props})
-		s.send(Supervise{"b", "relay", props})
-		s.want("0s a backoff 1 1s", "0s  open", "0s b backoff 1 1s")
+		s.send(Supervise{Name: "a", Key: "relay", Props: props})
+		s.send(Supervise{Name: "b", Key: "relay", Props: props})
+		s.want("0s a backoff 1 1s", "0s  open 0 10s", "0s b backoff 1 1s")
 		s.pass(9 * time.Second)
 		if n := starts.Load(); n != 2 {
 			t.Fatalf("%d attempts while the breaker was open", n)
@@ -172,7 +211,7 @@ func TestBreakerIsSharedByKeyAndProbesOnce(t *testing.T) {
 		s.pass(15 * time.Second)
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		for _, want := range []string{"10.75s  half-open", "10.75s  open"} {
+		for _, want := range []string{"10.75s  half-open", "10.75s  open 0 10s"} {
 			if !slices.Contains(s.told, want) {
 				t.Errorf("missing %q in %q", want, s.told)
 			}
@@ -190,10 +229,10 @@ func TestBreakerIsSharedByKeyAndProbesOnce(t *testing.T) {
 }
 
 func TestFailureAfterALongHealthyTimeIsTheFirstAgain(t *testing.T) {
-	onStage(t, Options{ResetAfter: time.Minute, Breaker: BreakerConfig{Failures: 3}}, func(s *stage) {
+	onStage(t, Options{Strategy: Strategy{ResetAfter: time.Minute, Breaker: &BreakerConfig{Failures: 3}}}, func(s *stage) {
 		starts := 0
 		var running *actor.PID
-		s.send(Supervise{"g1", "k", child(&starts, func(ctx actor.Context, _ int) {
+		s.send(Supervise{Name: "g1", Key: "k", Props: child(&starts, func(ctx actor.Context, _ int) {
 			running = ctx.Self()
 			healthy(ctx)
 		})})
@@ -216,7 +255,7 @@ func TestDirectives(t *testing.T) {
 	t.Run("stop", func(t *testing.T) {
 		onStage(t, Options{}, func(s *stage) {
 			starts := 0
-			s.send(Supervise{"g1", "k", child(&starts, func(actor.Context, int) {
+			s.send(Supervise{Name: "g1", Key: "k", Props: child(&starts, func(actor.Context, int) {
 				panic(fmt.Errorf("identity: %w", &Fault{errRefused, Stop}))
 			})})
 			s.want("0s g1 gone")
@@ -233,7 +272,7 @@ func TestDirectives(t *testing.T) {
 					cancel := kernel.OnFailure(s.system, func(f *kernel.ChildFailed) { reasons = append(reasons, f.Reason) })
 					defer cancel()
 					starts := 0
-					s.send(Supervise{"g1", "k", child(&starts, func(ctx actor.Context, _ int) { fail(ctx) })})
+					s.send(Supervise{Name: "g1", Key: "k", Props: child(&starts, func(ctx actor.Context, _ int) { fail(ctx) })})
 					s.pass(time.Minute)
 					if n := len(reasons); n == 0 || !errors.Is(reasons[n-1], errRefused) {
 						t.Fatalf("the level above heard %v", reasons)
@@ -248,10 +287,10 @@ func TestDirectives(t *testing.T) {
 }
 
 func TestChildThatEndsByItselfIsGoneAndGivesItsPermitBack(t *testing.T) {
-	o := Options{Breaker: BreakerConfig{Failures: 1, OpenFor: time.Second}}
+	o := Options{Strategy: Strategy{Breaker: &BreakerConfig{Failures: 1, OpenFor: time.Second}}}
 	onStage(t, o, func(s *stage) {
 		starts := 0
-		s.send(Supervise{"bad", "k", child(&starts, func(actor.Context, int) { panic(errRefused) })})
+		s.send(Supervise{Name: "bad", Key: "k", Props: child(&starts, func(actor.Context, int) { panic(errRefused) })})
 		s.send(Forget{"bad"})
 		s.pass(5 * time.Second)
 		s.mu.Lock()
@@ -259,16 +298,16 @@ func TestChildThatEndsByItselfIsGoneAndGivesItsPermitBack(t *testing.T) {
 		s.mu.Unlock()
 		// The probe neither fails nor becomes healthy: without its permit back
 		// the breaker would stay half-open for ever.
-		s.send(Supervise{"quitter", "k", child(&starts, func(ctx actor.Context, _ int) { ctx.Stop(ctx.Self()) })})
-		s.send(Supervise{"good", "k", child(&starts, func(ctx actor.Context, _ int) { healthy(ctx) })})
+		s.send(Supervise{Name: "quitter", Key: "k", Props: child(&starts, func(ctx actor.Context, _ int) { ctx.Stop(ctx.Self()) })})
+		s.send(Supervise{Name: "good", Key: "k", Props: child(&starts, func(ctx actor.Context, _ int) { healthy(ctx) })})
 		s.want("5s  half-open", "5s quitter gone", "5s good up", "5s  closed")
 	})
 }
 
 func TestCancellationIsRetriedButNotHeldAgainstTheKey(t *testing.T) {
-	onStage(t, Options{Breaker: BreakerConfig{Failures: 1}}, func(s *stage) {
+	onStage(t, Options{Strategy: Strategy{Breaker: &BreakerConfig{Failures: 1}}}, func(s *stage) {
 		starts := 0
-		s.send(Supervise{"g1", "k", child(&starts, func(ctx actor.Context, n int) {
+		s.send(Supervise{Name: "g1", Key: "k", Props: child(&starts, func(ctx actor.Context, n int) {
 			if n < 3 {
 				ctx.Send(ctx.Self(), fmt.Errorf("dial: %w", context.Canceled))
 				return
@@ -283,8 +322,8 @@ func TestCancellationIsRetriedButNotHeldAgainstTheKey(t *testing.T) {
 func TestForget(t *testing.T) {
 	onStage(t, Options{}, func(s *stage) {
 		starts := 0
-		s.send(Supervise{"running", "k", child(&starts, func(ctx actor.Context, _ int) { healthy(ctx) })})
-		s.send(Supervise{"waiting", "k", child(&starts, func(actor.Context, int) { panic(errRefused) })})
+		s.send(Supervise{Name: "running", Key: "k", Props: child(&starts, func(ctx actor.Context, _ int) { healthy(ctx) })})
+		s.send(Supervise{Name: "waiting", Key: "k", Props: child(&starts, func(actor.Context, int) { panic(errRefused) })})
 		s.send(Forget{"running"})
 		s.send(Forget{"waiting"})
 		s.send(Forget{"unknown"})
@@ -299,8 +338,8 @@ func TestForget(t *testing.T) {
 func TestSuperviseAgainReplacesNeverTwoAtOnce(t *testing.T) {
 	onStage(t, Options{}, func(s *stage) {
 		var running, most atomic.Int64
-		props := func() *actor.Props {
-			return kernel.Func(func(ctx actor.Context) {
+		props := func() func() *actor.Props {
+			return always(func(ctx actor.Context) {
 				switch ctx.Message().(type) {
 				case *actor.Started:
 					most.Store(max(most.Load(), running.Add(1)))
@@ -311,7 +350,7 @@ func TestSuperviseAgainReplacesNeverTwoAtOnce(t *testing.T) {
 			})
 		}
 		for range 5 {
-			s.send(Supervise{"g1", "k", props()})
+			s.send(Supervise{Name: "g1", Key: "k", Props: props()})
 		}
 		if most.Load() != 1 || running.Load() != 1 {
 			t.Fatalf("at most %d, now %d", most.Load(), running.Load())
@@ -322,8 +361,8 @@ func TestSuperviseAgainReplacesNeverTwoAtOnce(t *testing.T) {
 func TestSuperviseAgainDoesNotCutAWaitShort(t *testing.T) {
 	onStage(t, Options{}, func(s *stage) {
 		starts := 0
-		s.send(Supervise{"g1", "k", child(&starts, func(actor.Context, int) { panic(errRefused) })})
-		s.send(Supervise{"g1", "k", child(&starts, func(ctx actor.Context, _ int) { healthy(ctx) })})
+		s.send(Supervise{Name: "g1", Key: "k", Props: child(&starts, func(actor.Context, int) { panic(errRefused) })})
+		s.send(Supervise{Name: "g1", Key: "k", Props: child(&starts, func(ctx actor.Context, _ int) { healthy(ctx) })})
 		s.pass(time.Second)
 		s.want("0s g1 backoff 1 1s", "1s g1 up")
 	})
@@ -333,7 +372,7 @@ func TestStaleHealthyAndFailedAreIgnored(t *testing.T) {
 	onStage(t, Options{}, func(s *stage) {
 		starts := 0
 		var first *actor.PID
-		s.send(Supervise{"g1", "k", child(&starts, func(ctx actor.Context, n int) {
+		s.send(Supervise{Name: "g1", Key: "k", Props: child(&starts, func(ctx actor.Context, n int) {
 			if n == 1 {
 				first = ctx.Self()
 				panic(errRefused)
@@ -347,113 +386,11 @@ func TestStaleHealthyAndFailedAreIgnored(t *testing.T) {
 }
 
 func TestGenerationKeepsChildNamesApart(t *testing.T) {
-	onStage(t, Options{Policy: ConservativePolicy}, func(s *stage) {
+	onStage(t, Options{}, func(s *stage) {
 		starts := 0
 		props := child(&starts, func(ctx actor.Context, _ int) { healthy(ctx) })
-		s.send(Supervise{"same", "k", props})
-		s.send(Supervise{"same.1", "k", props}) // spawned as same.1.2: no clash
+		s.send(Supervise{Name: "same", Key: "k", Props: props})
+		s.send(Supervise{Name: "same.1", Key: "k", Props: props}) // spawned as same.1.2: no clash
 		s.want("0s same up", "0s same.1 up")
 	})
-}
-
-func TestQuietBreakersAreForgotten(t *testing.T) {
-	producer, err := Producer(Options{Policy: DefaultPolicy})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := producer().(*Supervisor)
-	now := time.Unix(1_800_000_000, 0)
-	s.Now = func() time.Time { return now }
-	for i := range keepBreakers {
-		b := s.breaker(fmt.Sprint(i))
-		if i%2 == 0 {
-			p, _ := b.Acquire(now)
-			b.Failure(p, now)
-		}
-	}
-	s.slots["x"] = &slot{Supervise: Supervise{Key: "1"}}
-	s.sweep()
-	if n := len(s.breakers); n != keepBreakers/2+1 {
-		t.Fatalf("%d breakers kept, want those with failures and the one in use", n)
-	}
-	now = now.Add(time.Hour)
-	for i := range keepBreakers {
-		s.breaker(fmt.Sprint(i))
-	}
-	s.sweep()
-	if n := len(s.breakers); n != 1 {
-		t.Fatalf("%d breakers kept after an hour", n)
-	}
-}
-
-// Under -race: random failures in every handler, then the tree stops.
-func TestChaos(t *testing.T) {
-	system := kernel.NewSystem(nil)
-	defer kernel.Shutdown(system)
-	var alive, failures, ups atomic.Int64
-	producer, err := Producer(Options{
-		Policy:  Policy{Backoff: Backoff{100 * time.Microsecond, 5 * time.Millisecond, 2, 1}},
-		Breaker: BreakerConfig{Failures: 3, OpenFor: 2 * time.Millisecond},
-		OnChange: func(c StateChanged) {
-			switch c.State {
-			case StateBackoff:
-				failures.Add(1)
-			case StateUp:
-				ups.Add(1)
-			}
-		},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	enough := make(chan struct{})
-	pid := system.Root.Spawn(kernel.Props(producer))
-	for i := range 200 {
-		system.Root.Send(pid, Supervise{fmt.Sprint("c", i), fmt.Sprint("k", i%10), kernel.Func(func(ctx actor.Context) {
-			switch ctx.Message().(type) {
-			case *actor.Started:
-				alive.Add(1)
-				if rand.IntN(4) == 0 {
-					panic(errRefused)
-				}
-				healthy(ctx)
-				ctx.Send(ctx.Self(), rand.IntN(3))
-			case int:
-				switch ctx.Message() {
-				case 0:
-					panic(errRefused)
-				case 1:
-					ctx.Send(ctx.Parent(), Failed{ctx.Self(), errRefused})
-				case 2:
-					kernel.After(ctx.ActorSystem(), ctx.Self(), time.Millisecond, rand.IntN(3))
-				}
-			case *actor.Stopping:
-				if rand.IntN(4) == 0 {
-					panic("stopping")
-				}
-			case *actor.Stopped:
-				alive.Add(-1)
-				if failures.Load() > 1000 && ups.Load() > 100 {
-					select {
-					case enough <- struct{}{}:
-					default:
-					}
-				}
-				if rand.IntN(4) == 0 {
-					panic("stopped")
-				}
-			}
-		})})
-	}
-	select {
-	case <-enough:
-	case <-time.After(20 * time.Second):
-		t.Fatalf("only %d failures and %d ups", failures.Load(), ups.Load())
-	}
-	if err := kernel.StopAndWait(system, pid, 20*time.Second); err != nil {
-		t.Fatal(err)
-	}
-	if n := alive.Load(); n != 0 {
-		t.Fatalf("%d children outlived the supervisor", n)
-	}
 }

@@ -1,7 +1,8 @@
 // Package connections is the actor that owns all connections, one a relay. It
 // dials when a circuit wants a relay, shares what is open, and decides *when*
-// a relay that failed may be tried again (backoff and breaker a relay). Which
-// relay is wanted is never its business (rule 0).
+// a relay that failed may be tried again (policy.go: backoff and breaker a
+// relay, retry budget a purpose, quarantine). Which relay is wanted is never its
+// business (rule 0).
 //
 // Messages it understands: Want (answered with Ready or Failed, once),
 // Forgive, Close. From its children: connection.Up, connection.Down,
@@ -20,6 +21,7 @@ import (
 	"chive/messages"
 	"chive/messages/chivev1"
 	"chive/supervisor"
+	"chive/supervisor/retry"
 )
 
 // idleLimit is how long a connection without circuits is kept.
@@ -27,9 +29,6 @@ const idleLimit = 3 * time.Minute
 
 // sweepEvery is how often idle connections are looked for.
 const sweepEvery = 30 * time.Second
-
-// ErrBackoff is why a Want fails at once when the relay failed lately.
-var ErrBackoff = errors.New("the relay failed lately; it is not tried again yet")
 
 // Options is what the actor is made of.
 type Options struct {
@@ -70,32 +69,28 @@ type (
 	sweep  struct{}
 )
 
-// entry is what is known of one relay.
-type entry struct {
-	target   connection.Target
-	id       string
-	pid      *actor.PID
-	link     *connection.Link // nil while dialling
-	waiting  []*Want
-	failures uint32
-	until    time.Time // not to be dialled before
-	breaker  *supervisor.Breaker
-	permit   supervisor.Permit
-}
-
 type connections struct {
-	o       Options
-	relays  map[[20]byte]*entry
-	byPID   map[string]*entry
-	closing *Close
-	timer   *kernel.Timer
+	o          Options
+	relays     map[[20]byte]*entry
+	byPID      map[string]*entry
+	budgets    *retry.Budgets[chivev1.Purpose]
+	quarantine *supervisor.Quarantine
+	closing    *Close
+	timer      *kernel.Timer
 }
 
 // Props makes the actor.
 func Props(o Options) *actor.Props {
-	return kernel.Props(func() actor.Actor {
-		return &connections{o: o, relays: map[[20]byte]*entry{}, byPID: map[string]*entry{}}
-	})
+	return kernel.Props(func() actor.Actor { return newConnections(o) })
+}
+
+func newConnections(o Options) *connections {
+	c := &connections{
+		o: o, relays: map[[20]byte]*entry{}, byPID: map[string]*entry{},
+		budgets: retry.NewBudgets[chivev1.Purpose](retry.BudgetConfig{Now: o.Now}),
+	}
+	c.quarantine = c.newQuarantine()
+	return c
 }
 
 // Receive is the actor's table of messages.
@@ -112,10 +107,7 @@ func (c *connections) Receive(ctx actor.Context) {
 	case *kernel.ChildFailed:
 		c.childFailed(ctx, m)
 	case *Forgive:
-		for _, e := range c.relays {
-			e.failures, e.until = 0, time.Time{}
-			e.breaker = newBreaker()
-		}
+		c.forgive()
 	case *sweep:
 		c.sweep(ctx)
 	case *Close:
@@ -125,8 +117,6 @@ func (c *connections) Receive(ctx actor.Context) {
 	}
 }
 
-func newBreaker() *supervisor.Breaker { return supervisor.NewBreaker(supervisor.BreakerConfig{}) }
-
 func (c *connections) want(ctx actor.Context, w *Want) {
 	if c.closing != nil {
 		ctx.Send(w.Reply, &Failed{Token: w.Token, Outcome: chivev1.Outcome_OUTCOME_SHUTDOWN, Err: connection.ErrClosed})
@@ -134,7 +124,7 @@ func (c *connections) want(ctx actor.Context, w *Want) {
 	}
 	e := c.relays[w.Target.RSA]
 	if e == nil {
-		e = &entry{breaker: newBreaker()}
+		e = c.newEntry(w.Target.RSA)
 		c.relays[w.Target.RSA] = e
 	}
 	switch {
@@ -161,16 +151,12 @@ func (c *connections) answer(ctx actor.Context, e *entry, w *Want) {
 }
 
 func (c *connections) dial(ctx actor.Context, e *entry, w *Want) {
-	now := c.o.Now()
-	permit, ok := e.breaker.Acquire(now)
-	if now.Before(e.until) || !ok {
-		if ok {
-			e.breaker.Cancel(permit)
-		}
-		ctx.Send(w.Reply, &Failed{Token: w.Token, Outcome: chivev1.Outcome_OUTCOME_BACKOFF, Err: ErrBackoff})
+	permit, out, err := c.admit(e, w.Purpose)
+	if err != nil {
+		ctx.Send(w.Reply, &Failed{Token: w.Token, Outcome: out, Err: err})
 		return
 	}
-	e.target, e.permit, e.id = w.Target, permit, messages.RandomID()
+	e.permit, e.id = permit, messages.RandomID()
 	e.waiting = append(e.waiting, w)
 	e.pid = ctx.Spawn(connection.Props(connection.Options{
 		ID: e.id, Target: w.Target, Purpose: w.Purpose, Attempt: e.failures + 1,
@@ -184,8 +170,8 @@ func (c *connections) up(ctx actor.Context, m *connection.Up) {
 	if e == nil {
 		return
 	}
-	e.link, e.failures, e.until = m.Link, 0, time.Time{}
-	c.record(e, e.breaker.Success)
+	e.link = m.Link
+	c.healthy(e)
 	waiting := e.waiting
 	e.waiting = nil
 	for _, w := range waiting {
@@ -204,6 +190,9 @@ func (c *connections) down(ctx actor.Context, m *connection.Down) {
 	if !m.WasUp {
 		c.failed(e, m.Outcome)
 	}
+	if m.Outcome == chivev1.Outcome_OUTCOME_INTERNAL {
+		c.quarantine.Crashed("relay", e.key, "connection/"+e.id)
+	}
 	for _, w := range waiting {
 		ctx.Send(w.Reply, &Failed{
 			Token: w.Token, Outcome: m.Outcome, Err: m.Err,
@@ -212,39 +201,6 @@ func (c *connections) down(ctx actor.Context, m *connection.Down) {
 	}
 	c.maybeClosed(ctx)
 }
-
-// failed sets when the relay may be dialled again.
-func (c *connections) failed(e *entry, out chivev1.Outcome) {
-	now := c.o.Now()
-	if out == chivev1.Outcome_OUTCOME_SHUTDOWN || out == chivev1.Outcome_OUTCOME_CANCELLED {
-		e.breaker.Cancel(e.permit)
-		return
-	}
-	e.failures++
-	delay := backoff.Delay(int(e.failures), c.o.Rand)
-	e.until = now.Add(delay)
-	c.record(e, e.breaker.Failure)
-	c.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_SUPERVISOR, e.id, &chivev1.SupervisorStateChanged{
-		Child: "connection/" + e.id, State: "backoff", Attempt: e.failures,
-		Delay: messages.Took(delay), Outcome: out,
-	}))
-}
-
-// record tells the breaker how a dial went and, if that changed its state, the
-// world.
-func (c *connections) record(e *entry, how func(supervisor.Permit, time.Time)) {
-	now := c.o.Now()
-	before := e.breaker.State(now)
-	how(e.permit, now)
-	if after := e.breaker.State(now); after != before {
-		c.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_SUPERVISOR, e.id, &chivev1.SupervisorStateChanged{
-			Child: "connection/" + e.id, State: after.String(), Attempt: e.failures,
-		}))
-	}
-}
-
-// backoff is the wait between dials of one relay that fails.
-var backoff = supervisor.Backoff{Min: 500 * time.Millisecond, Max: 5 * time.Minute, Factor: 2, Jitter: 0.5}
 
 // childFailed handles a connection actor that panicked: its own clean-up did
 // not run, so its circuits are told from here by closing it as lost.
@@ -265,7 +221,7 @@ func (c *connections) sweep(ctx actor.Context) {
 	now := c.o.Now()
 	for key, e := range c.relays {
 		if e.link == nil {
-			if e.pid == nil && e.failures == 0 {
+			if e.forgettable(now) {
 				delete(c.relays, key)
 			}
 			continue

@@ -18,6 +18,9 @@ type ChildFailed struct {
 	PID    *actor.PID
 	Reason error  // the panic's value if it was an error, else the Panic itself
 	Panic  *Panic // nil if the actor ended its goroutine instead of panicking
+	// Message is what the actor was handling, nil if that is not known. It may
+	// hold what must not be told.
+	Message any
 }
 
 // Site describes the failure without its payload, for events: actor type,
@@ -30,8 +33,8 @@ func (f *ChildFailed) Site() string {
 }
 
 // newChildFailed makes sense of the reason a mailbox escalated with.
-func newChildFailed(pid *actor.PID, reason any) *ChildFailed {
-	failed := &ChildFailed{PID: pid}
+func newChildFailed(pid *actor.PID, reason, message any) *ChildFailed {
+	failed := &ChildFailed{PID: pid, Message: actor.UnwrapEnvelopeMessage(message)}
 	var isPanic bool
 	if failed.Panic, isPanic = reason.(*Panic); isPanic {
 		if failed.Reason = failed.Panic.Unwrap(); failed.Reason == nil {
@@ -50,8 +53,8 @@ func newChildFailed(pid *actor.PID, reason any) *ChildFailed {
 type stopAndTell struct{}
 
 // HandleFailure implements actor.SupervisorStrategy.
-func (stopAndTell) HandleFailure(system *actor.ActorSystem, parent actor.Supervisor, child *actor.PID, _ *actor.RestartStatistics, reason, _ any) {
-	failed := newChildFailed(child, reason)
+func (stopAndTell) HandleFailure(system *actor.ActorSystem, parent actor.Supervisor, child *actor.PID, _ *actor.RestartStatistics, reason, message any) {
+	failed := newChildFailed(child, reason, message)
 	parent.StopChildren(child)
 	publish(system, failed)
 	if turn, ok := parent.(actor.MessageInvoker); ok {
@@ -66,8 +69,8 @@ var childStrategy actor.SupervisorStrategy = &stopAndTell{}
 type stopRoot struct{ _ byte } // not zero-sized: its address is a map key
 
 // HandleFailure implements actor.SupervisorStrategy.
-func (*stopRoot) HandleFailure(system *actor.ActorSystem, root actor.Supervisor, child *actor.PID, _ *actor.RestartStatistics, reason, _ any) {
-	failed := newChildFailed(child, reason)
+func (*stopRoot) HandleFailure(system *actor.ActorSystem, root actor.Supervisor, child *actor.PID, _ *actor.RestartStatistics, reason, message any) {
+	failed := newChildFailed(child, reason, message)
 	root.StopChildren(child)
 	runtimeOf(system).log.Error("root actor failed and was stopped", "reason", failed.Site())
 	publish(system, failed)

@@ -85,6 +85,9 @@ func TestFailingChildIsStoppedAndItsParentTold(t *testing.T) {
 			if !ok || failed.PID.Id != pid.Id || !errors.Is(failed.Reason, errBoom) || failed.Panic == nil {
 				t.Fatalf("first message = %#v, want ChildFailed of the child with its error", failed)
 			}
+			if _, started := failed.Message.(*actor.Started); !started && failed.Message != "boom" {
+				t.Errorf("it was handling %#v", failed.Message)
+			}
 			if site := failed.Site(); strings.Contains(site, "boom") || !strings.Contains(site, "kernel_test.go:") {
 				t.Errorf("site = %q, want the place and no payload", site)
 			}

@@ -61,7 +61,7 @@ func (g *guard) Receive(ctx actor.Context) {
 	}
 	before := len(ctx.Children())
 	if p := call(typeName(g.inner), func() { g.inner.Receive(ctx) }); p != nil {
-		publish(ctx.ActorSystem(), newChildFailed(ctx.Self(), p))
+		publish(ctx.ActorSystem(), newChildFailed(ctx.Self(), p, ctx.Message()))
 	}
 	// The library stops the children it had when stopping began; one spawned
 	// since would keep this actor from ever finishing.
@@ -80,7 +80,7 @@ type strategist struct {
 
 // HandleFailure implements actor.SupervisorStrategy: OnFailure hears of it too.
 func (s *strategist) HandleFailure(system *actor.ActorSystem, parent actor.Supervisor, child *actor.PID, rs *actor.RestartStatistics, reason, message any) {
-	publish(system, newChildFailed(child, reason))
+	publish(system, newChildFailed(child, reason, message))
 	s.strategy.HandleFailure(system, parent, child, rs, reason, message)
 }
 

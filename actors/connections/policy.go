@@ -1,0 +1,132 @@
+package connections
+
+import (
+	"errors"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"chive/actors/connection"
+	"chive/messages"
+	"chive/messages/chivev1"
+	"chive/supervisor"
+	"chive/supervisor/retry"
+)
+
+// Why a Want fails at once, without dialling.
+var (
+	// ErrBackoff: the relay failed lately.
+	ErrBackoff = errors.New("the relay failed lately; it is not tried again yet")
+	// ErrBudget: too many relays failed lately, for this purpose.
+	ErrBudget = errors.New("too many dials failed lately; relays that failed are not tried again yet")
+)
+
+const (
+	// rememberFailure is how long after it may be dialled again a relay's
+	// failures are remembered.
+	rememberFailure = time.Hour
+	// setAsideFor is how long a relay whose input crashed its connections is
+	// left alone.
+	setAsideFor = 10 * time.Minute
+)
+
+// strategy is how connections are kept up.
+var strategy = supervisor.Connection()
+
+// entry is what is known of one relay.
+type entry struct {
+	name     string // of the relay in events: random, for one boot
+	key      string // its identity, for the quarantine
+	id       string // of the last connection
+	pid      *actor.PID
+	link     *connection.Link // nil while dialling
+	waiting  []*Want
+	failures uint32 // in a row
+	last     chivev1.Outcome
+	until    time.Time // not to be dialled before
+	breaker  *retry.Breaker
+	permit   retry.Permit
+}
+
+func (c *connections) newEntry(relay [20]byte) *entry {
+	e := &entry{name: messages.RandomID(), key: string(relay[:])}
+	config := *strategy.Breaker
+	config.Now = c.o.Now
+	config.OnChange = func(change retry.Change) {
+		c.o.Recorder.Emit(supervisor.BreakerEvent(e.name, "connection/"+e.id, change, e.last, relay[:]))
+	}
+	e.breaker = retry.NewBreaker(config)
+	return e
+}
+
+// forgettable: is there nothing to remember of a relay without a connection?
+func (e *entry) forgettable(now time.Time) bool {
+	return e.pid == nil && e.breaker.Quiet() && (e.failures == 0 || now.Sub(e.until) > rememberFailure)
+}
+
+func (c *connections) newQuarantine() *supervisor.Quarantine {
+	return supervisor.NewQuarantine(supervisor.QuarantineConfig{
+		For: setAsideFor, Now: c.o.Now,
+		OnSetAside: func(s supervisor.SetAside) {
+			c.o.Recorder.Emit(s.Event(c.relays[[20]byte([]byte(s.Key))].name, s.By))
+		},
+	})
+}
+
+// admit allows a dial, or says why there is none now.
+func (c *connections) admit(e *entry, purpose chivev1.Purpose) (retry.Permit, chivev1.Outcome, error) {
+	const backoff = chivev1.Outcome_OUTCOME_BACKOFF
+	if err := c.quarantine.Admit("relay", e.key); err != nil {
+		return retry.Permit{}, chivev1.Outcome_OUTCOME_QUARANTINED, err
+	}
+	if c.o.Now().Before(e.until) || e.breaker.RetryAfter() > 0 {
+		return retry.Permit{}, backoff, ErrBackoff
+	}
+	budget := c.budgets.For(purpose)
+	if e.failures == 0 {
+		budget.Earn()
+	} else if !budget.Spend() {
+		return retry.Permit{}, backoff, ErrBudget
+	}
+	permit, err := e.breaker.Acquire()
+	if err != nil {
+		return retry.Permit{}, backoff, errors.Join(ErrBackoff, err)
+	}
+	return permit, chivev1.Outcome_OUTCOME_OK, nil
+}
+
+// healthy forgets the relay's failures: its connection is open.
+func (c *connections) healthy(e *entry) {
+	e.failures, e.until = 0, time.Time{}
+	e.permit.Success()
+}
+
+// failed sets when the relay may be dialled again.
+func (c *connections) failed(e *entry, out chivev1.Outcome) {
+	if out == chivev1.Outcome_OUTCOME_SHUTDOWN || out == chivev1.Outcome_OUTCOME_CANCELLED {
+		e.permit.Cancel()
+		return
+	}
+	e.failures++
+	e.last = out
+	delay := strategy.Wait(int(e.failures), c.o.Rand)
+	e.until = c.o.Now().Add(delay)
+	e.permit.Failure()
+	change := supervisor.StateChanged{Child: e.id, State: supervisor.StateBackoff, Attempt: int(e.failures), Delay: delay}
+	if strategy.ExhaustedAt(int(e.failures)) {
+		told := change
+		told.State = supervisor.StateExhausted
+		c.o.Recorder.Emit(told.Event(e.name, "connection/"+e.id, out))
+	}
+	c.o.Recorder.Emit(change.Event(e.name, "connection/"+e.id, out))
+}
+
+// forgive forgets every failure. What the quarantine holds stays there: it
+// says nothing about the network.
+func (c *connections) forgive() {
+	for _, e := range c.relays {
+		e.failures, e.until = 0, time.Time{}
+		e.breaker.Reset()
+	}
+	c.budgets.Refill()
+}
