@@ -181,14 +181,22 @@ func (c *Children) Forget(ctx actor.Context, name string) {
 	ctx.Stop(sl.pid)
 }
 
-// Halt starts no child any more; those that run go on, and what waits is gone.
-func (c *Children) Halt() {
-	c.halted = true
-	for _, sl := range c.slots {
+// Retire lets a child run to its own end: there is no next attempt, and one
+// that waits for its next is gone now.
+func (c *Children) Retire(name string) {
+	if sl := c.slots[name]; sl != nil {
 		sl.forget, sl.replace = true, nil
 		if sl.pid == nil {
 			c.gone(sl, nil)
 		}
+	}
+}
+
+// Halt retires all children and starts none any more.
+func (c *Children) Halt() {
+	c.halted = true
+	for name := range c.slots {
+		c.Retire(name)
 	}
 }
 

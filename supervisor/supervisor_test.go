@@ -54,15 +54,7 @@ func onStage(t *testing.T, o Options, f func(*stage)) {
 			o.Strategy.Breaker = &BreakerConfig{}
 		}
 		o.Rand = middle
-		o.OnChange = func(c StateChanged) {
-			line := fmt.Sprintf("%v %s %s", time.Since(s.start), c.Child, c.State)
-			if c.Delay > 0 {
-				line += fmt.Sprintf(" %d %v", c.Attempt, c.Delay)
-			}
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			s.told = append(s.told, line)
-		}
+		o.OnChange = s.note
 		producer, err := Producer(o)
 		if err != nil {
 			t.Fatal(err)
@@ -74,6 +66,16 @@ func onStage(t *testing.T, o Options, f func(*stage)) {
 		}
 		synctest.Wait()
 	})
+}
+
+func (s *stage) note(c StateChanged) {
+	line := fmt.Sprintf("%v %s %s", time.Since(s.start), c.Child, c.State)
+	if c.Delay > 0 {
+		line += fmt.Sprintf(" %d %v", c.Attempt, c.Delay)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.told = append(s.told, line)
 }
 
 func (s *stage) send(m any) {

@@ -93,8 +93,8 @@ func Start(_ context.Context, o Options) (*Node, error) {
 	}
 	n.recorder.Emit(messages.Event(chivev1.Kind_KIND_NODE, n.recorder.Node(), &chivev1.NodeStarted{Version: o.Version}))
 	n.system = kernel.NewSystem(o.Log)
-	root := &rootActor{n: n, children: map[string]*child{}, rng: newRand()}
-	if _, err := crand.Read(root.isolationKey[:]); err != nil {
+	root, err := newRoot(n)
+	if err != nil {
 		return nil, errors.Join(err, n.bridge.Close(context.Background()), n.lock.Close())
 	}
 	n.root = n.system.Root.Spawn(kernel.Props(func() actor.Actor { return root }))

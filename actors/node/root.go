@@ -1,11 +1,13 @@
 package node
 
 import (
+	crand "crypto/rand"
+	"errors"
 	"fmt"
-	"math/rand/v2"
+	"hash/maphash"
 	"net"
 	"slices"
-	"strings"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -27,55 +29,52 @@ import (
 
 type (
 	shutdown struct{ reply kernel.Reply[struct{}] }
-	respawn  struct{ name string }
 
 	stopListening struct{}
 )
 
-// child is one of the node's own children and how to make it.
-type child struct {
-	pid      *actor.PID
-	props    func() *actor.Props
-	failures int
-	timer    *kernel.Timer
-	since    time.Time
-	opened   atomic.Bool // a listener was bound once
-}
-
-// rootActor is the node's actor.
+// rootActor is the node's actor. Its children are the parts of the node.
 type rootActor struct {
 	n            *Node
-	rng          *rand.Rand
 	isolationKey [32]byte
-	children     map[string]*child
-	netdir       *circuits.Netdir // the last one, for circuits that start anew
+	parts        *supervisor.Children
+	listeners    map[string]*atomic.Bool // by name; true: was bound once
+	seed         maphash.Seed            // of the quarantine's keys
+	netdir       *circuits.Netdir        // the last one, for circuits that start anew
 	down         *shutdown
 	guards       *guards
 }
 
-// again is the wait before a failed child is started anew.
-var again = supervisor.Backoff{Min: 200 * time.Millisecond, Max: 30 * time.Second, Factor: 2, Jitter: 0.2}
+func newRoot(n *Node) (*rootActor, error) {
+	r := &rootActor{n: n, listeners: map[string]*atomic.Bool{}, seed: maphash.MakeSeed()}
+	if _, err := crand.Read(r.isolationKey[:]); err != nil {
+		return nil, err
+	}
+	var err error
+	r.parts, err = supervisor.NewChildren(supervisor.Options{
+		Strategy: supervisor.Service(), OnChange: r.changed, OnSpawn: r.spawned, Rand: newRand(),
+		Input: r.input, Quarantine: supervisor.NewQuarantine(supervisor.QuarantineConfig{OnSetAside: r.setAside}),
+	})
+	return r, err
+}
 
 // Receive is the actor's table of messages; most are passed on.
 func (r *rootActor) Receive(ctx actor.Context) {
+	if r.parts.Receive(ctx) {
+		return
+	}
 	switch m := ctx.Message().(type) {
 	case *connections.Want:
-		if !r.pass(ctx, "connections", m) {
+		if r.parts.Pass(ctx, "connections", m) != nil {
 			ctx.Send(m.Reply, &connections.Failed{Token: m.Token, Outcome: chivev1.Outcome_OUTCOME_BACKOFF, Err: connections.ErrBackoff})
 		}
 	case *circuits.Request:
-		if !r.pass(ctx, "circuits", m) {
-			r.refuse(m)
-		}
+		r.request(ctx, m)
 	case *circuits.Netdir:
 		r.netdir = m
 		r.pass(ctx, "circuits", m)
 	case *actor.Started:
 		r.start(ctx)
-	case *kernel.ChildFailed:
-		r.childFailed(ctx, m)
-	case *respawn:
-		r.spawn(ctx, m.name)
 	case *stopListening:
 		r.closeListeners(ctx)
 	case *shutdown:
@@ -89,14 +88,36 @@ func (r *rootActor) Receive(ctx actor.Context) {
 	}
 }
 
-// pass gives a message to a child; false if it is not there just now.
+// pass gives a message to a part; false if it is not there just now.
 func (r *rootActor) pass(ctx actor.Context, name string, m any) bool {
-	c := r.children[name]
-	if c == nil || c.pid == nil {
-		return false
+	return r.parts.Pass(ctx, name, m) == nil
+}
+
+// request passes a request on, unless requests like it crashed the circuits.
+func (r *rootActor) request(ctx actor.Context, m *circuits.Request) {
+	out := chivev1.Outcome_OUTCOME_INTERNAL
+	switch err := r.parts.Pass(ctx, "circuits", m); {
+	case err == nil:
+		return
+	case errors.Is(err, supervisor.ErrPoison):
+		out = chivev1.Outcome_OUTCOME_QUARANTINED
 	}
-	ctx.Send(c.pid, m)
-	return true
+	circuits.Refuse(m.Spec, r.n.recorder, out)
+}
+
+// input names requests for the quarantine: the same target is the same input,
+// told by a hash that nobody can compute outside this process.
+func (r *rootActor) input(message any) (kind, key string) {
+	m, ok := message.(*circuits.Request)
+	if !ok || m.Directory != nil {
+		return "", ""
+	}
+	return "request", strconv.FormatUint(maphash.String(r.seed, m.Spec.Target), 36)
+}
+
+func (r *rootActor) setAside(s supervisor.SetAside) {
+	r.n.o.Log.Warn("requests that crash a part of the node are refused for a while", "part", s.By, "crashes", s.Crashes, "for", s.For)
+	r.n.recorder.Emit(s.Event(r.n.recorder.Node(), s.By))
 }
 
 func (r *rootActor) start(ctx actor.Context) {
@@ -127,18 +148,21 @@ func (r *rootActor) start(ctx actor.Context) {
 		})
 	})
 	for i, port := range cfg.SocksPorts {
-		name := fmt.Sprintf("socks%d", i)
-		r.add(ctx, name, func() *actor.Props { return r.listener(self, port, r.children[name]) })
+		name, bound, strategy := fmt.Sprintf("socks%d", i), &atomic.Bool{}, supervisor.Listener()
+		r.listeners[name] = bound
+		r.parts.Supervise(ctx, supervisor.Supervise{
+			Name: name, Strategy: &strategy, Props: func() *actor.Props { return r.listener(self, port, bound) },
+		})
 	}
 }
 
-func (r *rootActor) listener(self *actor.PID, port config.SocksPort, c *child) *actor.Props {
+func (r *rootActor) listener(self *actor.PID, port config.SocksPort, bound *atomic.Bool) *actor.Props {
 	n := r.n
 	return ingress.Props(ingress.Options{
 		Port: port, RejectInternal: n.o.Config.ClientRejectInternalAddresses, IsolationKey: r.isolationKey,
 		Circuits: self, Recorder: n.recorder, Log: n.o.Log, Now: time.Now,
 		OnOpen: func(a net.Addr) {
-			c.opened.Store(true)
+			bound.Store(true)
 			n.o.Log.Info("SOCKS listener is open", "address", a.String())
 			select {
 			case n.listening <- a:
@@ -149,66 +173,59 @@ func (r *rootActor) listener(self *actor.PID, port config.SocksPort, c *child) *
 }
 
 func (r *rootActor) add(ctx actor.Context, name string, props func() *actor.Props) {
-	r.children[name] = &child{props: props}
-	r.spawn(ctx, name)
+	r.parts.Supervise(ctx, supervisor.Supervise{Name: name, Props: props})
 }
 
-func (r *rootActor) spawn(ctx actor.Context, name string) {
-	if r.down != nil {
-		return
-	}
-	c := r.children[name]
-	c.pid, c.since = ctx.Spawn(c.props()), time.Now()
+// spawned tells circuits that start anew what the network looks like.
+func (r *rootActor) spawned(ctx actor.Context, name string, pid *actor.PID) {
 	if name == "circuits" && r.netdir != nil {
-		ctx.Send(c.pid, r.netdir)
+		ctx.Send(pid, r.netdir)
 	}
 }
 
-// childFailed starts a child anew after a wait; never at once, never never.
-func (r *rootActor) childFailed(ctx actor.Context, m *kernel.ChildFailed) {
-	for name, c := range r.children {
-		if c.pid == nil || !c.pid.Equal(m.PID) {
-			continue
+// changed tells of a part that failed. It is started anew after a wait; never
+// at once, never never.
+func (r *rootActor) changed(s supervisor.StateChanged) {
+	if s.Err == nil {
+		return // it ended as asked, and says so itself
+	}
+	out := chivev1.Outcome_OUTCOME_INTERNAL
+	if bound := r.listeners[s.Child]; bound != nil && !bound.Load() {
+		select {
+		case r.n.failed <- s.Err:
+		default: // one is enough
 		}
-		if time.Since(c.since) > again.Max {
-			c.failures = 0
-		}
-		c.failures++
-		c.pid = nil
-		if strings.HasPrefix(name, "socks") && !c.opened.Load() {
-			select {
-			case r.n.failed <- m.Reason:
-			default: // one is enough
-			}
-		}
-		r.n.o.Log.Error("a part of the node failed and will be started anew", "part", name, "reason", m.Reason)
+	}
+	reason := r.reason(s)
+	switch s.State {
+	case supervisor.StateExhausted:
+		r.n.o.Log.Error("a part of the node fails again and again; it is tried on", "part", s.Child, "failures", s.Attempt, "reason", reason)
+	case supervisor.StateBackoff, supervisor.StateGone:
+		r.n.o.Log.Error("a part of the node failed", "part", s.Child, "reason", reason, "again", s.Delay.Round(time.Millisecond))
 		r.n.recorder.Emit(messages.Event(chivev1.Kind_KIND_NODE, r.n.recorder.Node(), &chivev1.ActorFailed{
-			Reason: name + ": " + m.Site(), Restarted: r.down == nil,
+			Reason: s.Child + ": " + s.Site, Restarted: s.State == supervisor.StateBackoff,
 		}))
-		if r.down != nil {
-			r.down.reply.Send(struct{}{})
-			return
-		}
-		c.timer = kernel.After(ctx.ActorSystem(), ctx.Self(), again.Delay(c.failures, r.rng), &respawn{name})
-		return
+	}
+	r.n.recorder.Emit(s.Event(r.n.recorder.Node(), s.Kind+"/"+s.Child, out))
+	if r.down != nil {
+		r.down.reply.Send(struct{}{}) // it was to answer and cannot any more
 	}
 }
 
-func (r *rootActor) refuse(m *circuits.Request) {
-	circuits.Refuse(m.Spec, r.n.recorder, chivev1.Outcome_OUTCOME_INTERNAL)
+// reason is what may be logged of a failure: that a listener cannot be opened
+// is for the operator; the value of a panic may hold anything.
+func (r *rootActor) reason(s supervisor.StateChanged) string {
+	var p *kernel.Panic
+	if r.listeners[s.Child] == nil || errors.As(s.Err, &p) {
+		return s.Site
+	}
+	return s.Err.Error()
 }
 
 func (r *rootActor) shutdown(ctx actor.Context, m *shutdown) {
 	r.down = m
-	for name, c := range r.children {
-		c.timer.Stop()
-		switch {
-		case c.pid == nil:
-		case name == "directory":
-			ctx.Stop(c.pid)
-			c.pid = nil
-		}
-	}
+	r.parts.Halt()
+	r.parts.Forget(ctx, "directory")
 	r.closeListeners(ctx)
 	if !r.pass(ctx, "circuits", &circuits.Close{Reply: ctx.Self()}) {
 		ctx.Send(ctx.Self(), &circuits.Closed{})
@@ -217,15 +234,9 @@ func (r *rootActor) shutdown(ctx actor.Context, m *shutdown) {
 
 // closeListeners ends all listeners for good.
 func (r *rootActor) closeListeners(ctx actor.Context) {
-	for name, c := range r.children {
-		if name == "circuits" || name == "connections" || name == "directory" {
-			continue
-		}
-		c.timer.Stop()
-		if c.pid != nil {
-			ctx.Send(c.pid, &ingress.Close{})
-			c.pid = nil
-		}
+	for name := range r.listeners {
+		r.parts.Retire(name)
+		r.pass(ctx, name, &ingress.Close{})
 	}
 }
 

@@ -1,0 +1,123 @@
+package node
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"chive/actors/circuits"
+	"chive/actors/stream"
+	"chive/config"
+	"chive/messages"
+	"chive/messages/chivev1"
+	torcircuit "chive/tor/circuit"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// runs starts a node whose only directory is a port where nobody listens.
+func runs(t *testing.T, socks string, see func(*chivev1.Envelope)) *Node {
+	t.Helper()
+	dir := t.TempDir()
+	torrc := filepath.Join(dir, "torrc")
+	text := "DataDirectory " + dir + "/data\nSocksPort " + socks + "\n" +
+		"DirAuthority dead orport=1 v3ident=0123456789012345678901234567890123456789 127.0.0.1:1 0123456789012345678901234567890123456789\n"
+	if err := os.WriteFile(torrc, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.Load(torrc, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := Start(t.Context(), Options{Config: cfg, Version: "test", Log: slog.New(slog.DiscardHandler), OnEvent: see})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		if err := n.Stop(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	return n
+}
+
+// A port that is taken: the operator is told, and the listener is opened when
+// the port is free. It is never given up.
+func TestListenerIsOpenedWhenItsPortIsFree(t *testing.T) {
+	other, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	backoffs := make(chan *chivev1.SupervisorStateChanged, 64)
+	n := runs(t, other.Addr().String(), func(e *chivev1.Envelope) {
+		if s := e.GetSupervisorStateChanged(); s != nil && s.GetChild() == "listener/socks0" {
+			backoffs <- s
+		}
+	})
+	if err := <-n.Failed(); !strings.Contains(err.Error(), "SocksPort") {
+		t.Fatalf("told %v", err)
+	}
+	first, second := <-backoffs, <-backoffs
+	if first.GetState() != "backoff" || first.GetAttempt() != 1 || second.GetAttempt() != 2 {
+		t.Fatalf("%v, %v", first, second)
+	}
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if a := <-n.Listening(); a.String() != other.Addr().String() {
+		t.Fatalf("opened %v", a)
+	}
+}
+
+func TestClosedListenersStayClosed(t *testing.T) {
+	closed := make(chan struct{}, 8)
+	n := runs(t, "127.0.0.1:auto", func(e *chivev1.Envelope) {
+		if e.GetListenerClosed() != nil {
+			closed <- struct{}{}
+		}
+	})
+	a := <-n.Listening()
+	n.StopListening()
+	<-closed
+	if c, err := net.Dial("tcp", a.String()); err == nil {
+		_ = c.Close()
+		t.Fatal("somebody still listens")
+	}
+}
+
+// Two requests for one target are the same input; the key does not tell it.
+func TestRequestsAreKnownByTheirTarget(t *testing.T) {
+	r, err := newRoot(&Node{recorder: messages.NewRecorder("n", time.Now, 8)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := func(m any) string {
+		kind, key := r.input(m)
+		if (kind == "") != (key == "") {
+			t.Fatalf("%q %q", kind, key)
+		}
+		return key
+	}
+	one := key(&circuits.Request{Spec: &stream.Spec{ID: "1", Target: "target.test:80"}})
+	again := key(&circuits.Request{Spec: &stream.Spec{ID: "2", Target: "target.test:80"}})
+	other := key(&circuits.Request{Spec: &stream.Spec{Target: "other.test:80"}})
+	if one == "" || one != again || one == other || strings.Contains(one, "target") {
+		t.Fatalf("keys %q, %q, %q", one, again, other)
+	}
+	if k := key(&circuits.Request{Spec: &stream.Spec{}, Directory: &torcircuit.Hop{}}); k != "" {
+		t.Fatalf("a directory request has the key %q", k)
+	}
+	if k := key("anything else"); k != "" {
+		t.Fatalf("key %q", k)
+	}
+}
