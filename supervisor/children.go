@@ -119,7 +119,7 @@ func (c *Children) Receive(ctx actor.Context) bool {
 	case Healthy:
 		c.healthy(m.PID)
 	case Failed:
-		if sl := c.byPID[m.PID.Id]; sl != nil && !sl.ending {
+		if sl := c.byPID[m.PID.GetId()]; sl != nil && !sl.ending {
 			c.failing(sl, m.Err)
 			ctx.Stop(sl.pid)
 			c.maybeEscalate(m.Err)
@@ -143,10 +143,7 @@ func (c *Children) Receive(ctx actor.Context) bool {
 
 // Supervise starts a child and keeps it running.
 func (c *Children) Supervise(ctx actor.Context, m Supervise) {
-	strategy := m.Strategy
-	if strategy == nil {
-		strategy = &c.o.Strategy
-	}
+	strategy := c.strategyOf(&m)
 	if err := strategy.Validate(); err != nil || c.halted {
 		c.tell(&slot{Supervise: m, strategy: strategy}, StateGone, 0, err)
 		return
@@ -159,11 +156,18 @@ func (c *Children) Supervise(ctx actor.Context, m Supervise) {
 		c.slots[m.Name] = sl
 		c.try(ctx, sl)
 	case sl.pid == nil:
-		sl.Supervise, sl.strategy = m, strategy // the wait goes on
+		sl.Supervise, sl.strategy, sl.replace = m, strategy, nil // the wait goes on
 	default:
-		sl.replace, sl.ending = &m, true
+		sl.replace, sl.ending, sl.forget = &m, true, directiveOf(sl.failed) != Retry
 		ctx.Stop(sl.pid)
 	}
+}
+
+func (c *Children) strategyOf(m *Supervise) *Strategy {
+	if m.Strategy != nil {
+		return m.Strategy
+	}
+	return &c.o.Strategy
 }
 
 // Forget stops a child, or what would become it.
@@ -230,7 +234,7 @@ func (c *Children) Pass(ctx actor.Context, name string, message any) error {
 }
 
 func (c *Children) childFailed(m *kernel.ChildFailed) bool {
-	sl := c.byPID[m.PID.Id]
+	sl := c.byPID[m.PID.GetId()]
 	if sl == nil {
 		return false
 	}
@@ -263,7 +267,7 @@ func (c *Children) failing(sl *slot, err error) {
 }
 
 func (c *Children) healthy(pid *actor.PID) {
-	sl := c.byPID[pid.Id]
+	sl := c.byPID[pid.GetId()]
 	if sl == nil || sl.ending || !sl.upSince.IsZero() {
 		return
 	}
@@ -276,6 +280,10 @@ func (c *Children) healthy(pid *actor.PID) {
 // try makes an attempt, if the breaker allows one.
 func (c *Children) try(ctx actor.Context, sl *slot) {
 	sl.timer = nil
+	if next := sl.replace; next != nil {
+		sl.Supervise, sl.replace = *next, nil
+		sl.strategy = c.strategyOf(next)
+	}
 	var permit Permit
 	if b := c.breaker(sl); b != nil {
 		var err error
@@ -318,13 +326,14 @@ func (c *Children) ended(ctx actor.Context, who *actor.PID) bool {
 	}
 	delete(c.byPID, who.Id)
 	sl.pid = nil
-	if next := sl.replace; next != nil {
-		c.giveBack(sl)
-		delete(c.slots, sl.Name)
-		c.Supervise(ctx, *next)
+	next := sl.replace
+	if next == nil || sl.failed != nil && !sl.forget {
+		c.decided(ctx, sl, sl.failed) // one that had failed already is replaced after its wait
 		return true
 	}
-	c.decided(ctx, sl, sl.failed)
+	c.giveBack(sl)
+	delete(c.slots, sl.Name)
+	c.Supervise(ctx, *next)
 	return true
 }
 

@@ -370,6 +370,45 @@ func TestSuperviseAgainDoesNotCutAWaitShort(t *testing.T) {
 	})
 }
 
+// Asked for anew in the moment between its failure and its end, it still waits:
+// an asker in a loop must not become a hot loop.
+func TestSuperviseAgainOfAFailingChildWaits(t *testing.T) {
+	onStage(t, Options{}, func(s *stage) {
+		starts := 0
+		var again func() *actor.Props
+		again = child(&starts, func(ctx actor.Context, n int) {
+			if n > 3 {
+				healthy(ctx)
+				return
+			}
+			ctx.Send(ctx.Parent(), Failed{ctx.Self(), errRefused})
+			ctx.Send(ctx.Parent(), Supervise{Name: "g1", Key: "k", Props: again})
+		})
+		s.send(Supervise{Name: "g1", Key: "k", Props: again})
+		s.pass(time.Minute)
+		s.want("0s g1 backoff 1 1s", "1s g1 backoff 2 2s", "3s g1 backoff 3 4s", "7s g1 up")
+	})
+}
+
+func TestSuperviseAgainAfterStopStartsAnew(t *testing.T) {
+	onStage(t, Options{}, func(s *stage) {
+		starts := 0
+		var again func() *actor.Props
+		again = child(&starts, func(ctx actor.Context, n int) {
+			if n == 2 {
+				healthy(ctx)
+				return
+			}
+			ctx.Send(ctx.Parent(), Failed{ctx.Self(), &Fault{errRefused, Stop}})
+			ctx.Send(ctx.Parent(), Supervise{Name: "g1", Key: "k", Props: again})
+		})
+		s.send(Supervise{Name: "g1", Key: "k", Props: again})
+		s.send(Failed{})
+		s.send(Healthy{})
+		s.want("0s g1 up")
+	})
+}
+
 func TestStaleHealthyAndFailedAreIgnored(t *testing.T) {
 	onStage(t, Options{}, func(s *stage) {
 		starts := 0

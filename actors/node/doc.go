@@ -1,7 +1,8 @@
 // Package node is the root of the actor tree and what a program starts: it
 // opens the data directory and the event bridge, spawns connections, circuits,
 // directory and listeners, passes messages between them, and starts anew,
-// after a wait, whichever of them fails.
+// after a wait, whichever of them fails. Should the node's own actor fail, the
+// one above it does the same for all of them.
 //
 //	                    node
 //	  ┌──────────┬───────┴───┬─────────────┐

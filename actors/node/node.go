@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -60,6 +61,7 @@ type Node struct {
 	stopped   chan struct{}
 	listening chan net.Addr
 	failed    chan error
+	deaf      atomic.Bool // no listeners any more
 }
 
 // ErrInUse means that another node uses the data directory.
@@ -93,11 +95,11 @@ func Start(_ context.Context, o Options) (*Node, error) {
 	}
 	n.recorder.Emit(messages.Event(chivev1.Kind_KIND_NODE, n.recorder.Node(), &chivev1.NodeStarted{Version: o.Version}))
 	n.system = kernel.NewSystem(o.Log)
-	root, err := newRoot(n)
+	top, err := newTop(n)
 	if err != nil {
 		return nil, errors.Join(err, n.bridge.Close(context.Background()), n.lock.Close())
 	}
-	n.root = n.system.Root.Spawn(kernel.Props(func() actor.Actor { return root }))
+	n.root = n.system.Root.Spawn(kernel.Props(func() actor.Actor { return top }))
 	return n, nil
 }
 
@@ -165,7 +167,10 @@ func (n *Node) Wait() error {
 }
 
 // StopListening closes the listeners; streams that were accepted go on.
-func (n *Node) StopListening() { n.system.Root.Send(n.root, &stopListening{}) }
+func (n *Node) StopListening() {
+	n.deaf.Store(true)
+	n.system.Root.Send(n.root, &stopListening{})
+}
 
 // Stop ends the node in order: listeners, streams with their circuits,
 // connections, events. When the context ends first, the rest is cut short.

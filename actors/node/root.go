@@ -58,6 +58,17 @@ func newRoot(n *Node) (*rootActor, error) {
 	return r, err
 }
 
+// rootProps makes the node's actor, with parts that have not started yet.
+func (n *Node) rootProps() *actor.Props {
+	return kernel.Props(func() actor.Actor {
+		r, err := newRoot(n)
+		if err != nil {
+			panic(err)
+		}
+		return r
+	})
+}
+
 // Receive is the actor's table of messages; most are passed on.
 func (r *rootActor) Receive(ctx actor.Context) {
 	if r.parts.Receive(ctx) {
@@ -147,6 +158,9 @@ func (r *rootActor) start(ctx actor.Context) {
 			},
 		})
 	})
+	if n.deaf.Load() {
+		return
+	}
 	for i, port := range cfg.SocksPorts {
 		name, bound, strategy := fmt.Sprintf("socks%d", i), &atomic.Bool{}, supervisor.Listener()
 		r.listeners[name] = bound

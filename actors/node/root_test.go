@@ -2,17 +2,21 @@ package node
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/asynkron/protoactor-go/actor"
 	"go.uber.org/goleak"
 
 	"chive/actors/circuits"
+	"chive/actors/connections"
 	"chive/actors/stream"
 	"chive/config"
 	"chive/messages"
@@ -92,6 +96,50 @@ func TestClosedListenersStayClosed(t *testing.T) {
 	if c, err := net.Dial("tcp", a.String()); err == nil {
 		_ = c.Close()
 		t.Fatal("somebody still listens")
+	}
+}
+
+// A defect in the node's own actor: everything below it ends, and is there
+// again a moment later.
+func TestNodeActorThatFailsIsStartedAnew(t *testing.T) {
+	failed, starting := make(chan *chivev1.ActorFailed, 64), make(chan struct{}, 64)
+	var opened atomic.Int64
+	n := runs(t, "127.0.0.1:auto", func(e *chivev1.Envelope) {
+		switch {
+		case e.GetActorFailed() != nil:
+			failed <- e.GetActorFailed()
+		case e.GetBootstrapAdvanced().GetPhase() == chivev1.BootstrapPhase_BOOTSTRAP_PHASE_STARTING:
+			starting <- struct{}{}
+		case e.GetListenerOpened() != nil:
+			opened.Add(1)
+		}
+	})
+	<-n.Listening()
+	for attempt := 1; attempt <= 2; attempt++ {
+		root := actor.NewPID(n.root.Address, fmt.Sprintf("%s/node.%d", n.root.Id, 2*attempt-1))
+		n.system.Root.Send(root, &connections.Closed{}) // nobody asked: it breaks what relies on a question
+		if f := <-failed; !strings.HasPrefix(f.GetReason(), "node: ") || !f.GetRestarted() {
+			t.Fatalf("%v", f)
+		}
+		a := <-n.Listening()
+		c, err := net.Dial("tcp", a.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = c.Close()
+	}
+	// Closed listeners stay closed even then.
+	n.StopListening()
+	n.system.Root.Send(actor.NewPID(n.root.Address, n.root.Id+"/node.5"), &connections.Closed{})
+	<-failed
+	for range 4 { // the directory's four beginnings
+		<-starting
+	}
+	if err := n.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := opened.Load(); got != 3 {
+		t.Fatalf("%d listeners were opened, want 3", got)
 	}
 }
 
