@@ -32,7 +32,7 @@ type StateChanged struct {
 	Attempt int           // failures in a row
 	Delay   time.Duration // until the next attempt, for backoff, exhausted and open
 	Err     error         // what the child failed of, or nil
-	Site    string        // where and with what type it panicked, without the value; "" if it did not
+	Site    string        // the type of Err and, if it panicked, where; never the value
 	Breaker retry.Change  // for a change of a breaker
 }
 
