@@ -135,7 +135,7 @@ func (b *Bridge) options(node nkeys.KeyPair) (*server.Options, error) {
 	if err != nil {
 		return nil, err
 	}
-	opts.Nkeys = []*server.NkeyUser{{Nkey: nodeKey}, {Nkey: control, Permissions: b.permissions("status", "history")}}
+	opts.Nkeys = []*server.NkeyUser{{Nkey: nodeKey}, {Nkey: control, Permissions: b.permissions(append([]string{"status", "history"}, configVerbs...)...)}}
 	if b.o.Listen != "" {
 		observer, err := keptSeed(b.o.CredentialFile)
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -14,26 +15,47 @@ type Config struct {
 	DataDirectory  string // absolute; made with mode 0700 by the node
 	CacheDirectory string // absolute; equals DataDirectory unless set
 
-	SocksPorts           []SocksPort // in order of the torrc; empty when SocksPort 0
-	AllowNonLocalSocks   bool        // a listener beyond loopback was permitted
-	DirAuthorities       []DirAuthority
-	FallbackDirs         []FallbackDir
-	PublicNetwork        bool // DirAuthorities are the compiled-in public ones
-	TestingTorNetwork    bool
-	OutboundBindAddress4 netip.Addr // source of outgoing connections; zero: the system chooses
-	OutboundBindAddress6 netip.Addr
+	SocksPorts         []SocksPort // in order of the torrc; empty when SocksPort 0
+	AllowNonLocalSocks bool        // a listener beyond loopback was permitted
+	DirAuthorities     []DirAuthority
+	FallbackDirs       []FallbackDir
+	PublicNetwork      bool // DirAuthorities are the compiled-in public ones
+	DefaultFallbacks   bool // FallbackDirs are the compiled-in ones
+	TestingTorNetwork  bool
+
+	UseDefaultFallbackDirs bool
+	OutboundBindAddress4   netip.Addr // source of outgoing connections; zero: the system chooses
+	OutboundBindAddress6   netip.Addr
 
 	EnforceDistinctSubnets        bool     // no two relays of a path in one /16 (IPv4) or /32 (IPv6)
 	ClientRejectInternalAddresses bool     // refuse streams to private and loopback addresses
 	LongLivedPorts                []uint16 // target ports that get circuits of Stable relays
+
+	// Streams of every SocksPort that does not say otherwise share a circuit only
+	// if what is set here agrees.
+	IsolateDestinations   bool // target address and port
+	IsolateSOCKSAuth      bool
+	IsolateClientPort     bool // the client's source port; of a unix socket, the connection
+	IsolateClientProtocol bool
+
+	EnableCircuitPrebuilding bool          // clean circuits are kept ready
+	CircuitPoolMinSize       int           // at least so many
+	CircuitPoolMaxSize       int           // at most so many
+	NewCircuitPeriod         time.Duration // how often the number follows the demand
+
+	EnableConnectionPooling bool          // circuits through one relay share a connection
+	ConnectionPoolMaxIdle   int           // connections without circuits that are kept
+	ConnectionPoolMaxLife   time.Duration // an older one takes no new circuits; 0: no limit
+	EnableBufferPooling     bool          // buffers are used again
 
 	MaxCircuitDirtiness time.Duration // a circuit takes new streams this long after its first
 	CircuitBuildTimeout time.Duration // from launch to open
 	SocksTimeout        time.Duration // from a SOCKS request to its reply
 	ShutdownWaitLength  time.Duration // how long open streams may finish after the first signal
 
-	SafeLogging        bool // targets and addresses are scrubbed from log lines
-	Logs               []Log
+	SafeLogging        bool          // targets and addresses are scrubbed from log lines
+	Logs               []Log         // as written; Destinations applies LogLevel
+	LogLevel           string        // a severity's word; "" leaves the Logs as they are
 	LogTimeGranularity time.Duration // time stamps are rounded down to this
 	TruncateLogFile    bool          // log files are emptied when opened
 	PidFile            string        // absolute; "" for none
@@ -59,6 +81,7 @@ type SocksPort struct {
 	IsolateClientProtocol bool
 	IsolateDestAddr       bool
 	IsolateDestPort       bool
+	IsolateClientPort     bool // of the option of that name; no flag
 	// SessionGroup: streams of two listeners may share a circuit only when the
 	// groups are equal. At least 0 when the torrc names it; otherwise a
 	// negative number no other listener has.
@@ -159,6 +182,30 @@ type Log struct {
 	Path     string // absolute, for TargetFile
 }
 
+// Destinations is where log lines go: the Logs, from LogLevel on if that is set.
+func (c *Config) Destinations() []Log {
+	out := slices.Clone(c.Logs)
+	if level, ok := severity(c.LogLevel); ok {
+		for i := range out {
+			out[i].Severity = level
+		}
+		out = slices.DeleteFunc(out, func(l Log) bool { return l.Max < l.Severity })
+	}
+	return out
+}
+
+// String gives the line's value as a torrc would.
+func (l Log) String() string {
+	text := l.Severity.String()
+	if l.Max != Err {
+		text += "-" + l.Max.String()
+	}
+	if text += " " + string(l.Target); l.Target == TargetFile {
+		text += " " + l.Path
+	}
+	return text
+}
+
 // Override is one option from the command line. It replaces what the torrc says
 // about the option; a Name that starts with "+" adds to a list instead.
 type Override struct {
@@ -168,6 +215,7 @@ type Override struct {
 // Load reads the torrc at path ("" for none, "-" for standard input), applies
 // the overrides and the defaults, and checks the whole. The error is an Errors
 // holding everything that is wrong, or a plain error when the file can't be read.
+// A program that reads it again later, or the environment, uses a Source.
 func Load(path string, overrides []Override) (*Config, error) {
 	return loadFrom(osFiles{}, path, overrides)
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 )
 
@@ -172,11 +173,44 @@ func (f *FallbackDir) place(text string, orPort uint16) error {
 	return nil
 }
 
-func (b *builder) useDefaultFallbackDirs(l Line) {
-	switch l.Value {
-	case "0", "1":
-		b.noDefaultFallbacks = l.Value == "0"
-	default:
-		b.fail(l, ErrValue, "%q is not a switch: write 1 for yes or 0 for no", clip(l.Value))
+func showAuthorities(c *Config) []string {
+	if c.PublicNetwork {
+		return nil
 	}
+	var out []string
+	for _, a := range c.DirAuthorities {
+		text := fmt.Sprintf("orport=%d v3ident=%s", a.ORPort.Port(), a.V3Ident)
+		if a.Nickname != "" {
+			text = a.Nickname + " " + text
+		}
+		out = append(out, text+showPlace(a.IPv6, a.Weight)+" "+a.DirPort.String()+" "+a.Fingerprint.String())
+	}
+	return out
+}
+
+func showFallbacks(c *Config) []string {
+	if c.DefaultFallbacks {
+		return nil
+	}
+	var out []string
+	for _, f := range c.FallbackDirs {
+		at, second := f.IPv4, f.IPv6
+		if !at.IsValid() {
+			at, second = f.IPv6, netip.AddrPort{}
+		}
+		out = append(out, fmt.Sprintf("%s orport=%d id=%s", at.Addr(), at.Port(), f.Fingerprint)+showPlace(second, f.Weight))
+	}
+	return out
+}
+
+// showPlace is the flags that authorities and fallback directories share.
+func showPlace(ipv6 netip.AddrPort, weight float64) string {
+	var text string
+	if ipv6.IsValid() {
+		text += " ipv6=" + ipv6.String()
+	}
+	if weight != 1 {
+		text += " weight=" + strconv.FormatFloat(weight, 'f', -1, 64)
+	}
+	return text
 }

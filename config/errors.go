@@ -75,7 +75,7 @@ func (e Errors) Unwrap() []error {
 // sort puts the mistakes in the order of their lines, file after file as they
 // were first met, the command line last.
 func (e Errors) sort() {
-	rank := map[string]int{commandLine: len(e)}
+	rank := map[string]int{environmentFile: len(e), commandLine: len(e) + 1, fleetFile: len(e) + 2, operatorFile: len(e) + 3}
 	for i, x := range e {
 		if _, known := rank[x.File]; !known {
 			rank[x.File] = i
@@ -86,5 +86,10 @@ func (e Errors) sort() {
 	})
 }
 
-// commandLine is the File of a Line that came from an Override.
-const commandLine = "command line"
+// The File of a Line that came from none.
+const (
+	environmentFile = "environment"
+	commandLine     = "command line"
+	fleetFile       = "fleet"
+	operatorFile    = "chive config set"
+)

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -41,6 +42,10 @@ type reader struct {
 	lines []Line
 	errs  Errors
 	count int
+
+	hash    hash.Hash // of all that is read; may be nil
+	folders []string  // that decide what is read
+	names   []string  // of the files read, without folders
 }
 
 // top reads the file named on the command line; that it can't be read is a
@@ -50,8 +55,10 @@ func (r *reader) top(path string) error {
 		r.parse("<stdin>", r.files.Stdin(), 1)
 		return nil
 	}
+	r.watch(filepath.Dir(path))
 	f, err := r.files.Open(path)
 	if err != nil {
+		r.hashed(err.Error())
 		return fmt.Errorf("torrc: %w", err)
 	}
 	defer f.Close()
@@ -64,7 +71,7 @@ func (r *reader) top(path string) error {
 
 func (r *reader) parse(name string, in io.Reader, depth int) {
 	r.count++
-	lines, err := Parse(name, in)
+	lines, err := Parse(name, r.note(name, in))
 	var many Errors
 	if errors.As(err, &many) {
 		r.errs = append(r.errs, many...)
@@ -98,6 +105,7 @@ func (r *reader) include(line Line, depth int) {
 	}
 	paths, err := r.expand(line.Value)
 	if err != nil {
+		r.hashed(err.Error())
 		r.errs = append(r.errs, line.errorf(ErrInclude, "%v", err))
 		return
 	}
@@ -108,6 +116,7 @@ func (r *reader) include(line Line, depth int) {
 		}
 		f, err := r.files.Open(path)
 		if err != nil {
+			r.hashed(err.Error())
 			r.errs = append(r.errs, line.errorf(ErrInclude, "%v", err))
 			continue
 		}
@@ -133,6 +142,7 @@ func (r *reader) expand(pattern string) ([]string, error) {
 		sort.Strings(matches)
 	}
 	var out []string
+	r.watch(filepath.Dir(pattern))
 	for _, m := range matches {
 		info, err := r.files.Stat(m)
 		if err != nil {
@@ -142,6 +152,7 @@ func (r *reader) expand(pattern string) ([]string, error) {
 			out = append(out, m)
 			continue
 		}
+		r.watch(m)
 		entries, err := r.files.ReadDir(m)
 		if err != nil {
 			return nil, err

@@ -3,69 +3,67 @@ package config
 import (
 	"fmt"
 	"path/filepath"
-	"strings"
 )
 
 func loadFrom(from files, file string, overrides []Override) (*Config, error) {
-	r := reader{files: from}
-	if file != "" {
-		if err := r.top(file); err != nil {
-			return nil, err
-		}
+	s := Source{File: file, Flags: overrides, files: from}
+	l, err := s.Load()
+	if err != nil {
+		return nil, err
 	}
-	b := &builder{errs: r.errs, set: map[string]Line{}}
-	groups := b.group(r.lines, commandLines(overrides))
-	b.applyAll(groups)
+	return l.Config, nil
+}
+
+// build makes a Config of the lines of every layer.
+func build(layers []layer, errs Errors) (*builder, error) {
+	b := &builder{errs: errs, set: map[string]Line{}, origin: map[string]Origin{}}
+	b.applyAll(b.group(layers))
 	b.finish()
 	b.errs.sort()
 	if n := len(b.errs); n > maxErrors {
 		b.errs = append(b.errs[:maxErrors], &Error{Problem: fmt.Sprintf("… and %d more", n-maxErrors), Kind: ErrLimit})
 	}
 	if len(b.errs) > 0 {
-		return nil, b.errs
+		return b, b.errs
 	}
-	return &b.cfg, nil
+	return b, nil
 }
 
 // maxPerOption is the absolute cap on the lines of one option.
 const maxPerOption = 4096
 
-func commandLines(overrides []Override) []Line {
-	lines := make([]Line, 0, len(overrides))
-	for _, o := range overrides {
-		name, add := strings.CutPrefix(o.Name, "+")
-		lines = append(lines, Line{File: commandLine, Key: name, Value: strings.Trim(o.Value, blank), Append: add})
-	}
-	return lines
+// layer is the lines of one origin; those of a later layer replace those of an
+// earlier one, option by option.
+type layer struct {
+	origin Origin
+	lines  []Line
 }
 
-// group sorts the lines by option and settles what the command line replaces.
-// Names that chive does not honour are reported here.
-func (b *builder) group(file, command []Line) map[string][]Line {
+// group sorts the lines by option and settles what replaces what. Names that
+// chive does not honour are reported here.
+func (b *builder) group(layers []layer) map[string][]Line {
 	groups := map[string][]Line{}
-	for _, l := range file {
-		if len(l.Key) > 1 && (l.Key[0] == '+' || l.Key[0] == '/') {
-			b.fail(l, ErrUnsupported, "the prefix %c is for the command line: lines of a file add up as they are", l.Key[0])
-			continue
-		}
-		if o := b.known(l); o != nil {
+	for _, layer := range layers {
+		replaced := map[string]bool{}
+		for _, l := range layer.lines {
+			if layer.origin == FromFile && len(l.Key) > 1 && (l.Key[0] == '+' || l.Key[0] == '/') {
+				b.fail(l, ErrUnsupported, "the prefix %c is for the command line: lines of a file add up as they are", l.Key[0])
+				continue
+			}
+			o := b.known(l)
+			if o == nil {
+				continue
+			}
+			if l.Append && !o.List {
+				b.fail(l, ErrConflict, "takes one value: drop the +")
+				continue
+			}
+			if !l.Append && !replaced[o.Name] {
+				groups[o.Name], replaced[o.Name] = nil, true
+			}
 			groups[o.Name] = append(groups[o.Name], l)
+			b.origin[o.Name] = layer.origin
 		}
-	}
-	replaced := map[string]bool{}
-	for _, l := range command {
-		o := b.known(l)
-		if o == nil {
-			continue
-		}
-		if l.Append && !o.List {
-			b.fail(l, ErrConflict, "takes one value: drop the +")
-			continue
-		}
-		if !l.Append && !replaced[o.Name] {
-			groups[o.Name], replaced[o.Name] = nil, true
-		}
-		groups[o.Name] = append(groups[o.Name], l)
 	}
 	for name, lines := range groups {
 		if len(lines) > maxPerOption {
@@ -78,10 +76,8 @@ func (b *builder) group(file, command []Line) map[string][]Line {
 
 // known finds the option of a line, or reports why there is none.
 func (b *builder) known(l Line) *Option {
-	for i := range table {
-		if strings.EqualFold(table[i].Name, l.Key) {
-			return &table[i]
-		}
+	if o := Find(l.Key); o != nil {
+		return o
 	}
 	if f := findForeign(l.Key); f != nil {
 		if !f.accepts(l.Value) {
@@ -161,6 +157,17 @@ func (b *builder) finish() {
 	} else if l := b.set["NatsCredentialFile"]; c.NatsListen == "" {
 		b.warn(l, "has no effect without NatsListen")
 	}
+	if c.CircuitPoolMaxSize < c.CircuitPoolMinSize {
+		l, ok := b.set["CircuitPoolMaxSize"]
+		if !ok {
+			l = b.set["CircuitPoolMinSize"]
+		}
+		b.fail(l, ErrConflict, "CircuitPoolMaxSize %d is less than CircuitPoolMinSize %d", c.CircuitPoolMaxSize, c.CircuitPoolMinSize)
+	}
+	if len(c.Logs) > 0 && len(c.Destinations()) == 0 {
+		b.warn(b.set["LogLevel"], "no Log line goes so far: nothing is logged")
+	}
+	b.isolate()
 	b.finishSocks()
 }
 

@@ -52,6 +52,9 @@ func TestDefaults(t *testing.T) {
 			Network: "tcp", Address: netip.MustParseAddrPort("127.0.0.1:9050"), IsolateClientAddr: true,
 			IsolateSOCKSAuth: true, SessionGroup: -1, IPv4Traffic: true, IPv6Traffic: true,
 		}},
+		IsolateSOCKSAuth: true, EnableCircuitPrebuilding: true, CircuitPoolMinSize: 2, CircuitPoolMaxSize: 10,
+		NewCircuitPeriod: 30 * time.Second, EnableConnectionPooling: true, ConnectionPoolMaxIdle: 5,
+		ConnectionPoolMaxLife: 7 * 24 * time.Hour, EnableBufferPooling: true, UseDefaultFallbackDirs: true, DefaultFallbacks: true,
 		PublicNetwork: true, EnforceDistinctSubnets: true, ClientRejectInternalAddresses: true,
 		LongLivedPorts:      []uint16{21, 22, 706, 1863, 5050, 5190, 5222, 5223, 6523, 6667, 6697, 8300},
 		MaxCircuitDirtiness: 10 * time.Minute, CircuitBuildTimeout: time.Minute, SocksTimeout: 2 * time.Minute,
@@ -354,8 +357,20 @@ func TestTable(t *testing.T) {
 			t.Errorf("%s is in the tables twice", o.Name)
 		}
 		seen[name] = true
-		if o.Doc == "" || o.Type == "" || o.apply == nil {
-			t.Errorf("%s lacks its meaning, type or parser", o.Name)
+		if o.Doc == "" || o.Type == "" || o.apply == nil || o.show == nil || o.Effect == "" {
+			t.Errorf("%s lacks its meaning, type, parser or effect", o.Name)
+		}
+		switch o.Class {
+		case Hot, Rebuild:
+		case Restart:
+			if o.keep == nil || !strings.HasPrefix(o.Effect, "Needs a restart: ") {
+				t.Errorf("%s does not say why it needs a restart", o.Name)
+			}
+		default:
+			t.Errorf("%s has the class %q", o.Name, o.Class)
+		}
+		if (o.Type == "time" || o.Type == "number") != (o.Unit != "") {
+			t.Errorf("%s is a %s with the unit %q", o.Name, o.Type, o.Unit)
 		}
 	}
 	for i := range foreign {

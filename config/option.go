@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -14,14 +15,30 @@ type Option struct {
 	Type           string // as a reader should write it: 0|1, time, folder, …
 	Default        string // in torrc syntax; "" when there is none
 	TestingDefault string // instead of Default under TestingTorNetwork; "" when the same
+	Unit           string // of a number without one; "" when the value is no quantity
 	Range          string // in words; "" when the type says it all
 	List           bool   // may be given many times
 	Own            bool   // chive's own: C tor does not know it
 	Doc            string // one paragraph
 	Differs        string // how chive differs from C tor; "" when it doesn't
+	Class          Class
+	Effect         string // when a change takes effect, or why it needs a restart
+	RemoteDenied   string // why a remote publisher may not set it; "" when it may
 
-	apply func(*builder, Line) // one line into the Config
+	apply func(*builder, Line)       // one line into the Config
+	show  func(*Config) []string     // the values that would give the Config again; none: the default
+	keep  func(dst, running *Config) // take over what the running node has; set for Restart only
 }
+
+// Class says what a change of an option asks of a running node.
+type Class string
+
+// The classes, least to most.
+const (
+	Hot     Class = "hot"     // takes effect in the running node
+	Rebuild Class = "rebuild" // likewise, and new circuits replace the old; open streams stay
+	Restart Class = "restart" // takes effect when the node starts again
+)
 
 // Options lists what chive honours, by name.
 func Options() []Option {
@@ -34,11 +51,12 @@ func Options() []Option {
 type builder struct {
 	cfg     Config
 	errs    Errors
-	set     map[string]Line // options that some line has set, by canonical name
-	testing bool            // TestingTorNetwork 1: some defaults differ
+	set     map[string]Line   // options that some line has set, by canonical name
+	origin  map[string]Origin // of these
+	testing bool              // TestingTorNetwork 1: some defaults differ
 
-	noDefaultFallbacks bool  // UseDefaultFallbackDirs 0
-	socksOff           *Line // SocksPort 0
+	socksOff *Line             // SocksPort 0
+	explicit []map[string]bool // flags that each SocksPort names, lower case
 }
 
 func (b *builder) fail(l Line, kind error, format string, args ...any) {
@@ -59,12 +77,38 @@ func flag(o Option, field func(*Config) *bool) Option {
 			b.fail(l, ErrValue, "%q is not a switch: write 1 for yes or 0 for no", clip(l.Value))
 		}
 	}
+	o.show = func(c *Config) []string { return []string{digit(*field(c))} }
+	o.keep = func(dst, running *Config) { *field(dst) = *field(running) }
+	return o
+}
+
+func digit(on bool) string {
+	if on {
+		return "1"
+	}
+	return "0"
+}
+
+// number is a whole one from least to most.
+func number(o Option, unit string, least, most int, field func(*Config) *int) Option {
+	o.Type, o.Unit = "number", unit
+	o.Range = fmt.Sprintf("%d to %d", least, most)
+	o.apply = func(b *builder, l Line) {
+		n, err := strconv.Atoi(l.Value)
+		if err != nil || n < least || n > most {
+			b.fail(l, ErrValue, "%q is not a whole number from %s", clip(l.Value), o.Range)
+			return
+		}
+		*field(&b.cfg) = n
+	}
+	o.show = func(c *Config) []string { return []string{strconv.Itoa(*field(c))} }
+	o.keep = func(dst, running *Config) { *field(dst) = *field(running) }
 	return o
 }
 
 // interval is a time with a unit; shortest and longest bound it.
 func interval(o Option, unit, shortest, longest time.Duration, field func(*Config) *time.Duration) Option {
-	o.Type = "time"
+	o.Type, o.Unit = "time", unitName(unit)
 	o.Range = fmt.Sprintf("%s to %s", Interval(shortest), Interval(longest))
 	o.apply = func(b *builder, l Line) {
 		d, err := parseInterval(l.Value, unit)
@@ -77,7 +121,16 @@ func interval(o Option, unit, shortest, longest time.Duration, field func(*Confi
 			*field(&b.cfg) = d
 		}
 	}
+	o.show = func(c *Config) []string { return []string{Interval(*field(c))} }
+	o.keep = func(dst, running *Config) { *field(dst) = *field(running) }
 	return o
+}
+
+func unitName(unit time.Duration) string {
+	if unit == time.Millisecond {
+		return "milliseconds"
+	}
+	return "seconds"
 }
 
 // path is a file or folder; "~/" is the home folder, and a relative one counts
@@ -92,7 +145,21 @@ func path(o Option, kind string, field func(*Config) *string) Option {
 		}
 		*field(&b.cfg) = p
 	}
+	return textual(o, field)
+}
+
+// textual shows a string as it is; an empty one is not set.
+func textual(o Option, field func(*Config) *string) Option {
+	o.show = func(c *Config) []string { return set(*field(c)) }
+	o.keep = func(dst, running *Config) { *field(dst) = *field(running) }
 	return o
+}
+
+func set(value string) []string {
+	if value == "" {
+		return nil
+	}
+	return []string{value}
 }
 
 // token is one part of a NATS subject.
@@ -106,7 +173,7 @@ func token(o Option, field func(*Config) *string) Option {
 		}
 		*field(&b.cfg) = l.Value
 	}
-	return o
+	return textual(o, field)
 }
 
 // validToken is the rule of messages.ValidName, which config does not import.
@@ -122,8 +189,13 @@ func validToken(s string) bool {
 	return true
 }
 
-func custom(o Option, kind string, apply func(*builder, Line)) Option {
-	o.Type = kind
-	o.apply = apply
+func custom(o Option, kind string, apply func(*builder, Line), show func(*Config) []string) Option {
+	o.Type, o.apply, o.show = kind, apply, show
+	return o
+}
+
+// kept says how a custom option keeps what the running node has.
+func kept(o Option, keep func(dst, running *Config)) Option {
+	o.keep = keep
 	return o
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/netip"
+	"strconv"
 	"strings"
 )
 
@@ -16,6 +17,39 @@ func (b *builder) longLivedPorts(l Line) {
 		ports = append(ports, port)
 	}
 	b.cfg.LongLivedPorts = ports
+}
+
+func showPorts(c *Config) []string {
+	words := make([]string, len(c.LongLivedPorts))
+	for i, p := range c.LongLivedPorts {
+		words[i] = strconv.Itoa(int(p))
+	}
+	return []string{strings.Join(words, ",")}
+}
+
+func showOutboundBind(c *Config) (out []string) {
+	for _, a := range []netip.Addr{c.OutboundBindAddress4, c.OutboundBindAddress6} {
+		if a.IsValid() {
+			out = append(out, a.String())
+		}
+	}
+	return out
+}
+
+func showLogs(c *Config) (out []string) {
+	for _, l := range c.Logs {
+		out = append(out, l.String())
+	}
+	return out
+}
+
+func (b *builder) logLevel(l Line) {
+	level, ok := severity(strings.ToLower(l.Value))
+	if !ok {
+		b.fail(l, ErrValue, "unknown severity %q: use debug, info, notice, warn or err", clip(l.Value))
+		return
+	}
+	b.cfg.LogLevel = level.String()
 }
 
 func (b *builder) outboundBind(l Line) {
@@ -147,4 +181,11 @@ func (b *builder) natsListen(l Line) {
 	default:
 		b.cfg.NatsListen = addr.String()
 	}
+}
+
+func showNatsListen(c *Config) []string {
+	if c.NatsListen == "" {
+		return []string{"0"}
+	}
+	return []string{c.NatsListen}
 }

@@ -182,6 +182,25 @@ func (l *lexer) quoted(start int, key, text string) (string, bool) {
 	return value, true
 }
 
+// quote makes the C string that unquote reads.
+func quote(s string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, c := range []byte(s) {
+		switch {
+		case c == '"' || c == '\\':
+			b.WriteByte('\\')
+			b.WriteByte(c)
+		case c < ' ' || c == 0x7f:
+			fmt.Fprintf(&b, `\x%02x`, c)
+		default:
+			b.WriteByte(c)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}
+
 // unquote reads the C string that s starts with and returns what follows it.
 func unquote(s string) (value, rest string, err error) {
 	var b strings.Builder

@@ -21,7 +21,8 @@ func (b *builder) addPublic() {
 	}
 	b.cfg.PublicNetwork = true
 	b.compiledIn("authorities.torrc", publicAuthorities, (*builder).dirAuthority)
-	if !ownFallbacks && !b.noDefaultFallbacks {
+	if !ownFallbacks && b.cfg.UseDefaultFallbackDirs {
+		b.cfg.DefaultFallbacks = true
 		b.compiledIn("fallbacks.torrc", publicFallbacks, (*builder).fallbackDir)
 	}
 }

@@ -40,8 +40,9 @@ func (b *builder) socksPort(l Line) {
 		b.fail(l, ErrValue, "%v", err)
 		return
 	}
+	explicit := map[string]bool{}
 	for _, word := range strings.Fields(flags) {
-		if err := p.flag(word); err != nil {
+		if err := p.flag(word, explicit); err != nil {
 			e := l.errorf(ErrValue, "%v", err)
 			var f *flagError
 			if errors.As(err, &f) {
@@ -52,6 +53,58 @@ func (b *builder) socksPort(l Line) {
 	}
 	b.checkSocksPort(l, &p)
 	b.cfg.SocksPorts = append(b.cfg.SocksPorts, p)
+	b.explicit = append(b.explicit, explicit)
+}
+
+// isolate gives every listener what the options of all listeners say, where its
+// own flags say nothing.
+func (b *builder) isolate() {
+	for i := range b.cfg.SocksPorts {
+		b.cfg.SocksPorts[i].isolate(&b.cfg, b.explicit[i])
+	}
+}
+
+func (p *SocksPort) isolate(c *Config, explicit map[string]bool) {
+	for name, on := range map[string]bool{
+		"isolatesocksauth": c.IsolateSOCKSAuth, "isolateclientprotocol": c.IsolateClientProtocol,
+		"isolatedestaddr": c.IsolateDestinations, "isolatedestport": c.IsolateDestinations,
+	} {
+		if !explicit[name] {
+			*p.flags()[name] = on
+		}
+	}
+	p.IsolateClientPort = c.IsolateClientPort
+}
+
+// showSocksPorts gives each listener with the flags that differ from those it
+// has without any.
+func showSocksPorts(c *Config) []string {
+	if len(c.SocksPorts) == 0 {
+		return []string{"0"}
+	}
+	var out []string
+	for _, p := range c.SocksPorts {
+		plain := SocksPort{IsolateClientAddr: p.Network != "unix", IPv4Traffic: true, IPv6Traffic: true}
+		plain.isolate(c, nil)
+		text, has, usual := p.String(), p.flags(), plain.flags()
+		if p.Network == "unix" && strings.ContainsAny(p.Path, blank+`"\#`) {
+			text = "unix:" + quote(p.Path)
+		}
+		for _, name := range flagNames {
+			field := strings.ToLower(name)
+			switch {
+			case field == "sessiongroup=" && p.SessionGroup >= 0:
+				text += " " + name + strconv.Itoa(p.SessionGroup)
+			case field == "sessiongroup=" || *has[field] == *usual[field]:
+			case *has[field]:
+				text += " " + name
+			default:
+				text += " No" + name
+			}
+		}
+		out = append(out, text)
+	}
+	return out
 }
 
 func (b *builder) checkSocksPort(l Line, p *SocksPort) {
@@ -158,8 +211,8 @@ var refusedFlags = map[string]bool{
 }
 
 // flag applies one flag word. Case does not count, "No" negates, and the
-// isolation flags may have a plural s: all as in C tor.
-func (p *SocksPort) flag(word string) error {
+// isolation flags may have a plural s: all as in C tor. What is set is noted.
+func (p *SocksPort) flag(word string, explicit map[string]bool) error {
 	lower := strings.ToLower(word)
 	if number, ok := strings.CutPrefix(lower, "sessiongroup="); ok {
 		n, err := strconv.ParseUint(number, 10, 31)
@@ -171,14 +224,14 @@ func (p *SocksPort) flag(word string) error {
 	}
 	name, negated := strings.CutPrefix(lower, "no")
 	fields := p.flags()
-	field := fields[name]
-	if field == nil {
-		field = fields[strings.TrimSuffix(name, "s")]
+	if fields[name] == nil {
+		name = strings.TrimSuffix(name, "s")
 	}
-	if field != nil {
-		*field = !negated
+	if field := fields[name]; field != nil {
+		*field, explicit[name] = !negated, true
 		return nil
 	}
+	name = strings.TrimPrefix(lower, "no")
 	if harmless, known := refusedFlags[name]; known {
 		if harmless && negated {
 			return nil

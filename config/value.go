@@ -74,7 +74,7 @@ func Interval(d time.Duration) string {
 	if d == 0 {
 		return "0"
 	}
-	return d.String()
+	return strconv.FormatFloat(d.Seconds(), 'f', -1, 64) + " seconds"
 }
 
 // defaultDataDirectory is shown as such; absolute expands it.

@@ -28,26 +28,9 @@ func Pages(messages string) (map[string][]byte, error) {
 func configurationPage() []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, head, "config/table.go or config/foreign.txt")
-	b.WriteString(`# Configuration
-
-chive reads a torrc in C tor's own syntax (tor(1), "THE CONFIGURATION FILE
-FORMAT"): one option a line, ` + "`#`" + ` comments, quoted values, a backslash before the
-line's end to continue, ` + "`%include`" + ` of files, folders and patterns. Any option may
-stand on the command line, where it replaces what the file says about it:
-
-    chive run -f torrc --SocksPort 9150 --Log "info file /var/log/chive.log"
-    chive run -f torrc --+SocksPort 9151      # adds to the file's
-
-An unknown option, a malformed value or an option of C tor that chive does not
-honour is an error with file and line; nothing is read and ignored. ` + "`chive check -f\ntorrc`" + ` reports every mistake at once.
-
-Times take a unit: msec, seconds, minutes, hours, days, weeks, months; without
-one they are seconds. Switches are 0 or 1. Paths may start with ` + "`~/`" + `; relative
-ones count from the working directory.
-
-## Options
-
-`)
+	b.WriteString(configurationHead)
+	classTable(&b)
+	b.WriteString("## Options\n\n")
 	for _, o := range config.Options() {
 		fmt.Fprintf(&b, "### %s\n\n%s\n\n", o.Name, o.Doc)
 		row := func(name, text string) {
@@ -56,6 +39,7 @@ ones count from the working directory.
 			}
 		}
 		row("Type", o.Type)
+		row("Unit of a bare number", o.Unit)
 		row("Default", code(o.Default))
 		row("Default in a test network", code(o.TestingDefault))
 		row("Values", o.Range)
@@ -65,11 +49,92 @@ ones count from the working directory.
 		if o.Own {
 			row("chive's own", "C tor does not know it")
 		}
+		row("A change is", string(o.Class))
+		row("Takes effect", o.Effect)
+		remote := "may be set"
+		if o.RemoteDenied != "" {
+			remote = "may not be set: " + o.RemoteDenied
+		}
+		row("By the fleet", remote)
 		row("Differs from C tor", o.Differs)
 		b.WriteString("\n")
 	}
 	refusedTable(&b)
 	return b.Bytes()
+}
+
+const configurationHead = `# Configuration
+
+chive reads a torrc in C tor's own syntax (tor(1), "THE CONFIGURATION FILE
+FORMAT"): one option a line, ` + "`#`" + ` comments, quoted values, a backslash before the
+line's end to continue, ` + "`%include`" + ` of files, folders and patterns.
+
+An unknown option, a malformed value or an option of C tor that chive does not
+honour is an error with file and line; nothing is read and ignored. ` + "`chive check -f\ntorrc`" + ` reports every mistake at once.
+
+Times take a unit: msec, seconds, minutes, hours, days, weeks, months; without
+one they are seconds. Switches are 0 or 1. Paths may start with ` + "`~/`" + `; relative
+ones count from the working directory.
+
+## What goes before what
+
+Option by option, each of these replaces what those above it say:
+
+| From | How | Lasts |
+|---|---|---|
+| default | compiled in | |
+| file | the torrc and what it includes | until the file changes |
+| environment | ` + "`CHIVE_MAX_CIRCUIT_DIRTINESS='5 minutes'`" + `: case and underscores in the option's name don't count; each line of the value is a value of a list; an empty variable is not set | the process |
+| command line | ` + "`--Option VALUE`" + `; ` + "`--+Option VALUE`" + ` adds to a list instead | the process |
+| fleet | a signed revision of the fleet's configuration | restarts, until the fleet takes it back |
+| chive config set | ` + "`chive config set MaxCircuitDirtiness '5 minutes'`" + ` | the process, or until ` + "`chive config reset`" + ` |
+
+## Changing a running node
+
+    chive plan old.torrc new.torrc        # what each change would do; nothing is touched
+    chive reload                          # read the files again (so does SIGHUP)
+    chive config set LogLevel debug       # over what the files say, for this run
+    chive config show                     # what is in force, and where it comes from
+    chive config history                  # every revision, and what was refused
+    chive config diff 3 5
+    chive config revert 3                 # as it was then
+
+A file that changes on disk is noticed by itself, by its content: a rename into
+place, an older time stamp, a change of an included file or of a link all count, an
+unchanged content never does. It is read when it has been the same for a moment. A
+file that has become empty is not taken over unless ` + "`chive reload`" + ` says so: it is more
+often half written than meant.
+
+A change is made as a whole or not at all. Everything that can fail is done first (a
+new listener is bound, a log file opened); if anything does, what was prepared is
+undone in reverse order, the node goes on as before, and the reason is in the answer,
+the log, the history and an event. No configuration ends a running node. Open streams
+survive every change. Options that need a restart keep their value; ` + "`chive reload`" + `
+names them, and ` + "`chive config show`" + ` shows what waits.
+
+What the fleet may not set is marked below. It is refused with the whole revision.
+([Decision](adr/0008-configuration.md))
+
+`
+
+// classTable lists the options by what a change asks of a running node.
+func classTable(b *bytes.Buffer) {
+	for _, c := range []struct {
+		class config.Class
+		what  string
+	}{
+		{config.Hot, "takes effect in the running node"},
+		{config.Rebuild, "likewise; circuits built before take no new streams"},
+		{config.Restart, "takes effect when the node starts again"},
+	} {
+		var names []string
+		for _, o := range config.Options() {
+			if o.Class == c.class {
+				names = append(names, o.Name)
+			}
+		}
+		fmt.Fprintf(b, "**%s** (%s): %s.\n\n", c.class, c.what, strings.Join(names, ", "))
+	}
 }
 
 func code(s string) string {

@@ -1,62 +1,121 @@
 package messages
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // ConfigSource says through which mouth a change of configuration came.
 type ConfigSource string
 
-// The four mouths of the configuration actor.
+// The mouths of the configuration actor.
 const (
+	ConfigFromStart   ConfigSource = "start"   // what the node started with
 	ConfigFromFile    ConfigSource = "file"    // the torrc, or a file it includes, changed on disk
 	ConfigFromSignal  ConfigSource = "signal"  // SIGHUP, or chive reload
 	ConfigFromControl ConfigSource = "control" // an operator, through the control socket
 	ConfigFromFleet   ConfigSource = "fleet"   // a signed revision in the fleet's key-value bucket
 )
 
-// ConfigLine is one option with its value as a torrc would say it. An empty Value with
-// Reset set takes the option back to what the file, the environment and the command line
-// say.
+// ConfigLine is one option with its value as a torrc would say it. Several lines with one
+// name are the values of a list. An empty Value with Reset set takes the option back to
+// what the file, the environment and the command line say.
 type ConfigLine struct {
-	Name  string
-	Value string
-	Reset bool
+	Name  string `json:"name"`
+	Value string `json:"value,omitempty"`
+	Reset bool   `json:"reset,omitempty"`
 }
 
 // ConfigProposal asks the node to change its configuration as a whole or not at all.
 // A proposal with no lines and Source file or signal means: read the files again.
 type ConfigProposal struct {
-	Source ConfigSource
-	// FleetRevision is the revision in the fleet's bucket; 0 when Source is not fleet.
-	FleetRevision uint64
+	Source ConfigSource `json:"source"`
+	// FleetRevision is the revision in the fleet's bucket; 0 when Source is not fleet. One
+	// that is less than an earlier one is refused.
+	FleetRevision uint64 `json:"fleet_revision,omitempty"`
 	// Author is the public key that signed a fleet revision, or "" for a local change.
-	Author string
-	// Lines replace the live overlay when Replace is set, else they are set over it.
-	Lines   []ConfigLine
-	Replace bool
+	Author string `json:"author,omitempty"`
+	// Lines are set over what the same source, control or fleet, set before; with Replace
+	// set they replace all of it.
+	Lines   []ConfigLine `json:"lines,omitempty"`
+	Replace bool         `json:"replace,omitempty"`
 	// DryRun validates and plans, and changes nothing.
-	DryRun bool
+	DryRun bool `json:"dry_run,omitempty"`
 }
 
 // ConfigChange is one option's change in a plan.
 type ConfigChange struct {
-	Option   string
-	Old, New string // as a torrc would say them; a secret value is shown as "[set]"
-	Effect   string // "hot", "rebuild" or "restart"
+	Option string `json:"option"`
+	Old    string `json:"old"`    // as torrc lines would say it, a value a line; "" for none
+	New    string `json:"new"`    // likewise
+	Effect string `json:"effect"` // "hot", "rebuild" or "restart"
+	Note   string `json:"note"`   // when it takes effect, or why it needs a restart
 }
 
 // ConfigResult is the configuration actor's answer to a proposal.
 type ConfigResult struct {
 	// Revision is the node's own revision number after the proposal, from 1 upward.
-	Revision uint64
-	Applied  bool
+	Revision uint64 `json:"revision"`
+	// Applied says that the configuration asked for is in force, but for the Changes whose
+	// effect is "restart". Of a dry run: that it would be, as far as can be told.
+	Applied bool `json:"applied"`
 	// Reason says, when the proposal was not applied, what was wrong and the remedy.
-	Reason  string
-	Changes []ConfigChange
+	Reason  string         `json:"reason,omitempty"`
+	Changes []ConfigChange `json:"changes,omitempty"`
 }
 
 // ConfigTarget is what a mouth outside the actors hands proposals to. It is safe for use by
 // many goroutines; ProposeConfig returns when the proposal was committed or aborted, or ctx
-// is done (the error then says that the outcome is not known).
+// is done (the error then says that the outcome is not known). A proposal that was refused
+// is a ConfigResult with its Reason, and no error.
 type ConfigTarget interface {
 	ProposeConfig(ctx context.Context, p ConfigProposal) (ConfigResult, error)
+}
+
+// ConfigSetting is one option as it is in force.
+type ConfigSetting struct {
+	Option string   `json:"option"`
+	Values []string `json:"values"` // as torrc lines would say them; none: not set, or compiled in
+	Origin string   `json:"origin"` // default, file, environment, command line, fleet or chive config set
+	Class  string   `json:"class"`  // hot, rebuild or restart
+}
+
+// ConfigView is the configuration in force.
+type ConfigView struct {
+	Revision      uint64          `json:"revision"`
+	FleetRevision uint64          `json:"fleet_revision,omitempty"` // the last one that was applied
+	Settings      []ConfigSetting `json:"settings"`
+	Waiting       []ConfigChange  `json:"waiting,omitempty"`  // what the files say and a restart would bring
+	Rejected      string          `json:"rejected,omitempty"` // why the last proposal was refused; "" if it was not
+}
+
+// ConfigRevision is one entry of the history: a configuration that was in force, or a
+// proposal that was rejected, whose Revision is 0.
+type ConfigRevision struct {
+	Revision      uint64         `json:"revision,omitempty"`
+	Time          time.Time      `json:"time"`
+	Source        ConfigSource   `json:"source"`
+	FleetRevision uint64         `json:"fleet_revision,omitempty"`
+	Author        string         `json:"author,omitempty"`
+	RevertOf      uint64         `json:"revert_of,omitempty"` // the revision gone back to
+	Changes       []ConfigChange `json:"changes,omitempty"`
+	Reason        string         `json:"reason,omitempty"` // why it was rejected
+}
+
+// ConfigReader is what is asked about the configuration. It is safe for use by many
+// goroutines.
+type ConfigReader interface {
+	ConfigView(ctx context.Context) (ConfigView, error)
+	// ConfigHistory is the revisions and rejections that are remembered, oldest first.
+	ConfigHistory(ctx context.Context) ([]ConfigRevision, error)
+	// ConfigDiff is what differs between two revisions; 0 is what is in force.
+	ConfigDiff(ctx context.Context, from, to uint64) ([]ConfigChange, error)
+	// RevertConfig goes back to a revision: what differs is set as by the operator.
+	RevertConfig(ctx context.Context, revision uint64, dryRun bool) (ConfigResult, error)
+}
+
+// ConfigControl is both.
+type ConfigControl interface {
+	ConfigTarget
+	ConfigReader
 }

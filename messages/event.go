@@ -15,7 +15,8 @@ type Body interface {
 		*chivev1.GuardSampled | *chivev1.GuardReachable | *chivev1.GuardUnreachable |
 		*chivev1.DocumentFetched | *chivev1.DocumentVerified | *chivev1.DocumentRejected |
 		*chivev1.SupervisorStateChanged | *chivev1.BreakerOpened | *chivev1.BreakerHalfOpened | *chivev1.BreakerClosed |
-		*chivev1.RetriesExhausted | *chivev1.InputQuarantined
+		*chivev1.RetriesExhausted | *chivev1.InputQuarantined |
+		*chivev1.ConfigProposed | *chivev1.ConfigApplied | *chivev1.ConfigRejected | *chivev1.ConfigReverted
 }
 
 // Event wraps body as an event about the actor id of the given kind, ready for
@@ -104,5 +105,13 @@ func wrap(e *chivev1.Envelope, body any) {
 		e.Event = &chivev1.Envelope_RetriesExhausted{RetriesExhausted: b}
 	case *chivev1.InputQuarantined:
 		e.Event = &chivev1.Envelope_InputQuarantined{InputQuarantined: b}
+	case *chivev1.ConfigProposed:
+		e.Event = &chivev1.Envelope_ConfigProposed{ConfigProposed: b}
+	case *chivev1.ConfigApplied:
+		e.Event = &chivev1.Envelope_ConfigApplied{ConfigApplied: b}
+	case *chivev1.ConfigRejected:
+		e.Event = &chivev1.Envelope_ConfigRejected{ConfigRejected: b}
+	case *chivev1.ConfigReverted:
+		e.Event = &chivev1.Envelope_ConfigReverted{ConfigReverted: b}
 	}
 }

@@ -50,20 +50,42 @@ type Block struct {
 }
 
 var (
-	pool  = sync.Pool{New: func() any { return &Block{Buf: make([]byte, Size)} }}
-	large = sync.Pool{New: func() any { return &Block{Buf: make([]byte, LargeSize)} }}
+	pool  = sync.Pool{New: func() any { return fresh(Size) }}
+	large = sync.Pool{New: func() any { return fresh(LargeSize) }}
 	out   atomic.Int64
+
+	once      atomic.Bool // blocks are used once (EnableBufferPooling 0)
+	got, made atomic.Uint64
 )
 
+func fresh(size int) *Block {
+	made.Add(1)
+	return &Block{Buf: make([]byte, size)}
+}
+
+// SetPooling says whether blocks are used again. Blocks that are out follow the
+// setting of the moment when they are freed.
+func SetPooling(on bool) { once.Store(!on) }
+
+// Counts is how many blocks were asked for, and how many of these had to be
+// made, since the program started.
+func Counts() (asked, fresh uint64) { return got.Load(), made.Load() }
+
 // Get returns an empty block of a kind, of Size bytes.
-func Get(kind Kind) *Block { return get(&pool, kind) }
+func Get(kind Kind) *Block { return get(&pool, kind, Size) }
 
 // GetLarge returns an empty block of a kind, of LargeSize bytes.
-func GetLarge(kind Kind) *Block { return get(&large, kind) }
+func GetLarge(kind Kind) *Block { return get(&large, kind, LargeSize) }
 
-func get(from *sync.Pool, kind Kind) *Block {
+func get(from *sync.Pool, kind Kind, size int) *Block {
 	out.Add(1)
-	b := from.Get().(*Block)
+	got.Add(1)
+	var b *Block
+	if once.Load() {
+		b = fresh(size)
+	} else {
+		b = from.Get().(*Block)
+	}
 	b.Kind = kind
 	return b
 }
@@ -73,9 +95,11 @@ func (b *Block) Free() {
 	credit := b.Credit
 	b.Kind, b.Bytes, b.Cells, b.Stream, b.Credit, b.Here = 0, nil, 0, 0, nil, false
 	out.Add(-1)
-	if len(b.Buf) == LargeSize {
+	switch {
+	case once.Load():
+	case len(b.Buf) == LargeSize:
 		large.Put(b)
-	} else {
+	default:
 		pool.Put(b)
 	}
 	if credit != nil {

@@ -34,6 +34,9 @@ type (
 	// Attach gives the circuit a stream to carry. Only an open circuit is given
 	// any; one that closes meanwhile hands it back.
 	Attach struct{ Spec *stream.Spec }
+	// BuildTimeout changes how long the circuit may take to open, from its launch
+	// on; one that is open has nothing to change.
+	BuildTimeout struct{ Limit time.Duration }
 	// Close asks the circuit to end.
 	Close struct{ Outcome chivev1.Outcome }
 
@@ -133,6 +136,8 @@ func (c *circuitActor) Receive(ctx actor.Context) {
 		if c.opened.IsZero() {
 			c.end(ctx, chivev1.Outcome_OUTCOME_TIMEOUT, nil)
 		}
+	case *BuildTimeout:
+		c.hurry(ctx, m.Limit)
 	case *Close:
 		c.end(ctx, m.Outcome, nil)
 	case *kernel.ChildFailed:
@@ -154,6 +159,15 @@ func (c *circuitActor) start(ctx actor.Context) {
 		Target:  connection.Target{Addr: addr, RSA: first.RSA, Ed25519: first.Ed25519},
 		Purpose: c.o.Purpose, Reply: ctx.Self(),
 	})
+}
+
+func (c *circuitActor) hurry(ctx actor.Context, limit time.Duration) {
+	if c.closing || !c.opened.IsZero() {
+		return
+	}
+	c.timer.Stop()
+	left := limit - c.o.Now().Sub(c.started)
+	c.timer = kernel.After(ctx.ActorSystem(), ctx.Self(), left, &buildTimeout{})
 }
 
 func (c *circuitActor) build(ctx actor.Context, link *connection.Link) {

@@ -20,14 +20,23 @@ import (
 
 // Options is what the actor is made of.
 type Options struct {
-	Connections  *actor.PID // or who passes connections.Want on
-	Recorder     *messages.Recorder
-	Now          func() time.Time
-	Rand         *rand.Rand // seeded from crypto/rand; used by this actor only
-	Guards       Guards
-	BuildTimeout time.Duration
+	Connections *actor.PID // or who passes connections.Want on
+	Recorder    *messages.Recorder
+	Now         func() time.Time
+	Rand        *rand.Rand // seeded from crypto/rand; used by this actor only
+	Guards      Guards
+	Settings    Settings // until a Configure
+}
+
+// Settings is what the configuration says about circuits.
+type Settings struct {
+	BuildTimeout time.Duration // from launch to open
 	Dirtiness    time.Duration // MaxCircuitDirtiness
 	SocksTimeout time.Duration
+	Prebuild     bool          // keep clean circuits ready
+	PoolMin      int           // at least so many
+	PoolMax      int           // at most so many
+	Period       time.Duration // NewCircuitPeriod: how often the number follows the demand
 }
 
 // Guards is the guard state as this actor needs it; package node joins it with
@@ -45,10 +54,19 @@ type Guards interface {
 
 type (
 	// Netdir is a new view of the network. Enough says that paths may be built.
+	// Rules names the user's rules for paths: circuits built by others take no
+	// new streams.
 	Netdir struct {
 		Index  *path.Index
 		Params netdoc.Params
 		Enough bool
+		Rules  string
+	}
+	// Configure changes the settings, at once. With Rebuild, circuits that are
+	// there take no new streams.
+	Configure struct {
+		Settings Settings
+		Rebuild  bool
 	}
 	// Request asks for a stream.
 	Request struct {
@@ -75,7 +93,8 @@ type record struct {
 	first     [20]byte
 	exit      *path.Relay // nil for directory circuits
 	open      bool
-	tired     bool
+	tired     bool   // takes no new streams
+	closing   bool   // was told to close
 	isolation string // "" while clean
 	launched  time.Time
 	dirtied   time.Time
@@ -98,6 +117,7 @@ type circuits struct {
 	queue    []*waiting
 	building int
 	failures int // circuits in a row that did not open
+	pool     pool
 	holdOff  *kernel.Timer
 	ticker   *kernel.Timer
 	closing  *Close
@@ -107,7 +127,7 @@ type circuits struct {
 // Props makes the actor.
 func Props(o Options) *actor.Props {
 	return kernel.Props(func() actor.Actor {
-		return &circuits{o: o, records: map[string]*record{}}
+		return &circuits{o: o, records: map[string]*record{}, pool: pool{since: o.Now()}}
 	})
 }
 
@@ -122,8 +142,6 @@ const (
 	cleanLife = 30 * time.Minute
 	// directoryLife is how long a directory circuit is kept idle.
 	directoryLife = 30 * time.Second
-	// wantClean is how many clean circuits are kept ready.
-	wantClean = 2
 )
 
 // pause is the wait after circuits failed in a row.
@@ -150,6 +168,8 @@ func (c *circuits) Receive(ctx actor.Context) {
 		c.childFailed(ctx, m)
 	case *Netdir:
 		c.netdir(ctx, m)
+	case *Configure:
+		c.configure(ctx, m)
 	case *actor.Started:
 		c.ticker = kernel.After(ctx.ActorSystem(), ctx.Self(), tickEvery, &tick{})
 	case *tick:
@@ -242,6 +262,7 @@ func noPathOutcome(err error, last chivev1.Outcome) chivev1.Outcome {
 func (c *circuits) attach(ctx actor.Context, r *record, w *waiting) {
 	now := c.o.Now()
 	if r.dirtied.IsZero() {
+		c.pool.demanded(r)
 		r.dirtied = now
 		r.isolation = w.Spec.Isolation
 	}
@@ -303,7 +324,7 @@ func (c *circuits) gone(ctx actor.Context, m *circuit.Gone) {
 		return
 	}
 	c.forget(r)
-	if !m.WasOpen {
+	if !m.WasOpen && !r.closing {
 		c.buildFailed(ctx, r, m)
 	}
 	if c.maybeClosed(ctx) {
@@ -374,6 +395,9 @@ func (c *circuits) childFailed(ctx actor.Context, m *kernel.ChildFailed) {
 }
 
 func (c *circuits) netdir(ctx actor.Context, m *Netdir) {
+	if c.dir.Index != nil && c.dir.Rules != m.Rules {
+		c.rebuild(ctx)
+	}
 	c.dir = *m
 	c.o.Guards.Update(m.Index, m.Params, c.o.Now())
 	c.serve(ctx)

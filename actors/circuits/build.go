@@ -24,7 +24,7 @@ var errNotYet = errors.New("not enough directory information yet")
 func (c *circuits) choose(w *waiting) *record {
 	var clean *record
 	for _, r := range c.records {
-		if !r.open || r.tired || !c.suits(r, w) || !c.fresh(r) {
+		if !r.open || !c.suits(r, w) || !c.fresh(r) {
 			continue
 		}
 		if r.isolation == w.Spec.Isolation && !r.dirtied.IsZero() {
@@ -39,7 +39,7 @@ func (c *circuits) choose(w *waiting) *record {
 
 // suits: could the circuit carry the stream, isolation apart?
 func (c *circuits) suits(r *record, w *waiting) bool {
-	if r.purpose != w.Spec.Purpose {
+	if r.tired || r.purpose != w.Spec.Purpose {
 		return false
 	}
 	if w.Directory != nil {
@@ -52,7 +52,7 @@ func (c *circuits) suits(r *record, w *waiting) bool {
 
 // fresh: may the circuit still take new streams?
 func (c *circuits) fresh(r *record) bool {
-	return r.dirtied.IsZero() || c.o.Now().Sub(r.dirtied) < c.o.Dirtiness
+	return r.dirtied.IsZero() || c.o.Now().Sub(r.dirtied) < c.o.Settings.Dirtiness
 }
 
 // sharedBuild finds a circuit being built for the same group that would do.
@@ -91,12 +91,16 @@ func (c *circuits) spare(w *waiting) *record {
 		if r.open || !c.suits(r, w) {
 			continue
 		}
-		taken := slices.ContainsFunc(c.queue, func(o *waiting) bool { return o.on == r.id })
-		if !taken {
+		if !c.taken(r) {
 			return r
 		}
 	}
 	return nil
+}
+
+// taken: does a request wait for the circuit?
+func (c *circuits) taken(r *record) bool {
+	return slices.ContainsFunc(c.queue, func(w *waiting) bool { return w.on == r.id })
 }
 
 func (c *circuits) path(want path.Want, avoid []netdoc.Digest) ([]*path.Relay, error) {
@@ -128,33 +132,11 @@ func (c *circuits) launch(ctx actor.Context, purpose chivev1.Purpose, path []tor
 	}
 	r.pid = ctx.Spawn(circuit.Props(circuit.Options{
 		ID: r.id, Path: path, Window: window, Purpose: purpose, Connections: c.o.Connections,
-		BuildTimeout: c.o.BuildTimeout, Recorder: c.o.Recorder, Now: c.o.Now,
+		BuildTimeout: c.o.Settings.BuildTimeout, Recorder: c.o.Recorder, Now: c.o.Now,
 	}))
 	c.records[r.id] = r
 	c.building++
 	return r.id
-}
-
-// prepare keeps clean circuits ready, so that a stream need not wait for one.
-func (c *circuits) prepare(ctx actor.Context) {
-	if !c.dir.Enough || c.holdOff != nil || len(c.queue) > 0 {
-		return
-	}
-	clean := 0
-	for _, r := range c.records {
-		if r.purpose == chivev1.Purpose_PURPOSE_GENERAL && r.dirtied.IsZero() && !r.tired {
-			clean++
-		}
-	}
-	for ; clean < wantClean && c.building < maxBuilding; clean++ {
-		// Most streams are for 443, and an exit that carries it mostly carries 80.
-		relays, err := c.path(path.Want{Port: 443}, nil)
-		if err != nil {
-			return
-		}
-		c.advance(chivev1.BootstrapPhase_BOOTSTRAP_PHASE_FIRST_CIRCUIT, 90, "building the first circuit")
-		c.launch(ctx, chivev1.Purpose_PURPOSE_GENERAL, hops(relays), relays[len(relays)-1])
-	}
 }
 
 // tick closes what is too old and refuses what waited too long.
@@ -166,7 +148,7 @@ func (c *circuits) tick(ctx actor.Context) {
 	}
 	left := c.queue[:0]
 	for _, w := range c.queue {
-		if now.Sub(w.since) < c.o.SocksTimeout {
+		if now.Sub(w.since) < c.o.Settings.SocksTimeout {
 			left = append(left, w)
 			continue
 		}
@@ -175,6 +157,8 @@ func (c *circuits) tick(ctx actor.Context) {
 	clear(c.queue[len(left):])
 	c.queue = left
 	if c.closing == nil {
+		c.pool.follow(now, c.o.Settings.Period)
+		c.shrink(ctx)
 		c.serve(ctx)
 	}
 }
@@ -192,7 +176,7 @@ func (c *circuits) lateOutcome(w *waiting) chivev1.Outcome {
 
 // retire closes a circuit that has no stream and will get none.
 func (c *circuits) retire(ctx actor.Context, r *record) {
-	if !r.open || r.streams > 0 {
+	if !r.open || r.streams > 0 || r.closing {
 		return
 	}
 	idle := c.o.Now().Sub(r.idleSince)
@@ -203,7 +187,12 @@ func (c *circuits) retire(ctx actor.Context, r *record) {
 	default:
 		return
 	}
-	r.tired = true
+	c.dismiss(ctx, r)
+}
+
+// dismiss closes a circuit that nothing uses.
+func (c *circuits) dismiss(ctx actor.Context, r *record) {
+	r.tired, r.closing = true, true
 	ctx.Send(r.pid, &circuit.Close{Outcome: chivev1.Outcome_OUTCOME_IDLE})
 }
 

@@ -24,11 +24,17 @@ import (
 	"chive/supervisor/retry"
 )
 
-// idleLimit is how long a connection without circuits is kept.
-const idleLimit = 3 * time.Minute
-
-// sweepEvery is how often idle connections are looked for.
-const sweepEvery = 30 * time.Second
+const (
+	// idleLimit is how long a connection without circuits is kept.
+	idleLimit = 3 * time.Minute
+	// graceTime is how long a link that was just handed out may be without a
+	// circuit before it counts as idle.
+	graceTime = 2 * time.Second
+	// sweepEvery is how often idle and old connections are looked for.
+	sweepEvery = 5 * time.Second
+	// sweepSoon is how often while connections wait for their last circuit.
+	sweepSoon = time.Second
+)
 
 // Options is what the actor is made of.
 type Options struct {
@@ -36,6 +42,17 @@ type Options struct {
 	Recorder *messages.Recorder
 	Now      func() time.Time
 	Rand     *rand.Rand // for jitter; used by this actor only
+	Settings Settings   // until a Configure
+}
+
+// Settings is what the configuration says about connections. The zero value
+// shares one a relay and keeps it as long as it is used.
+type Settings struct {
+	Separate bool          // each circuit has a connection of its own (EnableConnectionPooling 0)
+	MaxIdle  int           // connections without circuits that are kept; see LimitIdle
+	MaxLife  time.Duration // an older one takes no new circuits; 0: no limit
+	// LimitIdle makes MaxIdle count.
+	LimitIdle bool
 }
 
 type (
@@ -60,6 +77,12 @@ type (
 		Err     error
 		Dialled bool
 	}
+	// Configure changes the settings, at once. Connections that another Dialer
+	// made take no new circuits.
+	Configure struct {
+		Settings Settings
+		Dialer   connection.Dialer
+	}
 	// Forgive forgets every failure: relays may be tried at once.
 	Forgive struct{}
 	// Close ends all connections; Closed is sent when none is left.
@@ -69,10 +92,24 @@ type (
 	sweep  struct{}
 )
 
+// conn is one connection, from its dialling on.
+type conn struct {
+	id      string
+	entry   *entry
+	pid     *actor.PID
+	link    *connection.Link // nil while dialling
+	opened  time.Time
+	waiting []*Want
+	permit  retry.Permit
+}
+
+// shared: does the connection take new circuits?
+func (x *conn) shared() bool { return x.entry.conn == x }
+
 type connections struct {
 	o          Options
 	relays     map[[20]byte]*entry
-	byPID      map[string]*entry
+	conns      map[string]*conn // by id
 	budgets    *retry.Budgets[chivev1.Purpose]
 	quarantine *supervisor.Quarantine
 	closing    *Close
@@ -86,7 +123,7 @@ func Props(o Options) *actor.Props {
 
 func newConnections(o Options) *connections {
 	c := &connections{
-		o: o, relays: map[[20]byte]*entry{}, byPID: map[string]*entry{},
+		o: o, relays: map[[20]byte]*entry{}, conns: map[string]*conn{},
 		budgets: retry.NewBudgets[chivev1.Purpose](retry.BudgetConfig{Now: o.Now}),
 	}
 	c.quarantine = c.newQuarantine()
@@ -108,6 +145,8 @@ func (c *connections) Receive(ctx actor.Context) {
 		c.childFailed(ctx, m)
 	case *Forgive:
 		c.forgive()
+	case *Configure:
+		c.configure(ctx, m)
 	case *sweep:
 		c.sweep(ctx)
 	case *Close:
@@ -127,27 +166,36 @@ func (c *connections) want(ctx actor.Context, w *Want) {
 		e = c.newEntry(w.Target.RSA)
 		c.relays[w.Target.RSA] = e
 	}
-	switch {
-	case e.link != nil:
-		c.answer(ctx, e, w)
-	case e.pid != nil:
-		e.waiting = append(e.waiting, w)
-	default:
-		c.dial(ctx, e, w)
+	if e.conn != nil && e.conn.link != nil && c.old(e.conn) {
+		e.conn = nil
 	}
+	switch {
+	case c.o.Settings.Separate || e.conn == nil:
+		c.dial(ctx, e, w)
+	case e.conn.link != nil:
+		c.answer(ctx, e.conn, w)
+	default:
+		e.conn.waiting = append(e.conn.waiting, w)
+	}
+}
+
+// old: has the connection lived too long for new circuits?
+func (c *connections) old(x *conn) bool {
+	limit := c.o.Settings.MaxLife
+	return limit > 0 && c.o.Now().Sub(x.opened) >= limit
 }
 
 // answer gives an open link to who wants it, if the relay proved what this one
 // asks for: an earlier one may have asked for less.
-func (c *connections) answer(ctx actor.Context, e *entry, w *Want) {
-	if w.Target.Ed25519 != ([32]byte{}) && e.link.Peer.Ed25519 != w.Target.Ed25519 {
+func (c *connections) answer(ctx actor.Context, x *conn, w *Want) {
+	if w.Target.Ed25519 != ([32]byte{}) && x.link.Peer.Ed25519 != w.Target.Ed25519 {
 		ctx.Send(w.Reply, &Failed{
 			Token: w.Token, Outcome: chivev1.Outcome_OUTCOME_RELAY_IDENTITY, Dialled: true,
 			Err: errors.New("the relay proved another Ed25519 identity"),
 		})
 		return
 	}
-	ctx.Send(w.Reply, &Ready{Token: w.Token, Link: e.link})
+	ctx.Send(w.Reply, &Ready{Token: w.Token, Link: x.link})
 }
 
 func (c *connections) dial(ctx actor.Context, e *entry, w *Want) {
@@ -156,44 +204,49 @@ func (c *connections) dial(ctx actor.Context, e *entry, w *Want) {
 		ctx.Send(w.Reply, &Failed{Token: w.Token, Outcome: out, Err: err})
 		return
 	}
-	e.permit, e.id = permit, messages.RandomID()
-	e.waiting = append(e.waiting, w)
-	e.pid = ctx.Spawn(connection.Props(connection.Options{
-		ID: e.id, Target: w.Target, Purpose: w.Purpose, Attempt: e.failures + 1,
+	e.id = messages.RandomID()
+	x := &conn{id: e.id, entry: e, permit: permit, waiting: []*Want{w}}
+	x.pid = ctx.Spawn(connection.Props(connection.Options{
+		ID: x.id, Target: w.Target, Purpose: w.Purpose, Attempt: e.failures + 1,
 		Dialer: c.o.Dialer, Recorder: c.o.Recorder, Now: c.o.Now,
 	}))
-	c.byPID[e.id] = e
+	c.conns[x.id] = x
+	if !c.o.Settings.Separate {
+		e.conn = x
+	}
 }
 
 func (c *connections) up(ctx actor.Context, m *connection.Up) {
-	e := c.byPID[m.ID]
-	if e == nil {
+	x := c.conns[m.ID]
+	if x == nil {
 		return
 	}
-	e.link = m.Link
-	c.healthy(e)
-	waiting := e.waiting
-	e.waiting = nil
+	x.link, x.opened = m.Link, c.o.Now()
+	c.healthy(x.entry, x.permit)
+	waiting := x.waiting
+	x.waiting = nil
 	for _, w := range waiting {
-		c.answer(ctx, e, w)
+		c.answer(ctx, x, w)
 	}
 }
 
 func (c *connections) down(ctx actor.Context, m *connection.Down) {
-	e := c.byPID[m.ID]
-	if e == nil {
+	x := c.conns[m.ID]
+	if x == nil {
 		return
 	}
-	delete(c.byPID, m.ID)
-	waiting := e.waiting
-	e.pid, e.link, e.waiting = nil, nil, nil
+	delete(c.conns, m.ID)
+	e := x.entry
+	if x.shared() {
+		e.conn = nil
+	}
 	if !m.WasUp {
-		c.failed(e, m.Outcome)
+		c.failed(e, x.permit, m.Outcome)
 	}
 	if m.Outcome == chivev1.Outcome_OUTCOME_INTERNAL {
-		c.quarantine.Crashed("relay", e.key, "connection/"+e.id)
+		c.quarantine.Crashed("relay", e.key, "connection/"+x.id)
 	}
-	for _, w := range waiting {
+	for _, w := range x.waiting {
 		ctx.Send(w.Reply, &Failed{
 			Token: w.Token, Outcome: m.Outcome, Err: m.Err,
 			Dialled: !m.WasUp && m.Outcome != chivev1.Outcome_OUTCOME_SHUTDOWN,
@@ -205,46 +258,28 @@ func (c *connections) down(ctx actor.Context, m *connection.Down) {
 // childFailed handles a connection actor that panicked: its own clean-up did
 // not run, so its circuits are told from here by closing it as lost.
 func (c *connections) childFailed(ctx actor.Context, m *kernel.ChildFailed) {
-	for _, e := range c.relays {
-		if e.pid != nil && e.pid.Equal(m.PID) {
-			c.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_CONNECTION, e.id, &chivev1.ActorFailed{Reason: m.Site()}))
-			if e.link != nil {
-				e.link.Shut(chivev1.Outcome_OUTCOME_INTERNAL)
+	for _, x := range c.conns {
+		if x.pid.Equal(m.PID) {
+			c.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_CONNECTION, x.id, &chivev1.ActorFailed{Reason: m.Site()}))
+			if x.link != nil {
+				x.link.Shut(chivev1.Outcome_OUTCOME_INTERNAL)
 			}
-			c.down(ctx, &connection.Down{ID: e.id, Outcome: chivev1.Outcome_OUTCOME_INTERNAL, WasUp: e.link != nil})
+			c.down(ctx, &connection.Down{ID: x.id, Outcome: chivev1.Outcome_OUTCOME_INTERNAL, WasUp: x.link != nil})
 			return
 		}
 	}
 }
 
-func (c *connections) sweep(ctx actor.Context) {
-	now := c.o.Now()
-	for key, e := range c.relays {
-		if e.link == nil {
-			if e.forgettable(now) {
-				delete(c.relays, key)
-			}
-			continue
-		}
-		if since, idle := e.link.IdleSince(); idle && now.Sub(since) > idleLimit {
-			ctx.Send(e.pid, &connection.Close{Outcome: chivev1.Outcome_OUTCOME_IDLE})
-		}
-	}
-	c.timer = kernel.After(ctx.ActorSystem(), ctx.Self(), sweepEvery, &sweep{})
-}
-
 func (c *connections) close(ctx actor.Context, m *Close) {
 	c.closing = m
-	for _, e := range c.relays {
-		if e.pid != nil {
-			ctx.Send(e.pid, &connection.Close{Outcome: chivev1.Outcome_OUTCOME_SHUTDOWN})
-		}
+	for _, x := range c.conns {
+		ctx.Send(x.pid, &connection.Close{Outcome: chivev1.Outcome_OUTCOME_SHUTDOWN})
 	}
 	c.maybeClosed(ctx)
 }
 
 func (c *connections) maybeClosed(ctx actor.Context) {
-	if c.closing != nil && len(c.byPID) == 0 {
+	if c.closing != nil && len(c.conns) == 0 {
 		ctx.Send(c.closing.Reply, &Closed{})
 	}
 }

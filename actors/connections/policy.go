@@ -4,9 +4,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/asynkron/protoactor-go/actor"
-
-	"chive/actors/connection"
 	"chive/messages"
 	"chive/messages/chivev1"
 	"chive/supervisor"
@@ -38,14 +35,11 @@ type entry struct {
 	name     string // of the relay in events: random, for one boot
 	key      string // its identity, for the quarantine
 	id       string // of the last connection
-	pid      *actor.PID
-	link     *connection.Link // nil while dialling
-	waiting  []*Want
+	conn     *conn  // that new circuits share; nil: none
 	failures uint32 // in a row
 	last     chivev1.Outcome
 	until    time.Time // not to be dialled before
 	breaker  *retry.Breaker
-	permit   retry.Permit
 }
 
 func (c *connections) newEntry(relay [20]byte) *entry {
@@ -61,7 +55,7 @@ func (c *connections) newEntry(relay [20]byte) *entry {
 
 // forgettable: is there nothing to remember of a relay without a connection?
 func (e *entry) forgettable(now time.Time) bool {
-	return e.pid == nil && e.breaker.Quiet() && (e.failures == 0 || now.Sub(e.until) > rememberFailure)
+	return e.conn == nil && e.breaker.Quiet() && (e.failures == 0 || now.Sub(e.until) > rememberFailure)
 }
 
 func (c *connections) newQuarantine() *supervisor.Quarantine {
@@ -96,22 +90,22 @@ func (c *connections) admit(e *entry, purpose chivev1.Purpose) (retry.Permit, ch
 }
 
 // healthy forgets the relay's failures: its connection is open.
-func (c *connections) healthy(e *entry) {
+func (c *connections) healthy(e *entry, permit retry.Permit) {
 	e.failures, e.until = 0, time.Time{}
-	e.permit.Success()
+	permit.Success()
 }
 
 // failed sets when the relay may be dialled again.
-func (c *connections) failed(e *entry, out chivev1.Outcome) {
+func (c *connections) failed(e *entry, permit retry.Permit, out chivev1.Outcome) {
 	if out == chivev1.Outcome_OUTCOME_SHUTDOWN || out == chivev1.Outcome_OUTCOME_CANCELLED {
-		e.permit.Cancel()
+		permit.Cancel()
 		return
 	}
 	e.failures++
 	e.last = out
 	delay := strategy.Wait(int(e.failures), c.o.Rand)
 	e.until = c.o.Now().Add(delay)
-	e.permit.Failure()
+	permit.Failure()
 	change := supervisor.StateChanged{Child: e.id, State: supervisor.StateBackoff, Attempt: int(e.failures), Delay: delay}
 	if strategy.ExhaustedAt(int(e.failures)) {
 		told := change

@@ -52,11 +52,11 @@ func (d *desk) dial(e *entry, out chivev1.Outcome) error {
 	if err != nil {
 		return err
 	}
-	e.permit, e.id = permit, messages.RandomID()
+	e.id = messages.RandomID()
 	if out == chivev1.Outcome_OUTCOME_OK {
-		d.healthy(e)
+		d.healthy(e, permit)
 	} else {
-		d.failed(e, out)
+		d.failed(e, permit, out)
 	}
 	return nil
 }

@@ -25,14 +25,22 @@ import (
 
 // Options is what a listener is made of.
 type Options struct {
+	Rules        *atomic.Pointer[Rules] // each request follows those of its moment
+	Bind         func() (net.Listener, error)
+	Group        string     // of a listener without SessionGroup: unique in this boot
+	IsolationKey [32]byte   // per boot
+	Circuits     *actor.PID // or who passes circuits.Request on
+	Recorder     *messages.Recorder
+	Log          *slog.Logger
+	Now          func() time.Time
+	OnOpen       func(net.Addr) // called with the bound address
+}
+
+// Rules is what the configuration says about a listener's requests. Where it is
+// bound does not change.
+type Rules struct {
 	Port           config.SocksPort
-	RejectInternal bool       // ClientRejectInternalAddresses
-	IsolationKey   [32]byte   // per boot
-	Circuits       *actor.PID // or who passes circuits.Request on
-	Recorder       *messages.Recorder
-	Log            *slog.Logger
-	Now            func() time.Time
-	OnOpen         func(net.Addr) // called with the bound address
+	RejectInternal bool // ClientRejectInternalAddresses
 }
 
 type (
@@ -87,13 +95,13 @@ func (l *listener) Receive(ctx actor.Context) {
 }
 
 func (l *listener) start(ctx actor.Context) {
-	ln, err := listen(l.o.Port)
+	ln, err := l.o.Bind()
 	if err != nil {
 		panic(err)
 	}
 	l.l = ln
 	l.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_LISTENER, l.id, &chivev1.ListenerOpened{
-		Protocol: "socks5", Loopback: l.o.Port.Loopback(),
+		Protocol: "socks5", Loopback: l.o.Rules.Load().Port.Loopback(),
 	}))
 	if l.o.OnOpen != nil {
 		l.o.OnOpen(ln.Addr())
@@ -105,7 +113,7 @@ func (l *listener) start(ctx actor.Context) {
 }
 
 // Listen binds a listener; a stale unix socket is replaced, a live one is not.
-func listen(p config.SocksPort) (net.Listener, error) {
+func Listen(p config.SocksPort) (net.Listener, error) {
 	if p.Network != "unix" {
 		ln, err := net.Listen("tcp", p.Address.String())
 		if err != nil {
@@ -120,6 +128,17 @@ func listen(p config.SocksPort) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("SocksPort %v: %w", p, err)
 	}
+	if err := SetMode(p); err != nil {
+		return nil, errors.Join(err, ln.Close())
+	}
+	return ln, nil
+}
+
+// SetMode gives a unix socket that is bound the access that its flags say.
+func SetMode(p config.SocksPort) error {
+	if p.Network != "unix" {
+		return nil
+	}
 	mode := os.FileMode(0o600)
 	switch {
 	case p.WorldWritable:
@@ -128,9 +147,9 @@ func listen(p config.SocksPort) (net.Listener, error) {
 		mode = 0o660
 	}
 	if err := os.Chmod(p.Path, mode); err != nil {
-		return nil, errors.Join(fmt.Errorf("SocksPort %v: %w", p, err), ln.Close())
+		return fmt.Errorf("SocksPort %v: %w", p, err)
 	}
-	return ln, nil
+	return nil
 }
 
 // clearUnix checks the socket's folder and removes a socket nobody serves.
@@ -232,11 +251,12 @@ func (l *listener) close(out chivev1.Outcome) {
 	l.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_LISTENER, l.id, &chivev1.ListenerClosed{Outcome: out}))
 }
 
-func clientAddr(c net.Conn) netip.Addr {
+// clientAddr is the zero value for unix sockets.
+func clientAddr(c net.Conn) netip.AddrPort {
 	if tcp, ok := c.RemoteAddr().(*net.TCPAddr); ok {
-		return tcp.AddrPort().Addr()
+		return tcp.AddrPort()
 	}
-	return netip.Addr{}
+	return netip.AddrPort{}
 }
 
 // request hands a complete request over to the circuits.

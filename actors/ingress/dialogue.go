@@ -39,11 +39,12 @@ func (l *listener) dialogue(root *actor.RootContext, c stream.Conn) {
 		_ = c.Close() // refused, gone, or the listener closed
 		return
 	}
-	spec := l.spec(c, req, early)
+	rules := l.o.Rules.Load()
+	spec := l.spec(rules, c, req, early)
 	l.o.Recorder.Emit(messages.Because(messages.Event(chivev1.Kind_KIND_STREAM, spec.ID, &chivev1.StreamRequested{
 		Purpose: spec.Purpose, Isolation: spec.Isolation, ListenerId: l.id, Target: spec.Target,
 	}), "", spec.ID))
-	if out := l.refuses(req); out != chivev1.Outcome_OUTCOME_OK {
+	if out := refuses(rules, req); out != chivev1.Outcome_OUTCOME_OK {
 		stream.Refuse(spec, out)
 		l.o.Recorder.Emit(stream.EndedEvent(spec, out, l.o.Now(), 0, 0))
 		return
@@ -57,7 +58,7 @@ func (l *listener) negotiate(c net.Conn) (*socks.Request, []byte) {
 	if err := c.SetDeadline(l.o.Now().Add(dialogueTime)); err != nil {
 		return nil, nil
 	}
-	machine := socks.New(socks.Config{ExtendedErrors: l.o.Port.ExtendedErrors})
+	machine := socks.New(socks.Config{ExtendedErrors: l.o.Rules.Load().Port.ExtendedErrors})
 	buf := make([]byte, 1024)
 	for {
 		n, err := c.Read(buf)
@@ -89,7 +90,7 @@ func (l *listener) refused(err error) {
 	}
 }
 
-func (l *listener) spec(c stream.Conn, req *socks.Request, early []byte) *stream.Spec {
+func (l *listener) spec(rules *Rules, c stream.Conn, req *socks.Request, early []byte) *stream.Spec {
 	_ = c.SetDeadline(time.Time{}) // a socket that fails here fails at its first use
 	addr, err := netip.ParseAddr(req.Host)
 	isIP := err == nil
@@ -97,14 +98,15 @@ func (l *listener) spec(c stream.Conn, req *socks.Request, early []byte) *stream
 	if req.Resolve {
 		target = req.Host
 	}
+	id := messages.RandomID()
 	return &stream.Spec{
-		ID: messages.RandomID(), Conn: c, Early: early,
+		ID: id, Conn: c, Early: early,
 		Target: target, Resolve: req.Resolve, Port: portOf(req),
 		IPv6:      isIP && addr.Is6(),
-		Flags:     beginFlags(l.o.Port, isIP),
+		Flags:     beginFlags(rules.Port, isIP),
 		Purpose:   chivev1.Purpose_PURPOSE_GENERAL,
-		Isolation: isolation(l.o.IsolationKey, l.o.Port, clientAddr(c), req),
-		Front:     &front{extended: l.o.Port.ExtendedErrors, onion: socks.IsOnion(req.Host), rejectInternal: l.o.RejectInternal},
+		Isolation: isolation(l.o.IsolationKey, rules.Port, l.o.Group, id, clientAddr(c), req),
+		Front:     &front{extended: rules.Port.ExtendedErrors, onion: socks.IsOnion(req.Host), rejectInternal: rules.RejectInternal},
 		Requested: l.o.Now(),
 	}
 }
@@ -135,20 +137,20 @@ func beginFlags(p config.SocksPort, isIP bool) uint32 {
 }
 
 // refuses decides what never reaches a circuit.
-func (l *listener) refuses(req *socks.Request) chivev1.Outcome {
+func refuses(rules *Rules, req *socks.Request) chivev1.Outcome {
 	if socks.IsOnion(req.Host) {
 		return chivev1.Outcome_OUTCOME_REFUSED // onion services are not supported yet
 	}
 	addr, err := netip.ParseAddr(req.Host)
 	switch {
 	case err != nil:
-		if l.o.RejectInternal && localName(req.Host) {
+		if rules.RejectInternal && localName(req.Host) {
 			return chivev1.Outcome_OUTCOME_REFUSED
 		}
 		return chivev1.Outcome_OUTCOME_OK
-	case addr.Is4() && !l.o.Port.IPv4Traffic, addr.Is6() && !l.o.Port.IPv6Traffic:
+	case addr.Is4() && !rules.Port.IPv4Traffic, addr.Is6() && !rules.Port.IPv6Traffic:
 		return chivev1.Outcome_OUTCOME_REFUSED
-	case l.o.RejectInternal && internal(addr):
+	case rules.RejectInternal && internal(addr):
 		return chivev1.Outcome_OUTCOME_REFUSED
 	default:
 		return chivev1.Outcome_OUTCOME_OK

@@ -6,6 +6,7 @@ import (
 	"encoding/base32"
 	"encoding/binary"
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"chive/config"
@@ -13,13 +14,13 @@ import (
 )
 
 // isolation names the group that a stream belongs to: streams share circuits
-// only when everything that their listener isolates by is equal. The name is a
-// keyed digest, so that it tells nothing of what went into it and differs in
-// each boot.
-func isolation(key [32]byte, p config.SocksPort, client netip.Addr, req *socks.Request) string {
+// only when everything that their listener isolates by is equal. What it
+// isolates by is part of the name, so that a change of the flags joins no stream
+// to circuits of other rules. The name is a keyed digest, so that it tells nothing
+// of what went into it and differs in each boot. group is the listener's, for one
+// without SessionGroup, and id the stream's.
+func isolation(key [32]byte, p config.SocksPort, group, id string, client netip.AddrPort, req *socks.Request) string {
 	mac := hmac.New(sha256.New, key[:])
-	var number [8]byte
-	binary.BigEndian.PutUint64(number[:], uint64(int64(p.SessionGroup)))
 	field := func(used bool, values ...string) {
 		if !used {
 			mac.Write([]byte{0})
@@ -33,15 +34,32 @@ func isolation(key [32]byte, p config.SocksPort, client netip.Addr, req *socks.R
 			mac.Write([]byte(v))
 		}
 	}
-	field(true, string(number[:]))
-	field(p.IsolateClientAddr, client.Unmap().String())
+	field(p.SessionGroup < 0, group)
+	field(p.SessionGroup >= 0, strconv.Itoa(p.SessionGroup))
+	field(p.IsolateClientAddr, client.Addr().Unmap().String())
 	field(p.IsolateSOCKSAuth, authentication(req), req.Username, req.Password)
-	field(p.IsolateClientProtocol, "socks5")
+	field(p.IsolateClientProtocol, protocol(req))
 	field(p.IsolateDestAddr, req.Host)
-	binary.BigEndian.PutUint64(number[:], uint64(req.Port))
-	field(p.IsolateDestPort, string(number[:]))
+	field(p.IsolateDestPort, strconv.Itoa(int(req.Port)))
+	field(p.IsolateClientPort, source(client, id))
 	sum := mac.Sum(nil)
 	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:8]))
+}
+
+func protocol(req *socks.Request) string {
+	if req.Resolve {
+		return "socks5 resolve"
+	}
+	return "socks5 connect"
+}
+
+// source names the client's port; a unix socket has none, so that each
+// connection is its own.
+func source(client netip.AddrPort, id string) string {
+	if !client.IsValid() {
+		return "stream " + id
+	}
+	return strconv.Itoa(int(client.Port()))
 }
 
 func authentication(req *socks.Request) string {

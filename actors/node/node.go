@@ -18,6 +18,8 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"chive/actors/block"
+	"chive/actors/configuration"
 	"chive/actors/kernel"
 	"chive/bridge"
 	"chive/config"
@@ -30,8 +32,12 @@ const ringSize = 8192
 
 // Options is what a node is made of.
 type Options struct {
-	Config  *config.Config
+	Config *config.Config
+	// Source is where Config was read from, to be read again; nil: it stays, but for
+	// what is set while the node runs.
+	Source  *config.Source
 	Log     *slog.Logger
+	Logs    Logs // behind Log; nil: its settings cannot change
 	Version string
 	// OnEvent sees every event with all its fields, forensic ones included; it
 	// must be quick. For tests; nil otherwise.
@@ -62,6 +68,8 @@ type Node struct {
 	listening chan net.Addr
 	failed    chan error
 	deaf      atomic.Bool // no listeners any more
+	state     *configuration.State
+	control   *configuration.Control
 }
 
 // ErrInUse means that another node uses the data directory.
@@ -82,7 +90,10 @@ func Start(_ context.Context, o Options) (*Node, error) {
 	if o.OnEvent != nil {
 		n.cancels = append(n.cancels, n.recorder.Observe(o.OnEvent))
 	}
-	var err error
+	err := n.openState()
+	if err != nil {
+		return nil, errors.Join(err, n.lock.Close())
+	}
 	n.bridge, err = bridge.Start(bridge.Options{
 		Fleet: o.Config.Fleet, DataDir: o.Config.DataDirectory, Listen: o.Config.NatsListen,
 		CredentialFile: o.Config.NatsCredentialFile, Version: o.Version, Recorder: n.recorder, Log: o.Log,
@@ -95,12 +106,50 @@ func Start(_ context.Context, o Options) (*Node, error) {
 	}
 	n.recorder.Emit(messages.Event(chivev1.Kind_KIND_NODE, n.recorder.Node(), &chivev1.NodeStarted{Version: o.Version}))
 	n.system = kernel.NewSystem(o.Log)
+	n.control = configuration.NewControl(n.state, n.system)
 	top, err := newTop(n)
+	if err == nil {
+		err = n.bridge.ServeConfig(n.control)
+	}
 	if err != nil {
 		return nil, errors.Join(err, n.bridge.Close(context.Background()), n.lock.Close())
 	}
 	n.root = n.system.Root.Spawn(kernel.Props(func() actor.Actor { return top }))
 	return n, nil
+}
+
+// openState computes what the node starts with: what was given, and what the
+// fleet had set.
+func (n *Node) openState() error {
+	source := n.o.Source
+	if source == nil {
+		source = config.Fixed(n.o.Config)
+	}
+	var err error
+	n.state, err = configuration.Open(source, configuration.NewFileStore(n.o.Config.DataDirectory), n.o.Log, time.Now())
+	if err != nil {
+		return err
+	}
+	block.SetPooling(n.Config().EnableBufferPooling)
+	return nil
+}
+
+func (n *Node) configurationProps() *actor.Props {
+	return configuration.Props(configuration.Options{
+		State: n.state, Parts: n.subscribers(), Recorder: n.recorder, Log: n.o.Log, Watch: true, Now: time.Now,
+	})
+}
+
+// Config is the configuration in force. It is read-only.
+func (n *Node) Config() *config.Config { return n.state.Current() }
+
+// Control is how the configuration is asked for and changed.
+func (n *Node) Control() messages.ConfigControl { return n.control }
+
+// Reload reads the files again and opens log files anew. A configuration that is
+// not right changes nothing; its Reason says what is wrong.
+func (n *Node) Reload(ctx context.Context) (messages.ConfigResult, error) {
+	return n.control.ProposeConfig(ctx, messages.ConfigProposal{Source: messages.ConfigFromSignal})
 }
 
 // newRand makes a generator seeded by the operating system.

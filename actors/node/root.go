@@ -3,18 +3,15 @@ package node
 import (
 	crand "crypto/rand"
 	"errors"
-	"fmt"
 	"hash/maphash"
 	"net"
 	"slices"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
 	"chive/actors/circuits"
-	"chive/actors/connection"
 	"chive/actors/connections"
 	"chive/actors/directory"
 	"chive/actors/ingress"
@@ -24,7 +21,6 @@ import (
 	"chive/messages/chivev1"
 	"chive/supervisor"
 	"chive/tor/netdoc"
-	"chive/tor/path"
 )
 
 type (
@@ -38,15 +34,16 @@ type rootActor struct {
 	n            *Node
 	isolationKey [32]byte
 	parts        *supervisor.Children
-	listeners    map[string]*atomic.Bool // by name; true: was bound once
-	seed         maphash.Seed            // of the quarantine's keys
-	netdir       *circuits.Netdir        // the last one, for circuits that start anew
+	listeners    map[string]*listener // by name
+	opened       int                  // listeners so far: names are not used again
+	seed         maphash.Seed         // of the quarantine's keys
+	netdir       *circuits.Netdir     // the last one, for circuits that start anew
 	down         *shutdown
 	guards       *guards
 }
 
 func newRoot(n *Node) (*rootActor, error) {
-	r := &rootActor{n: n, listeners: map[string]*atomic.Bool{}, seed: maphash.MakeSeed()}
+	r := &rootActor{n: n, listeners: map[string]*listener{}, seed: maphash.MakeSeed()}
 	if _, err := crand.Read(r.isolationKey[:]); err != nil {
 		return nil, err
 	}
@@ -88,6 +85,10 @@ func (r *rootActor) Receive(ctx actor.Context) {
 		r.start(ctx)
 	case *stopListening:
 		r.closeListeners(ctx)
+	case *reconfigure:
+		r.reconfigure(ctx, m)
+	case *settle:
+		r.settle(ctx, m)
 	case *shutdown:
 		r.shutdown(ctx, m)
 	case *circuits.Closed:
@@ -132,51 +133,61 @@ func (r *rootActor) setAside(s supervisor.SetAside) {
 }
 
 func (r *rootActor) start(ctx actor.Context) {
-	cfg, n := r.n.o.Config, r.n
-	self, root := ctx.Self(), ctx.ActorSystem().Root
-	r.guards = newGuards(cfg.DataDirectory, n.recorder, n.o.Log, newRand())
+	n, self := r.n, ctx.Self()
+	r.guards = newGuards(n.Config().DataDirectory, n.recorder, n.o.Log, newRand())
 	r.add(ctx, "connections", func() *actor.Props {
+		cfg := n.Config()
 		return connections.Props(connections.Options{
-			Dialer:   connection.Dialer{Bind4: cfg.OutboundBindAddress4, Bind6: cfg.OutboundBindAddress6},
+			Dialer: dialer(cfg), Settings: connectionSettings(cfg),
 			Recorder: n.recorder, Now: time.Now, Rand: newRand(),
 		})
 	})
 	r.add(ctx, "circuits", func() *actor.Props {
 		return circuits.Props(circuits.Options{
 			Connections: self, Recorder: n.recorder, Now: time.Now, Rand: newRand(), Guards: r.guards,
-			BuildTimeout: cfg.CircuitBuildTimeout, Dirtiness: cfg.MaxCircuitDirtiness, SocksTimeout: cfg.SocksTimeout,
+			Settings: circuitSettings(n.Config()),
 		})
 	})
-	r.add(ctx, "directory", func() *actor.Props {
-		return directory.Props(directory.Options{
-			Dialer: &dirDialer{n: n, node: self}, V3Idents: v3idents(cfg), Authorities: authorities(cfg),
-			Fallbacks: fallbacks(cfg), Guards: r.guards.directories, CacheDir: cfg.CacheDirectory,
-			Path:     path.Options{EnforceDistinctSubnets: cfg.EnforceDistinctSubnets, LongLivedPorts: cfg.LongLivedPorts},
-			Recorder: n.recorder, Log: n.o.Log, Now: time.Now, Rand: newRand(),
-			OnUpdate: func(u directory.Updated) {
-				root.Send(self, &circuits.Netdir{Index: u.Index, Params: u.Consensus.Params, Enough: u.Enough})
-			},
-		})
-	})
-	if n.deaf.Load() {
-		return
-	}
-	for i, port := range cfg.SocksPorts {
-		name, bound, strategy := fmt.Sprintf("socks%d", i), &atomic.Bool{}, supervisor.Listener()
-		r.listeners[name] = bound
-		r.parts.Supervise(ctx, supervisor.Supervise{
-			Name: name, Strategy: &strategy, Props: func() *actor.Props { return r.listener(self, port, bound) },
-		})
+	r.directory(ctx)
+	if !n.deaf.Load() {
+		r.listen(ctx, n.Config(), &bound{})
 	}
 }
 
-func (r *rootActor) listener(self *actor.PID, port config.SocksPort, bound *atomic.Bool) *actor.Props {
+// directory starts the directory, anew if it runs: it takes what it has from its
+// cache.
+func (r *rootActor) directory(ctx actor.Context) {
+	n, self, root := r.n, ctx.Self(), ctx.ActorSystem().Root
+	r.add(ctx, "directory", func() *actor.Props {
+		cfg := n.Config()
+		rules := pathRules(cfg)
+		return directory.Props(directory.Options{
+			Dialer: &dirDialer{n: n, node: self}, V3Idents: v3idents(cfg), Authorities: authorities(cfg),
+			Fallbacks: fallbacks(cfg), Guards: r.guards.directories, CacheDir: cfg.CacheDirectory,
+			Path:     pathOptions(cfg),
+			Recorder: n.recorder, Log: n.o.Log, Now: time.Now, Rand: newRand(),
+			OnUpdate: func(u directory.Updated) {
+				root.Send(self, &circuits.Netdir{Index: u.Index, Params: u.Consensus.Params, Enough: u.Enough, Rules: rules})
+			},
+		})
+	})
+}
+
+func (r *rootActor) listener(self *actor.PID, name string, l *listener) *actor.Props {
 	n := r.n
+	ready := l.ready
+	l.ready = nil
 	return ingress.Props(ingress.Options{
-		Port: port, RejectInternal: n.o.Config.ClientRejectInternalAddresses, IsolationKey: r.isolationKey,
+		Rules: &l.rules, Group: name, IsolationKey: r.isolationKey,
+		Bind: func() (net.Listener, error) {
+			if ready != nil {
+				return ready, nil
+			}
+			return ingress.Listen(l.rules.Load().Port)
+		},
 		Circuits: self, Recorder: n.recorder, Log: n.o.Log, Now: time.Now,
 		OnOpen: func(a net.Addr) {
-			bound.Store(true)
+			l.open.Store(true)
 			n.o.Log.Info("SOCKS listener is open", "address", a.String())
 			select {
 			case n.listening <- a:
@@ -204,7 +215,7 @@ func (r *rootActor) changed(s supervisor.StateChanged) {
 		return // it ended as asked, and says so itself
 	}
 	out := chivev1.Outcome_OUTCOME_INTERNAL
-	if bound := r.listeners[s.Child]; bound != nil && !bound.Load() {
+	if l := r.listeners[s.Child]; l != nil && !l.open.Load() {
 		select {
 		case r.n.failed <- s.Err:
 		default: // one is enough
@@ -249,9 +260,13 @@ func (r *rootActor) shutdown(ctx actor.Context, m *shutdown) {
 // closeListeners ends all listeners for good.
 func (r *rootActor) closeListeners(ctx actor.Context) {
 	for name := range r.listeners {
-		r.parts.Retire(name)
-		r.pass(ctx, name, &ingress.Close{})
+		r.closeListener(ctx, name)
 	}
+}
+
+func (r *rootActor) closeListener(ctx actor.Context, name string) {
+	r.parts.Retire(name)
+	r.pass(ctx, name, &ingress.Close{})
 }
 
 func v3idents(cfg *config.Config) []netdoc.Digest {

@@ -9,11 +9,13 @@ import (
 )
 
 // topActor starts the node's actor anew, with all its parts, should it fail
-// itself. There is nobody above who would.
+// itself. There is nobody above who would. The configuration is beside it: it
+// outlives the parts that follow it.
 type topActor struct {
-	n    *Node
-	node *supervisor.Children // the rootActor alone
-	down *shutdown
+	n      *Node
+	node   *supervisor.Children // the rootActor alone
+	config *supervisor.Children // the configuration alone
+	down   *shutdown
 }
 
 func newTop(n *Node) (*topActor, error) {
@@ -22,38 +24,57 @@ func newTop(n *Node) (*topActor, error) {
 	t.node, err = supervisor.NewChildren(supervisor.Options{
 		Strategy: supervisor.Service(), OnChange: t.changed, Rand: newRand(),
 	})
+	if err != nil {
+		return nil, err
+	}
+	t.config, err = supervisor.NewChildren(supervisor.Options{
+		Strategy: supervisor.Service(), OnChange: t.changed, OnSpawn: t.spawned, Rand: newRand(),
+	})
 	return t, err
 }
 
 // Receive is the actor's table of messages.
 func (t *topActor) Receive(ctx actor.Context) {
-	if t.node.Receive(ctx) {
+	if t.node.Receive(ctx) || t.config.Receive(ctx) {
 		return
 	}
 	switch m := ctx.Message().(type) {
 	case *actor.Started:
 		t.node.Supervise(ctx, supervisor.Supervise{Name: "node", Props: t.n.rootProps})
+		t.config.Supervise(ctx, supervisor.Supervise{Name: "configuration", Props: t.n.configurationProps})
 	case *stopListening:
 		_ = t.node.Pass(ctx, "node", m) // what is not there has no listeners
+	case *reconfigure:
+		if t.node.Pass(ctx, "node", m) != nil {
+			m.reply.Send(struct{}{}) // it starts with what is in force then
+		}
+	case *settle:
+		if t.node.Pass(ctx, "node", m) != nil {
+			m.reply.Send(struct{}{})
+		}
 	case *shutdown:
 		t.down = m
 		t.node.Halt()
+		t.config.Forget(ctx, "configuration")
 		if t.node.Pass(ctx, "node", m) != nil {
 			m.reply.Send(struct{}{})
 		}
 	}
 }
 
+// spawned tells the mouths which actor to ask.
+func (t *topActor) spawned(_ actor.Context, _ string, pid *actor.PID) { t.n.control.Attach(pid) }
+
 func (t *topActor) changed(s supervisor.StateChanged) {
 	if s.Err == nil {
 		return
 	}
-	t.n.o.Log.Error("the node's actor failed", "reason", s.Site, "again", s.Delay)
+	t.n.o.Log.Error("a part of the node failed", "part", s.Child, "reason", s.Site, "again", s.Delay)
 	t.n.recorder.Emit(messages.Event(chivev1.Kind_KIND_NODE, t.n.recorder.Node(), &chivev1.ActorFailed{
 		Reason: s.Child + ": " + s.Site, Restarted: s.State == supervisor.StateBackoff,
 	}))
 	t.n.recorder.Emit(s.Event(t.n.recorder.Node(), s.Kind+"/"+s.Child, chivev1.Outcome_OUTCOME_INTERNAL))
-	if t.down != nil {
+	if t.down != nil && s.Child == "node" {
 		t.down.reply.Send(struct{}{})
 	}
 }

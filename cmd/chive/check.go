@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"chive/config"
@@ -18,7 +19,8 @@ func (checkCommand) Help() string {
 warnings. Nothing is opened, made or contacted. Exits with 2 when something is
 wrong, 0 otherwise.
 
-Any torrc option may be added as --Option VALUE.
+Any torrc option may be added as --Option VALUE; CHIVE_OPTION variables of the
+environment count, as they do for run.
 
 Examples:
   chive check -f torrc
@@ -31,7 +33,8 @@ func (c checkCommand) Run(std streams, options overrides) error {
 	if c.TorrcFile == "" && len(options) == 0 {
 		return usage("check needs a torrc: chive check -f TORRC")
 	}
-	cfg, err := config.Load(c.TorrcFile, options)
+	source := &config.Source{File: c.TorrcFile, Environment: os.Environ(), Flags: options}
+	loaded, err := source.Load()
 	var wrong config.Errors
 	if errors.As(err, &wrong) {
 		for _, e := range wrong {
@@ -42,6 +45,7 @@ func (c checkCommand) Run(std streams, options overrides) error {
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
+	cfg := loaded.Config
 	for _, w := range cfg.Warnings {
 		fmt.Fprintf(std.out, "warning: %v\n", w)
 	}

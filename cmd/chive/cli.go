@@ -53,6 +53,9 @@ func usage(format string, args ...any) error {
 type grammar struct {
 	Run     runCommand     `cmd:"" help:"Run a node: SOCKS5 in, Tor circuits out."`
 	Check   checkCommand   `cmd:"" help:"Check a torrc and say everything that is wrong with it."`
+	Plan    planCommand    `cmd:"" help:"Say what changing from one torrc to another would do to a running node."`
+	Reload  reloadCommand  `cmd:"" help:"Have the running node read its configuration again."`
+	Config  configCommand  `cmd:"" help:"Show and change the running node's configuration."`
 	Status  statusCommand  `cmd:"" help:"Show what the running node is doing."`
 	Events  eventsCommand  `cmd:"" help:"Show or follow the running node's events."`
 	Options optionsCommand `cmd:"" help:"List the torrc options."`

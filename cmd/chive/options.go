@@ -67,9 +67,13 @@ func (c optionsCommand) show(out io.Writer, o config.Option) error {
 	for _, row := range [][2]string{
 		{"default", o.Default},
 		{"in a test network", o.TestingDefault},
+		{"unit of a bare number", o.Unit},
 		{"values", o.Range},
 		{"may be repeated", yes(o.List)},
 		{"chive's own", yes(o.Own)},
+		{"a change is", string(o.Class)},
+		{"takes effect", o.Effect},
+		{"the fleet may not set it", o.RemoteDenied},
 		{"differs from C tor", o.Differs},
 	} {
 		if row[1] != "" {

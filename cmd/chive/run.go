@@ -30,7 +30,12 @@ func (runCommand) Help() string {
 	return `Runs until SIGINT or SIGTERM. The first signal stops accepting and lets open
 streams finish for ShutdownWaitLength; a second one ends them at once.
 
-Any torrc option may be added as --Option VALUE; it replaces the torrc's lines.
+Any torrc option may be added as --Option VALUE, or set in the environment as
+CHIVE_OPTION=VALUE; the command line replaces the environment, and that the
+torrc's lines.
+
+A torrc that changes is taken over while the node runs, as a whole or not at
+all; SIGHUP (chive reload) reads it again. No configuration ends a running node.
 
 Examples:
   chive run
@@ -46,10 +51,12 @@ const collectAt = 50
 
 // Run runs a node until a signal.
 func (c runCommand) Run(std streams, options overrides) error {
-	cfg, err := config.Load(c.TorrcFile, options)
+	source := &config.Source{File: c.TorrcFile, Environment: os.Environ(), Flags: options}
+	loaded, err := source.Load()
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
+	cfg := loaded.Config
 	log, err := logging.New(cfg, logging.Standard{Out: std.out, Err: std.err})
 	if err != nil {
 		return &exitError{exitUsage, err}
@@ -67,7 +74,9 @@ func (c runCommand) Run(std streams, options overrides) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	safego.Go("cores governor", func() { cores.Govern(ctx) }, func(p safego.Panic) { log.Error("cores governor", "panic", p.Reason()) })
-	n, err := node.Start(context.Background(), node.Options{Config: cfg, Log: log.Logger, Version: programVersion()})
+	n, err := node.Start(context.Background(), node.Options{
+		Config: cfg, Source: source, Log: log.Logger, Logs: log, Version: programVersion(),
+	})
 	if errors.Is(err, node.ErrInUse) {
 		return &exitError{exitRunning, err}
 	}
@@ -83,8 +92,30 @@ func (c runCommand) Run(std streams, options overrides) error {
 		}
 		defer os.Remove(cfg.PidFile)
 	}
+	defer reloadOnSignal(ctx, log.Logger, n)()
 	failed := showProgress(std.err, log.Logger, n, signals)
-	return errors.Join(failed, stopNode(cfg, log.Logger, n, signals))
+	return errors.Join(failed, stopNode(log.Logger, n, signals))
+}
+
+// reloadOnSignal has SIGHUP read the configuration again, until the returned
+// function is called. What it comes to is in the node's log.
+func reloadOnSignal(ctx context.Context, log *slog.Logger, n *node.Node) (stop func()) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	ctx, cancel := context.WithCancel(ctx)
+	safego.Go("reload on SIGHUP", func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-hangups:
+				if _, err := n.Reload(ctx); err != nil {
+					log.Error("reload", "err", err)
+				}
+			}
+		}
+	}, func(p safego.Panic) { log.Error("reload on SIGHUP", "panic", p.Reason()) })
+	return func() { signal.Stop(hangups); cancel() }
 }
 
 func notice(log *slog.Logger, msg string, args ...any) {
@@ -117,11 +148,12 @@ func showProgress(w io.Writer, log *slog.Logger, n *node.Node, signals <-chan os
 
 // stopNode lets open streams finish for ShutdownWaitLength, or until a second
 // signal, and ends the node.
-func stopNode(cfg *config.Config, log *slog.Logger, n *node.Node, signals <-chan os.Signal) error {
+func stopNode(log *slog.Logger, n *node.Node, signals <-chan os.Signal) error {
 	n.StopListening()
+	limit := n.Config().ShutdownWaitLength
 	if open := openStreams(n); open > 0 {
-		notice(log, "stopping when the open streams are done; another signal stops at once", "streams", open, "at_most", cfg.ShutdownWaitLength)
-		drain(cfg.ShutdownWaitLength, n, signals)
+		notice(log, "stopping when the open streams are done; another signal stops at once", "streams", open, "at_most", limit)
+		drain(limit, n, signals)
 	}
 	notice(log, "stopping")
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)

@@ -8,5 +8,8 @@
 // must not be read by whoever gets the log (a target, a client's address) is
 // wrapped in Hide by the caller and shown as [scrubbed] unless SafeLogging is 0.
 //
-// Left to others: what to log, and rotation (reopening on a signal).
+// Where lines go can change while the logger is used (Prepare): handlers that were
+// derived before follow. A line goes to the old destinations or to the new ones.
+//
+// Left to others: what to log, and when to open files again.
 package logging

@@ -7,9 +7,11 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"chive/config"
@@ -40,71 +42,152 @@ type Standard struct{ Out, Err io.Writer }
 // logs any more.
 type Logger struct {
 	*slog.Logger
-	files []*os.File
+	std Standard
+	out *output
 }
 
-// New opens the destinations of cfg.Logs. Files are made with mode 0600.
+// New opens the destinations of cfg. Files are made with mode 0600.
 func New(cfg *config.Config, std Standard) (*Logger, error) {
-	l := &Logger{}
-	h := &handler{out: &output{granularity: cfg.LogTimeGranularity, safe: cfg.SafeLogging}}
-	for _, line := range cfg.Logs {
-		d := destination{low: line.Severity, high: line.Max}
+	l := &Logger{std: std, out: &output{}}
+	commit, _, err := l.Prepare(cfg, false)
+	if err != nil {
+		return nil, err
+	}
+	commit()
+	l.Logger = slog.New(&handler{out: l.out})
+	return l, nil
+}
+
+// Prepare opens what cfg asks for and is not open. Then either commit, which
+// makes it what is logged to from the next line on and gives the way back, or
+// abort; undo and settle, of which one is to be called, end it. With again, files
+// that are open are opened anew under their names: they may have been moved away.
+func (l *Logger) Prepare(cfg *config.Config, again bool) (commit func() (undo, settle func()), abort func(), err error) {
+	old := l.out.set.Load()
+	next := &settings{granularity: cfg.LogTimeGranularity, safe: cfg.SafeLogging}
+	var opened []*os.File
+	abort = func() { _ = closeAll(opened) } // nothing was written to them
+	for _, line := range cfg.Destinations() {
+		d := destination{low: line.Severity, high: line.Max, path: line.Path}
 		switch line.Target {
 		case config.TargetStdout:
-			d.w = std.Out
+			d.w = l.std.Out
 		case config.TargetStderr:
-			d.w = std.Err
+			d.w = l.std.Err
 		case config.TargetFile:
-			mode := os.O_WRONLY | os.O_CREATE | os.O_APPEND
-			if cfg.TruncateLogFile {
-				mode |= os.O_TRUNC
+			f := next.file(line.Path)
+			if f == nil && !again {
+				f = old.file(line.Path)
 			}
-			f, err := os.OpenFile(line.Path, mode, 0o600)
-			if err != nil {
-				return nil, errors.Join(fmt.Errorf("log: %w", err), l.Close())
+			if f == nil {
+				if f, err = openFile(line.Path, cfg.TruncateLogFile && old.file(line.Path) == nil); err != nil {
+					return nil, nil, errors.Join(fmt.Errorf("log: %w", err), closeAll(opened))
+				}
+				opened = append(opened, f)
 			}
-			l.files = append(l.files, f)
 			d.w = f
 		}
-		h.out.to = append(h.out.to, d)
+		next.to = append(next.to, d)
 	}
-	l.Logger = slog.New(h)
-	return l, nil
+	return func() (undo, settle func()) {
+		l.out.swap(next)
+		return func() { l.out.swap(old); abort() }, func() { _ = closeAll(old.without(next)) } // every line is written: nothing is lost
+	}, abort, nil
+}
+
+func openFile(path string, truncate bool) (*os.File, error) {
+	mode := os.O_WRONLY | os.O_CREATE | os.O_APPEND
+	if truncate {
+		mode |= os.O_TRUNC
+	}
+	return os.OpenFile(path, mode, 0o600)
 }
 
 // Close closes the log files.
 func (l *Logger) Close() error {
+	set := l.out.set.Load()
+	l.out.swap(&settings{})
+	return closeAll(set.without(&settings{}))
+}
+
+func closeAll(files []*os.File) error {
 	var errs []error
-	for _, f := range l.files {
+	for _, f := range files {
 		errs = append(errs, f.Close())
 	}
-	l.files = nil
 	return errors.Join(errs...)
 }
 
 type destination struct {
 	w         io.Writer
 	low, high config.Severity
+	path      string // of a file
 }
 
-// output is what all handlers derived from one logger share.
-type output struct {
-	mu          sync.Mutex // one line at a time
+// settings is where lines go and how they look; immutable.
+type settings struct {
 	to          []destination
 	granularity time.Duration
 	safe        bool
 }
 
+// file finds the open file of a path.
+func (s *settings) file(path string) *os.File {
+	if s == nil {
+		return nil
+	}
+	for _, d := range s.to {
+		if f, ok := d.w.(*os.File); ok && d.path == path && path != "" {
+			return f
+		}
+	}
+	return nil
+}
+
+// without lists the open files that next does not use.
+func (s *settings) without(next *settings) (out []*os.File) {
+	if s == nil {
+		return nil
+	}
+	for _, d := range s.to {
+		f := s.file(d.path)
+		if f != nil && next.file(d.path) != f && !slices.Contains(out, f) {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// output is what all handlers derived from one logger share.
+type output struct {
+	mu  sync.Mutex // one line at a time
+	set atomic.Pointer[settings]
+}
+
+// swap returns when no line goes to the old settings any more.
+func (o *output) swap(next *settings) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.set.Store(next)
+}
+
 type handler struct {
 	out    *output
 	prefix string // of keys, from WithGroup
-	fixed  string // attributes from WithAttrs, already written out
+	fixed  []given
+}
+
+// given is an attribute from WithAttrs. It is written out anew for each line:
+// SafeLogging may have changed.
+type given struct {
+	prefix string
+	attr   slog.Attr
 }
 
 // Enabled reports whether some destination takes the level.
 func (h *handler) Enabled(_ context.Context, l slog.Level) bool {
 	s := severity(l)
-	for _, d := range h.out.to {
+	for _, d := range h.out.set.Load().to {
 		if d.low <= s && s <= d.high {
 			return true
 		}
@@ -116,24 +199,12 @@ func (h *handler) Enabled(_ context.Context, l slog.Level) bool {
 // tried; the errors are joined.
 func (h *handler) Handle(_ context.Context, r slog.Record) error {
 	s := severity(r.Level)
-	var b strings.Builder
-	if !r.Time.IsZero() {
-		b.WriteString(h.stamp(r.Time))
-		b.WriteByte(' ')
-	}
-	fmt.Fprintf(&b, "[%s] %s", s, clean(r.Message))
-	b.WriteString(h.fixed)
-	r.Attrs(func(a slog.Attr) bool {
-		h.attr(&b, h.prefix, a)
-		return true
-	})
-	b.WriteByte('\n')
-	line := []byte(b.String())
-
 	h.out.mu.Lock()
 	defer h.out.mu.Unlock()
+	set := h.out.set.Load()
+	line := h.line(set, s, r)
 	var errs []error
-	for _, d := range h.out.to {
+	for _, d := range set.to {
 		if d.low <= s && s <= d.high {
 			_, err := d.w.Write(line)
 			errs = append(errs, err)
@@ -142,9 +213,27 @@ func (h *handler) Handle(_ context.Context, r slog.Record) error {
 	return errors.Join(errs...)
 }
 
-func (h *handler) stamp(t time.Time) string {
+func (h *handler) line(set *settings, s config.Severity, r slog.Record) []byte {
+	var b strings.Builder
+	if !r.Time.IsZero() {
+		b.WriteString(set.stamp(r.Time))
+		b.WriteByte(' ')
+	}
+	fmt.Fprintf(&b, "[%s] %s", s, clean(r.Message))
+	for _, g := range h.fixed {
+		set.attr(&b, g.prefix, g.attr)
+	}
+	r.Attrs(func(a slog.Attr) bool {
+		set.attr(&b, h.prefix, a)
+		return true
+	})
+	b.WriteByte('\n')
+	return []byte(b.String())
+}
+
+func (s *settings) stamp(t time.Time) string {
 	t = t.UTC()
-	g := h.out.granularity
+	g := s.granularity
 	if g > 0 {
 		t = t.Truncate(g)
 	}
@@ -156,11 +245,11 @@ func (h *handler) stamp(t time.Time) string {
 
 // WithAttrs gives a handler whose lines carry the attributes.
 func (h *handler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	var b strings.Builder
+	fixed := slices.Clone(h.fixed)
 	for _, a := range attrs {
-		h.attr(&b, h.prefix, a)
+		fixed = append(fixed, given{h.prefix, a})
 	}
-	return &handler{out: h.out, prefix: h.prefix, fixed: h.fixed + b.String()}
+	return &handler{out: h.out, prefix: h.prefix, fixed: fixed}
 }
 
 // WithGroup gives a handler whose further keys start with the name.
@@ -171,9 +260,9 @@ func (h *handler) WithGroup(name string) slog.Handler {
 	return &handler{out: h.out, prefix: h.prefix + name + ".", fixed: h.fixed}
 }
 
-func (h *handler) attr(b *strings.Builder, prefix string, a slog.Attr) {
+func (set *settings) attr(b *strings.Builder, prefix string, a slog.Attr) {
 	if a.Value.Kind() == slog.KindLogValuer {
-		if s, ok := a.Value.Any().(Sensitive); ok && !h.out.safe {
+		if s, ok := a.Value.Any().(Sensitive); ok && !set.safe {
 			a.Value = slog.AnyValue(s.value)
 		}
 	}
@@ -183,7 +272,7 @@ func (h *handler) attr(b *strings.Builder, prefix string, a slog.Attr) {
 			prefix += a.Key + "."
 		}
 		for _, inner := range v.Group() {
-			h.attr(b, prefix, inner)
+			set.attr(b, prefix, inner)
 		}
 		return
 	}

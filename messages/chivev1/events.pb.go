@@ -190,6 +190,7 @@ const (
 	Kind_KIND_GUARD       Kind = 6
 	Kind_KIND_LISTENER    Kind = 7
 	Kind_KIND_SUPERVISOR  Kind = 8
+	Kind_KIND_CONFIG      Kind = 9
 )
 
 // Enum value maps for Kind.
@@ -204,6 +205,7 @@ var (
 		6: "KIND_GUARD",
 		7: "KIND_LISTENER",
 		8: "KIND_SUPERVISOR",
+		9: "KIND_CONFIG",
 	}
 	Kind_value = map[string]int32{
 		"KIND_UNSPECIFIED": 0,
@@ -215,6 +217,7 @@ var (
 		"KIND_GUARD":       6,
 		"KIND_LISTENER":    7,
 		"KIND_SUPERVISOR":  8,
+		"KIND_CONFIG":      9,
 	}
 )
 
@@ -461,6 +464,10 @@ type Envelope struct {
 	//	*Envelope_BreakerClosed
 	//	*Envelope_RetriesExhausted
 	//	*Envelope_InputQuarantined
+	//	*Envelope_ConfigProposed
+	//	*Envelope_ConfigApplied
+	//	*Envelope_ConfigRejected
+	//	*Envelope_ConfigReverted
 	Event         isEnvelope_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -865,6 +872,42 @@ func (x *Envelope) GetInputQuarantined() *InputQuarantined {
 	return nil
 }
 
+func (x *Envelope) GetConfigProposed() *ConfigProposed {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_ConfigProposed); ok {
+			return x.ConfigProposed
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetConfigApplied() *ConfigApplied {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_ConfigApplied); ok {
+			return x.ConfigApplied
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetConfigRejected() *ConfigRejected {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_ConfigRejected); ok {
+			return x.ConfigRejected
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetConfigReverted() *ConfigReverted {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_ConfigReverted); ok {
+			return x.ConfigReverted
+		}
+	}
+	return nil
+}
+
 type isEnvelope_Event interface {
 	isEnvelope_Event()
 }
@@ -1005,6 +1048,22 @@ type Envelope_InputQuarantined struct {
 	InputQuarantined *InputQuarantined `protobuf:"bytes,85,opt,name=input_quarantined,json=inputQuarantined,proto3,oneof"`
 }
 
+type Envelope_ConfigProposed struct {
+	ConfigProposed *ConfigProposed `protobuf:"bytes,90,opt,name=config_proposed,json=configProposed,proto3,oneof"`
+}
+
+type Envelope_ConfigApplied struct {
+	ConfigApplied *ConfigApplied `protobuf:"bytes,91,opt,name=config_applied,json=configApplied,proto3,oneof"`
+}
+
+type Envelope_ConfigRejected struct {
+	ConfigRejected *ConfigRejected `protobuf:"bytes,92,opt,name=config_rejected,json=configRejected,proto3,oneof"`
+}
+
+type Envelope_ConfigReverted struct {
+	ConfigReverted *ConfigReverted `protobuf:"bytes,93,opt,name=config_reverted,json=configReverted,proto3,oneof"`
+}
+
 func (*Envelope_NodeStarted) isEnvelope_Event() {}
 
 func (*Envelope_NodeStopping) isEnvelope_Event() {}
@@ -1072,6 +1131,14 @@ func (*Envelope_BreakerClosed) isEnvelope_Event() {}
 func (*Envelope_RetriesExhausted) isEnvelope_Event() {}
 
 func (*Envelope_InputQuarantined) isEnvelope_Event() {}
+
+func (*Envelope_ConfigProposed) isEnvelope_Event() {}
+
+func (*Envelope_ConfigApplied) isEnvelope_Event() {}
+
+func (*Envelope_ConfigRejected) isEnvelope_Event() {}
+
+func (*Envelope_ConfigReverted) isEnvelope_Event() {}
 
 type NodeStarted struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3072,11 +3139,289 @@ func (x *InputQuarantined) GetOutcome() Outcome {
 	return Outcome_OUTCOME_UNSPECIFIED
 }
 
+// ConfigProposed: a change of configuration was asked for. It is applied as a
+// whole or rejected. Values are in no event.
+type ConfigProposed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Mouth         string                 `protobuf:"bytes,1,opt,name=mouth,proto3" json:"mouth,omitempty"`                                       // start, file, signal, control or fleet
+	FleetRevision uint64                 `protobuf:"varint,2,opt,name=fleet_revision,json=fleetRevision,proto3" json:"fleet_revision,omitempty"` // 0: not the fleet's
+	Lines         uint32                 `protobuf:"varint,3,opt,name=lines,proto3" json:"lines,omitempty"`                                      // 0: the files are read again
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfigProposed) Reset() {
+	*x = ConfigProposed{}
+	mi := &file_chive_v1_events_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfigProposed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfigProposed) ProtoMessage() {}
+
+func (x *ConfigProposed) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfigProposed.ProtoReflect.Descriptor instead.
+func (*ConfigProposed) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *ConfigProposed) GetMouth() string {
+	if x != nil {
+		return x.Mouth
+	}
+	return ""
+}
+
+func (x *ConfigProposed) GetFleetRevision() uint64 {
+	if x != nil {
+		return x.FleetRevision
+	}
+	return 0
+}
+
+func (x *ConfigProposed) GetLines() uint32 {
+	if x != nil {
+		return x.Lines
+	}
+	return 0
+}
+
+// ConfigApplied: every part of the node follows the configuration.
+type ConfigApplied struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Revision      uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"` // this node's own
+	Mouth         string                 `protobuf:"bytes,2,opt,name=mouth,proto3" json:"mouth,omitempty"`
+	FleetRevision uint64                 `protobuf:"varint,3,opt,name=fleet_revision,json=fleetRevision,proto3" json:"fleet_revision,omitempty"`
+	Options       string                 `protobuf:"bytes,4,opt,name=options,proto3" json:"options,omitempty"`    // names of those that changed, with commas between
+	Waiting       string                 `protobuf:"bytes,5,opt,name=waiting,proto3" json:"waiting,omitempty"`    // names of those that need a restart
+	Rebuilds      bool                   `protobuf:"varint,6,opt,name=rebuilds,proto3" json:"rebuilds,omitempty"` // circuits built before take no new streams
+	Took          *durationpb.Duration   `protobuf:"bytes,7,opt,name=took,proto3" json:"took,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfigApplied) Reset() {
+	*x = ConfigApplied{}
+	mi := &file_chive_v1_events_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfigApplied) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfigApplied) ProtoMessage() {}
+
+func (x *ConfigApplied) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfigApplied.ProtoReflect.Descriptor instead.
+func (*ConfigApplied) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *ConfigApplied) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *ConfigApplied) GetMouth() string {
+	if x != nil {
+		return x.Mouth
+	}
+	return ""
+}
+
+func (x *ConfigApplied) GetFleetRevision() uint64 {
+	if x != nil {
+		return x.FleetRevision
+	}
+	return 0
+}
+
+func (x *ConfigApplied) GetOptions() string {
+	if x != nil {
+		return x.Options
+	}
+	return ""
+}
+
+func (x *ConfigApplied) GetWaiting() string {
+	if x != nil {
+		return x.Waiting
+	}
+	return ""
+}
+
+func (x *ConfigApplied) GetRebuilds() bool {
+	if x != nil {
+		return x.Rebuilds
+	}
+	return false
+}
+
+func (x *ConfigApplied) GetTook() *durationpb.Duration {
+	if x != nil {
+		return x.Took
+	}
+	return nil
+}
+
+// ConfigRejected: the node goes on as before.
+type ConfigRejected struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Mouth         string                 `protobuf:"bytes,1,opt,name=mouth,proto3" json:"mouth,omitempty"`
+	FleetRevision uint64                 `protobuf:"varint,2,opt,name=fleet_revision,json=fleetRevision,proto3" json:"fleet_revision,omitempty"`
+	Stage         string                 `protobuf:"bytes,3,opt,name=stage,proto3" json:"stage,omitempty"`   // read, check, prepare or commit
+	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"` // options and the rules they break, no values
+	Outcome       Outcome                `protobuf:"varint,5,opt,name=outcome,proto3,enum=chive.v1.Outcome" json:"outcome,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfigRejected) Reset() {
+	*x = ConfigRejected{}
+	mi := &file_chive_v1_events_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfigRejected) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfigRejected) ProtoMessage() {}
+
+func (x *ConfigRejected) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfigRejected.ProtoReflect.Descriptor instead.
+func (*ConfigRejected) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *ConfigRejected) GetMouth() string {
+	if x != nil {
+		return x.Mouth
+	}
+	return ""
+}
+
+func (x *ConfigRejected) GetFleetRevision() uint64 {
+	if x != nil {
+		return x.FleetRevision
+	}
+	return 0
+}
+
+func (x *ConfigRejected) GetStage() string {
+	if x != nil {
+		return x.Stage
+	}
+	return ""
+}
+
+func (x *ConfigRejected) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ConfigRejected) GetOutcome() Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return Outcome_OUTCOME_UNSPECIFIED
+}
+
+// ConfigReverted: an operator took the node back to an earlier revision. Its
+// ConfigApplied follows.
+type ConfigReverted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Revision      uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"` // gone back to
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfigReverted) Reset() {
+	*x = ConfigReverted{}
+	mi := &file_chive_v1_events_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfigReverted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfigReverted) ProtoMessage() {}
+
+func (x *ConfigReverted) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfigReverted.ProtoReflect.Descriptor instead.
+func (*ConfigReverted) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *ConfigReverted) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
 var File_chive_v1_events_proto protoreflect.FileDescriptor
 
 const file_chive_v1_events_proto_rawDesc = "" +
 	"\n" +
-	"\x15chive/v1/events.proto\x12\bchive.v1\x1a\x13chive/v1/tier.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe5\x16\n" +
+	"\x15chive/v1/events.proto\x12\bchive.v1\x1a\x13chive/v1/tier.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8e\x19\n" +
 	"\bEnvelope\x12\x14\n" +
 	"\x02id\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\x02id\x124\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampB\x04\xa8\xd4\x18\x02R\x04time\x12\x18\n" +
@@ -3119,7 +3464,11 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x13breaker_half_opened\x18R \x01(\v2\x1b.chive.v1.BreakerHalfOpenedB\x04\xa8\xd4\x18\x02H\x00R\x11breakerHalfOpened\x12F\n" +
 	"\x0ebreaker_closed\x18S \x01(\v2\x17.chive.v1.BreakerClosedB\x04\xa8\xd4\x18\x02H\x00R\rbreakerClosed\x12O\n" +
 	"\x11retries_exhausted\x18T \x01(\v2\x1a.chive.v1.RetriesExhaustedB\x04\xa8\xd4\x18\x02H\x00R\x10retriesExhausted\x12O\n" +
-	"\x11input_quarantined\x18U \x01(\v2\x1a.chive.v1.InputQuarantinedB\x04\xa8\xd4\x18\x02H\x00R\x10inputQuarantinedB\a\n" +
+	"\x11input_quarantined\x18U \x01(\v2\x1a.chive.v1.InputQuarantinedB\x04\xa8\xd4\x18\x02H\x00R\x10inputQuarantined\x12I\n" +
+	"\x0fconfig_proposed\x18Z \x01(\v2\x18.chive.v1.ConfigProposedB\x04\xa8\xd4\x18\x02H\x00R\x0econfigProposed\x12F\n" +
+	"\x0econfig_applied\x18[ \x01(\v2\x17.chive.v1.ConfigAppliedB\x04\xa8\xd4\x18\x02H\x00R\rconfigApplied\x12I\n" +
+	"\x0fconfig_rejected\x18\\ \x01(\v2\x18.chive.v1.ConfigRejectedB\x04\xa8\xd4\x18\x02H\x00R\x0econfigRejected\x12I\n" +
+	"\x0fconfig_reverted\x18] \x01(\v2\x18.chive.v1.ConfigRevertedB\x04\xa8\xd4\x18\x02H\x00R\x0econfigRevertedB\a\n" +
 	"\x05event\"-\n" +
 	"\vNodeStarted\x12\x1e\n" +
 	"\aversion\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x01R\aversion\"A\n" +
@@ -3257,7 +3606,27 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x05input\x18\x02 \x01(\tB\x04\xa8\xd4\x18\x02R\x05input\x12\x1e\n" +
 	"\acrashes\x18\x03 \x01(\rB\x04\xa8\xd4\x18\x02R\acrashes\x125\n" +
 	"\x05lasts\x18\x04 \x01(\v2\x19.google.protobuf.DurationB\x04\xa8\xd4\x18\x02R\x05lasts\x121\n" +
-	"\aoutcome\x18\x05 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome*\xc1\a\n" +
+	"\aoutcome\x18\x05 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome\"u\n" +
+	"\x0eConfigProposed\x12\x1a\n" +
+	"\x05mouth\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\x05mouth\x12+\n" +
+	"\x0efleet_revision\x18\x02 \x01(\x04B\x04\xa8\xd4\x18\x02R\rfleetRevision\x12\x1a\n" +
+	"\x05lines\x18\x03 \x01(\rB\x04\xa8\xd4\x18\x02R\x05lines\"\x91\x02\n" +
+	"\rConfigApplied\x12 \n" +
+	"\brevision\x18\x01 \x01(\x04B\x04\xa8\xd4\x18\x02R\brevision\x12\x1a\n" +
+	"\x05mouth\x18\x02 \x01(\tB\x04\xa8\xd4\x18\x02R\x05mouth\x12+\n" +
+	"\x0efleet_revision\x18\x03 \x01(\x04B\x04\xa8\xd4\x18\x02R\rfleetRevision\x12\x1e\n" +
+	"\aoptions\x18\x04 \x01(\tB\x04\xa8\xd4\x18\x02R\aoptions\x12\x1e\n" +
+	"\awaiting\x18\x05 \x01(\tB\x04\xa8\xd4\x18\x02R\awaiting\x12 \n" +
+	"\brebuilds\x18\x06 \x01(\bB\x04\xa8\xd4\x18\x02R\brebuilds\x123\n" +
+	"\x04took\x18\a \x01(\v2\x19.google.protobuf.DurationB\x04\xa8\xd4\x18\x02R\x04took\"\xc6\x01\n" +
+	"\x0eConfigRejected\x12\x1a\n" +
+	"\x05mouth\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\x05mouth\x12+\n" +
+	"\x0efleet_revision\x18\x02 \x01(\x04B\x04\xa8\xd4\x18\x02R\rfleetRevision\x12\x1a\n" +
+	"\x05stage\x18\x03 \x01(\tB\x04\xa8\xd4\x18\x02R\x05stage\x12\x1c\n" +
+	"\x06reason\x18\x04 \x01(\tB\x04\xa8\xd4\x18\x02R\x06reason\x121\n" +
+	"\aoutcome\x18\x05 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome\"2\n" +
+	"\x0eConfigReverted\x12 \n" +
+	"\brevision\x18\x01 \x01(\x04B\x04\xa8\xd4\x18\x02R\brevision*\xc1\a\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -3297,7 +3666,7 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x16OUTCOME_DOCUMENT_STALE\x10*\x12\x1e\n" +
 	"\x1aOUTCOME_DOCUMENT_TOO_LARGE\x10+\x12\x1c\n" +
 	"\x18OUTCOME_DIRECTORY_STATUS\x10,\x12\x13\n" +
-	"\x0fOUTCOME_STORAGE\x10-*\xaf\x01\n" +
+	"\x0fOUTCOME_STORAGE\x10-*\xc0\x01\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tKIND_NODE\x10\x01\x12\x13\n" +
@@ -3308,7 +3677,8 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\n" +
 	"KIND_GUARD\x10\x06\x12\x11\n" +
 	"\rKIND_LISTENER\x10\a\x12\x13\n" +
-	"\x0fKIND_SUPERVISOR\x10\b*N\n" +
+	"\x0fKIND_SUPERVISOR\x10\b\x12\x0f\n" +
+	"\vKIND_CONFIG\x10\t*N\n" +
 	"\aPurpose\x12\x17\n" +
 	"\x13PURPOSE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fPURPOSE_GENERAL\x10\x01\x12\x15\n" +
@@ -3342,7 +3712,7 @@ func file_chive_v1_events_proto_rawDescGZIP() []byte {
 }
 
 var file_chive_v1_events_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_chive_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_chive_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_chive_v1_events_proto_goTypes = []any{
 	(Outcome)(0),                   // 0: chive.v1.Outcome
 	(Kind)(0),                      // 1: chive.v1.Kind
@@ -3384,11 +3754,15 @@ var file_chive_v1_events_proto_goTypes = []any{
 	(*BreakerClosed)(nil),          // 37: chive.v1.BreakerClosed
 	(*RetriesExhausted)(nil),       // 38: chive.v1.RetriesExhausted
 	(*InputQuarantined)(nil),       // 39: chive.v1.InputQuarantined
-	(*timestamppb.Timestamp)(nil),  // 40: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),    // 41: google.protobuf.Duration
+	(*ConfigProposed)(nil),         // 40: chive.v1.ConfigProposed
+	(*ConfigApplied)(nil),          // 41: chive.v1.ConfigApplied
+	(*ConfigRejected)(nil),         // 42: chive.v1.ConfigRejected
+	(*ConfigReverted)(nil),         // 43: chive.v1.ConfigReverted
+	(*timestamppb.Timestamp)(nil),  // 44: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),    // 45: google.protobuf.Duration
 }
 var file_chive_v1_events_proto_depIdxs = []int32{
-	40, // 0: chive.v1.Envelope.time:type_name -> google.protobuf.Timestamp
+	44, // 0: chive.v1.Envelope.time:type_name -> google.protobuf.Timestamp
 	1,  // 1: chive.v1.Envelope.kind:type_name -> chive.v1.Kind
 	6,  // 2: chive.v1.Envelope.node_started:type_name -> chive.v1.NodeStarted
 	7,  // 3: chive.v1.Envelope.node_stopping:type_name -> chive.v1.NodeStopping
@@ -3424,47 +3798,53 @@ var file_chive_v1_events_proto_depIdxs = []int32{
 	37, // 33: chive.v1.Envelope.breaker_closed:type_name -> chive.v1.BreakerClosed
 	38, // 34: chive.v1.Envelope.retries_exhausted:type_name -> chive.v1.RetriesExhausted
 	39, // 35: chive.v1.Envelope.input_quarantined:type_name -> chive.v1.InputQuarantined
-	0,  // 36: chive.v1.NodeStopping.outcome:type_name -> chive.v1.Outcome
-	3,  // 37: chive.v1.BootstrapAdvanced.phase:type_name -> chive.v1.BootstrapPhase
-	0,  // 38: chive.v1.ListenerClosed.outcome:type_name -> chive.v1.Outcome
-	2,  // 39: chive.v1.ConnectionDialled.purpose:type_name -> chive.v1.Purpose
-	41, // 40: chive.v1.ConnectionOpened.took:type_name -> google.protobuf.Duration
-	41, // 41: chive.v1.ConnectionOpened.clock_skew:type_name -> google.protobuf.Duration
-	0,  // 42: chive.v1.ConnectionFailed.outcome:type_name -> chive.v1.Outcome
-	41, // 43: chive.v1.ConnectionFailed.took:type_name -> google.protobuf.Duration
-	0,  // 44: chive.v1.ConnectionClosed.outcome:type_name -> chive.v1.Outcome
-	41, // 45: chive.v1.ConnectionClosed.lived:type_name -> google.protobuf.Duration
-	2,  // 46: chive.v1.CircuitLaunched.purpose:type_name -> chive.v1.Purpose
-	41, // 47: chive.v1.CircuitOpened.took:type_name -> google.protobuf.Duration
-	0,  // 48: chive.v1.CircuitFailed.outcome:type_name -> chive.v1.Outcome
-	41, // 49: chive.v1.CircuitFailed.took:type_name -> google.protobuf.Duration
-	0,  // 50: chive.v1.CircuitClosed.outcome:type_name -> chive.v1.Outcome
-	41, // 51: chive.v1.CircuitClosed.lived:type_name -> google.protobuf.Duration
-	2,  // 52: chive.v1.StreamRequested.purpose:type_name -> chive.v1.Purpose
-	41, // 53: chive.v1.StreamConnected.took:type_name -> google.protobuf.Duration
-	0,  // 54: chive.v1.StreamDetached.outcome:type_name -> chive.v1.Outcome
-	0,  // 55: chive.v1.StreamEnded.outcome:type_name -> chive.v1.Outcome
-	41, // 56: chive.v1.StreamEnded.lived:type_name -> google.protobuf.Duration
-	0,  // 57: chive.v1.GuardUnreachable.outcome:type_name -> chive.v1.Outcome
-	4,  // 58: chive.v1.DocumentFetched.kind:type_name -> chive.v1.DocumentKind
-	41, // 59: chive.v1.DocumentFetched.took:type_name -> google.protobuf.Duration
-	4,  // 60: chive.v1.DocumentVerified.kind:type_name -> chive.v1.DocumentKind
-	40, // 61: chive.v1.DocumentVerified.valid_until:type_name -> google.protobuf.Timestamp
-	4,  // 62: chive.v1.DocumentRejected.kind:type_name -> chive.v1.DocumentKind
-	0,  // 63: chive.v1.DocumentRejected.outcome:type_name -> chive.v1.Outcome
-	41, // 64: chive.v1.SupervisorStateChanged.delay:type_name -> google.protobuf.Duration
-	0,  // 65: chive.v1.SupervisorStateChanged.outcome:type_name -> chive.v1.Outcome
-	41, // 66: chive.v1.BreakerOpened.retry_after:type_name -> google.protobuf.Duration
-	0,  // 67: chive.v1.BreakerOpened.outcome:type_name -> chive.v1.Outcome
-	41, // 68: chive.v1.RetriesExhausted.delay:type_name -> google.protobuf.Duration
-	0,  // 69: chive.v1.RetriesExhausted.outcome:type_name -> chive.v1.Outcome
-	41, // 70: chive.v1.InputQuarantined.lasts:type_name -> google.protobuf.Duration
-	0,  // 71: chive.v1.InputQuarantined.outcome:type_name -> chive.v1.Outcome
-	72, // [72:72] is the sub-list for method output_type
-	72, // [72:72] is the sub-list for method input_type
-	72, // [72:72] is the sub-list for extension type_name
-	72, // [72:72] is the sub-list for extension extendee
-	0,  // [0:72] is the sub-list for field type_name
+	40, // 36: chive.v1.Envelope.config_proposed:type_name -> chive.v1.ConfigProposed
+	41, // 37: chive.v1.Envelope.config_applied:type_name -> chive.v1.ConfigApplied
+	42, // 38: chive.v1.Envelope.config_rejected:type_name -> chive.v1.ConfigRejected
+	43, // 39: chive.v1.Envelope.config_reverted:type_name -> chive.v1.ConfigReverted
+	0,  // 40: chive.v1.NodeStopping.outcome:type_name -> chive.v1.Outcome
+	3,  // 41: chive.v1.BootstrapAdvanced.phase:type_name -> chive.v1.BootstrapPhase
+	0,  // 42: chive.v1.ListenerClosed.outcome:type_name -> chive.v1.Outcome
+	2,  // 43: chive.v1.ConnectionDialled.purpose:type_name -> chive.v1.Purpose
+	45, // 44: chive.v1.ConnectionOpened.took:type_name -> google.protobuf.Duration
+	45, // 45: chive.v1.ConnectionOpened.clock_skew:type_name -> google.protobuf.Duration
+	0,  // 46: chive.v1.ConnectionFailed.outcome:type_name -> chive.v1.Outcome
+	45, // 47: chive.v1.ConnectionFailed.took:type_name -> google.protobuf.Duration
+	0,  // 48: chive.v1.ConnectionClosed.outcome:type_name -> chive.v1.Outcome
+	45, // 49: chive.v1.ConnectionClosed.lived:type_name -> google.protobuf.Duration
+	2,  // 50: chive.v1.CircuitLaunched.purpose:type_name -> chive.v1.Purpose
+	45, // 51: chive.v1.CircuitOpened.took:type_name -> google.protobuf.Duration
+	0,  // 52: chive.v1.CircuitFailed.outcome:type_name -> chive.v1.Outcome
+	45, // 53: chive.v1.CircuitFailed.took:type_name -> google.protobuf.Duration
+	0,  // 54: chive.v1.CircuitClosed.outcome:type_name -> chive.v1.Outcome
+	45, // 55: chive.v1.CircuitClosed.lived:type_name -> google.protobuf.Duration
+	2,  // 56: chive.v1.StreamRequested.purpose:type_name -> chive.v1.Purpose
+	45, // 57: chive.v1.StreamConnected.took:type_name -> google.protobuf.Duration
+	0,  // 58: chive.v1.StreamDetached.outcome:type_name -> chive.v1.Outcome
+	0,  // 59: chive.v1.StreamEnded.outcome:type_name -> chive.v1.Outcome
+	45, // 60: chive.v1.StreamEnded.lived:type_name -> google.protobuf.Duration
+	0,  // 61: chive.v1.GuardUnreachable.outcome:type_name -> chive.v1.Outcome
+	4,  // 62: chive.v1.DocumentFetched.kind:type_name -> chive.v1.DocumentKind
+	45, // 63: chive.v1.DocumentFetched.took:type_name -> google.protobuf.Duration
+	4,  // 64: chive.v1.DocumentVerified.kind:type_name -> chive.v1.DocumentKind
+	44, // 65: chive.v1.DocumentVerified.valid_until:type_name -> google.protobuf.Timestamp
+	4,  // 66: chive.v1.DocumentRejected.kind:type_name -> chive.v1.DocumentKind
+	0,  // 67: chive.v1.DocumentRejected.outcome:type_name -> chive.v1.Outcome
+	45, // 68: chive.v1.SupervisorStateChanged.delay:type_name -> google.protobuf.Duration
+	0,  // 69: chive.v1.SupervisorStateChanged.outcome:type_name -> chive.v1.Outcome
+	45, // 70: chive.v1.BreakerOpened.retry_after:type_name -> google.protobuf.Duration
+	0,  // 71: chive.v1.BreakerOpened.outcome:type_name -> chive.v1.Outcome
+	45, // 72: chive.v1.RetriesExhausted.delay:type_name -> google.protobuf.Duration
+	0,  // 73: chive.v1.RetriesExhausted.outcome:type_name -> chive.v1.Outcome
+	45, // 74: chive.v1.InputQuarantined.lasts:type_name -> google.protobuf.Duration
+	0,  // 75: chive.v1.InputQuarantined.outcome:type_name -> chive.v1.Outcome
+	45, // 76: chive.v1.ConfigApplied.took:type_name -> google.protobuf.Duration
+	0,  // 77: chive.v1.ConfigRejected.outcome:type_name -> chive.v1.Outcome
+	78, // [78:78] is the sub-list for method output_type
+	78, // [78:78] is the sub-list for method input_type
+	78, // [78:78] is the sub-list for extension type_name
+	78, // [78:78] is the sub-list for extension extendee
+	0,  // [0:78] is the sub-list for field type_name
 }
 
 func init() { file_chive_v1_events_proto_init() }
@@ -3508,6 +3888,10 @@ func file_chive_v1_events_proto_init() {
 		(*Envelope_BreakerClosed)(nil),
 		(*Envelope_RetriesExhausted)(nil),
 		(*Envelope_InputQuarantined)(nil),
+		(*Envelope_ConfigProposed)(nil),
+		(*Envelope_ConfigApplied)(nil),
+		(*Envelope_ConfigRejected)(nil),
+		(*Envelope_ConfigReverted)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3515,7 +3899,7 @@ func file_chive_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chive_v1_events_proto_rawDesc), len(file_chive_v1_events_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   35,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,129 @@
+package circuits
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"chive/actors/circuit"
+	"chive/messages/chivev1"
+	"chive/tor/path"
+)
+
+// pool says how many clean circuits are kept ready: what the last period used,
+// within the bounds of the settings.
+type pool struct {
+	since time.Time // when the period under way began
+	used  int       // circuits that got their first stream in it
+	want  int       // what the period before used
+}
+
+// demanded counts a circuit that gets its first stream.
+func (p *pool) demanded(r *record) {
+	if r.purpose == chivev1.Purpose_PURPOSE_GENERAL {
+		p.used++
+	}
+}
+
+// follow begins a new period when the one under way is over.
+func (p *pool) follow(now time.Time, period time.Duration) {
+	if now.Sub(p.since) >= period {
+		p.since, p.want, p.used = now, p.used, 0
+	}
+}
+
+// ready is how many clean circuits there should be now. Until the first has
+// opened one is built in any case: it shows that the network can be used.
+func (c *circuits) ready() int {
+	want := 0
+	if s := c.o.Settings; s.Prebuild {
+		want = min(max(c.pool.want, s.PoolMin), s.PoolMax)
+	}
+	if c.progress < chivev1.BootstrapPhase_BOOTSTRAP_PHASE_DONE {
+		want = max(want, 1)
+	}
+	return want
+}
+
+// clean lists the general circuits, open or being built, that no stream has
+// used and none waits for.
+func (c *circuits) clean() (out []*record) {
+	for _, r := range c.records {
+		if r.purpose == chivev1.Purpose_PURPOSE_GENERAL && r.dirtied.IsZero() && !r.tired && !c.taken(r) {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// prepare keeps clean circuits ready, so that a stream need not wait for one.
+func (c *circuits) prepare(ctx actor.Context) {
+	if !c.dir.Enough || c.holdOff != nil || len(c.queue) > 0 {
+		return
+	}
+	for n := len(c.clean()); n < c.ready() && c.building < maxBuilding; n++ {
+		// Most streams are for 443, and an exit that carries it mostly carries 80.
+		relays, err := c.path(path.Want{Port: 443}, nil)
+		if err != nil {
+			return
+		}
+		c.advance(chivev1.BootstrapPhase_BOOTSTRAP_PHASE_FIRST_CIRCUIT, 90, "building the first circuit")
+		c.launch(ctx, chivev1.Purpose_PURPOSE_GENERAL, hops(relays), relays[len(relays)-1])
+	}
+}
+
+// shrink closes clean circuits beyond CircuitPoolMaxSize, the oldest first.
+// Without prebuilding none is built beyond what is needed, and what is there is
+// used.
+func (c *circuits) shrink(ctx actor.Context) {
+	if !c.o.Settings.Prebuild {
+		return
+	}
+	clean := c.clean()
+	beyond := len(clean) - max(c.o.Settings.PoolMax, c.ready())
+	if beyond <= 0 {
+		return
+	}
+	slices.SortFunc(clean, func(a, b *record) int {
+		return cmp.Or(a.launched.Compare(b.launched), cmp.Compare(a.id, b.id))
+	})
+	for _, r := range clean[:beyond] {
+		c.dismiss(ctx, r)
+	}
+}
+
+// configure takes over new settings. Streams that are open stay where they are.
+func (c *circuits) configure(ctx actor.Context, m *Configure) {
+	old := c.o.Settings
+	c.o.Settings = m.Settings
+	if c.closing != nil {
+		return
+	}
+	if m.Settings.BuildTimeout != old.BuildTimeout {
+		for _, r := range c.records {
+			if !r.open {
+				ctx.Send(r.pid, &circuit.BuildTimeout{Limit: m.Settings.BuildTimeout})
+			}
+		}
+	}
+	if m.Rebuild {
+		c.rebuild(ctx)
+	}
+	for _, r := range c.records {
+		c.retire(ctx, r) // MaxCircuitDirtiness may have become shorter
+	}
+	c.pool.follow(c.o.Now(), m.Settings.Period)
+	c.shrink(ctx)
+	c.serve(ctx)
+}
+
+// rebuild lets no circuit take new streams: those without any close, the others
+// with their last. What is being built is not used either.
+func (c *circuits) rebuild(ctx actor.Context) {
+	for _, r := range c.records {
+		r.tired = true
+		c.retire(ctx, r)
+	}
+}

@@ -1,0 +1,101 @@
+package configuration
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"chive/actors/kernel"
+	"chive/config"
+	"chive/messages"
+)
+
+// Control is how mouths outside the actors reach the configuration. It
+// implements messages.ConfigControl; the actor may be started anew behind it.
+type Control struct {
+	state  *State
+	system *actor.ActorSystem
+	pid    atomic.Pointer[actor.PID]
+}
+
+// NewControl is of no actor yet.
+func NewControl(state *State, system *actor.ActorSystem) *Control {
+	return &Control{state: state, system: system}
+}
+
+// Attach says which actor to ask from now on.
+func (c *Control) Attach(pid *actor.PID) { c.pid.Store(pid) }
+
+// ProposeConfig implements messages.ConfigTarget.
+func (c *Control) ProposeConfig(ctx context.Context, p messages.ConfigProposal) (messages.ConfigResult, error) {
+	return c.ask(ctx, func(r kernel.Reply[messages.ConfigResult]) any { return &Propose{p, r} })
+}
+
+// RevertConfig implements messages.ConfigReader.
+func (c *Control) RevertConfig(ctx context.Context, revision uint64, dryRun bool) (messages.ConfigResult, error) {
+	return c.ask(ctx, func(r kernel.Reply[messages.ConfigResult]) any { return &Revert{revision, dryRun, r} })
+}
+
+func (c *Control) ask(ctx context.Context, question func(kernel.Reply[messages.ConfigResult]) any) (messages.ConfigResult, error) {
+	pid := c.pid.Load()
+	if pid == nil {
+		return messages.ConfigResult{}, fmt.Errorf("configuration: %w", kernel.ErrStopped)
+	}
+	r, err := kernel.Ask(ctx, c.system, pid, question)
+	if err != nil {
+		return r, fmt.Errorf("configuration: whether the change was made is not known: %w", err)
+	}
+	return r, nil
+}
+
+// ConfigView implements messages.ConfigReader.
+func (c *Control) ConfigView(context.Context) (messages.ConfigView, error) {
+	b := c.state.book.Load()
+	v := messages.ConfigView{Revision: b.last().Revision, FleetRevision: b.fleet, Waiting: changes(b.pending), Rejected: b.refused}
+	for _, s := range config.Settings(c.state.Current(), b.origins) {
+		v.Settings = append(v.Settings, messages.ConfigSetting{
+			Option: s.Option.Name, Values: s.Values, Origin: s.Origin.String(), Class: string(s.Option.Class),
+		})
+	}
+	return v, nil
+}
+
+// ConfigHistory implements messages.ConfigReader.
+func (c *Control) ConfigHistory(context.Context) ([]messages.ConfigRevision, error) {
+	b := c.state.book.Load()
+	var out []messages.ConfigRevision
+	rejected := b.rejected
+	for _, r := range b.revisions {
+		for len(rejected) > 0 && rejected[0].Time.Before(r.Time) {
+			out, rejected = append(out, rejected[0]), rejected[1:]
+		}
+		out = append(out, r.ConfigRevision)
+	}
+	return append(out, rejected...), nil
+}
+
+// ConfigDiff implements messages.ConfigReader.
+func (c *Control) ConfigDiff(_ context.Context, from, to uint64) ([]messages.ConfigChange, error) {
+	b := c.state.book.Load()
+	values := func(n uint64) (map[string][]string, error) {
+		if n == 0 {
+			return valuesOf(c.state.Current()), nil
+		}
+		r, ok := b.find(n)
+		if !ok {
+			return nil, fmt.Errorf("%w: %d", ErrNoRevision, n)
+		}
+		return r.Values, nil
+	}
+	old, err := values(from)
+	if err != nil {
+		return nil, err
+	}
+	next, err := values(to)
+	if err != nil {
+		return nil, err
+	}
+	return between(old, next), nil
+}
