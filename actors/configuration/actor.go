@@ -65,7 +65,7 @@ type job struct {
 }
 
 type configuration struct {
-	o       Options
+	o      Options
 	queue  []*job
 	busy   bool
 	ctx    context.Context
