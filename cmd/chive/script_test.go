@@ -3,6 +3,10 @@ package main
 import (
 	"context"
 	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -26,7 +30,9 @@ func TestScripts(t *testing.T) {
 			env.Setenv("XDG_DATA_HOME", "")
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "answers": answers},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": exits, "answers": answers, "hangup": hangup, "said": said,
+		},
 	})
 }
 
@@ -63,6 +69,31 @@ func answers(ts *testscript.TestScript, _ bool, _ []string) {
 		case <-tick.C:
 		case <-deadline:
 			ts.Fatalf("no node: %v", err)
+		}
+	}
+}
+
+// hangup sends SIGHUP to the node whose id is in the file pid.
+func hangup(ts *testscript.TestScript, _ bool, _ []string) {
+	pid, err := strconv.Atoi(strings.TrimSpace(ts.ReadFile("pid")))
+	ts.Check(err)
+	ts.Check(syscall.Kill(pid, syscall.SIGHUP))
+}
+
+// said REGEXP waits until the file log has a line that matches.
+func said(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: said REGEXP")
+	}
+	want := regexp.MustCompile("(?m)" + args[0])
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(20 * time.Second)
+	for !want.MatchString(ts.ReadFile("log")) {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			ts.Fatalf("no %s in\n%s", args[0], ts.ReadFile("log"))
 		}
 	}
 }
