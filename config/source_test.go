@@ -279,7 +279,7 @@ func TestRemote(t *testing.T) {
 	denied := strings.Fields("DataDirectory CacheDirectory PidFile SocksPort AllowNonLocalSocks IsolateDestinations IsolateSOCKSAuth " +
 		"IsolateClientPort IsolateClientProtocol ClientRejectInternalAddresses DirAuthority FallbackDir UseDefaultFallbackDirs " +
 		"TestingTorNetwork EnforceDistinctSubnets OutboundBindAddress SafeLogging Log LogTimeGranularity TruncateLogFile Fleet NodeName " +
-		"NatsListen NatsCredentialFile")
+		"NatsListen NatsCredentialFile LongLivedPorts EnableConnectionPooling ConnectionPoolMaxLife")
 	for _, name := range denied {
 		var e *RemoteError
 		if err := AllowRemote("+" + strings.ToLower(name)); !errors.As(err, &e) || e.Option != name {

@@ -13,6 +13,7 @@ const (
 	deniedTrust     = "whom to believe is this machine's operator's choice"
 	deniedPrivacy   = "a remote party must not weaken what protects this node's users"
 	deniedIsolation = "a remote party must not choose what shares a circuit"
+	deniedPaths     = "a remote party must not choose what relays a path may have"
 	deniedListener  = "who may reach this node, and what its streams may share, is its operator's choice"
 	deniedName      = "the node would answer to another name"
 )
@@ -136,7 +137,7 @@ var pathOptions = []Option{
 		Doc:    "Never put two relays of one IPv4 /16 or IPv6 /32 on the same path.",
 	}, func(c *Config) *bool { return &c.EnforceDistinctSubnets }),
 	custom(Option{
-		Name: "LongLivedPorts", Default: "21,22,706,1863,5050,5190,5222,5223,6523,6667,6697,8300", Class: Rebuild,
+		Name: "LongLivedPorts", Default: "21,22,706,1863,5050,5190,5222,5223,6523,6667,6697,8300", Class: Rebuild, RemoteDenied: deniedPaths,
 		Effect: "Circuits built before take no new streams and end with their last.",
 		Range:  "ports from 1 to 65535, separated by commas",
 		Doc:    "Target ports whose connections tend to last: their circuits use relays with the Stable flag.",
@@ -182,7 +183,7 @@ var circuitOptions = []Option{
 
 var connectionOptions = []Option{
 	flag(Option{
-		Name: "EnableConnectionPooling", Default: "1", Own: true, Class: Hot, Effect: "From the next circuit on. Switched off, connections that exist take no new circuits.",
+		Name: "EnableConnectionPooling", Default: "1", Own: true, Class: Hot, RemoteDenied: deniedPrivacy, Effect: "From the next circuit on. Switched off, connections that exist take no new circuits.",
 		Doc: "Circuits through one relay share a connection to it, as every Tor client's do. Off, each circuit has a connection of its own, which ends with it: for measuring only, as it makes this node stand out.",
 	}, func(c *Config) *bool { return &c.EnableConnectionPooling }),
 	number(Option{
@@ -190,7 +191,7 @@ var connectionOptions = []Option{
 		Doc: "Keep at most this many connections without circuits, and each for at most 3 minutes.",
 	}, "connections", 0, 1000, func(c *Config) *int { return &c.ConnectionPoolMaxIdle }),
 	interval(Option{
-		Name: "ConnectionPoolMaxLife", Default: "7 days", Own: true, Class: Hot, Effect: "At once: connections older than the new value take no new circuits and end with their last.",
+		Name: "ConnectionPoolMaxLife", Default: "7 days", Own: true, Class: Hot, RemoteDenied: deniedPrivacy, Effect: "At once: connections older than the new value take no new circuits and end with their last.",
 		Doc: "A connection older than this takes no new circuits. 0 is no limit. The default is C tor's constant: a client that dials its guard more often is easier to tell from others.",
 	}, time.Second, 0, 365*day, func(c *Config) *time.Duration { return &c.ConnectionPoolMaxLife }),
 }
