@@ -98,8 +98,6 @@ func pair(t *testing.T) (app net.Conn, ours *net.TCPConn) {
 	return app, c.(*net.TCPConn)
 }
 
-type timeUp struct{}
-
 // play builds one circuit to the relay, puts one stream on it that writes
 // upload bytes and reads to its end, and ends everything in order.
 func play(t *testing.T, relay *relaydouble.Relay, change func([]torcircuit.Hop), buildTimeout time.Duration, upload int) []string {
