@@ -3,11 +3,16 @@
 // A torrc is C tor's own syntax (tor(1), "THE CONFIGURATION FILE FORMAT"), so
 // one file of a private network serves both programs:
 //
-//		bytes ──Parse──► []Line ──(%include, command line)──► option table ──► Config
+//		bytes ──Parse──► []Line ──(layers)──► option table ──► Config
 //
 //	  - Parse is the lexer: comments, quotes, continuations, absolute caps.
 //	  - The option table (Options) is the one place that names an option, its
-//	    type, default, range and meaning; docs/configuration.md is written from it.
+//	    type, unit, default, range and meaning, what a change of it asks of a
+//	    running node (Hot, Rebuild, Restart) and whether a remote publisher may set
+//	    it; docs/configuration.md is written from it.
+//	  - A Source computes the whole from its layers (default, file, environment,
+//	    command line, fleet, operator) each time; Diff says what changes, Apply
+//	    what of it waits for a restart.
 //	  - An option that C tor knows and chive does not honour is refused by name
 //	    (foreign.txt); only a value that asks for what chive does anyway is let
 //	    through. Nothing is parsed and ignored.
@@ -17,5 +22,6 @@
 // The public network's authorities and fallback directories are compiled in
 // (public/*.torrc) in the same syntax and read by the same parser.
 //
-// Left to others: opening sockets and files, acting on a value, live reload.
+// Left to others: opening sockets and files, acting on a value, carrying out a change
+// (actors/configuration).
 package config

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"io"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -159,6 +160,10 @@ func commandLines(overrides []Override) []Line {
 // it stands the option's name; case and underscores don't count.
 const EnvironmentPrefix = "CHIVE_"
 
+// ofService are the variables that Kubernetes sets in every container for a
+// service that is called chive.
+var ofService = regexp.MustCompile(`^(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$`)
+
 // environmentLines reads CHIVE_MAX_CIRCUIT_DIRTINESS=5 minutes and the like. The
 // lines of a value are so many values of a list. An empty variable is one that
 // is not set, as container set-ups write it.
@@ -166,7 +171,7 @@ func environmentLines(environment []string) (lines []Line) {
 	for _, variable := range slices.Sorted(slices.Values(environment)) {
 		name, value, _ := strings.Cut(variable, "=")
 		short, ours := strings.CutPrefix(name, EnvironmentPrefix)
-		if !ours || strings.Trim(value, blank+"\n") == "" {
+		if !ours || ofService.MatchString(short) || strings.Trim(value, blank+"\n") == "" {
 			continue
 		}
 		key := strings.ReplaceAll(short, "_", "")

@@ -47,7 +47,8 @@ func TestPrecedence(t *testing.T) {
 
 func TestEnvironment(t *testing.T) {
 	load := func(env ...string) (*Loaded, error) { return (&Source{Environment: env}).Load() }
-	l, err := load("CHIVE_SOCKSPORT=1\n2", "CHIVE_max_circuit_dirtiness=5 minutes", "CHIVE_PID_FILE=", "PATH=/bin")
+	l, err := load("CHIVE_SOCKSPORT=1\n2", "CHIVE_max_circuit_dirtiness=5 minutes", "CHIVE_PID_FILE=", "PATH=/bin",
+		"CHIVE_SERVICE_HOST=10.0.0.1", "CHIVE_SERVICE_PORT_SOCKS=9050", "CHIVE_PORT=tcp://10.0.0.1:9050", "CHIVE_PORT_9050_TCP_ADDR=10.0.0.1")
 	if err != nil {
 		t.Fatal(err)
 	}

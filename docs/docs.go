@@ -84,7 +84,7 @@ Option by option, each of these replaces what those above it say:
 |---|---|---|
 | default | compiled in | |
 | file | the torrc and what it includes | until the file changes |
-| environment | ` + "`CHIVE_MAX_CIRCUIT_DIRTINESS='5 minutes'`" + `: case and underscores in the option's name don't count; each line of the value is a value of a list; an empty variable is not set | the process |
+| environment | ` + "`CHIVE_MAX_CIRCUIT_DIRTINESS='5 minutes'`" + `: case and underscores in the option's name don't count; each line of the value is a value of a list; an empty variable is not set; those that Kubernetes sets for a service called chive are left out | the process |
 | command line | ` + "`--Option VALUE`" + `; ` + "`--+Option VALUE`" + ` adds to a list instead | the process |
 | fleet | a signed revision of the fleet's configuration | restarts, until the fleet takes it back |
 | chive config set | ` + "`chive config set MaxCircuitDirtiness '5 minutes'`" + ` | the process, or until ` + "`chive config reset`" + ` |

@@ -15,6 +15,11 @@
 // Only a failed outgoing connection to a guard is told to the guard's state;
 // no failure further out ever is (rule 0, guard-spec §4).
 //
-// Messages it understands: Netdir, Request, Close; from its children: the
+// Clean circuits are kept ready (pool.go): as many as the last NewCircuitPeriod
+// used, between CircuitPoolMinSize and CircuitPoolMaxSize. Configure changes all
+// settings at once; what it makes too old or built by other rules takes no new
+// streams, and those it has stay.
+//
+// Messages it understands: Netdir, Request, Configure, Close; from its children: the
 // messages of package circuit and kernel.ChildFailed.
 package circuits

@@ -112,6 +112,10 @@ func (s *FileStore) Append(r Revision) error {
 		kept = append([]Revision(nil), kept[len(kept)-maxRevisions:]...)
 	}
 	text, err := json.Marshal(historyFile{Format: historyFormat, Revisions: kept})
+	for err == nil && len(text) > maxHistoryBytes && len(kept) > 1 {
+		kept = kept[(len(kept)+1)/2:]
+		text, err = json.Marshal(historyFile{Format: historyFormat, Revisions: kept})
+	}
 	if err != nil {
 		return fmt.Errorf("configuration history: %w", err)
 	}

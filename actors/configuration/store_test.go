@@ -53,6 +53,24 @@ func TestFileStoreKeepsTheLast(t *testing.T) {
 	}
 }
 
+// Revisions of many large values: what is written can be read again.
+func TestFileStoreStaysReadable(t *testing.T) {
+	dir := t.TempDir()
+	s := NewFileStore(dir)
+	large := []string{strings.Repeat("x", maxHistoryBytes/5)}
+	for n := uint64(1); n <= 12; n++ {
+		r := revision(n)
+		r.Values["Log"] = large
+		if err := s.Append(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := NewFileStore(dir).Load()
+	if err != nil || len(got) < 2 || got[len(got)-1].Revision != 12 {
+		t.Fatalf("%d revisions, %v", len(got), err)
+	}
+}
+
 func TestBrokenHistoryIsKeptAside(t *testing.T) {
 	for name, text := range map[string]string{
 		"cut short":      `{"format":1,"revisions":[{"revision":1`,

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"chive/config"
+	"chive/config/logging"
 	"chive/messages"
 	"chive/messages/chivev1"
 )
@@ -134,12 +135,9 @@ func (o *Options) say(p *plan, revision uint64) {
 	if len(p.pending) > 0 {
 		o.Log.Warn("options that need a restart keep their value", "options", strings.Join(names(p.pending), ","))
 	}
-	o.Log.Log(context.Background(), levelNotice, "configuration applied", "revision", revision,
+	o.Log.Log(context.Background(), logging.LevelNotice, "configuration applied", "revision", revision,
 		"from", string(p.job.proposal.Source), "changed", strings.Join(names(p.changes), ","))
 }
-
-// levelNotice is config/logging's: between info and warn.
-const levelNotice = 2
 
 // maxRejected is how many rejections are remembered.
 const maxRejected = 16

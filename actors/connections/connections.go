@@ -4,8 +4,12 @@
 // relay, retry budget a purpose, quarantine). Which relay is wanted is never its
 // business (rule 0).
 //
+// Of the connections to one relay at most one takes new circuits; others are
+// there for those they have (sweep.go), be it that they are too old, were made
+// with another source address, or are one circuit's alone (Settings.Separate).
+//
 // Messages it understands: Want (answered with Ready or Failed, once),
-// Forgive, Close. From its children: connection.Up, connection.Down,
+// Configure, Forgive, Close. From its children: connection.Up, connection.Down,
 // kernel.ChildFailed.
 package connections
 

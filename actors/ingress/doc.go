@@ -4,6 +4,9 @@
 //	opening ──► listening ── Close ──► closed
 //	   └── cannot bind: fails (its supervisor tries again)
 //
+// What the configuration says about requests (Rules) may change at any time; each
+// request follows the rules of its moment.
+//
 // The dialogue of each application runs in a goroutine of its own, with a
 // deadline, until the request is complete; from then on the socket is the
 // stream actor's. The isolation group of a stream is computed here, from what

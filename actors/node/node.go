@@ -205,6 +205,7 @@ func (n *Node) Status() Status {
 	s := n.status.snapshot()
 	s.Node, s.Fleet, s.Version = n.recorder.Node(), n.o.Config.Fleet, n.o.Version
 	s.EventsDropped = n.recorder.Dropped()
+	s.Revision = n.state.Revision()
 	s.NatsURL = n.bridge.ClientURL()
 	return s
 }

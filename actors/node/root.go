@@ -79,8 +79,10 @@ func (r *rootActor) Receive(ctx actor.Context) {
 	case *circuits.Request:
 		r.request(ctx, m)
 	case *circuits.Netdir:
-		r.netdir = m
-		r.pass(ctx, "circuits", m)
+		if m.Rules == pathRules(r.n.Config()) { // else a directory that is being replaced told it
+			r.netdir = m
+			r.pass(ctx, "circuits", m)
+		}
 	case *actor.Started:
 		r.start(ctx)
 	case *stopListening:

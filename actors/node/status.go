@@ -26,6 +26,7 @@ type Status struct {
 	StreamEnds    map[string]uint64 `json:"stream_outcomes"`
 	ValidUntil    time.Time         `json:"consensus_valid_until,omitzero"`
 	EventsDropped uint64            `json:"events_dropped"`
+	Revision      uint64            `json:"config_revision"`
 	NatsURL       string            `json:"nats_url,omitempty"`
 }
 

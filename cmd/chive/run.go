@@ -71,6 +71,9 @@ func (c runCommand) Run(std streams, options overrides) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP) // from here on it ends nothing
+	defer signal.Stop(hangups)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	safego.Go("cores governor", func() { cores.Govern(ctx) }, func(p safego.Panic) { log.Error("cores governor", "panic", p.Reason()) })
@@ -92,17 +95,14 @@ func (c runCommand) Run(std streams, options overrides) error {
 		}
 		defer os.Remove(cfg.PidFile)
 	}
-	defer reloadOnSignal(ctx, log.Logger, n)()
+	reloadOn(ctx, hangups, log.Logger, n)
 	failed := showProgress(std.err, log.Logger, n, signals)
 	return errors.Join(failed, stopNode(log.Logger, n, signals))
 }
 
-// reloadOnSignal has SIGHUP read the configuration again, until the returned
-// function is called. What it comes to is in the node's log.
-func reloadOnSignal(ctx context.Context, log *slog.Logger, n *node.Node) (stop func()) {
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	ctx, cancel := context.WithCancel(ctx)
+// reloadOn reads the configuration again at each signal, until ctx ends. What it
+// comes to is in the node's log.
+func reloadOn(ctx context.Context, hangups <-chan os.Signal, log *slog.Logger, n *node.Node) {
 	safego.Go("reload on SIGHUP", func() {
 		for {
 			select {
@@ -115,7 +115,6 @@ func reloadOnSignal(ctx context.Context, log *slog.Logger, n *node.Node) (stop f
 			}
 		}
 	}, func(p safego.Panic) { log.Error("reload on SIGHUP", "panic", p.Reason()) })
-	return func() { signal.Stop(hangups); cancel() }
 }
 
 func notice(log *slog.Logger, msg string, args ...any) {
