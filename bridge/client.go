@@ -84,7 +84,7 @@ func (c *Client) discover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m, err := c.nc.RequestWithContext(ctx, subject, nil)
+	m, err := c.ask(ctx, subject, nil)
 	if err != nil {
 		return fmt.Errorf("ask the node for its name: %w", err)
 	}
@@ -96,9 +96,30 @@ func (c *Client) discover(ctx context.Context) error {
 	return nil
 }
 
+// A node that starts takes verbs up one after the other.
+const (
+	startingTries = 100
+	startingWait  = 20 * time.Millisecond
+)
+
+// ask waits, for 2 s in all, for a node that does not answer this subject yet.
+func (c *Client) ask(ctx context.Context, subject string, request []byte) (*nats.Msg, error) {
+	for try := 1; ; try++ {
+		m, err := c.nc.RequestWithContext(ctx, subject, request)
+		if !errors.Is(err, nats.ErrNoResponders) || try == startingTries {
+			return m, err
+		}
+		select {
+		case <-time.After(startingWait):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
 // Request asks the node a verb.
 func (c *Client) Request(ctx context.Context, verb string, request []byte) ([]byte, error) {
-	m, err := c.nc.RequestWithContext(ctx, c.prefix+".ctl."+verb, request)
+	m, err := c.ask(ctx, c.prefix+".ctl."+verb, request)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", verb, err)
 	}

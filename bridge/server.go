@@ -243,8 +243,12 @@ func (b *Bridge) Handle(verb string, f func(request []byte) ([]byte, error)) err
 		}
 		_ = r.Respond(answer) // likewise
 	})
-	return b.service.AddEndpoint(verb, handler,
-		micro.WithEndpointSubject(messages.ControlSubject(b.o.Fleet, b.o.Recorder.Node(), verb)))
+	if err := b.service.AddEndpoint(verb, handler,
+		micro.WithEndpointSubject(messages.ControlSubject(b.o.Fleet, b.o.Recorder.Node(), verb))); err != nil {
+		return err
+	}
+	// From here on the server knows of it: who asks next is answered.
+	return b.nc.FlushTimeout(5 * time.Second)
 }
 
 // publish sends a batch of events; it never fails for long: what the server
