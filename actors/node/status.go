@@ -1,11 +1,13 @@
 package node
 
 import (
+	"maps"
 	"sync"
 	"time"
 
 	"chive/messages"
 	"chive/messages/chivev1"
+	"chive/messages/fold"
 )
 
 // Status is what a node is doing: counts only, so that it may be shown anywhere.
@@ -30,86 +32,42 @@ type Status struct {
 	NatsURL       string            `json:"nats_url,omitempty"`
 }
 
-// status is the fold of the events behind Status.
+// status is the fold of all events since the node started.
 type status struct {
-	mu      sync.Mutex // protects the fields below
-	s       Status
-	open    map[string]bool // circuits: true once open
-	streams map[string]bool // true once connected
-	phase   chivev1.BootstrapPhase
+	mu    sync.Mutex // protects the fields below
+	state fold.Node
 }
 
-func newStatus() *status {
-	return &status{
-		s:    Status{CircuitEnds: map[string]uint64{}, StreamEnds: map[string]uint64{}},
-		open: map[string]bool{}, streams: map[string]bool{},
-	}
-}
+func newStatus() *status { return &status{} }
 
 func (s *status) apply(e *chivev1.Envelope) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	id := e.GetActorId()
-	switch ev := e.GetEvent().(type) {
-	case *chivev1.Envelope_NodeStarted:
-		s.s.Started = e.GetTime().AsTime()
-	case *chivev1.Envelope_BootstrapAdvanced:
-		if b := ev.BootstrapAdvanced; b.GetPhase() > s.phase {
-			s.phase = b.GetPhase()
-			s.s.Bootstrap, s.s.Phase, s.s.Summary = int(b.GetPercent()), messages.PhaseName(b.GetPhase()), b.GetSummary()
-		}
-	case *chivev1.Envelope_ConnectionOpened:
-		s.s.Connections++
-	case *chivev1.Envelope_ConnectionClosed:
-		s.s.Connections--
-	case *chivev1.Envelope_CircuitLaunched:
-		s.open[id] = false
-	case *chivev1.Envelope_CircuitOpened:
-		s.open[id] = true
-	case *chivev1.Envelope_CircuitFailed:
-		delete(s.open, id)
-		s.s.CircuitEnds[messages.OutcomeName(ev.CircuitFailed.GetOutcome())]++
-	case *chivev1.Envelope_CircuitClosed:
-		delete(s.open, id)
-		s.s.CircuitEnds[messages.OutcomeName(ev.CircuitClosed.GetOutcome())]++
-	case *chivev1.Envelope_StreamRequested:
-		s.streams[id] = false
-	case *chivev1.Envelope_StreamConnected:
-		s.streams[id] = true
-	case *chivev1.Envelope_StreamEnded:
-		delete(s.streams, id)
-		s.s.StreamEnds[messages.OutcomeName(ev.StreamEnded.GetOutcome())]++
-	case *chivev1.Envelope_DocumentVerified:
-		if ev.DocumentVerified.GetKind() == chivev1.DocumentKind_DOCUMENT_KIND_CONSENSUS {
-			s.s.ValidUntil = ev.DocumentVerified.GetValidUntil().AsTime()
-		}
-	}
+	s.state.Apply(e)
+}
+
+// copied is the state as it is now. Those who emit events wait meanwhile, so no
+// more than copying is done here.
+func (s *status) copied() *fold.Node {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state.Clone()
 }
 
 func (s *status) snapshot() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := s.s
-	out.CircuitEnds, out.StreamEnds = map[string]uint64{}, map[string]uint64{}
-	for k, v := range s.s.CircuitEnds {
-		out.CircuitEnds[k] = v
+	n, tally := &s.state, s.state.Tally()
+	out := Status{
+		Started: n.Started, Bootstrap: int(n.Percent), Summary: n.Summary,
+		Connections: tally.Connections, Circuits: tally.Circuits, Building: tally.Building,
+		Streams: tally.Streams, Waiting: tally.Waiting, ValidUntil: n.ValidUntil,
+		CircuitEnds: map[string]uint64{}, StreamEnds: map[string]uint64{},
 	}
-	for k, v := range s.s.StreamEnds {
-		out.StreamEnds[k] = v
+	if n.Phase != chivev1.BootstrapPhase_BOOTSTRAP_PHASE_UNSPECIFIED {
+		out.Phase = messages.PhaseName(n.Phase)
 	}
-	for _, open := range s.open {
-		if open {
-			out.Circuits++
-		} else {
-			out.Building++
-		}
-	}
-	for _, connected := range s.streams {
-		if connected {
-			out.Streams++
-		} else {
-			out.Waiting++
-		}
-	}
+	maps.Copy(out.CircuitEnds, n.CircuitEnds)
+	maps.Copy(out.StreamEnds, n.StreamEnds)
 	return out
 }

@@ -19,5 +19,11 @@
 //	            any but none ─ended─► ended
 //
 // ActorFailed changes no state: what follows from it is told by its own event.
+//
+// Node is the projection of a whole node: those machines for every actor, and
+// the guards, breakers, listeners and the configuration. It refuses nothing, so
+// that a log with a hole still tells the rest; what ended is remembered within
+// bounds; its JSON form is a snapshot. The Views join what belongs together.
+//
 // Folding is not safe for concurrent use and keeps lifecycle data only.
 package fold

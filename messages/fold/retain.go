@@ -1,0 +1,83 @@
+package fold
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+)
+
+// over counts one more that ended; when there are twice as many as are
+// remembered, the oldest go.
+func (n *Node) over(kind int) {
+	n.ended[kind]++
+	if n.ended[kind] >= 2*n.retain() {
+		n.Trim()
+	}
+}
+
+func (n *Node) retain() int {
+	if n.Retain > 0 {
+		return n.Retain
+	}
+	return DefaultRetain
+}
+
+// Trim forgets the ended connections, circuits and streams that are more than
+// Retain of each, the oldest first. A snapshot is taken after it.
+func (n *Node) Trim() {
+	keep := n.retain()
+	n.ended[0] = trim(n.Connections, keep, func(k *ConnectionLife) (time.Time, bool) { return k.Gone, k.Ended() })
+	n.ended[1] = trim(n.Circuits, keep, func(c *CircuitLife) (time.Time, bool) { return c.Gone, c.Ended() })
+	n.ended[2] = trim(n.Streams, keep, func(s *StreamLife) (time.Time, bool) { return s.Gone, s.Ended() })
+	trim(n.Relays, maxRelays, func(r *Relay) (time.Time, bool) { return r.touched(), true })
+	trim(n.Breakers, maxRelays, func(b *Breaker) (time.Time, bool) { return b.touched(), true })
+}
+
+// trim keeps what may not go and the latest of what may: which ones does not
+// depend on the order in which they came. It returns how many of those are left.
+func trim[T any](all map[string]*T, keep int, may func(*T) (time.Time, bool)) int {
+	type candidate struct {
+		id string
+		at time.Time
+	}
+	var gone []candidate
+	for id, x := range all {
+		if at, ok := may(x); ok {
+			gone = append(gone, candidate{id, at})
+		}
+	}
+	if len(gone) <= keep {
+		return len(gone)
+	}
+	slices.SortFunc(gone, func(a, b candidate) int {
+		return cmp.Or(b.at.Compare(a.at), cmp.Compare(a.id, b.id))
+	})
+	for _, c := range gone[keep:] {
+		delete(all, c.id)
+	}
+	return keep
+}
+
+// Clone is a copy that shares nothing with n.
+func (n *Node) Clone() *Node {
+	out := *n
+	out.Connections, out.Circuits, out.Streams = clone(n.Connections), clone(n.Circuits), clone(n.Streams)
+	out.Relays, out.Breakers, out.Listeners = clone(n.Relays), clone(n.Breakers), clone(n.Listeners)
+	out.ConnectionEnds, out.CircuitEnds = maps.Clone(n.ConnectionEnds), maps.Clone(n.CircuitEnds)
+	out.StreamEnds = maps.Clone(n.StreamEnds)
+	return &out
+}
+
+func clone[T any](all map[string]*T) map[string]*T {
+	if all == nil {
+		return nil
+	}
+	out := make(map[string]*T, len(all))
+	copies := make([]T, 0, len(all)) // one allocation for all
+	for id, x := range all {
+		copies = append(copies, *x)
+		out[id] = &copies[len(copies)-1]
+	}
+	return out
+}
