@@ -110,6 +110,9 @@ func (b *Block) Free() {
 	}
 }
 
+// Drop implements kernel.Droppable: the receiver is gone.
+func (b *Block) Drop() { b.Free() }
+
 // RunInline implements kernel.Inline.
 func (b *Block) RunInline() bool { return b.Here }
 

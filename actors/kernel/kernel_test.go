@@ -384,3 +384,44 @@ func TestForeignSystemIsRefused(t *testing.T) {
 	foreign := actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return slog.New(slog.DiscardHandler) }))
 	foreign.Root.Spawn(kernel.Func(func(actor.Context) {}))
 }
+
+// held is a message that holds something.
+type held struct{ dropped chan<- int }
+
+func (h *held) Drop() { h.dropped <- 1 }
+
+// What an actor never sees, because it stopped before, is dropped: what was in
+// its mailbox, and what is sent to it later.
+func TestMessagesToAStoppedActorAreDropped(t *testing.T) {
+	dropped, handled := make(chan int, 100), make(chan int, 100)
+	entered, leave := make(chan struct{}), make(chan struct{})
+	pid := spawn(t, func(ctx actor.Context) {
+		switch m := ctx.Message().(type) {
+		case string:
+			close(entered)
+			<-leave
+			ctx.Stop(ctx.Self())
+		case *held:
+			handled <- 1
+			m.Drop()
+		}
+	})
+	system.Root.Send(pid, "block")
+	<-entered
+	for range 50 {
+		system.Root.Send(pid, &held{dropped})
+	}
+	close(leave)
+	if err := kernel.StopAndWait(system, pid, patience); err != nil {
+		t.Fatal(err)
+	}
+	for range 50 {
+		system.Root.Send(pid, &held{dropped})
+	}
+	for range 100 {
+		next(t, dropped)
+	}
+	if n := len(handled); n > 50 {
+		t.Errorf("%d messages handled by a stopped actor", n)
+	}
+}

@@ -114,6 +114,10 @@ func (m *mailbox) PostUserMessage(message any) {
 // the receiver sends back is then queued as always.
 type Inline interface{ RunInline() bool }
 
+// Droppable is a message that holds something: Drop is called when its receiver
+// has stopped and will never see it.
+type Droppable interface{ Drop() }
+
 // PostSystemMessage implements actor.Mailbox; it never blocks.
 func (m *mailbox) PostSystemMessage(message any) {
 	m.mu.Lock()
@@ -174,6 +178,10 @@ func (m *mailbox) handleUser(message any) {
 			return // stopped after it fired
 		}
 		message = f.message
+	}
+	if d, ok := message.(Droppable); ok && isStopped(m.invoker) {
+		d.Drop()
+		return
 	}
 	m.current = message
 	m.invoker.InvokeUserMessage(message)

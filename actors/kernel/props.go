@@ -47,6 +47,7 @@ func (s stillborn) Receive(actor.Context) { panic(s.reason) }
 type guard struct {
 	inner    actor.Actor
 	stopping bool
+	stopped  bool
 }
 
 // Receive implements actor.Actor.
@@ -54,6 +55,8 @@ func (g *guard) Receive(ctx actor.Context) {
 	switch ctx.Message().(type) {
 	case *actor.Stopping, *actor.Restarting:
 		g.stopping = true
+	case *actor.Stopped:
+		g.stopped = true
 	}
 	if !g.stopping {
 		g.inner.Receive(ctx)
@@ -82,6 +85,22 @@ type strategist struct {
 func (s *strategist) HandleFailure(system *actor.ActorSystem, parent actor.Supervisor, child *actor.PID, rs *actor.RestartStatistics, reason, message any) {
 	publish(system, newChildFailed(child, reason, message))
 	s.strategy.HandleFailure(system, parent, child, rs, reason, message)
+}
+
+// isStopped says whether the actor behind a mailbox's invoker takes no more messages.
+func isStopped(invoker actor.MessageInvoker) bool {
+	ctx, ok := invoker.(actor.Context)
+	if !ok {
+		return false
+	}
+	switch a := ctx.Actor().(type) {
+	case *guard:
+		return a.stopped
+	case *strategist:
+		return a.stopped
+	default:
+		return false
+	}
 }
 
 // actorType names the Go type behind a mailbox's invoker.

@@ -90,6 +90,8 @@ func replaceDeadLetters(system *actor.ActorSystem, rt *systemRuntime) {
 			return
 		case *firing:
 			return
+		case Droppable:
+			m.Drop()
 		}
 		rt.deadLetters.Add(1)
 		if letter.Sender != nil {

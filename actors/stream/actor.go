@@ -3,6 +3,7 @@ package stream
 import (
 	"errors"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -44,6 +45,16 @@ type (
 	quietTick struct{}
 )
 
+// handover is a block that a goroutine writes. Whoever of it and the actor lets
+// go last frees the block.
+type handover struct {
+	b   *block.Block
+	let atomic.Int32
+}
+
+// last says whether the other side has let go before.
+func (h *handover) last() bool { return h.let.Add(1) == 2 }
+
 type stream struct {
 	o       Options
 	spec    *Spec
@@ -58,8 +69,8 @@ type stream struct {
 	verdict   chivev1.Outcome // of remoteEnd
 	done      bool
 
-	queue   []*block.Block // to be written to the application; queue[0] is being written while writing
-	writing bool
+	queue   []*block.Block // to be written to the application; queue[0] is being written while writing is set
+	writing *handover
 	unacked int    // cells the application took and the circuit has not been told of
 	moved   bool   // data came since the last quietTick
 	in, out uint64 // bytes to and from the application
@@ -189,7 +200,7 @@ func (s *stream) upload(ctx actor.Context, b *block.Block) {
 // deliver writes a block to the application: at once if the socket takes it,
 // else by a goroutine, with what follows queued behind.
 func (s *stream) deliver(ctx actor.Context, b *block.Block) error {
-	if s.writing {
+	if s.writing != nil {
 		s.enqueue(b)
 		return nil
 	}
@@ -223,16 +234,24 @@ func (s *stream) enqueue(b *block.Block) {
 
 // writeOn has a goroutine wait for the socket to take queue[0].
 func (s *stream) writeOn(ctx actor.Context) {
-	s.writing = true
-	root, self, conn, data := ctx.ActorSystem().Root, ctx.Self(), s.spec.Conn, s.queue[0].Bytes
+	h := &handover{b: s.queue[0]}
+	s.writing = h
+	root, self, conn, data := ctx.ActorSystem().Root, ctx.Self(), s.spec.Conn, h.b.Bytes
+	done := func(err error) {
+		if h.last() {
+			h.b.Free() // the actor is gone
+			return
+		}
+		root.Send(self, &written{err})
+	}
 	kernel.Go("stream writer", func() {
 		_, err := conn.Write(data)
-		root.Send(self, &written{err})
-	}, func(p *kernel.Panic) { root.Send(self, &written{p}) })
+		done(err)
+	}, func(p *kernel.Panic) { done(p) })
 }
 
 func (s *stream) written(ctx actor.Context, m *written) {
-	s.writing = false
+	s.writing = nil
 	b := s.queue[0]
 	s.queue = append(s.queue[:0], s.queue[1:]...)
 	if m.err != nil {
@@ -388,11 +407,11 @@ func (s *stream) release(out chivev1.Outcome, whole bool) {
 	default:
 		s.sock.abort()
 	}
-	if !s.writing {
-		for _, b := range s.queue {
+	for i, b := range s.queue {
+		if i > 0 || s.writing == nil || s.writing.last() {
 			b.Free()
-		}
-	} // else the writer still reads queue[0]: the collector takes them
+		} // else the writer still reads it
+	}
 	s.queue = nil
 	s.emit(EndedEvent(s.spec, out, s.o.Now(), s.in, s.out))
 }
