@@ -59,6 +59,7 @@ type Config struct {
 	LogTimeGranularity time.Duration // time stamps are rounded down to this
 	TruncateLogFile    bool          // log files are emptied when opened
 	PidFile            string        // absolute; "" for none
+	EventHistory       time.Duration // how long events are kept on disk; 0: not at all
 
 	Fleet              string // subject token
 	NodeName           string // subject token

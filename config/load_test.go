@@ -60,7 +60,7 @@ func TestDefaults(t *testing.T) {
 		MaxCircuitDirtiness: 10 * time.Minute, CircuitBuildTimeout: time.Minute, SocksTimeout: 2 * time.Minute,
 		ShutdownWaitLength: 30 * time.Second, SafeLogging: true,
 		Logs:               []Log{{Severity: Notice, Max: Err, Target: TargetStderr}},
-		LogTimeGranularity: time.Second, Fleet: "local", NodeName: "node",
+		LogTimeGranularity: time.Second, EventHistory: 24 * time.Hour, Fleet: "local", NodeName: "node",
 		NatsCredentialFile: "/home/u/.local/share/chive/nats.creds",
 	}
 	if diff := cmp.Diff(want, cfg, cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {

@@ -50,6 +50,11 @@ var placeOptions = []Option{
 		Doc:     "After the first SIGINT or SIGTERM no new stream is taken and open ones may finish for this long; the node stops as soon as none is left. A second signal stops it at once.",
 		Differs: "Applies to a client too; a C tor client exits at once.",
 	}, time.Second, 0, day, func(c *Config) *time.Duration { return &c.ShutdownWaitLength }),
+	interval(Option{
+		Name: "EventHistory", Default: "1 day", Own: true, Class: Hot, RemoteDenied: deniedPrivacy,
+		Effect: "At once: what is older is deleted. 0 deletes what was kept.",
+		Doc:    "How long events are kept in the DataDirectory, in the folder history, for `chive why` and `--at`. At most 32 MiB are kept, whatever their age. No relay, target or client is in it, but when streams came and went is. 0 keeps nothing.",
+	}, time.Second, 0, month, func(c *Config) *time.Duration { return &c.EventHistory }),
 	flag(Option{
 		Name: "EnableBufferPooling", Default: "1", Own: true, Class: Hot, Effect: "From the next buffer on.",
 		Doc: "Use the buffers that carry cells and data again. Off, each is given to the garbage collector: slower, but memory tools see each buffer's life.",

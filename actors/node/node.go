@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	crand "crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -60,6 +59,8 @@ type Node struct {
 	system    *actor.ActorSystem
 	root      *actor.PID
 	status    *status
+	names     *names
+	diary     *diary
 	progress  chan Progress
 	cancels   []func()
 	stopOnce  sync.Once
@@ -79,13 +80,14 @@ var ErrInUse = errors.New("another chive uses this DataDirectory")
 func Start(_ context.Context, o Options) (*Node, error) {
 	n := &Node{
 		o: o, progress: make(chan Progress, 64), stopped: make(chan struct{}), status: newStatus(),
-		failed:    make(chan error, 1),
+		names: newNames(), failed: make(chan error, 1),
 		listening: make(chan net.Addr, len(o.Config.SocksPorts)*4+1),
 	}
 	if err := n.openData(); err != nil {
 		return nil, err
 	}
 	n.recorder = messages.NewRecorder(o.Config.NodeName, time.Now, ringSize)
+	n.diary = n.newHistory()
 	n.cancels = append(n.cancels, n.recorder.Observe(n.observe))
 	if o.OnEvent != nil {
 		n.cancels = append(n.cancels, n.recorder.Observe(o.OnEvent))
@@ -101,7 +103,7 @@ func Start(_ context.Context, o Options) (*Node, error) {
 	if err != nil {
 		return nil, errors.Join(err, n.lock.Close())
 	}
-	if err := n.bridge.Handle("status", func([]byte) ([]byte, error) { return json.Marshal(n.Status()) }); err != nil {
+	if err := n.bridge.Handle("status", n.answerStatus); err != nil {
 		return nil, errors.Join(err, n.bridge.Close(context.Background()), n.lock.Close())
 	}
 	n.recorder.Emit(messages.Event(chivev1.Kind_KIND_NODE, n.recorder.Node(), &chivev1.NodeStarted{Version: o.Version}))
@@ -114,6 +116,7 @@ func Start(_ context.Context, o Options) (*Node, error) {
 	if err != nil {
 		return nil, errors.Join(err, n.bridge.Close(context.Background()), n.lock.Close())
 	}
+	n.diary.start()
 	n.root = n.system.Root.Spawn(kernel.Props(func() actor.Actor { return top }))
 	return n, nil
 }
@@ -177,9 +180,11 @@ func (n *Node) openData() error {
 	return nil
 }
 
-// observe keeps the status and the progress current.
+// observe keeps the status, the history and the progress current.
 func (n *Node) observe(e *chivev1.Envelope) {
-	n.status.apply(e)
+	named := n.names.name(e)
+	n.status.apply(named)
+	n.diary.see(named)
 	b := e.GetBootstrapAdvanced()
 	if b == nil {
 		return
@@ -237,6 +242,7 @@ func (n *Node) Stop(ctx context.Context) error {
 		for _, cancel := range n.cancels {
 			cancel()
 		}
+		n.diary.close()
 		n.stopErr = errors.Join(err, n.lock.Close())
 	})
 	<-n.stopped

@@ -40,8 +40,8 @@ func (t *topActor) Receive(ctx actor.Context) {
 	}
 	switch m := ctx.Message().(type) {
 	case *actor.Started:
-		t.node.Supervise(ctx, supervisor.Supervise{Name: "node", Props: t.n.rootProps})
 		t.config.Supervise(ctx, supervisor.Supervise{Name: "configuration", Props: t.n.configurationProps})
+		t.node.Supervise(ctx, supervisor.Supervise{Name: "node", Props: t.n.rootProps})
 	case *stopListening:
 		_ = t.node.Pass(ctx, "node", m) // what is not there has no listeners
 	case *reconfigure:

@@ -81,3 +81,22 @@ func clone[T any](all map[string]*T) map[string]*T {
 	}
 	return out
 }
+
+// Valid says whether a snapshot that was read can be folded on: it has no holes
+// where an actor should be, and no state that is none.
+func (n *Node) Valid() bool {
+	return valid(n.Connections, func(k *ConnectionLife) bool { return k.State <= ConnectionClosed }) &&
+		valid(n.Circuits, func(c *CircuitLife) bool { return c.State <= CircuitClosed }) &&
+		valid(n.Streams, func(s *StreamLife) bool { return s.State <= StreamEnded }) &&
+		valid(n.Relays, func(*Relay) bool { return true }) && valid(n.Breakers, func(*Breaker) bool { return true }) &&
+		valid(n.Listeners, func(*Listener) bool { return true })
+}
+
+func valid[T any](all map[string]*T, ok func(*T) bool) bool {
+	for _, x := range all {
+		if x == nil || !ok(x) {
+			return false
+		}
+	}
+	return true
+}
