@@ -1,0 +1,288 @@
+package story
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"chive/messages"
+	"chive/messages/chivev1"
+	"chive/messages/fold"
+)
+
+// meanings says, by an outcome's name, what it means to somebody who does not
+// know the protocol; where something can be done about it, hints says what.
+var meanings = map[string]string{
+	"ok":                  "it ended as asked",
+	"cancelled":           "the application went away",
+	"shutdown":            "this node was stopping",
+	"internal":            "a part of chive failed and was started anew: a defect",
+	"timeout":             "the other side did not answer in time",
+	"overloaded":          "this node was at a limit of its own",
+	"backoff":             "it was not tried: the relay failed lately, and is left alone for a while",
+	"quarantined":         "it was not tried: requests like it crashed a part of chive",
+	"connect-refused":     "the relay's machine refused the TCP connection",
+	"connect-unreachable": "there is no route to the relay",
+	"tls-failed":          "the TLS handshake with the relay failed",
+	"link-protocol":       "the relay did not keep to the link protocol",
+	"relay-identity":      "the relay did not prove to be the one asked for",
+	"cert-expired":        "a certificate of the relay is not valid at this machine's time",
+	"connection-lost":     "the connection to the first relay broke",
+	"handshake-auth":      "a relay of the path could not prove to be the one asked for",
+	"circuit-protocol":    "a relay of the path did not keep to the protocol",
+	"destroyed":           "a relay of the path ended the circuit",
+	"no-path":             "no path through the network satisfies the rules",
+	"no-directory":        "too little is known of the network yet",
+	"idle":                "it was unused for long enough",
+	"replaced":            "something newer took its place",
+	"exit-policy":         "no exit that could be had allows this target",
+	"resolve-failed":      "the exit could not resolve the name",
+	"target-refused":      "the target refused the connection",
+	"target-unreachable":  "the exit has no route to the target",
+	"stream-reset":        "the target reset the connection",
+	"stream-protocol":     "the exit did not keep to the stream protocol",
+	"refused":             "this node refuses such a request",
+	"relay-resource":      "the relay has no resources left or hibernates",
+	"client-io":           "the socket of the local application failed",
+	"document-invalid":    "a document cannot be parsed",
+	"document-untrusted":  "a document lacks trustworthy signatures",
+	"document-stale":      "a document is not valid at this machine's time",
+	"document-too-large":  "a document is larger than allowed",
+	"directory-status":    "the directory answered with an error",
+	"storage":             "the disk refused",
+}
+
+var hints = map[string]string{
+	"internal":            "chive events --kind node,supervisor names the part; please report it",
+	"backoff":             "chive guards shows which are tried again when; chive connections --all, how they failed",
+	"overloaded":          "chive events --kind node shows what was too much; the limits are options (docs/configuration.md)",
+	"quarantined":         "chive events --kind supervisor says for how long; please report it",
+	"connect-refused":     "the relay is down, or something between refuses: if it is so with all relays, a firewall",
+	"connect-unreachable": "check this machine's network",
+	"tls-failed":          "if it is so with all relays, something between interferes",
+	"relay-identity":      "if it is so with many relays, something between pretends to be them",
+	"cert-expired":        "check this machine's clock; chive connections shows the skew that relays report",
+	"document-stale":      "check this machine's clock",
+	"no-directory":        "chive status shows how far the node is",
+	"no-path":             "chive status shows the directory; options that restrict paths may leave none",
+	"exit-policy":         "most exits allow the web's ports; few allow mail's or private addresses",
+	"resolve-failed":      "check the name; Tor's exits ask their own resolvers",
+	"target-refused":      "nothing listens on that port of the target, or it refuses Tor's exits",
+	"refused":             "the rules of the listener, ClientRejectInternalAddresses and .onion addresses are the usual reasons (docs/configuration.md)",
+	"storage":             "check space and permissions of the DataDirectory",
+}
+
+// meaning is an outcome in words and by its name.
+func meaning(o chivev1.Outcome) string {
+	name := messages.OutcomeName(o)
+	if text := meanings[name]; text != "" {
+		return text + " (" + name + ")"
+	}
+	return name // of a later vocabulary
+}
+
+// ended says how an event's subject ended, in its own kind's words.
+func (l *Log) ended(e *chivev1.Envelope) string {
+	out := endOf(e)
+	text := ""
+	attached := e.GetKind() == chivev1.Kind_KIND_STREAM && len(l.circuitsOf(e.GetActorId())) > 0
+	switch {
+	case out == chivev1.Outcome_OUTCOME_TIMEOUT && attached:
+		text = "the exit did not answer in time"
+	case out == chivev1.Outcome_OUTCOME_TIMEOUT && e.GetKind() == chivev1.Kind_KIND_STREAM:
+		text = "no circuit could be had for it in time"
+	case out == chivev1.Outcome_OUTCOME_EXIT_POLICY && attached:
+		text = "the exits' policies refuse the target"
+	case out == chivev1.Outcome_OUTCOME_TIMEOUT && e.GetCircuitFailed().GetHop() > 0:
+		text = fmt.Sprintf("hop %d did not answer in time", e.GetCircuitFailed().GetHop())
+	case out == chivev1.Outcome_OUTCOME_TIMEOUT && e.GetKind() == chivev1.Kind_KIND_CONNECTION:
+		text = "the relay did not answer in time"
+	case out == chivev1.Outcome_OUTCOME_CONNECTION_LOST && e.GetKind() == chivev1.Kind_KIND_CONNECTION:
+		text = "the relay, or the network on the way to it, broke it off"
+	default:
+		return meaning(out)
+	}
+	return text + " (" + messages.OutcomeName(out) + ")"
+}
+
+// say is one event in words, without its subject.
+func (l *Log) say(e *chivev1.Envelope) string {
+	switch body := e.GetEvent().(type) {
+	case *chivev1.Envelope_StreamRequested:
+		r := body.StreamRequested
+		return "requested" + given(" by an application on listener ", r.GetListenerId()) + given(", isolation ", r.GetIsolation()) + purpose(r.GetPurpose())
+	case *chivev1.Envelope_StreamAttached:
+		return fmt.Sprintf("attached to circuit %s, attempt %d", body.StreamAttached.GetCircuitId(), body.StreamAttached.GetAttempt())
+	case *chivev1.Envelope_StreamConnected:
+		return "connected: the exit reached the target"
+	case *chivev1.Envelope_StreamDetached:
+		d := body.StreamDetached
+		return fmt.Sprintf("given back by circuit %s, to be tried on another: %s", d.GetCircuitId(), meaning(d.GetOutcome()))
+	case *chivev1.Envelope_StreamEnded:
+		s := body.StreamEnded
+		return "ended: " + l.ended(e) + fmt.Sprintf("; %s in, %s out", amount(s.GetBytesIn()), amount(s.GetBytesOut()))
+	case *chivev1.Envelope_CircuitLaunched:
+		c := body.CircuitLaunched
+		return fmt.Sprintf("launched, %s, over connection %s%s", plural(int(c.GetHops()), "hop"), c.GetConnectionId(), purpose(c.GetPurpose()))
+	case *chivev1.Envelope_CircuitExtended:
+		return fmt.Sprintf("extended to hop %d", body.CircuitExtended.GetHop())
+	case *chivev1.Envelope_CircuitOpened:
+		return fmt.Sprintf("opened, built in %s", span(body.CircuitOpened.GetTook().AsDuration()))
+	case *chivev1.Envelope_CircuitDirtied:
+		return "took its first stream; it is now for isolation " + body.CircuitDirtied.GetIsolation()
+	case *chivev1.Envelope_CircuitFailed:
+		return "failed: " + l.ended(e)
+	case *chivev1.Envelope_CircuitClosed:
+		return fmt.Sprintf("closed: %s; it carried %s", l.ended(e), plural(int(body.CircuitClosed.GetStreams()), "stream"))
+	case *chivev1.Envelope_ConnectionDialled:
+		return fmt.Sprintf("dialled%s, attempt %d", l.to(e.GetCorrelationId()), body.ConnectionDialled.GetAttempt())
+	case *chivev1.Envelope_ConnectionOpened:
+		return "opened" + l.to(e.GetCorrelationId()) + ", after " + span(body.ConnectionOpened.GetTook().AsDuration()) + skew(body.ConnectionOpened.GetClockSkew().AsDuration())
+	case *chivev1.Envelope_ConnectionFailed:
+		return "failed" + l.to(e.GetCorrelationId()) + ": " + l.ended(e)
+	case *chivev1.Envelope_ConnectionClosed:
+		return fmt.Sprintf("closed: %s; it carried %s", l.ended(e), plural(int(body.ConnectionClosed.GetCircuits()), "circuit"))
+	}
+	return l.sayOther(e)
+}
+
+// sayOther is say for what no stream, circuit or connection is about.
+func (l *Log) sayOther(e *chivev1.Envelope) string {
+	switch body := e.GetEvent().(type) {
+	case *chivev1.Envelope_GuardSampled:
+		return "became one of the guards to choose from"
+	case *chivev1.Envelope_GuardReachable:
+		return "was reached for the first time"
+	case *chivev1.Envelope_GuardUnreachable:
+		return "counts as unreachable: " + meaning(body.GuardUnreachable.GetOutcome())
+	case *chivev1.Envelope_SupervisorStateChanged:
+		s := body.SupervisorStateChanged
+		text := fmt.Sprintf("%s after failure %d", s.GetState(), s.GetAttempt())
+		if d := s.GetDelay().AsDuration(); d > 0 {
+			text += ": not tried again for " + span(d)
+		}
+		return text
+	case *chivev1.Envelope_BreakerOpened:
+		b := body.BreakerOpened
+		return fmt.Sprintf("the breaker opened after %s in a row: not tried for %s", plural(int(b.GetInARow()), "failure"), span(b.GetRetryAfter().AsDuration()))
+	case *chivev1.Envelope_BreakerHalfOpened:
+		return "the breaker lets one attempt through"
+	case *chivev1.Envelope_BreakerClosed:
+		return "the breaker closed: it works again"
+	case *chivev1.Envelope_RetriesExhausted:
+		return fmt.Sprintf("%s in vain; from now on at the longest wait", plural(int(body.RetriesExhausted.GetAttempts()), "attempt"))
+	case *chivev1.Envelope_InputQuarantined:
+		q := body.InputQuarantined
+		return fmt.Sprintf("%ss that crashed %s are refused for %s", q.GetInput(), q.GetChild(), span(q.GetLasts().AsDuration()))
+	case *chivev1.Envelope_ActorFailed:
+		return "failed: a defect in chive (" + body.ActorFailed.GetReason() + ")"
+	case *chivev1.Envelope_NodeStarted:
+		return "started"
+	case *chivev1.Envelope_NodeStopping:
+		return "began to stop"
+	case *chivev1.Envelope_BootstrapAdvanced:
+		return fmt.Sprintf("bootstrapped to %d %%: %s", body.BootstrapAdvanced.GetPercent(), body.BootstrapAdvanced.GetSummary())
+	case *chivev1.Envelope_EventsDropped:
+		return plural(int(body.EventsDropped.GetCount()), "event") + " lost here"
+	case *chivev1.Envelope_DocumentRejected:
+		return fmt.Sprintf("rejected a %s: %s", messages.DocumentName(body.DocumentRejected.GetKind()), body.DocumentRejected.GetReason())
+	}
+	return strings.ReplaceAll(messages.Verb(e), "-", " ")
+}
+
+// to names the relay of a connection, which may be a guard.
+func (l *Log) to(relay string) string {
+	switch {
+	case relay == "":
+		return ""
+	case l.Has(Subject{chivev1.Kind_KIND_GUARD, relay}):
+		return " to guard " + relay
+	}
+	return " to relay " + relay
+}
+
+func given(before, what string) string {
+	if what == "" {
+		return ""
+	}
+	return before + what
+}
+
+func purpose(p chivev1.Purpose) string {
+	if p == chivev1.Purpose_PURPOSE_DIRECTORY {
+		return ", for the directory"
+	}
+	return ""
+}
+
+func skew(d time.Duration) string {
+	if d > -time.Minute && d < time.Minute {
+		return ""
+	}
+	return fmt.Sprintf("; its clock differs by %v", d)
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func amount(n uint64) string {
+	switch {
+	case n >= 10<<20:
+		return fmt.Sprintf("%d MiB", n>>20)
+	case n == 0:
+		return "nothing"
+	}
+	return fmt.Sprintf("%d KiB", n>>10)
+}
+
+// span is a duration as precisely as it matters.
+func span(d time.Duration) string {
+	switch {
+	case d < 10*time.Millisecond:
+		return "less than 10ms"
+	case d < time.Second:
+		return d.Round(time.Millisecond).String()
+	case d < time.Minute:
+		return d.Round(100 * time.Millisecond).String()
+	}
+	return d.Round(time.Second).String()
+}
+
+// kindWord is the kind of an event's subject, in words.
+func kindWord(k chivev1.Kind) string {
+	if k == chivev1.Kind_KIND_SUPERVISOR {
+		return "supervision"
+	}
+	return messages.KindToken(k)
+}
+
+// state is what its machine says of a subject.
+func (l *Log) state(s Subject) string {
+	n := &fold.Node{}
+	for _, e := range l.actors[s] {
+		n.Apply(e)
+	}
+	switch s.Kind {
+	case chivev1.Kind_KIND_STREAM:
+		if x := n.Streams[s.ID]; x != nil {
+			return x.State.String()
+		}
+	case chivev1.Kind_KIND_CIRCUIT:
+		if x := n.Circuits[s.ID]; x != nil {
+			return x.State.String()
+		}
+	case chivev1.Kind_KIND_CONNECTION:
+		if x := n.Connections[s.ID]; x != nil {
+			return x.State.String()
+		}
+	case chivev1.Kind_KIND_GUARD:
+		for _, g := range n.GuardViews() {
+			return g.State
+		}
+	}
+	return "unknown"
+}
