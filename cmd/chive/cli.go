@@ -51,13 +51,20 @@ func usage(format string, args ...any) error {
 
 // grammar is the command line; the commands' Help methods have the examples.
 type grammar struct {
-	Run     runCommand     `cmd:"" help:"Run a node: SOCKS5 in, Tor circuits out."`
-	Check   checkCommand   `cmd:"" help:"Check a torrc and say everything that is wrong with it."`
-	Plan    planCommand    `cmd:"" help:"Say what changing from one torrc to another would do to a running node."`
-	Reload  reloadCommand  `cmd:"" help:"Have the running node read its configuration again."`
-	Config  configCommand  `cmd:"" help:"Show and change the running node's configuration."`
-	Status  statusCommand  `cmd:"" help:"Show what the running node is doing."`
-	Events  eventsCommand  `cmd:"" help:"Show or follow the running node's events."`
+	Run    runCommand    `cmd:"" help:"Run a node: SOCKS5 in, Tor circuits out."`
+	Check  checkCommand  `cmd:"" help:"Check a torrc and say everything that is wrong with it."`
+	Plan   planCommand   `cmd:"" help:"Say what changing from one torrc to another would do to a running node."`
+	Reload reloadCommand `cmd:"" help:"Have the running node read its configuration again."`
+	Config configCommand `cmd:"" help:"Show and change the running node's configuration."`
+	Status statusCommand `cmd:"" help:"Show what the running node is doing."`
+	Events eventsCommand `cmd:"" help:"Show or follow the running node's events."`
+
+	Why         whyCommand         `cmd:"" help:"Say why a circuit, stream, connection or guard came to its end."`
+	Circuits    circuitsCommand    `cmd:"" help:"List circuits, now or as of a past moment."`
+	Streams     streamsCommand     `cmd:"" help:"List streams, likewise."`
+	Connections connectionsCommand `cmd:"" help:"List connections to relays, likewise."`
+	Guards      guardsCommand      `cmd:"" help:"List guards, likewise."`
+
 	Options optionsCommand `cmd:"" help:"List the torrc options."`
 	Testnet testnetCommand `cmd:"" help:"A private Tor network on this machine, for trying things."`
 	Version versionCommand `cmd:"" help:"Print the version."`
@@ -111,7 +118,7 @@ func command(args []string, std streams) (err error) {
 		}
 		return nil
 	}
-	args, options, err := splitOverrides(args)
+	args, options, err := splitOverrides(joinMoments(args))
 	if err != nil {
 		return err
 	}

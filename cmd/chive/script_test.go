@@ -31,7 +31,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "answers": answers, "hangup": hangup, "said": said,
+			"exits": exits, "answers": answers, "hangup": hangup, "said": said, "eventually": eventually,
 		},
 	})
 }

@@ -40,6 +40,9 @@ func (l *Log) because(e *chivev1.Envelope) *chivev1.Envelope {
 	if carrier := l.carrierEnd(e); carrier != nil {
 		return carrier
 	}
+	if failed := l.onlyFailure(e); failed != nil {
+		return failed
+	}
 	if messages.OutcomeName(out) == "overloaded" {
 		return l.before(e, atOnce, func(x *chivev1.Envelope) bool { return messages.Name(x) == "memory-pressure" })
 	}
@@ -88,10 +91,44 @@ func (l *Log) carrierEnd(e *chivev1.Envelope) *chivev1.Envelope {
 		return nil
 	}
 	end := l.end(carrier)
-	if end == nil || endOf(end) != endOf(e) || timeOf(end).Sub(timeOf(e)).Abs() > atOnce {
+	if end == nil || endOf(end) != outcomeOf(e) || timeOf(end).Sub(timeOf(e)).Abs() > atOnce {
 		return nil
 	}
 	return end
+}
+
+// onlyFailure is the connection that failed as a stream did that never had a
+// circuit: a circuit that gets no connection leaves no event, but only a
+// connection can end so. Nil if there was none meanwhile, or more than one.
+func (l *Log) onlyFailure(e *chivev1.Envelope) *chivev1.Envelope {
+	s := Subject{e.GetKind(), e.GetActorId()}
+	if s.Kind != chivev1.Kind_KIND_STREAM || len(l.circuitsOf(s.ID)) > 0 || !ofConnections(endOf(e)) {
+		return nil
+	}
+	var found *chivev1.Envelope
+	for _, x := range l.events {
+		if x.GetSequence() >= e.GetSequence() {
+			break
+		}
+		if x.GetSequence() < l.first(s).GetSequence() || x.GetConnectionFailed() == nil || endOf(x) != endOf(e) {
+			continue
+		}
+		if found != nil {
+			return nil
+		}
+		found = x
+	}
+	return found
+}
+
+// ofConnections says whether only a connection to a relay ends so.
+func ofConnections(o chivev1.Outcome) bool {
+	switch o {
+	case chivev1.Outcome_OUTCOME_CONNECT_REFUSED, chivev1.Outcome_OUTCOME_CONNECT_UNREACHABLE, chivev1.Outcome_OUTCOME_TLS_FAILED,
+		chivev1.Outcome_OUTCOME_LINK_PROTOCOL, chivev1.Outcome_OUTCOME_RELAY_IDENTITY, chivev1.Outcome_OUTCOME_CERT_EXPIRED:
+		return true
+	}
+	return false
 }
 
 // circuitAt is the circuit that a stream was on when it ended, or that gave it
@@ -126,28 +163,66 @@ func (l *Log) leavings(stream, circuit string) []*chivev1.Envelope {
 	return out
 }
 
-// ledTo are the events in others that followed from the subject's.
-func (l *Log) ledTo(s Subject) []*chivev1.Envelope {
-	var out []*chivev1.Envelope
+// ledTo are the events in others that followed from the subject's; carried are
+// the ends of what it carried that did not.
+func (l *Log) ledTo(s Subject) (led, carried []*chivev1.Envelope) {
 	for _, e := range l.actors[s] {
-		out = append(out, l.effects[e.GetId()]...)
+		led = append(led, l.effects[e.GetId()]...)
 	}
-	switch s.Kind {
-	case chivev1.Kind_KIND_CIRCUIT:
-		for _, stream := range l.on[s] {
-			out = append(out, l.leavings(stream, s.ID)...)
-		}
-	case chivev1.Kind_KIND_CONNECTION:
-		out = append(out, l.about[s.ID]...)
-		for _, circuit := range l.on[s] {
-			c := Subject{chivev1.Kind_KIND_CIRCUIT, circuit}
-			if end := l.end(c); end != nil {
-				out = append(out, end)
-				if l.carrierEnd(end) != nil { // else what became of its streams is not this connection's doing
-					out = append(out, l.ledTo(c)...)
-				}
+	if s.Kind == chivev1.Kind_KIND_CONNECTION {
+		led = append(led, l.about[s.ID]...)
+	}
+	for _, id := range l.on[s] {
+		switch s.Kind {
+		case chivev1.Kind_KIND_CIRCUIT:
+			for _, leaving := range l.leavings(id, s.ID) {
+				sort(leaving, l.carrierEnd(leaving) != nil, &led, &carried)
+			}
+		case chivev1.Kind_KIND_CONNECTION:
+			c := Subject{chivev1.Kind_KIND_CIRCUIT, id}
+			end := l.end(c)
+			if end == nil {
+				continue
+			}
+			lost := l.carrierEnd(end) != nil
+			sort(end, lost, &led, &carried)
+			if lost {
+				streams, _ := l.ledTo(c)
+				led = append(led, streams...)
 			}
 		}
 	}
-	return slices.DeleteFunc(out, func(e *chivev1.Envelope) bool { return e.GetKind() == s.Kind && e.GetActorId() == s.ID })
+	own := func(e *chivev1.Envelope) bool { return e.GetKind() == s.Kind && e.GetActorId() == s.ID }
+	return slices.DeleteFunc(led, own), slices.DeleteFunc(carried, own)
+}
+
+func sort(e *chivev1.Envelope, followed bool, led, carried *[]*chivev1.Envelope) {
+	if followed {
+		*led = append(*led, e)
+	} else {
+		*carried = append(*carried, e)
+	}
+}
+
+// after tells what became of the relay whose connection broke: whether the next
+// one to it could be made; "" if there was none within a minute.
+func (l *Log) after(e *chivev1.Envelope) string {
+	if e.GetConnectionClosed() == nil || endOf(e) != chivev1.Outcome_OUTCOME_CONNECTION_LOST || e.GetCorrelationId() == "" {
+		return ""
+	}
+	for _, x := range l.events {
+		if x.GetSequence() <= e.GetSequence() || x.GetKind() != e.GetKind() || x.GetCorrelationId() != e.GetCorrelationId() {
+			continue
+		}
+		if timeOf(x).Sub(timeOf(e)) > time.Minute {
+			return ""
+		}
+		switch {
+		case x.GetConnectionFailed() != nil:
+			return "the next connection to that relay failed, too: " + l.ended(x)
+		case x.GetConnectionOpened() != nil:
+			return "the next connection to that relay opened " + span(timeOf(x).Sub(timeOf(e))) + " later"
+		}
+	}
+	return ""
 }

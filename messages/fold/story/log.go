@@ -124,6 +124,14 @@ func endOf(e *chivev1.Envelope) chivev1.Outcome {
 	return chivev1.Outcome_OUTCOME_UNSPECIFIED
 }
 
+// outcomeOf is the outcome of an end, or of a stream's end on one circuit.
+func outcomeOf(e *chivev1.Envelope) chivev1.Outcome {
+	if d := e.GetStreamDetached(); d != nil {
+		return d.GetOutcome()
+	}
+	return endOf(e)
+}
+
 // bad says whether something that ended so did not do its work.
 func bad(o chivev1.Outcome) bool {
 	switch o {

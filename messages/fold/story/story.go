@@ -25,6 +25,7 @@ type Story struct {
 	Happened  []Step `json:"happened"`  // to it and to what carried it, in order
 	Meanwhile []Step `json:"meanwhile"` // what failed while it waited for a circuit
 	LedTo     []Step `json:"led_to"`    // what followed from it, in order
+	Carried   []Step `json:"carried"`   // how else what it carried ended
 	Missing   string `json:"missing,omitempty"`
 }
 
@@ -87,12 +88,15 @@ func (l *Log) Tell(s Subject) *Story {
 		st.Because = append(st.Because, l.step(e))
 		root = e
 	}
-	st.Hint = hint(root, end)
+	if st.Hint = l.after(root); st.Hint == "" {
+		st.Hint = hint(root, end)
+	}
 	st.Happened = l.steps(append(slices.Clone(own), l.context(s)...))
 	if len(st.Because) == 0 {
 		st.Meanwhile = l.meanwhile(s, end)
 	}
-	st.LedTo = l.steps(l.ledTo(s))
+	led, carried := l.ledTo(s)
+	st.LedTo, st.Carried = l.steps(led), l.steps(carried)
 	st.Missing = l.missing(s)
 	st.Summary = l.summary(s, st, end)
 	return st
@@ -153,6 +157,13 @@ func (l *Log) circuitsOf(stream string) []string {
 		}
 	}
 	return out
+}
+
+// connected says whether a stream ever was.
+func (l *Log) connected(stream string) bool {
+	return slices.ContainsFunc(l.actors[Subject{chivev1.Kind_KIND_STREAM, stream}], func(e *chivev1.Envelope) bool {
+		return e.GetStreamConnected() != nil
+	})
 }
 
 // connectionOf is the connection of a circuit; "" if its launch is not told.

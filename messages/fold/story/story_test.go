@@ -112,12 +112,13 @@ func TestStories(t *testing.T) {
 		defect   = chivev1.Outcome_OUTCOME_INTERNAL
 	)
 	tests := []struct {
-		name                      string
-		script                    func(*script)
-		about                     Subject
-		summary, hint             string // substrings
-		because, meanwhile, ledTo string // whole; "*" for anything
-		happened                  []string
+		name               string
+		script             func(*script)
+		about              Subject
+		summary, hint      string // substrings
+		because, meanwhile string // whole
+		ledTo, carried     string // whole; carried only if it is not ""
+		happened           []string
 	}{
 		{
 			name: "the target refuses: the exit says so, its circuit has no part in it",
@@ -149,8 +150,10 @@ func TestStories(t *testing.T) {
 				s.add(of("g", messages.Event(connection, "k", &chivev1.ConnectionClosed{Outcome: lost, Circuits: 1})))
 				s.streamEnded("s", lost)
 				s.circuitClosed("c", lost)
+				s.connectionFailed("again", "g", down)
 			},
 			about:   Subject{stream, "s"},
+			hint:    "the next connection to that relay failed, too: the relay's machine refused the TCP connection",
 			summary: "stream s failed after 4s: the connection to the first relay broke (connection-lost)",
 			because: "circuit c: closed: the connection to the first relay broke (connection-lost); it carried 1 stream\n" +
 				"connection k: closed: the relay, or the network on the way to it, broke it off (connection-lost); it carried 1 circuit\n",
@@ -166,14 +169,16 @@ func TestStories(t *testing.T) {
 				s.requested("other")
 				s.attached("other", "d", 1)
 				s.streamEnded("other", refused)
+				s.circuitClosed("d", chivev1.Outcome_OUTCOME_IDLE)
 				s.add(of("g", messages.Event(connection, "k", &chivev1.ConnectionClosed{Outcome: lost, Circuits: 2})))
 				s.add(messages.Because(messages.Event(stream, "s", &chivev1.StreamDetached{CircuitId: "c", Outcome: lost}), "", "s"))
 				s.circuitClosed("c", lost)
 			},
 			about:   Subject{connection, "k"},
-			summary: "connection k failed after 11s: the relay, or the network on the way to it, broke it off (connection-lost)",
+			summary: "connection k failed after 12s: the relay, or the network on the way to it, broke it off (connection-lost)",
 			ledTo: "stream s: given back by circuit c, to be tried on another: the connection to the first relay broke (connection-lost)\n" +
 				"circuit c: closed: the connection to the first relay broke (connection-lost); it carried 1 stream\n",
+			carried: "circuit d: closed: it was unused for long enough (idle); it carried 1 stream\n",
 		},
 		{
 			name: "no circuit in time: what kept it waiting is told as that",
@@ -212,6 +217,19 @@ func TestStories(t *testing.T) {
 				"supervision sup: the breaker opened after 5 failures in a row: not tried for 30s",
 				"guard g: counts as unreachable: the relay's machine refused the TCP connection (connect-refused)",
 			},
+		},
+		{
+			name: "a stream that waited for the one connection that failed",
+			script: func(s *script) {
+				s.connectionFailed("k0", "g", down)
+				s.requested("s")
+				s.connectionFailed("k1", "g", down)
+				s.streamEnded("s", down)
+			},
+			about:   Subject{stream, "s"},
+			summary: "stream s failed after 6s: the relay's machine refused the TCP connection",
+			hint:    "a firewall",
+			because: "connection k1: failed to guard g: the relay's machine refused the TCP connection (connect-refused)\n",
 		},
 		{
 			name: "tried on two circuits: the exits did not answer",
@@ -326,8 +344,9 @@ func TestStories(t *testing.T) {
 			}
 			for what, have := range map[string][2]string{
 				"because": {texts(st.Because), tt.because}, "meanwhile": {texts(st.Meanwhile), tt.meanwhile}, "led to": {texts(st.LedTo), tt.ledTo},
+				"carried": {texts(st.Carried), tt.carried},
 			} {
-				if have[1] != "*" && have[0] != have[1] {
+				if (what != "carried" || have[1] != "") && have[0] != have[1] {
 					t.Errorf("%s:\n%swant:\n%s", what, have[0], have[1])
 				}
 			}

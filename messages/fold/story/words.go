@@ -67,6 +67,7 @@ var hints = map[string]string{
 	"no-path":             "chive status shows the directory; options that restrict paths may leave none",
 	"exit-policy":         "most exits allow the web's ports; few allow mail's or private addresses",
 	"resolve-failed":      "check the name; Tor's exits ask their own resolvers",
+	"stream-reset":        "if it is so from the start, nothing listens on that port of the target, or it refuses Tor's exits",
 	"target-refused":      "nothing listens on that port of the target, or it refuses Tor's exits",
 	"refused":             "the rules of the listener, ClientRejectInternalAddresses and .onion addresses are the usual reasons (docs/configuration.md)",
 	"storage":             "check space and permissions of the DataDirectory",
@@ -83,10 +84,13 @@ func meaning(o chivev1.Outcome) string {
 
 // ended says how an event's subject ended, in its own kind's words.
 func (l *Log) ended(e *chivev1.Envelope) string {
-	out := endOf(e)
+	out := outcomeOf(e)
 	text := ""
 	attached := e.GetKind() == chivev1.Kind_KIND_STREAM && len(l.circuitsOf(e.GetActorId())) > 0
 	switch {
+	case out == chivev1.Outcome_OUTCOME_STREAM_RESET && attached && !l.connected(e.GetActorId()):
+		// Exits say no more when they cannot connect.
+		text = "the exit could not connect to the target, which refused or reset the connection"
 	case out == chivev1.Outcome_OUTCOME_TIMEOUT && attached:
 		text = "the exit did not answer in time"
 	case out == chivev1.Outcome_OUTCOME_TIMEOUT && e.GetKind() == chivev1.Kind_KIND_STREAM:
@@ -117,7 +121,7 @@ func (l *Log) say(e *chivev1.Envelope) string {
 		return "connected: the exit reached the target"
 	case *chivev1.Envelope_StreamDetached:
 		d := body.StreamDetached
-		return fmt.Sprintf("given back by circuit %s, to be tried on another: %s", d.GetCircuitId(), meaning(d.GetOutcome()))
+		return fmt.Sprintf("given back by circuit %s, to be tried on another: %s", d.GetCircuitId(), l.ended(e))
 	case *chivev1.Envelope_StreamEnded:
 		s := body.StreamEnded
 		return "ended: " + l.ended(e) + fmt.Sprintf("; %s in, %s out", amount(s.GetBytesIn()), amount(s.GetBytesOut()))
