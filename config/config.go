@@ -53,6 +53,17 @@ type Config struct {
 	SocksTimeout        time.Duration // from a SOCKS request to its reply
 	ShutdownWaitLength  time.Duration // how long open streams may finish after the first signal
 
+	BandwidthRate            int64 // bytes a second, each way
+	BandwidthBurst           int64 // bytes
+	MaxClientCircuitsPending int   // circuits being built at once
+	CircuitRate              int   // new circuits a second; 0: no limit
+	CircuitBurst             int
+	SocksRequestRate         int // a second; 0: no limit
+	SocksRequestBurst        int
+	DirectoryFetchRate       int // a minute; 0: no limit
+	DirectoryFetchBurst      int
+	MaxMemInQueues           int64 // bytes
+
 	SafeLogging        bool          // targets and addresses are scrubbed from log lines
 	Logs               []Log         // as written; Destinations applies LogLevel
 	LogLevel           string        // a severity's word; "" leaves the Logs as they are

@@ -167,6 +167,7 @@ func (b *builder) finish() {
 	if len(c.Logs) > 0 && len(c.Destinations()) == 0 {
 		b.warn(b.set["LogLevel"], "no Log line goes so far: nothing is logged")
 	}
+	b.checkLimits()
 	b.isolate()
 	b.finishSocks()
 }

@@ -152,6 +152,11 @@ func values(t *rapid.T, o *Option) []string {
 			return some("6", "10")
 		}
 		return some("2", "4", "5")
+	case "size":
+		if o.Name == "BandwidthBurst" {
+			return some("2 GBytes", "3221225473")
+		}
+		return some("20 MBytes", "1023.5 MB", "16777217 bytes")
 	case "name":
 		return some("a", "b-1")
 	case "folder", "file":

@@ -19,7 +19,7 @@ const (
 )
 
 // table is every option that chive honours.
-var table = sections(placeOptions, socksOptions, directoryOptions, pathOptions, circuitOptions, connectionOptions, logOptions, fleetOptions)
+var table = sections(placeOptions, socksOptions, directoryOptions, pathOptions, circuitOptions, connectionOptions, limitOptions, logOptions, fleetOptions)
 
 func sections(all ...[]Option) (out []Option) {
 	for _, s := range all {

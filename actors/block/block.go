@@ -80,6 +80,7 @@ func GetLarge(kind Kind) *Block { return get(&large, kind, LargeSize) }
 func get(from *sync.Pool, kind Kind, size int) *Block {
 	out.Add(1)
 	got.Add(1)
+	took(size)
 	var b *Block
 	if once.Load() {
 		b = fresh(size)
@@ -95,6 +96,7 @@ func (b *Block) Free() {
 	credit := b.Credit
 	b.Kind, b.Bytes, b.Cells, b.Stream, b.Credit, b.Here = 0, nil, 0, 0, nil, false
 	out.Add(-1)
+	gave(len(b.Buf))
 	switch {
 	case once.Load():
 	case len(b.Buf) == LargeSize:

@@ -10,6 +10,7 @@ import (
 	"chive/actors/connection"
 	"chive/actors/connections"
 	"chive/actors/kernel"
+	"chive/actors/limits"
 	"chive/actors/outcome"
 	"chive/actors/stream"
 	"chive/messages"
@@ -28,6 +29,7 @@ type Options struct {
 	BuildTimeout time.Duration
 	Recorder     *messages.Recorder
 	Now          func() time.Time
+	Limits       *limits.Limits // nil: none
 }
 
 type (
@@ -244,7 +246,7 @@ func (c *circuitActor) attach(ctx actor.Context, spec *stream.Spec) {
 		c.emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, c.o.ID, &chivev1.CircuitDirtied{Isolation: spec.Isolation}))
 	}
 	pid := ctx.Spawn(stream.Props(stream.Options{
-		Spec: spec, Circuit: c.o.ID, Recorder: c.o.Recorder, Now: c.o.Now,
+		Spec: spec, Circuit: c.o.ID, Recorder: c.o.Recorder, Now: c.o.Now, Up: c.o.Limits.Up(),
 	}))
 	c.lanes[id] = &lane{pid: pid, spec: spec}
 	c.actors++
@@ -271,6 +273,10 @@ func (c *circuitActor) streamFinished(ctx actor.Context, m *stream.Finish) {
 		ctx.Send(ctx.Parent(), &StreamBack{ID: c.o.ID, Spec: m.Spec})
 	} else {
 		ctx.Send(ctx.Parent(), &StreamDone{ID: c.o.ID})
+	}
+	if l := c.lanes[m.Stream]; l != nil && m.Drop {
+		c.dropLane(m.Stream, l, m.End)
+		c.flush()
 	}
 	c.finishLane(m.Stream, m.End)
 	c.maybeGone(ctx)

@@ -9,6 +9,7 @@ import (
 
 	"chive/actors/circuit"
 	"chive/actors/kernel"
+	"chive/actors/limits"
 	"chive/actors/stream"
 	"chive/messages"
 	"chive/messages/chivev1"
@@ -25,7 +26,8 @@ type Options struct {
 	Now         func() time.Time
 	Rand        *rand.Rand // seeded from crypto/rand; used by this actor only
 	Guards      Guards
-	Settings    Settings // until a Configure
+	Settings    Settings       // until a Configure
+	Limits      *limits.Limits // nil: none
 }
 
 // Settings is what the configuration says about circuits.
@@ -37,6 +39,7 @@ type Settings struct {
 	PoolMin      int           // at least so many
 	PoolMax      int           // at most so many
 	Period       time.Duration // NewCircuitPeriod: how often the number follows the demand
+	MaxPending   int           // MaxClientCircuitsPending; 0: 32
 }
 
 // Guards is the guard state as this actor needs it; package node joins it with
@@ -132,8 +135,9 @@ func Props(o Options) *actor.Props {
 }
 
 const (
-	// maxBuilding bounds the circuits being built at once: a guard serves them
-	// one after the other, and more would only make each slower.
+	// maxBuilding bounds the circuits being built at once unless the settings say
+	// otherwise: a guard serves them one after the other, and more would only make
+	// each slower.
 	maxBuilding = 32
 	// tickEvery is how often ages and timeouts are looked at.
 	tickEvery = time.Second
@@ -228,11 +232,14 @@ func (c *circuits) place(ctx actor.Context, w *waiting) bool {
 		return false // it is on its way
 	}
 	w.on = ""
-	if c.building >= maxBuilding || c.holdOff != nil {
+	if c.building >= c.mostBuilding() || c.holdOff != nil {
 		return false
 	}
 	if r := c.sharedBuild(w); r != nil {
 		w.on = r.id
+		return false
+	}
+	if !c.mayLaunch(ctx) {
 		return false
 	}
 	err := c.launchFor(ctx, w)
@@ -244,6 +251,24 @@ func (c *circuits) place(ctx actor.Context, w *waiting) bool {
 		c.refuse(w.Spec, noPathOutcome(err, w.Spec.Last))
 		return true
 	}
+}
+
+// mostBuilding is how many circuits may be built at once.
+func (c *circuits) mostBuilding() int {
+	if n := c.o.Settings.MaxPending; n > 0 {
+		return n
+	}
+	return maxBuilding
+}
+
+// mayLaunch says whether the rate of new circuits allows one more now; if not, it
+// is tried again when it does.
+func (c *circuits) mayLaunch(ctx actor.Context) bool {
+	ok, in := c.o.Limits.Circuits().Allow()
+	if !ok && c.holdOff == nil {
+		c.holdOff = kernel.After(ctx.ActorSystem(), ctx.Self(), in, &retry{})
+	}
+	return ok
 }
 
 // noPathOutcome names why no circuit can be built for a request: what the

@@ -132,7 +132,7 @@ func (c *circuits) launch(ctx actor.Context, purpose chivev1.Purpose, path []tor
 	}
 	r.pid = ctx.Spawn(circuit.Props(circuit.Options{
 		ID: r.id, Path: path, Window: window, Purpose: purpose, Connections: c.o.Connections,
-		BuildTimeout: c.o.Settings.BuildTimeout, Recorder: c.o.Recorder, Now: c.o.Now,
+		BuildTimeout: c.o.Settings.BuildTimeout, Recorder: c.o.Recorder, Now: c.o.Now, Limits: c.o.Limits,
 	}))
 	c.records[r.id] = r
 	c.building++

@@ -63,10 +63,13 @@ func (c *circuits) prepare(ctx actor.Context) {
 	if !c.dir.Enough || c.holdOff != nil || len(c.queue) > 0 {
 		return
 	}
-	for n := len(c.clean()); n < c.ready() && c.building < maxBuilding; n++ {
+	for n := len(c.clean()); n < c.ready() && c.building < c.mostBuilding(); n++ {
 		// Most streams are for 443, and an exit that carries it mostly carries 80.
 		relays, err := c.path(path.Want{Port: 443}, nil)
 		if err != nil {
+			return
+		}
+		if !c.mayLaunch(ctx) {
 			return
 		}
 		c.advance(chivev1.BootstrapPhase_BOOTSTRAP_PHASE_FIRST_CIRCUIT, 90, "building the first circuit")

@@ -8,6 +8,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"chive/actors/kernel"
+	"chive/actors/limits"
 	"chive/actors/outcome"
 	"chive/messages"
 	"chive/messages/chivev1"
@@ -22,6 +23,7 @@ type Options struct {
 	Dialer   Dialer
 	Recorder *messages.Recorder
 	Now      func() time.Time
+	Down     *limits.Bucket // for what the relay sends once the link is open; nil: no limit
 }
 
 // Messages to the parent, and Close from it.
@@ -117,6 +119,7 @@ func (c *connection) dialDone(ctx actor.Context, m *dialDone) {
 	}))
 	failed := func(p *kernel.Panic) { root.Send(self, &pumpDone{p}) }
 	conn, carry, records := m.res.conn, m.res.carry, m.res.records
+	records.limit, records.stop = c.o.Down, link.done
 	records.writeAtOnce()
 	kernel.Go("connection reader", func() { root.Send(self, &pumpDone{link.read(conn, records, carry)}) }, failed)
 	kernel.Go("connection writer", func() { root.Send(self, &pumpDone{link.write()}) }, failed)

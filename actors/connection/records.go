@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"chive/actors/limits"
 	"chive/internal/rawio"
 )
 
@@ -17,6 +18,9 @@ const (
 	receiveBuffer    = 64 << 10
 	maxReceiveBuffer = 256 << 10
 )
+
+// leastRead is how many bytes a bandwidth limit must allow before any are read.
+const leastRead = 4096
 
 // tlsHeader is the length of a TLS record's header, in bytes.
 const tlsHeader = 5
@@ -37,10 +41,13 @@ type recordConn struct {
 	filled     bool // the last read took as much as there was room for
 	atOnce     bool // Read must not wait: no whole record there is errNotNow
 
-	read    func(fd uintptr) (done bool) // made once; nil: read as any connection
-	into    []byte                       // what read fills,
-	got     int                          // how much came
-	readErr error                        // and why nothing
+	read  func(fd uintptr) (done bool) // made once; nil: read as any connection
+	limit *limits.Bucket               // nil: none
+	stop  <-chan struct{}              // closed: wait for no limit any more
+
+	into    []byte // what read fills,
+	got     int    // how much came
+	readErr error  // and why nothing
 
 	raw   syscall.RawConn              // nil: no socket
 	try   func(fd uintptr) (done bool) // made once: one write that does not wait
@@ -192,9 +199,14 @@ func (r *recordConn) fill() error {
 		r.buf = append(make([]byte, 0, max(receiveBuffer, 4*len(r.buf))), r.buf[:r.end]...)
 		r.buf = r.buf[:cap(r.buf)]
 	}
-	n, err := r.receive(r.buf[r.end:])
+	room := r.limit.Grant(len(r.buf)-r.end, leastRead, r.stop)
+	if room == 0 {
+		return net.ErrClosed
+	}
+	n, err := r.receive(r.buf[r.end : r.end+room])
+	r.limit.Refund(room - n)
 	r.end += n
-	r.filled = r.end == len(r.buf)
+	r.filled = n == room
 	if n > 0 {
 		return nil
 	}

@@ -22,6 +22,7 @@ import (
 
 	"chive/actors/connection"
 	"chive/actors/kernel"
+	"chive/actors/limits"
 	"chive/messages"
 	"chive/messages/chivev1"
 	"chive/supervisor"
@@ -45,8 +46,9 @@ type Options struct {
 	Dialer   connection.Dialer
 	Recorder *messages.Recorder
 	Now      func() time.Time
-	Rand     *rand.Rand // for jitter; used by this actor only
-	Settings Settings   // until a Configure
+	Rand     *rand.Rand     // for jitter; used by this actor only
+	Settings Settings       // until a Configure
+	Limits   *limits.Limits // nil: none
 }
 
 // Settings is what the configuration says about connections. The zero value
@@ -212,7 +214,7 @@ func (c *connections) dial(ctx actor.Context, e *entry, w *Want) {
 	x := &conn{id: e.id, entry: e, permit: permit, waiting: []*Want{w}}
 	x.pid = ctx.Spawn(connection.Props(connection.Options{
 		ID: x.id, Target: w.Target, Purpose: w.Purpose, Attempt: e.failures + 1,
-		Dialer: c.o.Dialer, Recorder: c.o.Recorder, Now: c.o.Now,
+		Dialer: c.o.Dialer, Recorder: c.o.Recorder, Now: c.o.Now, Down: c.o.Limits.Down(),
 	}))
 	c.conns[x.id] = x
 	if !c.o.Settings.Separate {

@@ -11,6 +11,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"chive/actors/kernel"
+	"chive/actors/limits"
 	"chive/messages"
 	"chive/tor/netdoc"
 	"chive/tor/path"
@@ -43,6 +44,7 @@ type Options struct {
 	Now         func() time.Time
 	Rand        *rand.Rand // used by the worker only
 	OnUpdate    func(Updated)
+	Limits      *limits.Limits // nil: none
 }
 
 // Updated is a new view of the network.

@@ -57,6 +57,7 @@ func (w *worker) shun(t Target) { w.shunned[t.Identity] = w.o.Now().Add(shunTime
 
 // get makes one request.
 func (w *worker) get(ctx context.Context, t Target, r dirproto.Request) (*dirproto.Response, error) {
+	w.o.Limits.Fetches().Spend(1, ctx.Done())
 	ctx, cancel := context.WithTimeout(ctx, fetchTime)
 	defer cancel()
 	conn, err := w.o.Dialer.DialDir(ctx, t)

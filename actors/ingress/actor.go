@@ -17,6 +17,7 @@ import (
 
 	"chive/actors/circuits"
 	"chive/actors/kernel"
+	"chive/actors/limits"
 	"chive/actors/stream"
 	"chive/config"
 	"chive/messages"
@@ -34,6 +35,7 @@ type Options struct {
 	Log          *slog.Logger
 	Now          func() time.Time
 	OnOpen       func(net.Addr) // called with the bound address
+	Limits       *limits.Limits // nil: none
 }
 
 // Rules is what the configuration says about a listener's requests. Where it is

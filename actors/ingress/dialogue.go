@@ -11,6 +11,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"chive/actors/block"
 	"chive/actors/outcome"
 	"chive/actors/stream"
 	"chive/config"
@@ -44,7 +45,11 @@ func (l *listener) dialogue(root *actor.RootContext, c stream.Conn) {
 	l.o.Recorder.Emit(messages.Because(messages.Event(chivev1.Kind_KIND_STREAM, spec.ID, &chivev1.StreamRequested{
 		Purpose: spec.Purpose, Isolation: spec.Isolation, ListenerId: l.id, Target: spec.Target,
 	}), "", spec.ID))
-	if out := refuses(rules, req); out != chivev1.Outcome_OUTCOME_OK {
+	out := refuses(rules, req)
+	if out == chivev1.Outcome_OUTCOME_OK {
+		out = l.admit()
+	}
+	if out != chivev1.Outcome_OUTCOME_OK {
 		stream.Refuse(spec, out)
 		l.o.Recorder.Emit(stream.EndedEvent(spec, out, l.o.Now(), 0, 0))
 		return
@@ -155,6 +160,17 @@ func refuses(rules *Rules, req *socks.Request) chivev1.Outcome {
 	default:
 		return chivev1.Outcome_OUTCOME_OK
 	}
+}
+
+// admit refuses a request when the node is at a limit of its own.
+func (l *listener) admit() chivev1.Outcome {
+	if block.Pressed() {
+		return chivev1.Outcome_OUTCOME_OVERLOADED
+	}
+	if ok, _ := l.o.Limits.Requests().Allow(); !ok {
+		return chivev1.Outcome_OUTCOME_OVERLOADED
+	}
+	return chivev1.Outcome_OUTCOME_OK
 }
 
 // localName: a name that means something only on the machine or network that

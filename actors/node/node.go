@@ -20,6 +20,7 @@ import (
 	"chive/actors/block"
 	"chive/actors/configuration"
 	"chive/actors/kernel"
+	"chive/actors/limits"
 	"chive/bridge"
 	"chive/config"
 	"chive/messages"
@@ -56,6 +57,7 @@ type Node struct {
 	lock      *os.File
 	recorder  *messages.Recorder
 	bridge    *bridge.Bridge
+	limits    limits.Limits
 	system    *actor.ActorSystem
 	root      *actor.PID
 	status    *status
@@ -134,6 +136,8 @@ func (n *Node) openState() error {
 		return err
 	}
 	block.SetPooling(n.Config().EnableBufferPooling)
+	setLimits(&n.limits, n.Config())
+	n.cancels = append(n.cancels, block.WatchMemory(n.memoryChanged))
 	return nil
 }
 

@@ -43,7 +43,7 @@ type (
 // subscribers are the parts that follow the configuration. Listeners are last:
 // what can be seen from outside changes when the rest has.
 func (n *Node) subscribers() []configuration.Subscriber {
-	return []configuration.Subscriber{&logParts{n}, &bufferParts{}, &actorParts{n}}
+	return []configuration.Subscriber{&logParts{n}, &bufferParts{}, &limitParts{n}, &actorParts{n}}
 }
 
 // logParts are the log's destinations.
@@ -280,7 +280,7 @@ func circuitSettings(c *config.Config) circuits.Settings {
 	return circuits.Settings{
 		BuildTimeout: c.CircuitBuildTimeout, Dirtiness: c.MaxCircuitDirtiness, SocksTimeout: c.SocksTimeout,
 		Prebuild: c.EnableCircuitPrebuilding, PoolMin: c.CircuitPoolMinSize, PoolMax: c.CircuitPoolMaxSize,
-		Period: c.NewCircuitPeriod,
+		Period: c.NewCircuitPeriod, MaxPending: c.MaxClientCircuitsPending,
 	}
 }
 

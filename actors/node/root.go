@@ -141,13 +141,13 @@ func (r *rootActor) start(ctx actor.Context) {
 		cfg := n.Config()
 		return connections.Props(connections.Options{
 			Dialer: dialer(cfg), Settings: connectionSettings(cfg),
-			Recorder: n.recorder, Now: time.Now, Rand: newRand(),
+			Recorder: n.recorder, Now: time.Now, Rand: newRand(), Limits: &n.limits,
 		})
 	})
 	r.add(ctx, "circuits", func() *actor.Props {
 		return circuits.Props(circuits.Options{
 			Connections: self, Recorder: n.recorder, Now: time.Now, Rand: newRand(), Guards: r.guards,
-			Settings: circuitSettings(n.Config()),
+			Settings: circuitSettings(n.Config()), Limits: &n.limits,
 		})
 	})
 	r.directory(ctx)
@@ -166,7 +166,7 @@ func (r *rootActor) directory(ctx actor.Context) {
 		return directory.Props(directory.Options{
 			Dialer: &dirDialer{n: n, node: self}, V3Idents: v3idents(cfg), Authorities: authorities(cfg),
 			Fallbacks: fallbacks(cfg), Guards: r.guards.directories, CacheDir: cfg.CacheDirectory,
-			Path:     pathOptions(cfg),
+			Path: pathOptions(cfg), Limits: &n.limits,
 			Recorder: n.recorder, Log: n.o.Log, Now: time.Now, Rand: newRand(),
 			OnUpdate: func(u directory.Updated) {
 				root.Send(self, &circuits.Netdir{Index: u.Index, Params: u.Consensus.Params, Enough: u.Enough, Rules: rules})
@@ -187,7 +187,7 @@ func (r *rootActor) listener(self *actor.PID, name string, l *listener) *actor.P
 			}
 			return ingress.Listen(l.rules.Load().Port)
 		},
-		Circuits: self, Recorder: n.recorder, Log: n.o.Log, Now: time.Now,
+		Circuits: self, Recorder: n.recorder, Log: n.o.Log, Now: time.Now, Limits: &n.limits,
 		OnOpen: func(a net.Addr) {
 			l.open.Store(true)
 			n.o.Log.Info("SOCKS listener is open", "address", a.String())

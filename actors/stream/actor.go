@@ -10,6 +10,7 @@ import (
 
 	"chive/actors/block"
 	"chive/actors/kernel"
+	"chive/actors/limits"
 	"chive/actors/outcome"
 	"chive/messages"
 	"chive/messages/chivev1"
@@ -36,6 +37,7 @@ type Options struct {
 	Circuit  string // actor id in events
 	Recorder *messages.Recorder
 	Now      func() time.Time
+	Up       *limits.Bucket // for what the application sends; nil: no limit
 }
 
 type (
@@ -43,6 +45,7 @@ type (
 	written   struct{ err error }
 	tooSlow   struct{}
 	quietTick struct{}
+	shed      struct{} // memory is short
 )
 
 // handover is a block that a goroutine writes. Whoever of it and the actor lets
@@ -69,6 +72,7 @@ type stream struct {
 	verdict   chivev1.Outcome // of remoteEnd
 	done      bool
 
+	held    holding
 	queue   []*block.Block // to be written to the application; queue[0] is being written while writing is set
 	writing *handover
 	unacked int    // cells the application took and the circuit has not been told of
@@ -116,6 +120,8 @@ func (s *stream) Receive(ctx actor.Context) {
 		}
 	case *quietTick:
 		s.quiet(ctx)
+	case *shed:
+		s.finish(ctx, chivev1.Outcome_OUTCOME_OVERLOADED, !s.remoteEnd, false)
 	case *actor.Stopping:
 		s.stopped()
 	}
@@ -135,7 +141,7 @@ func (s *stream) connect(ctx actor.Context, m *Connected) {
 	s.emit(messages.Event(chivev1.Kind_KIND_STREAM, s.spec.ID, &chivev1.StreamConnected{
 		Took: messages.Took(s.o.Now().Sub(s.spec.Requested)),
 	}))
-	sock, err := newSocket(s.spec.Conn)
+	sock, err := newSocket(s.spec.Conn, s.o.Up)
 	if err == nil {
 		s.sock = sock
 		err = s.greet(ctx, s.spec.Front.Connected(m.Addr))
@@ -146,6 +152,9 @@ func (s *stream) connect(ctx actor.Context, m *Connected) {
 	}
 	s.sendEarly(ctx)
 	root, self := ctx.ActorSystem().Root, ctx.Self()
+	s.held.shed = func() { root.Send(self, &shed{}) }
+	s.held.up = &sock.blocked
+	block.Join(&s.held)
 	s.reading = true
 	kernel.Go("stream reader", func() {
 		err := sock.read(func(b *block.Block) { root.Send(self, b) })
@@ -215,6 +224,7 @@ func (s *stream) deliver(ctx actor.Context, b *block.Block) error {
 	}
 	b.Bytes = b.Bytes[n:]
 	s.queue = append(s.queue, b)
+	s.held.keep(len(b.Buf))
 	s.writeOn(ctx)
 	return nil
 }
@@ -230,6 +240,7 @@ func (s *stream) enqueue(b *block.Block) {
 		return
 	}
 	s.queue = append(s.queue, b)
+	s.held.keep(len(b.Buf))
 }
 
 // writeOn has a goroutine wait for the socket to take queue[0].
@@ -252,6 +263,7 @@ func (s *stream) writeOn(ctx actor.Context) {
 
 func (s *stream) written(ctx actor.Context, m *written) {
 	s.writing = nil
+	s.held.letGo()
 	b := s.queue[0]
 	s.queue = append(s.queue[:0], s.queue[1:]...)
 	if m.err != nil {
@@ -384,7 +396,8 @@ func (s *stream) finish(ctx actor.Context, out chivev1.Outcome, end, whole bool)
 		return
 	}
 	s.release(out, whole)
-	ctx.Send(s.circuit, &Finish{Spec: s.spec, Stream: s.id, Outcome: out, End: end})
+	drop := out == chivev1.Outcome_OUTCOME_OVERLOADED
+	ctx.Send(s.circuit, &Finish{Spec: s.spec, Stream: s.id, Outcome: out, End: end, Drop: drop})
 	ctx.Stop(ctx.Self())
 }
 
@@ -399,6 +412,7 @@ func (s *stream) stopped() {
 func (s *stream) release(out chivev1.Outcome, whole bool) {
 	s.done = true
 	s.timer.Stop()
+	block.Leave(&s.held)
 	switch {
 	case s.sock == nil:
 		Refuse(s.spec, out)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"chive/actors/block"
+	"chive/actors/limits"
 	"chive/internal/rawio"
 )
 
@@ -22,7 +23,9 @@ type socket struct {
 	raw      syscall.RawConn
 	credit   chan struct{}
 	stop     chan struct{} // closed: the reader must end
-	draining atomic.Bool   // the reader drops what it reads and closes in the end
+	blocked  atomic.Int64  // since when the reader waits for credit (moment); 0: it does not
+	limit    *limits.Bucket
+	draining atomic.Bool // the reader drops what it reads and closes in the end
 
 	// state of write, so that its closure is made once
 	out    []byte
@@ -31,12 +34,12 @@ type socket struct {
 	writer func(fd uintptr) bool
 }
 
-func newSocket(conn Conn) (*socket, error) {
+func newSocket(conn Conn, limit *limits.Bucket) (*socket, error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return nil, err
 	}
-	s := &socket{conn: conn, raw: raw, credit: make(chan struct{}, 2), stop: make(chan struct{})}
+	s := &socket{conn: conn, raw: raw, limit: limit, credit: make(chan struct{}, 2), stop: make(chan struct{})}
 	s.credit <- struct{}{}
 	s.credit <- struct{}{}
 	s.writer = func(fd uintptr) bool {
@@ -80,10 +83,8 @@ func (s *socket) read(post func(*block.Block)) error {
 		return rErr != syscall.EAGAIN
 	}
 	for {
-		select {
-		case <-s.stop:
+		if !s.awaitCredit() {
 			return net.ErrClosed
-		case <-s.credit:
 		}
 		b = nil
 		err := s.raw.Read(reader)
@@ -91,6 +92,7 @@ func (s *socket) read(post func(*block.Block)) error {
 		case err == nil && b != nil:
 			b.Bytes, b.Credit, b.Here = b.Buf[:n], s.credit, true
 			post(b)
+			s.limit.Spend(n, s.stop)
 			continue
 		case s.draining.Load():
 			s.drain()
@@ -102,6 +104,23 @@ func (s *socket) read(post func(*block.Block)) error {
 		default:
 			return io.EOF
 		}
+	}
+}
+
+// awaitCredit reports false when the reader must end.
+func (s *socket) awaitCredit() bool {
+	select {
+	case <-s.credit:
+		return true
+	default:
+	}
+	s.blocked.Store(moment())
+	defer s.blocked.Store(0)
+	select {
+	case <-s.stop:
+		return false
+	case <-s.credit:
+		return true
 	}
 }
 

@@ -77,5 +77,6 @@ type (
 		Back    bool
 		Outcome chivev1.Outcome
 		End     bool // the far end has not been told yet
+		Drop    bool // what is still to be sent is not to be
 	}
 )

@@ -199,6 +199,10 @@ func TestEveryHotOptionChangesTheRunningNode(t *testing.T) {
 		{"CircuitBuildTimeout", buildTimeout},
 		{"MaxCircuitDirtiness", dirtiness},
 		{"ConnectionPoolMaxIdle", maxIdle},
+		{"BandwidthRate", bandwidth},
+		{"SocksRequestRate", requestRate},
+		{"CircuitRate", circuitRate},
+		{"MaxMemInQueues", memory},
 		{"LongLivedPorts", rebuild},
 		{"SocksPort", listeners},
 	} {

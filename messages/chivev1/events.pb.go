@@ -36,6 +36,7 @@ const (
 	Outcome_OUTCOME_TIMEOUT             Outcome = 5  // the other side was too slow
 	Outcome_OUTCOME_BACKOFF             Outcome = 6  // not tried: an earlier failure says wait
 	Outcome_OUTCOME_QUARANTINED         Outcome = 7  // not tried: the same input crashed a part of this node too often
+	Outcome_OUTCOME_OVERLOADED          Outcome = 8  // refused or ended: this node is at a limit of its own
 	Outcome_OUTCOME_CONNECT_REFUSED     Outcome = 10 // TCP refused
 	Outcome_OUTCOME_CONNECT_UNREACHABLE Outcome = 11 // no route, host unreachable
 	Outcome_OUTCOME_TLS_FAILED          Outcome = 12 // TLS handshake failed
@@ -78,6 +79,7 @@ var (
 		5:  "OUTCOME_TIMEOUT",
 		6:  "OUTCOME_BACKOFF",
 		7:  "OUTCOME_QUARANTINED",
+		8:  "OUTCOME_OVERLOADED",
 		10: "OUTCOME_CONNECT_REFUSED",
 		11: "OUTCOME_CONNECT_UNREACHABLE",
 		12: "OUTCOME_TLS_FAILED",
@@ -117,6 +119,7 @@ var (
 		"OUTCOME_TIMEOUT":             5,
 		"OUTCOME_BACKOFF":             6,
 		"OUTCOME_QUARANTINED":         7,
+		"OUTCOME_OVERLOADED":          8,
 		"OUTCOME_CONNECT_REFUSED":     10,
 		"OUTCOME_CONNECT_UNREACHABLE": 11,
 		"OUTCOME_TLS_FAILED":          12,
@@ -437,6 +440,7 @@ type Envelope struct {
 	//	*Envelope_ActorFailed
 	//	*Envelope_ListenerOpened
 	//	*Envelope_ListenerClosed
+	//	*Envelope_MemoryPressure
 	//	*Envelope_ConnectionDialled
 	//	*Envelope_ConnectionOpened
 	//	*Envelope_ConnectionFailed
@@ -624,6 +628,15 @@ func (x *Envelope) GetListenerClosed() *ListenerClosed {
 	if x != nil {
 		if x, ok := x.Event.(*Envelope_ListenerClosed); ok {
 			return x.ListenerClosed
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetMemoryPressure() *MemoryPressure {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_MemoryPressure); ok {
+			return x.MemoryPressure
 		}
 	}
 	return nil
@@ -940,6 +953,10 @@ type Envelope_ListenerClosed struct {
 	ListenerClosed *ListenerClosed `protobuf:"bytes,26,opt,name=listener_closed,json=listenerClosed,proto3,oneof"`
 }
 
+type Envelope_MemoryPressure struct {
+	MemoryPressure *MemoryPressure `protobuf:"bytes,27,opt,name=memory_pressure,json=memoryPressure,proto3,oneof"`
+}
+
 type Envelope_ConnectionDialled struct {
 	ConnectionDialled *ConnectionDialled `protobuf:"bytes,30,opt,name=connection_dialled,json=connectionDialled,proto3,oneof"`
 }
@@ -1077,6 +1094,8 @@ func (*Envelope_ActorFailed) isEnvelope_Event() {}
 func (*Envelope_ListenerOpened) isEnvelope_Event() {}
 
 func (*Envelope_ListenerClosed) isEnvelope_Event() {}
+
+func (*Envelope_MemoryPressure) isEnvelope_Event() {}
 
 func (*Envelope_ConnectionDialled) isEnvelope_Event() {}
 
@@ -1488,6 +1507,68 @@ func (x *ListenerClosed) GetOutcome() Outcome {
 	return Outcome_OUTCOME_UNSPECIFIED
 }
 
+// MemoryPressure: what waits in queues passed MaxMemInQueues (over), and streams
+// were ended for it, oldest first; or it is back below three quarters of it.
+type MemoryPressure struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Over          bool                   `protobuf:"varint,1,opt,name=over,proto3" json:"over,omitempty"`
+	Bytes         uint64                 `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"` // in queues, rounded up to 1 KiB
+	Shed          uint32                 `protobuf:"varint,3,opt,name=shed,proto3" json:"shed,omitempty"`   // streams ended now
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MemoryPressure) Reset() {
+	*x = MemoryPressure{}
+	mi := &file_chive_v1_events_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MemoryPressure) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MemoryPressure) ProtoMessage() {}
+
+func (x *MemoryPressure) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MemoryPressure.ProtoReflect.Descriptor instead.
+func (*MemoryPressure) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *MemoryPressure) GetOver() bool {
+	if x != nil {
+		return x.Over
+	}
+	return false
+}
+
+func (x *MemoryPressure) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *MemoryPressure) GetShed() uint32 {
+	if x != nil {
+		return x.Shed
+	}
+	return 0
+}
+
 type ConnectionDialled struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Purpose       Purpose                `protobuf:"varint,1,opt,name=purpose,proto3,enum=chive.v1.Purpose" json:"purpose,omitempty"`
@@ -1500,7 +1581,7 @@ type ConnectionDialled struct {
 
 func (x *ConnectionDialled) Reset() {
 	*x = ConnectionDialled{}
-	mi := &file_chive_v1_events_proto_msgTypes[8]
+	mi := &file_chive_v1_events_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1512,7 +1593,7 @@ func (x *ConnectionDialled) String() string {
 func (*ConnectionDialled) ProtoMessage() {}
 
 func (x *ConnectionDialled) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[8]
+	mi := &file_chive_v1_events_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1525,7 +1606,7 @@ func (x *ConnectionDialled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectionDialled.ProtoReflect.Descriptor instead.
 func (*ConnectionDialled) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{8}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ConnectionDialled) GetPurpose() Purpose {
@@ -1567,7 +1648,7 @@ type ConnectionOpened struct {
 
 func (x *ConnectionOpened) Reset() {
 	*x = ConnectionOpened{}
-	mi := &file_chive_v1_events_proto_msgTypes[9]
+	mi := &file_chive_v1_events_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1579,7 +1660,7 @@ func (x *ConnectionOpened) String() string {
 func (*ConnectionOpened) ProtoMessage() {}
 
 func (x *ConnectionOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[9]
+	mi := &file_chive_v1_events_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1592,7 +1673,7 @@ func (x *ConnectionOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectionOpened.ProtoReflect.Descriptor instead.
 func (*ConnectionOpened) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{9}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ConnectionOpened) GetLinkVersion() uint32 {
@@ -1626,7 +1707,7 @@ type ConnectionFailed struct {
 
 func (x *ConnectionFailed) Reset() {
 	*x = ConnectionFailed{}
-	mi := &file_chive_v1_events_proto_msgTypes[10]
+	mi := &file_chive_v1_events_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1638,7 +1719,7 @@ func (x *ConnectionFailed) String() string {
 func (*ConnectionFailed) ProtoMessage() {}
 
 func (x *ConnectionFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[10]
+	mi := &file_chive_v1_events_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1651,7 +1732,7 @@ func (x *ConnectionFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectionFailed.ProtoReflect.Descriptor instead.
 func (*ConnectionFailed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{10}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ConnectionFailed) GetOutcome() Outcome {
@@ -1679,7 +1760,7 @@ type ConnectionClosed struct {
 
 func (x *ConnectionClosed) Reset() {
 	*x = ConnectionClosed{}
-	mi := &file_chive_v1_events_proto_msgTypes[11]
+	mi := &file_chive_v1_events_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1691,7 +1772,7 @@ func (x *ConnectionClosed) String() string {
 func (*ConnectionClosed) ProtoMessage() {}
 
 func (x *ConnectionClosed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[11]
+	mi := &file_chive_v1_events_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1704,7 +1785,7 @@ func (x *ConnectionClosed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectionClosed.ProtoReflect.Descriptor instead.
 func (*ConnectionClosed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{11}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ConnectionClosed) GetOutcome() Outcome {
@@ -1741,7 +1822,7 @@ type CircuitLaunched struct {
 
 func (x *CircuitLaunched) Reset() {
 	*x = CircuitLaunched{}
-	mi := &file_chive_v1_events_proto_msgTypes[12]
+	mi := &file_chive_v1_events_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1753,7 +1834,7 @@ func (x *CircuitLaunched) String() string {
 func (*CircuitLaunched) ProtoMessage() {}
 
 func (x *CircuitLaunched) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[12]
+	mi := &file_chive_v1_events_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1766,7 +1847,7 @@ func (x *CircuitLaunched) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CircuitLaunched.ProtoReflect.Descriptor instead.
 func (*CircuitLaunched) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{12}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *CircuitLaunched) GetPurpose() Purpose {
@@ -1813,7 +1894,7 @@ type CircuitExtended struct {
 
 func (x *CircuitExtended) Reset() {
 	*x = CircuitExtended{}
-	mi := &file_chive_v1_events_proto_msgTypes[13]
+	mi := &file_chive_v1_events_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1825,7 +1906,7 @@ func (x *CircuitExtended) String() string {
 func (*CircuitExtended) ProtoMessage() {}
 
 func (x *CircuitExtended) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[13]
+	mi := &file_chive_v1_events_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1838,7 +1919,7 @@ func (x *CircuitExtended) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CircuitExtended.ProtoReflect.Descriptor instead.
 func (*CircuitExtended) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{13}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CircuitExtended) GetHop() uint32 {
@@ -1858,7 +1939,7 @@ type CircuitOpened struct {
 
 func (x *CircuitOpened) Reset() {
 	*x = CircuitOpened{}
-	mi := &file_chive_v1_events_proto_msgTypes[14]
+	mi := &file_chive_v1_events_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1870,7 +1951,7 @@ func (x *CircuitOpened) String() string {
 func (*CircuitOpened) ProtoMessage() {}
 
 func (x *CircuitOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[14]
+	mi := &file_chive_v1_events_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1883,7 +1964,7 @@ func (x *CircuitOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CircuitOpened.ProtoReflect.Descriptor instead.
 func (*CircuitOpened) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{14}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CircuitOpened) GetHops() uint32 {
@@ -1911,7 +1992,7 @@ type CircuitDirtied struct {
 
 func (x *CircuitDirtied) Reset() {
 	*x = CircuitDirtied{}
-	mi := &file_chive_v1_events_proto_msgTypes[15]
+	mi := &file_chive_v1_events_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1923,7 +2004,7 @@ func (x *CircuitDirtied) String() string {
 func (*CircuitDirtied) ProtoMessage() {}
 
 func (x *CircuitDirtied) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[15]
+	mi := &file_chive_v1_events_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1936,7 +2017,7 @@ func (x *CircuitDirtied) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CircuitDirtied.ProtoReflect.Descriptor instead.
 func (*CircuitDirtied) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{15}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CircuitDirtied) GetIsolation() string {
@@ -1958,7 +2039,7 @@ type CircuitFailed struct {
 
 func (x *CircuitFailed) Reset() {
 	*x = CircuitFailed{}
-	mi := &file_chive_v1_events_proto_msgTypes[16]
+	mi := &file_chive_v1_events_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1970,7 +2051,7 @@ func (x *CircuitFailed) String() string {
 func (*CircuitFailed) ProtoMessage() {}
 
 func (x *CircuitFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[16]
+	mi := &file_chive_v1_events_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1983,7 +2064,7 @@ func (x *CircuitFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CircuitFailed.ProtoReflect.Descriptor instead.
 func (*CircuitFailed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{16}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CircuitFailed) GetOutcome() Outcome {
@@ -2022,7 +2103,7 @@ type CircuitClosed struct {
 
 func (x *CircuitClosed) Reset() {
 	*x = CircuitClosed{}
-	mi := &file_chive_v1_events_proto_msgTypes[17]
+	mi := &file_chive_v1_events_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2034,7 +2115,7 @@ func (x *CircuitClosed) String() string {
 func (*CircuitClosed) ProtoMessage() {}
 
 func (x *CircuitClosed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[17]
+	mi := &file_chive_v1_events_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2047,7 +2128,7 @@ func (x *CircuitClosed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CircuitClosed.ProtoReflect.Descriptor instead.
 func (*CircuitClosed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{17}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CircuitClosed) GetOutcome() Outcome {
@@ -2104,7 +2185,7 @@ type StreamRequested struct {
 
 func (x *StreamRequested) Reset() {
 	*x = StreamRequested{}
-	mi := &file_chive_v1_events_proto_msgTypes[18]
+	mi := &file_chive_v1_events_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2116,7 +2197,7 @@ func (x *StreamRequested) String() string {
 func (*StreamRequested) ProtoMessage() {}
 
 func (x *StreamRequested) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[18]
+	mi := &file_chive_v1_events_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2129,7 +2210,7 @@ func (x *StreamRequested) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamRequested.ProtoReflect.Descriptor instead.
 func (*StreamRequested) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{18}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *StreamRequested) GetPurpose() Purpose {
@@ -2170,7 +2251,7 @@ type StreamAttached struct {
 
 func (x *StreamAttached) Reset() {
 	*x = StreamAttached{}
-	mi := &file_chive_v1_events_proto_msgTypes[19]
+	mi := &file_chive_v1_events_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2182,7 +2263,7 @@ func (x *StreamAttached) String() string {
 func (*StreamAttached) ProtoMessage() {}
 
 func (x *StreamAttached) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[19]
+	mi := &file_chive_v1_events_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2195,7 +2276,7 @@ func (x *StreamAttached) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamAttached.ProtoReflect.Descriptor instead.
 func (*StreamAttached) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{19}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *StreamAttached) GetCircuitId() string {
@@ -2221,7 +2302,7 @@ type StreamConnected struct {
 
 func (x *StreamConnected) Reset() {
 	*x = StreamConnected{}
-	mi := &file_chive_v1_events_proto_msgTypes[20]
+	mi := &file_chive_v1_events_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2233,7 +2314,7 @@ func (x *StreamConnected) String() string {
 func (*StreamConnected) ProtoMessage() {}
 
 func (x *StreamConnected) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[20]
+	mi := &file_chive_v1_events_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2246,7 +2327,7 @@ func (x *StreamConnected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamConnected.ProtoReflect.Descriptor instead.
 func (*StreamConnected) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{20}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *StreamConnected) GetTook() *durationpb.Duration {
@@ -2268,7 +2349,7 @@ type StreamDetached struct {
 
 func (x *StreamDetached) Reset() {
 	*x = StreamDetached{}
-	mi := &file_chive_v1_events_proto_msgTypes[21]
+	mi := &file_chive_v1_events_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2280,7 +2361,7 @@ func (x *StreamDetached) String() string {
 func (*StreamDetached) ProtoMessage() {}
 
 func (x *StreamDetached) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[21]
+	mi := &file_chive_v1_events_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2293,7 +2374,7 @@ func (x *StreamDetached) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamDetached.ProtoReflect.Descriptor instead.
 func (*StreamDetached) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{21}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *StreamDetached) GetOutcome() Outcome {
@@ -2323,7 +2404,7 @@ type StreamEnded struct {
 
 func (x *StreamEnded) Reset() {
 	*x = StreamEnded{}
-	mi := &file_chive_v1_events_proto_msgTypes[22]
+	mi := &file_chive_v1_events_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2335,7 +2416,7 @@ func (x *StreamEnded) String() string {
 func (*StreamEnded) ProtoMessage() {}
 
 func (x *StreamEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[22]
+	mi := &file_chive_v1_events_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2348,7 +2429,7 @@ func (x *StreamEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamEnded.ProtoReflect.Descriptor instead.
 func (*StreamEnded) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{22}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *StreamEnded) GetOutcome() Outcome {
@@ -2388,7 +2469,7 @@ type GuardSampled struct {
 
 func (x *GuardSampled) Reset() {
 	*x = GuardSampled{}
-	mi := &file_chive_v1_events_proto_msgTypes[23]
+	mi := &file_chive_v1_events_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2400,7 +2481,7 @@ func (x *GuardSampled) String() string {
 func (*GuardSampled) ProtoMessage() {}
 
 func (x *GuardSampled) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[23]
+	mi := &file_chive_v1_events_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2413,7 +2494,7 @@ func (x *GuardSampled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuardSampled.ProtoReflect.Descriptor instead.
 func (*GuardSampled) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{23}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *GuardSampled) GetRelay() []byte {
@@ -2432,7 +2513,7 @@ type GuardReachable struct {
 
 func (x *GuardReachable) Reset() {
 	*x = GuardReachable{}
-	mi := &file_chive_v1_events_proto_msgTypes[24]
+	mi := &file_chive_v1_events_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2444,7 +2525,7 @@ func (x *GuardReachable) String() string {
 func (*GuardReachable) ProtoMessage() {}
 
 func (x *GuardReachable) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[24]
+	mi := &file_chive_v1_events_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2457,7 +2538,7 @@ func (x *GuardReachable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuardReachable.ProtoReflect.Descriptor instead.
 func (*GuardReachable) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{24}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *GuardReachable) GetRelay() []byte {
@@ -2477,7 +2558,7 @@ type GuardUnreachable struct {
 
 func (x *GuardUnreachable) Reset() {
 	*x = GuardUnreachable{}
-	mi := &file_chive_v1_events_proto_msgTypes[25]
+	mi := &file_chive_v1_events_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2489,7 +2570,7 @@ func (x *GuardUnreachable) String() string {
 func (*GuardUnreachable) ProtoMessage() {}
 
 func (x *GuardUnreachable) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[25]
+	mi := &file_chive_v1_events_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2502,7 +2583,7 @@ func (x *GuardUnreachable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuardUnreachable.ProtoReflect.Descriptor instead.
 func (*GuardUnreachable) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{25}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *GuardUnreachable) GetOutcome() Outcome {
@@ -2531,7 +2612,7 @@ type DocumentFetched struct {
 
 func (x *DocumentFetched) Reset() {
 	*x = DocumentFetched{}
-	mi := &file_chive_v1_events_proto_msgTypes[26]
+	mi := &file_chive_v1_events_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2543,7 +2624,7 @@ func (x *DocumentFetched) String() string {
 func (*DocumentFetched) ProtoMessage() {}
 
 func (x *DocumentFetched) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[26]
+	mi := &file_chive_v1_events_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2556,7 +2637,7 @@ func (x *DocumentFetched) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentFetched.ProtoReflect.Descriptor instead.
 func (*DocumentFetched) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{26}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *DocumentFetched) GetKind() DocumentKind {
@@ -2599,7 +2680,7 @@ type DocumentVerified struct {
 
 func (x *DocumentVerified) Reset() {
 	*x = DocumentVerified{}
-	mi := &file_chive_v1_events_proto_msgTypes[27]
+	mi := &file_chive_v1_events_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2611,7 +2692,7 @@ func (x *DocumentVerified) String() string {
 func (*DocumentVerified) ProtoMessage() {}
 
 func (x *DocumentVerified) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[27]
+	mi := &file_chive_v1_events_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2624,7 +2705,7 @@ func (x *DocumentVerified) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentVerified.ProtoReflect.Descriptor instead.
 func (*DocumentVerified) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{27}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *DocumentVerified) GetKind() DocumentKind {
@@ -2666,7 +2747,7 @@ type DocumentRejected struct {
 
 func (x *DocumentRejected) Reset() {
 	*x = DocumentRejected{}
-	mi := &file_chive_v1_events_proto_msgTypes[28]
+	mi := &file_chive_v1_events_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2678,7 +2759,7 @@ func (x *DocumentRejected) String() string {
 func (*DocumentRejected) ProtoMessage() {}
 
 func (x *DocumentRejected) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[28]
+	mi := &file_chive_v1_events_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2691,7 +2772,7 @@ func (x *DocumentRejected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentRejected.ProtoReflect.Descriptor instead.
 func (*DocumentRejected) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{28}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *DocumentRejected) GetKind() DocumentKind {
@@ -2728,7 +2809,7 @@ type SupervisorStateChanged struct {
 
 func (x *SupervisorStateChanged) Reset() {
 	*x = SupervisorStateChanged{}
-	mi := &file_chive_v1_events_proto_msgTypes[29]
+	mi := &file_chive_v1_events_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2740,7 +2821,7 @@ func (x *SupervisorStateChanged) String() string {
 func (*SupervisorStateChanged) ProtoMessage() {}
 
 func (x *SupervisorStateChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[29]
+	mi := &file_chive_v1_events_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2753,7 +2834,7 @@ func (x *SupervisorStateChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SupervisorStateChanged.ProtoReflect.Descriptor instead.
 func (*SupervisorStateChanged) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{29}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SupervisorStateChanged) GetChild() string {
@@ -2808,7 +2889,7 @@ type BreakerOpened struct {
 
 func (x *BreakerOpened) Reset() {
 	*x = BreakerOpened{}
-	mi := &file_chive_v1_events_proto_msgTypes[30]
+	mi := &file_chive_v1_events_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2820,7 +2901,7 @@ func (x *BreakerOpened) String() string {
 func (*BreakerOpened) ProtoMessage() {}
 
 func (x *BreakerOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[30]
+	mi := &file_chive_v1_events_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2833,7 +2914,7 @@ func (x *BreakerOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerOpened.ProtoReflect.Descriptor instead.
 func (*BreakerOpened) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{30}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *BreakerOpened) GetChild() string {
@@ -2896,7 +2977,7 @@ type BreakerHalfOpened struct {
 
 func (x *BreakerHalfOpened) Reset() {
 	*x = BreakerHalfOpened{}
-	mi := &file_chive_v1_events_proto_msgTypes[31]
+	mi := &file_chive_v1_events_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2908,7 +2989,7 @@ func (x *BreakerHalfOpened) String() string {
 func (*BreakerHalfOpened) ProtoMessage() {}
 
 func (x *BreakerHalfOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[31]
+	mi := &file_chive_v1_events_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2921,7 +3002,7 @@ func (x *BreakerHalfOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerHalfOpened.ProtoReflect.Descriptor instead.
 func (*BreakerHalfOpened) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{31}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *BreakerHalfOpened) GetChild() string {
@@ -2949,7 +3030,7 @@ type BreakerClosed struct {
 
 func (x *BreakerClosed) Reset() {
 	*x = BreakerClosed{}
-	mi := &file_chive_v1_events_proto_msgTypes[32]
+	mi := &file_chive_v1_events_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2961,7 +3042,7 @@ func (x *BreakerClosed) String() string {
 func (*BreakerClosed) ProtoMessage() {}
 
 func (x *BreakerClosed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[32]
+	mi := &file_chive_v1_events_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2974,7 +3055,7 @@ func (x *BreakerClosed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerClosed.ProtoReflect.Descriptor instead.
 func (*BreakerClosed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{32}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *BreakerClosed) GetChild() string {
@@ -3005,7 +3086,7 @@ type RetriesExhausted struct {
 
 func (x *RetriesExhausted) Reset() {
 	*x = RetriesExhausted{}
-	mi := &file_chive_v1_events_proto_msgTypes[33]
+	mi := &file_chive_v1_events_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3017,7 +3098,7 @@ func (x *RetriesExhausted) String() string {
 func (*RetriesExhausted) ProtoMessage() {}
 
 func (x *RetriesExhausted) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[33]
+	mi := &file_chive_v1_events_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3030,7 +3111,7 @@ func (x *RetriesExhausted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetriesExhausted.ProtoReflect.Descriptor instead.
 func (*RetriesExhausted) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{33}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *RetriesExhausted) GetChild() string {
@@ -3076,7 +3157,7 @@ type InputQuarantined struct {
 
 func (x *InputQuarantined) Reset() {
 	*x = InputQuarantined{}
-	mi := &file_chive_v1_events_proto_msgTypes[34]
+	mi := &file_chive_v1_events_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3088,7 +3169,7 @@ func (x *InputQuarantined) String() string {
 func (*InputQuarantined) ProtoMessage() {}
 
 func (x *InputQuarantined) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[34]
+	mi := &file_chive_v1_events_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3101,7 +3182,7 @@ func (x *InputQuarantined) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InputQuarantined.ProtoReflect.Descriptor instead.
 func (*InputQuarantined) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{34}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *InputQuarantined) GetChild() string {
@@ -3152,7 +3233,7 @@ type ConfigProposed struct {
 
 func (x *ConfigProposed) Reset() {
 	*x = ConfigProposed{}
-	mi := &file_chive_v1_events_proto_msgTypes[35]
+	mi := &file_chive_v1_events_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3164,7 +3245,7 @@ func (x *ConfigProposed) String() string {
 func (*ConfigProposed) ProtoMessage() {}
 
 func (x *ConfigProposed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[35]
+	mi := &file_chive_v1_events_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3177,7 +3258,7 @@ func (x *ConfigProposed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigProposed.ProtoReflect.Descriptor instead.
 func (*ConfigProposed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{35}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ConfigProposed) GetMouth() string {
@@ -3217,7 +3298,7 @@ type ConfigApplied struct {
 
 func (x *ConfigApplied) Reset() {
 	*x = ConfigApplied{}
-	mi := &file_chive_v1_events_proto_msgTypes[36]
+	mi := &file_chive_v1_events_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3229,7 +3310,7 @@ func (x *ConfigApplied) String() string {
 func (*ConfigApplied) ProtoMessage() {}
 
 func (x *ConfigApplied) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[36]
+	mi := &file_chive_v1_events_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3242,7 +3323,7 @@ func (x *ConfigApplied) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigApplied.ProtoReflect.Descriptor instead.
 func (*ConfigApplied) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{36}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ConfigApplied) GetRevision() uint64 {
@@ -3308,7 +3389,7 @@ type ConfigRejected struct {
 
 func (x *ConfigRejected) Reset() {
 	*x = ConfigRejected{}
-	mi := &file_chive_v1_events_proto_msgTypes[37]
+	mi := &file_chive_v1_events_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3320,7 +3401,7 @@ func (x *ConfigRejected) String() string {
 func (*ConfigRejected) ProtoMessage() {}
 
 func (x *ConfigRejected) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[37]
+	mi := &file_chive_v1_events_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3333,7 +3414,7 @@ func (x *ConfigRejected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigRejected.ProtoReflect.Descriptor instead.
 func (*ConfigRejected) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{37}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ConfigRejected) GetMouth() string {
@@ -3382,7 +3463,7 @@ type ConfigReverted struct {
 
 func (x *ConfigReverted) Reset() {
 	*x = ConfigReverted{}
-	mi := &file_chive_v1_events_proto_msgTypes[38]
+	mi := &file_chive_v1_events_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3394,7 +3475,7 @@ func (x *ConfigReverted) String() string {
 func (*ConfigReverted) ProtoMessage() {}
 
 func (x *ConfigReverted) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[38]
+	mi := &file_chive_v1_events_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3407,7 +3488,7 @@ func (x *ConfigReverted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigReverted.ProtoReflect.Descriptor instead.
 func (*ConfigReverted) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{38}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ConfigReverted) GetRevision() uint64 {
@@ -3421,7 +3502,7 @@ var File_chive_v1_events_proto protoreflect.FileDescriptor
 
 const file_chive_v1_events_proto_rawDesc = "" +
 	"\n" +
-	"\x15chive/v1/events.proto\x12\bchive.v1\x1a\x13chive/v1/tier.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8e\x19\n" +
+	"\x15chive/v1/events.proto\x12\bchive.v1\x1a\x13chive/v1/tier.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd9\x19\n" +
 	"\bEnvelope\x12\x14\n" +
 	"\x02id\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\x02id\x124\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampB\x04\xa8\xd4\x18\x02R\x04time\x12\x18\n" +
@@ -3437,7 +3518,8 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x0eevents_dropped\x18\x17 \x01(\v2\x17.chive.v1.EventsDroppedB\x04\xa8\xd4\x18\x01H\x00R\reventsDropped\x12@\n" +
 	"\factor_failed\x18\x18 \x01(\v2\x15.chive.v1.ActorFailedB\x04\xa8\xd4\x18\x02H\x00R\vactorFailed\x12I\n" +
 	"\x0flistener_opened\x18\x19 \x01(\v2\x18.chive.v1.ListenerOpenedB\x04\xa8\xd4\x18\x02H\x00R\x0elistenerOpened\x12I\n" +
-	"\x0flistener_closed\x18\x1a \x01(\v2\x18.chive.v1.ListenerClosedB\x04\xa8\xd4\x18\x02H\x00R\x0elistenerClosed\x12R\n" +
+	"\x0flistener_closed\x18\x1a \x01(\v2\x18.chive.v1.ListenerClosedB\x04\xa8\xd4\x18\x02H\x00R\x0elistenerClosed\x12I\n" +
+	"\x0fmemory_pressure\x18\x1b \x01(\v2\x18.chive.v1.MemoryPressureB\x04\xa8\xd4\x18\x02H\x00R\x0ememoryPressure\x12R\n" +
 	"\x12connection_dialled\x18\x1e \x01(\v2\x1b.chive.v1.ConnectionDialledB\x04\xa8\xd4\x18\x02H\x00R\x11connectionDialled\x12O\n" +
 	"\x11connection_opened\x18\x1f \x01(\v2\x1a.chive.v1.ConnectionOpenedB\x04\xa8\xd4\x18\x02H\x00R\x10connectionOpened\x12O\n" +
 	"\x11connection_failed\x18  \x01(\v2\x1a.chive.v1.ConnectionFailedB\x04\xa8\xd4\x18\x02H\x00R\x10connectionFailed\x12O\n" +
@@ -3488,7 +3570,11 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\bprotocol\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\bprotocol\x12 \n" +
 	"\bloopback\x18\x02 \x01(\bB\x04\xa8\xd4\x18\x02R\bloopback\"C\n" +
 	"\x0eListenerClosed\x121\n" +
-	"\aoutcome\x18\x01 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome\"\xa2\x01\n" +
+	"\aoutcome\x18\x01 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome\"`\n" +
+	"\x0eMemoryPressure\x12\x18\n" +
+	"\x04over\x18\x01 \x01(\bB\x04\xa8\xd4\x18\x01R\x04over\x12\x1a\n" +
+	"\x05bytes\x18\x02 \x01(\x04B\x04\xa8\xd4\x18\x01R\x05bytes\x12\x18\n" +
+	"\x04shed\x18\x03 \x01(\rB\x04\xa8\xd4\x18\x01R\x04shed\"\xa2\x01\n" +
 	"\x11ConnectionDialled\x121\n" +
 	"\apurpose\x18\x01 \x01(\x0e2\x11.chive.v1.PurposeB\x04\xa8\xd4\x18\x02R\apurpose\x12\x1e\n" +
 	"\aattempt\x18\x02 \x01(\rB\x04\xa8\xd4\x18\x02R\aattempt\x12\x1a\n" +
@@ -3626,7 +3712,7 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x06reason\x18\x04 \x01(\tB\x04\xa8\xd4\x18\x02R\x06reason\x121\n" +
 	"\aoutcome\x18\x05 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome\"2\n" +
 	"\x0eConfigReverted\x12 \n" +
-	"\brevision\x18\x01 \x01(\x04B\x04\xa8\xd4\x18\x02R\brevision*\xc1\a\n" +
+	"\brevision\x18\x01 \x01(\x04B\x04\xa8\xd4\x18\x02R\brevision*\xd9\a\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -3636,7 +3722,8 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x10OUTCOME_INTERNAL\x10\x04\x12\x13\n" +
 	"\x0fOUTCOME_TIMEOUT\x10\x05\x12\x13\n" +
 	"\x0fOUTCOME_BACKOFF\x10\x06\x12\x17\n" +
-	"\x13OUTCOME_QUARANTINED\x10\a\x12\x1b\n" +
+	"\x13OUTCOME_QUARANTINED\x10\a\x12\x16\n" +
+	"\x12OUTCOME_OVERLOADED\x10\b\x12\x1b\n" +
 	"\x17OUTCOME_CONNECT_REFUSED\x10\n" +
 	"\x12\x1f\n" +
 	"\x1bOUTCOME_CONNECT_UNREACHABLE\x10\v\x12\x16\n" +
@@ -3712,7 +3799,7 @@ func file_chive_v1_events_proto_rawDescGZIP() []byte {
 }
 
 var file_chive_v1_events_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_chive_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
+var file_chive_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_chive_v1_events_proto_goTypes = []any{
 	(Outcome)(0),                   // 0: chive.v1.Outcome
 	(Kind)(0),                      // 1: chive.v1.Kind
@@ -3727,42 +3814,43 @@ var file_chive_v1_events_proto_goTypes = []any{
 	(*ActorFailed)(nil),            // 10: chive.v1.ActorFailed
 	(*ListenerOpened)(nil),         // 11: chive.v1.ListenerOpened
 	(*ListenerClosed)(nil),         // 12: chive.v1.ListenerClosed
-	(*ConnectionDialled)(nil),      // 13: chive.v1.ConnectionDialled
-	(*ConnectionOpened)(nil),       // 14: chive.v1.ConnectionOpened
-	(*ConnectionFailed)(nil),       // 15: chive.v1.ConnectionFailed
-	(*ConnectionClosed)(nil),       // 16: chive.v1.ConnectionClosed
-	(*CircuitLaunched)(nil),        // 17: chive.v1.CircuitLaunched
-	(*CircuitExtended)(nil),        // 18: chive.v1.CircuitExtended
-	(*CircuitOpened)(nil),          // 19: chive.v1.CircuitOpened
-	(*CircuitDirtied)(nil),         // 20: chive.v1.CircuitDirtied
-	(*CircuitFailed)(nil),          // 21: chive.v1.CircuitFailed
-	(*CircuitClosed)(nil),          // 22: chive.v1.CircuitClosed
-	(*StreamRequested)(nil),        // 23: chive.v1.StreamRequested
-	(*StreamAttached)(nil),         // 24: chive.v1.StreamAttached
-	(*StreamConnected)(nil),        // 25: chive.v1.StreamConnected
-	(*StreamDetached)(nil),         // 26: chive.v1.StreamDetached
-	(*StreamEnded)(nil),            // 27: chive.v1.StreamEnded
-	(*GuardSampled)(nil),           // 28: chive.v1.GuardSampled
-	(*GuardReachable)(nil),         // 29: chive.v1.GuardReachable
-	(*GuardUnreachable)(nil),       // 30: chive.v1.GuardUnreachable
-	(*DocumentFetched)(nil),        // 31: chive.v1.DocumentFetched
-	(*DocumentVerified)(nil),       // 32: chive.v1.DocumentVerified
-	(*DocumentRejected)(nil),       // 33: chive.v1.DocumentRejected
-	(*SupervisorStateChanged)(nil), // 34: chive.v1.SupervisorStateChanged
-	(*BreakerOpened)(nil),          // 35: chive.v1.BreakerOpened
-	(*BreakerHalfOpened)(nil),      // 36: chive.v1.BreakerHalfOpened
-	(*BreakerClosed)(nil),          // 37: chive.v1.BreakerClosed
-	(*RetriesExhausted)(nil),       // 38: chive.v1.RetriesExhausted
-	(*InputQuarantined)(nil),       // 39: chive.v1.InputQuarantined
-	(*ConfigProposed)(nil),         // 40: chive.v1.ConfigProposed
-	(*ConfigApplied)(nil),          // 41: chive.v1.ConfigApplied
-	(*ConfigRejected)(nil),         // 42: chive.v1.ConfigRejected
-	(*ConfigReverted)(nil),         // 43: chive.v1.ConfigReverted
-	(*timestamppb.Timestamp)(nil),  // 44: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),    // 45: google.protobuf.Duration
+	(*MemoryPressure)(nil),         // 13: chive.v1.MemoryPressure
+	(*ConnectionDialled)(nil),      // 14: chive.v1.ConnectionDialled
+	(*ConnectionOpened)(nil),       // 15: chive.v1.ConnectionOpened
+	(*ConnectionFailed)(nil),       // 16: chive.v1.ConnectionFailed
+	(*ConnectionClosed)(nil),       // 17: chive.v1.ConnectionClosed
+	(*CircuitLaunched)(nil),        // 18: chive.v1.CircuitLaunched
+	(*CircuitExtended)(nil),        // 19: chive.v1.CircuitExtended
+	(*CircuitOpened)(nil),          // 20: chive.v1.CircuitOpened
+	(*CircuitDirtied)(nil),         // 21: chive.v1.CircuitDirtied
+	(*CircuitFailed)(nil),          // 22: chive.v1.CircuitFailed
+	(*CircuitClosed)(nil),          // 23: chive.v1.CircuitClosed
+	(*StreamRequested)(nil),        // 24: chive.v1.StreamRequested
+	(*StreamAttached)(nil),         // 25: chive.v1.StreamAttached
+	(*StreamConnected)(nil),        // 26: chive.v1.StreamConnected
+	(*StreamDetached)(nil),         // 27: chive.v1.StreamDetached
+	(*StreamEnded)(nil),            // 28: chive.v1.StreamEnded
+	(*GuardSampled)(nil),           // 29: chive.v1.GuardSampled
+	(*GuardReachable)(nil),         // 30: chive.v1.GuardReachable
+	(*GuardUnreachable)(nil),       // 31: chive.v1.GuardUnreachable
+	(*DocumentFetched)(nil),        // 32: chive.v1.DocumentFetched
+	(*DocumentVerified)(nil),       // 33: chive.v1.DocumentVerified
+	(*DocumentRejected)(nil),       // 34: chive.v1.DocumentRejected
+	(*SupervisorStateChanged)(nil), // 35: chive.v1.SupervisorStateChanged
+	(*BreakerOpened)(nil),          // 36: chive.v1.BreakerOpened
+	(*BreakerHalfOpened)(nil),      // 37: chive.v1.BreakerHalfOpened
+	(*BreakerClosed)(nil),          // 38: chive.v1.BreakerClosed
+	(*RetriesExhausted)(nil),       // 39: chive.v1.RetriesExhausted
+	(*InputQuarantined)(nil),       // 40: chive.v1.InputQuarantined
+	(*ConfigProposed)(nil),         // 41: chive.v1.ConfigProposed
+	(*ConfigApplied)(nil),          // 42: chive.v1.ConfigApplied
+	(*ConfigRejected)(nil),         // 43: chive.v1.ConfigRejected
+	(*ConfigReverted)(nil),         // 44: chive.v1.ConfigReverted
+	(*timestamppb.Timestamp)(nil),  // 45: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),    // 46: google.protobuf.Duration
 }
 var file_chive_v1_events_proto_depIdxs = []int32{
-	44, // 0: chive.v1.Envelope.time:type_name -> google.protobuf.Timestamp
+	45, // 0: chive.v1.Envelope.time:type_name -> google.protobuf.Timestamp
 	1,  // 1: chive.v1.Envelope.kind:type_name -> chive.v1.Kind
 	6,  // 2: chive.v1.Envelope.node_started:type_name -> chive.v1.NodeStarted
 	7,  // 3: chive.v1.Envelope.node_stopping:type_name -> chive.v1.NodeStopping
@@ -3771,80 +3859,81 @@ var file_chive_v1_events_proto_depIdxs = []int32{
 	10, // 6: chive.v1.Envelope.actor_failed:type_name -> chive.v1.ActorFailed
 	11, // 7: chive.v1.Envelope.listener_opened:type_name -> chive.v1.ListenerOpened
 	12, // 8: chive.v1.Envelope.listener_closed:type_name -> chive.v1.ListenerClosed
-	13, // 9: chive.v1.Envelope.connection_dialled:type_name -> chive.v1.ConnectionDialled
-	14, // 10: chive.v1.Envelope.connection_opened:type_name -> chive.v1.ConnectionOpened
-	15, // 11: chive.v1.Envelope.connection_failed:type_name -> chive.v1.ConnectionFailed
-	16, // 12: chive.v1.Envelope.connection_closed:type_name -> chive.v1.ConnectionClosed
-	17, // 13: chive.v1.Envelope.circuit_launched:type_name -> chive.v1.CircuitLaunched
-	18, // 14: chive.v1.Envelope.circuit_extended:type_name -> chive.v1.CircuitExtended
-	19, // 15: chive.v1.Envelope.circuit_opened:type_name -> chive.v1.CircuitOpened
-	20, // 16: chive.v1.Envelope.circuit_dirtied:type_name -> chive.v1.CircuitDirtied
-	21, // 17: chive.v1.Envelope.circuit_failed:type_name -> chive.v1.CircuitFailed
-	22, // 18: chive.v1.Envelope.circuit_closed:type_name -> chive.v1.CircuitClosed
-	23, // 19: chive.v1.Envelope.stream_requested:type_name -> chive.v1.StreamRequested
-	24, // 20: chive.v1.Envelope.stream_attached:type_name -> chive.v1.StreamAttached
-	25, // 21: chive.v1.Envelope.stream_connected:type_name -> chive.v1.StreamConnected
-	26, // 22: chive.v1.Envelope.stream_detached:type_name -> chive.v1.StreamDetached
-	27, // 23: chive.v1.Envelope.stream_ended:type_name -> chive.v1.StreamEnded
-	28, // 24: chive.v1.Envelope.guard_sampled:type_name -> chive.v1.GuardSampled
-	29, // 25: chive.v1.Envelope.guard_reachable:type_name -> chive.v1.GuardReachable
-	30, // 26: chive.v1.Envelope.guard_unreachable:type_name -> chive.v1.GuardUnreachable
-	31, // 27: chive.v1.Envelope.document_fetched:type_name -> chive.v1.DocumentFetched
-	32, // 28: chive.v1.Envelope.document_verified:type_name -> chive.v1.DocumentVerified
-	33, // 29: chive.v1.Envelope.document_rejected:type_name -> chive.v1.DocumentRejected
-	34, // 30: chive.v1.Envelope.supervisor_state_changed:type_name -> chive.v1.SupervisorStateChanged
-	35, // 31: chive.v1.Envelope.breaker_opened:type_name -> chive.v1.BreakerOpened
-	36, // 32: chive.v1.Envelope.breaker_half_opened:type_name -> chive.v1.BreakerHalfOpened
-	37, // 33: chive.v1.Envelope.breaker_closed:type_name -> chive.v1.BreakerClosed
-	38, // 34: chive.v1.Envelope.retries_exhausted:type_name -> chive.v1.RetriesExhausted
-	39, // 35: chive.v1.Envelope.input_quarantined:type_name -> chive.v1.InputQuarantined
-	40, // 36: chive.v1.Envelope.config_proposed:type_name -> chive.v1.ConfigProposed
-	41, // 37: chive.v1.Envelope.config_applied:type_name -> chive.v1.ConfigApplied
-	42, // 38: chive.v1.Envelope.config_rejected:type_name -> chive.v1.ConfigRejected
-	43, // 39: chive.v1.Envelope.config_reverted:type_name -> chive.v1.ConfigReverted
-	0,  // 40: chive.v1.NodeStopping.outcome:type_name -> chive.v1.Outcome
-	3,  // 41: chive.v1.BootstrapAdvanced.phase:type_name -> chive.v1.BootstrapPhase
-	0,  // 42: chive.v1.ListenerClosed.outcome:type_name -> chive.v1.Outcome
-	2,  // 43: chive.v1.ConnectionDialled.purpose:type_name -> chive.v1.Purpose
-	45, // 44: chive.v1.ConnectionOpened.took:type_name -> google.protobuf.Duration
-	45, // 45: chive.v1.ConnectionOpened.clock_skew:type_name -> google.protobuf.Duration
-	0,  // 46: chive.v1.ConnectionFailed.outcome:type_name -> chive.v1.Outcome
-	45, // 47: chive.v1.ConnectionFailed.took:type_name -> google.protobuf.Duration
-	0,  // 48: chive.v1.ConnectionClosed.outcome:type_name -> chive.v1.Outcome
-	45, // 49: chive.v1.ConnectionClosed.lived:type_name -> google.protobuf.Duration
-	2,  // 50: chive.v1.CircuitLaunched.purpose:type_name -> chive.v1.Purpose
-	45, // 51: chive.v1.CircuitOpened.took:type_name -> google.protobuf.Duration
-	0,  // 52: chive.v1.CircuitFailed.outcome:type_name -> chive.v1.Outcome
-	45, // 53: chive.v1.CircuitFailed.took:type_name -> google.protobuf.Duration
-	0,  // 54: chive.v1.CircuitClosed.outcome:type_name -> chive.v1.Outcome
-	45, // 55: chive.v1.CircuitClosed.lived:type_name -> google.protobuf.Duration
-	2,  // 56: chive.v1.StreamRequested.purpose:type_name -> chive.v1.Purpose
-	45, // 57: chive.v1.StreamConnected.took:type_name -> google.protobuf.Duration
-	0,  // 58: chive.v1.StreamDetached.outcome:type_name -> chive.v1.Outcome
-	0,  // 59: chive.v1.StreamEnded.outcome:type_name -> chive.v1.Outcome
-	45, // 60: chive.v1.StreamEnded.lived:type_name -> google.protobuf.Duration
-	0,  // 61: chive.v1.GuardUnreachable.outcome:type_name -> chive.v1.Outcome
-	4,  // 62: chive.v1.DocumentFetched.kind:type_name -> chive.v1.DocumentKind
-	45, // 63: chive.v1.DocumentFetched.took:type_name -> google.protobuf.Duration
-	4,  // 64: chive.v1.DocumentVerified.kind:type_name -> chive.v1.DocumentKind
-	44, // 65: chive.v1.DocumentVerified.valid_until:type_name -> google.protobuf.Timestamp
-	4,  // 66: chive.v1.DocumentRejected.kind:type_name -> chive.v1.DocumentKind
-	0,  // 67: chive.v1.DocumentRejected.outcome:type_name -> chive.v1.Outcome
-	45, // 68: chive.v1.SupervisorStateChanged.delay:type_name -> google.protobuf.Duration
-	0,  // 69: chive.v1.SupervisorStateChanged.outcome:type_name -> chive.v1.Outcome
-	45, // 70: chive.v1.BreakerOpened.retry_after:type_name -> google.protobuf.Duration
-	0,  // 71: chive.v1.BreakerOpened.outcome:type_name -> chive.v1.Outcome
-	45, // 72: chive.v1.RetriesExhausted.delay:type_name -> google.protobuf.Duration
-	0,  // 73: chive.v1.RetriesExhausted.outcome:type_name -> chive.v1.Outcome
-	45, // 74: chive.v1.InputQuarantined.lasts:type_name -> google.protobuf.Duration
-	0,  // 75: chive.v1.InputQuarantined.outcome:type_name -> chive.v1.Outcome
-	45, // 76: chive.v1.ConfigApplied.took:type_name -> google.protobuf.Duration
-	0,  // 77: chive.v1.ConfigRejected.outcome:type_name -> chive.v1.Outcome
-	78, // [78:78] is the sub-list for method output_type
-	78, // [78:78] is the sub-list for method input_type
-	78, // [78:78] is the sub-list for extension type_name
-	78, // [78:78] is the sub-list for extension extendee
-	0,  // [0:78] is the sub-list for field type_name
+	13, // 9: chive.v1.Envelope.memory_pressure:type_name -> chive.v1.MemoryPressure
+	14, // 10: chive.v1.Envelope.connection_dialled:type_name -> chive.v1.ConnectionDialled
+	15, // 11: chive.v1.Envelope.connection_opened:type_name -> chive.v1.ConnectionOpened
+	16, // 12: chive.v1.Envelope.connection_failed:type_name -> chive.v1.ConnectionFailed
+	17, // 13: chive.v1.Envelope.connection_closed:type_name -> chive.v1.ConnectionClosed
+	18, // 14: chive.v1.Envelope.circuit_launched:type_name -> chive.v1.CircuitLaunched
+	19, // 15: chive.v1.Envelope.circuit_extended:type_name -> chive.v1.CircuitExtended
+	20, // 16: chive.v1.Envelope.circuit_opened:type_name -> chive.v1.CircuitOpened
+	21, // 17: chive.v1.Envelope.circuit_dirtied:type_name -> chive.v1.CircuitDirtied
+	22, // 18: chive.v1.Envelope.circuit_failed:type_name -> chive.v1.CircuitFailed
+	23, // 19: chive.v1.Envelope.circuit_closed:type_name -> chive.v1.CircuitClosed
+	24, // 20: chive.v1.Envelope.stream_requested:type_name -> chive.v1.StreamRequested
+	25, // 21: chive.v1.Envelope.stream_attached:type_name -> chive.v1.StreamAttached
+	26, // 22: chive.v1.Envelope.stream_connected:type_name -> chive.v1.StreamConnected
+	27, // 23: chive.v1.Envelope.stream_detached:type_name -> chive.v1.StreamDetached
+	28, // 24: chive.v1.Envelope.stream_ended:type_name -> chive.v1.StreamEnded
+	29, // 25: chive.v1.Envelope.guard_sampled:type_name -> chive.v1.GuardSampled
+	30, // 26: chive.v1.Envelope.guard_reachable:type_name -> chive.v1.GuardReachable
+	31, // 27: chive.v1.Envelope.guard_unreachable:type_name -> chive.v1.GuardUnreachable
+	32, // 28: chive.v1.Envelope.document_fetched:type_name -> chive.v1.DocumentFetched
+	33, // 29: chive.v1.Envelope.document_verified:type_name -> chive.v1.DocumentVerified
+	34, // 30: chive.v1.Envelope.document_rejected:type_name -> chive.v1.DocumentRejected
+	35, // 31: chive.v1.Envelope.supervisor_state_changed:type_name -> chive.v1.SupervisorStateChanged
+	36, // 32: chive.v1.Envelope.breaker_opened:type_name -> chive.v1.BreakerOpened
+	37, // 33: chive.v1.Envelope.breaker_half_opened:type_name -> chive.v1.BreakerHalfOpened
+	38, // 34: chive.v1.Envelope.breaker_closed:type_name -> chive.v1.BreakerClosed
+	39, // 35: chive.v1.Envelope.retries_exhausted:type_name -> chive.v1.RetriesExhausted
+	40, // 36: chive.v1.Envelope.input_quarantined:type_name -> chive.v1.InputQuarantined
+	41, // 37: chive.v1.Envelope.config_proposed:type_name -> chive.v1.ConfigProposed
+	42, // 38: chive.v1.Envelope.config_applied:type_name -> chive.v1.ConfigApplied
+	43, // 39: chive.v1.Envelope.config_rejected:type_name -> chive.v1.ConfigRejected
+	44, // 40: chive.v1.Envelope.config_reverted:type_name -> chive.v1.ConfigReverted
+	0,  // 41: chive.v1.NodeStopping.outcome:type_name -> chive.v1.Outcome
+	3,  // 42: chive.v1.BootstrapAdvanced.phase:type_name -> chive.v1.BootstrapPhase
+	0,  // 43: chive.v1.ListenerClosed.outcome:type_name -> chive.v1.Outcome
+	2,  // 44: chive.v1.ConnectionDialled.purpose:type_name -> chive.v1.Purpose
+	46, // 45: chive.v1.ConnectionOpened.took:type_name -> google.protobuf.Duration
+	46, // 46: chive.v1.ConnectionOpened.clock_skew:type_name -> google.protobuf.Duration
+	0,  // 47: chive.v1.ConnectionFailed.outcome:type_name -> chive.v1.Outcome
+	46, // 48: chive.v1.ConnectionFailed.took:type_name -> google.protobuf.Duration
+	0,  // 49: chive.v1.ConnectionClosed.outcome:type_name -> chive.v1.Outcome
+	46, // 50: chive.v1.ConnectionClosed.lived:type_name -> google.protobuf.Duration
+	2,  // 51: chive.v1.CircuitLaunched.purpose:type_name -> chive.v1.Purpose
+	46, // 52: chive.v1.CircuitOpened.took:type_name -> google.protobuf.Duration
+	0,  // 53: chive.v1.CircuitFailed.outcome:type_name -> chive.v1.Outcome
+	46, // 54: chive.v1.CircuitFailed.took:type_name -> google.protobuf.Duration
+	0,  // 55: chive.v1.CircuitClosed.outcome:type_name -> chive.v1.Outcome
+	46, // 56: chive.v1.CircuitClosed.lived:type_name -> google.protobuf.Duration
+	2,  // 57: chive.v1.StreamRequested.purpose:type_name -> chive.v1.Purpose
+	46, // 58: chive.v1.StreamConnected.took:type_name -> google.protobuf.Duration
+	0,  // 59: chive.v1.StreamDetached.outcome:type_name -> chive.v1.Outcome
+	0,  // 60: chive.v1.StreamEnded.outcome:type_name -> chive.v1.Outcome
+	46, // 61: chive.v1.StreamEnded.lived:type_name -> google.protobuf.Duration
+	0,  // 62: chive.v1.GuardUnreachable.outcome:type_name -> chive.v1.Outcome
+	4,  // 63: chive.v1.DocumentFetched.kind:type_name -> chive.v1.DocumentKind
+	46, // 64: chive.v1.DocumentFetched.took:type_name -> google.protobuf.Duration
+	4,  // 65: chive.v1.DocumentVerified.kind:type_name -> chive.v1.DocumentKind
+	45, // 66: chive.v1.DocumentVerified.valid_until:type_name -> google.protobuf.Timestamp
+	4,  // 67: chive.v1.DocumentRejected.kind:type_name -> chive.v1.DocumentKind
+	0,  // 68: chive.v1.DocumentRejected.outcome:type_name -> chive.v1.Outcome
+	46, // 69: chive.v1.SupervisorStateChanged.delay:type_name -> google.protobuf.Duration
+	0,  // 70: chive.v1.SupervisorStateChanged.outcome:type_name -> chive.v1.Outcome
+	46, // 71: chive.v1.BreakerOpened.retry_after:type_name -> google.protobuf.Duration
+	0,  // 72: chive.v1.BreakerOpened.outcome:type_name -> chive.v1.Outcome
+	46, // 73: chive.v1.RetriesExhausted.delay:type_name -> google.protobuf.Duration
+	0,  // 74: chive.v1.RetriesExhausted.outcome:type_name -> chive.v1.Outcome
+	46, // 75: chive.v1.InputQuarantined.lasts:type_name -> google.protobuf.Duration
+	0,  // 76: chive.v1.InputQuarantined.outcome:type_name -> chive.v1.Outcome
+	46, // 77: chive.v1.ConfigApplied.took:type_name -> google.protobuf.Duration
+	0,  // 78: chive.v1.ConfigRejected.outcome:type_name -> chive.v1.Outcome
+	79, // [79:79] is the sub-list for method output_type
+	79, // [79:79] is the sub-list for method input_type
+	79, // [79:79] is the sub-list for extension type_name
+	79, // [79:79] is the sub-list for extension extendee
+	0,  // [0:79] is the sub-list for field type_name
 }
 
 func init() { file_chive_v1_events_proto_init() }
@@ -3861,6 +3950,7 @@ func file_chive_v1_events_proto_init() {
 		(*Envelope_ActorFailed)(nil),
 		(*Envelope_ListenerOpened)(nil),
 		(*Envelope_ListenerClosed)(nil),
+		(*Envelope_MemoryPressure)(nil),
 		(*Envelope_ConnectionDialled)(nil),
 		(*Envelope_ConnectionOpened)(nil),
 		(*Envelope_ConnectionFailed)(nil),
@@ -3899,7 +3989,7 @@ func file_chive_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chive_v1_events_proto_rawDesc), len(file_chive_v1_events_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   39,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,51 @@
+package stream
+
+import (
+	"sync/atomic"
+	"time"
+
+	"chive/actors/block"
+)
+
+// holding tells the memory account what a stream keeps: what the application does
+// not read, and what the circuit may not send. It implements block.Holder.
+type holding struct {
+	shed  func()
+	up    *atomic.Int64 // since when the reader waits for credit; 0: it does not
+	bytes atomic.Int64  // of the queue
+	since atomic.Int64  // when the queue was last empty, or moved
+}
+
+// began is the zero of the moments below: they are monotonic.
+var began = time.Now()
+
+func moment() int64 { return int64(time.Since(began)) + 1 }
+
+// keep counts a block that was queued.
+func (h *holding) keep(bytes int) {
+	if h.bytes.Add(int64(bytes)) == int64(bytes) {
+		h.since.Store(moment())
+	}
+}
+
+// letGo is called when the application has taken the first block: what follows is
+// counted anew if it has to wait too.
+func (h *holding) letGo() { h.bytes.Store(0) }
+
+// upload is what a stream's credit lets it keep on the way to the circuit.
+const upload = 2 * block.Size
+
+// Held implements block.Holder.
+func (h *holding) Held() (bytes, since int64) {
+	bytes, since = h.bytes.Load(), h.since.Load()
+	if up := h.up.Load(); up != 0 {
+		if bytes == 0 || up < since {
+			since = up
+		}
+		bytes += upload
+	}
+	return bytes, since
+}
+
+// Shed implements block.Holder.
+func (h *holding) Shed() { h.shed() }
