@@ -23,6 +23,7 @@ type Log struct {
 	byID    map[string]*chivev1.Envelope
 	effects map[string][]*chivev1.Envelope // by cause id, in other actors
 	on      map[Subject][]string           // ids of what it carries: a circuit's streams, a connection's circuits
+	carried map[[2]Subject]bool            // what is in on
 	about   map[string][]*chivev1.Envelope // supervisor events by the connection they speak of
 }
 
@@ -31,7 +32,7 @@ type Log struct {
 func NewLog(events []*chivev1.Envelope) *Log {
 	l := &Log{
 		events: slices.Clone(events), actors: map[Subject][]*chivev1.Envelope{}, byID: map[string]*chivev1.Envelope{},
-		effects: map[string][]*chivev1.Envelope{}, on: map[Subject][]string{}, about: map[string][]*chivev1.Envelope{},
+		effects: map[string][]*chivev1.Envelope{}, on: map[Subject][]string{}, carried: map[[2]Subject]bool{}, about: map[string][]*chivev1.Envelope{},
 	}
 	slices.SortStableFunc(l.events, func(a, b *chivev1.Envelope) int { return cmp.Compare(a.GetSequence(), b.GetSequence()) })
 	l.events = slices.CompactFunc(l.events, func(a, b *chivev1.Envelope) bool {
@@ -67,7 +68,8 @@ func (l *Log) link(e *chivev1.Envelope, s Subject) {
 	case *chivev1.Envelope_InputQuarantined:
 		l.speak(e, body.InputQuarantined.GetChild())
 	}
-	if carrier.ID != "" && !slices.Contains(l.on[carrier], s.ID) {
+	if pair := [2]Subject{carrier, s}; carrier.ID != "" && !l.carried[pair] {
+		l.carried[pair] = true
 		l.on[carrier] = append(l.on[carrier], s.ID)
 	}
 }
