@@ -29,6 +29,8 @@ type diary struct {
 	stop    chan struct{}
 	done    chan struct{}
 
+	failing bool // the last write failed, and was told
+
 	mu     sync.Mutex // protects the fields below
 	queue  []*chivev1.Envelope
 	missed uint64
@@ -139,9 +141,14 @@ func (d *diary) write() {
 	if len(events) == 0 {
 		return
 	}
-	if err := d.writer.Append(events); err != nil {
+	err := d.writer.Append(events)
+	switch {
+	case err != nil && !d.failing: // told once, not four times a second
 		d.log.Warn("event history: events are not kept", "err", err)
+	case err == nil && d.failing:
+		d.log.Info("event history: events are kept again")
 	}
+	d.failing = err != nil
 }
 
 // flush returns when what was emitted before is with the operating system.

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"time"
 
-	"chive/messages"
 	"chive/messages/chivev1"
 )
 
@@ -43,8 +42,8 @@ func (l *Log) because(e *chivev1.Envelope) *chivev1.Envelope {
 	if failed := l.onlyFailure(e); failed != nil {
 		return failed
 	}
-	if messages.OutcomeName(out) == "overloaded" {
-		return l.before(e, atOnce, func(x *chivev1.Envelope) bool { return messages.Name(x) == "memory-pressure" })
+	if out == chivev1.Outcome_OUTCOME_OVERLOADED {
+		return l.before(e, atOnce, func(x *chivev1.Envelope) bool { return x.GetMemoryPressure().GetOver() })
 	}
 	switch out {
 	case chivev1.Outcome_OUTCOME_SHUTDOWN:

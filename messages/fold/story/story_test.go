@@ -291,6 +291,18 @@ func TestStories(t *testing.T) {
 			because: "node n: bootstrapped to 10 %: fetching the consensus\n",
 		},
 		{
+			name: "ended for want of memory",
+			script: func(s *script) {
+				s.requested("s")
+				s.add(messages.Event(node, "n", &chivev1.MemoryPressure{Over: true, Bytes: 300 << 20, Shed: 2}))
+				s.streamEnded("s", chivev1.Outcome_OUTCOME_OVERLOADED)
+			},
+			about:   Subject{stream, "s"},
+			summary: "this node was at a limit of its own (overloaded)",
+			hint:    "the limits are options",
+			because: "node n: 300 MiB waited in queues, more than MaxMemInQueues: 2 streams ended, the oldest first\n",
+		},
+		{
 			name: "it goes well, so far",
 			script: func(s *script) {
 				s.connection("k", "g")

@@ -188,6 +188,11 @@ func (l *Log) sayOther(e *chivev1.Envelope) string {
 		return fmt.Sprintf("bootstrapped to %d %%: %s", body.BootstrapAdvanced.GetPercent(), body.BootstrapAdvanced.GetSummary())
 	case *chivev1.Envelope_EventsDropped:
 		return plural(int(body.EventsDropped.GetCount()), "event") + " lost here"
+	case *chivev1.Envelope_MemoryPressure:
+		if m := body.MemoryPressure; m.GetOver() {
+			return fmt.Sprintf("%s waited in queues, more than MaxMemInQueues: %s ended, the oldest first", amount(m.GetBytes()), plural(int(m.GetShed()), "stream"))
+		}
+		return "what waits in queues is within limits again"
 	case *chivev1.Envelope_DocumentRejected:
 		return fmt.Sprintf("rejected a %s: %s", messages.DocumentName(body.DocumentRejected.GetKind()), body.DocumentRejected.GetReason())
 	}
