@@ -13,6 +13,7 @@ import (
 	"chive/internal/safego"
 	"chive/messages"
 	"chive/messages/chivev1"
+	"chive/messages/fold"
 )
 
 // diary keeps the events on disk: it is handed each as it is emitted, and one
@@ -20,6 +21,7 @@ import (
 type diary struct {
 	boot   string
 	age    func() time.Duration // how long events are kept; 0: not at all
+	state  func() *fold.Node    // of all events before the one that is seen
 	log    *slog.Logger
 	writer *history.Writer
 
@@ -32,8 +34,15 @@ type diary struct {
 	failing bool // the last write failed, and was told
 
 	mu     sync.Mutex // protects the fields below
-	queue  []*chivev1.Envelope
-	missed uint64
+	queue  []entry
+	missed uint64 // events since the queue was full
+}
+
+// entry is an event, or what the writer must know where events were lost.
+type entry struct {
+	event *chivev1.Envelope
+	lost  uint64
+	state *fold.Node
 }
 
 const (
@@ -48,9 +57,9 @@ const (
 	flushLimit = 5 * time.Second
 )
 
-func newDiary(dataDir string, head history.Head, age func() time.Duration, log *slog.Logger) *diary {
+func newDiary(dataDir string, head history.Head, age func() time.Duration, state func() *fold.Node, log *slog.Logger) *diary {
 	return &diary{
-		boot: head.Boot, age: age, log: log,
+		boot: head.Boot, age: age, state: state, log: log,
 		writer: history.NewWriter(history.Dir(dataDir), head, history.Limits{}, time.Now),
 		wake:   make(chan struct{}, 1), hurry: make(chan struct{}, 1),
 		flushes: make(chan chan struct{}), stop: make(chan struct{}), done: make(chan struct{}),
@@ -65,19 +74,24 @@ func (d *diary) start() {
 	}, func(p safego.Panic) { d.log.Error("event history", "panic", p.Reason()) })
 }
 
-// see takes an event; it never waits for the disk.
+// see takes an event; it never waits for the disk. What is lost because the disk
+// does not keep up is counted, and the state it led to goes before what follows.
 func (d *diary) see(e *chivev1.Envelope) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if len(d.queue) >= diaryRoom {
+	switch {
+	case len(d.queue) >= diaryRoom:
 		d.missed++
 		return
+	case d.missed > 0:
+		d.queue = append(d.queue, entry{lost: d.missed, state: d.state()})
+		d.missed = 0
 	}
-	d.queue = append(d.queue, e)
-	switch len(d.queue) {
-	case 1:
+	d.queue = append(d.queue, entry{event: e})
+	switch n := len(d.queue); {
+	case n <= 2:
 		signal(d.wake)
-	case diaryRoom / 2:
+	case n == diaryRoom/2:
 		signal(d.hurry)
 	}
 }
@@ -114,6 +128,7 @@ func (d *diary) run() {
 			}
 		case <-d.stop:
 			d.write()
+			d.last()
 			if err := d.writer.Close(); err != nil {
 				d.log.Warn("event history", "err", err)
 			}
@@ -125,25 +140,51 @@ func (d *diary) run() {
 // write hands over what has come together.
 func (d *diary) write() {
 	d.mu.Lock()
-	events, missed := d.queue, d.missed
-	d.queue, d.missed = nil, 0
+	entries := d.queue
+	d.queue = nil
 	d.mu.Unlock()
 	age := d.age()
 	d.writer.Limit(history.Limits{Age: age})
-	d.writer.Missed(missed)
-	if age == 0 {
-		d.writer.Skip(events)
-		if err := d.writer.Clear(); err != nil {
-			d.log.Warn("event history", "err", err)
+	events := make([]*chivev1.Envelope, 0, len(entries))
+	for _, x := range entries {
+		if x.event != nil {
+			events = append(events, x.event)
+			continue
 		}
-		return
+		d.append(events, age)
+		events = events[:0]
+		d.told(d.writer.Resume(x.state, x.lost))
 	}
-	if len(events) == 0 {
-		return
+	d.append(events, age)
+	if age == 0 {
+		d.told(d.writer.Clear())
 	}
-	err := d.writer.Append(events)
+}
+
+func (d *diary) append(events []*chivev1.Envelope, age time.Duration) {
 	switch {
-	case err != nil && !d.failing: // told once, not four times a second
+	case len(events) == 0:
+	case age == 0:
+		d.writer.Skip(events)
+	default:
+		d.told(d.writer.Append(events))
+	}
+}
+
+// last tells of events that were lost at the very end.
+func (d *diary) last() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.missed > 0 && d.age() > 0 {
+		d.writer.Missed(d.missed)
+		d.told(d.writer.Append(nil))
+	}
+}
+
+// told logs that the disk fails, once until it works again.
+func (d *diary) told(err error) {
+	switch {
+	case err != nil && !d.failing: // not four times a second
 		d.log.Warn("event history: events are not kept", "err", err)
 	case err == nil && d.failing:
 		d.log.Info("event history: events are kept again")
@@ -181,7 +222,7 @@ func (d *diary) close() {
 func (n *Node) newHistory() *diary {
 	return newDiary(n.o.Config.DataDirectory, history.Head{
 		Boot: messages.RandomID(), Node: n.o.Config.NodeName, Fleet: n.o.Config.Fleet, Version: n.o.Version,
-	}, func() time.Duration { return n.Config().EventHistory }, n.o.Log)
+	}, func() time.Duration { return n.Config().EventHistory }, n.status.copied, n.o.Log)
 }
 
 // Ask is what can be asked of a node under the verb status; without one the

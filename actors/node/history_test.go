@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -183,7 +184,7 @@ func TestHistoryThatCannotBeWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	var said bytes.Buffer
-	d := newDiary(dir, history.Head{Boot: "b"}, func() time.Duration { return time.Hour }, slog.New(slog.NewTextHandler(&said, nil)))
+	d := newDiary(dir, history.Head{Boot: "b"}, func() time.Duration { return time.Hour }, newStatus().copied, slog.New(slog.NewTextHandler(&said, nil)))
 	d.start()
 	for range 3 {
 		d.see(messages.Event(connectionKind, "k", &chivev1.ConnectionOpened{}))
@@ -208,27 +209,74 @@ func TestHistoryThatCannotBeWritten(t *testing.T) {
 	}
 }
 
-// A disk that does not keep up costs events, which is told, and no memory.
+// A disk that does not keep up costs events, which is told, and no memory; what
+// comes after knows what they led to.
 func TestHistoryThatDoesNotKeepUp(t *testing.T) {
 	dir := t.TempDir()
-	d := newDiary(dir, history.Head{Boot: "b"}, func() time.Duration { return time.Hour }, slog.New(slog.DiscardHandler))
-	for range diaryRoom + 5 { // nothing writes yet
+	status := newStatus()
+	d := newDiary(dir, history.Head{Boot: "b"}, func() time.Duration { return time.Hour }, status.copied, slog.New(slog.DiscardHandler))
+	n := &Node{names: newNames(), status: status, diary: d}
+	r := messages.NewRecorder("n", time.Now, 1)
+	r.Observe(n.observe)
+	emit := func(count int) {
+		for range count {
+			r.Emit(messages.Event(connectionKind, messages.RandomID(), &chivev1.ConnectionOpened{}))
+		}
+	}
+	emit(diaryRoom + 5) // nothing writes yet
+	d.start()
+	if err := d.flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	emit(3)
+	if err := d.flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	d.close()
+	all, err := history.Read(history.Dir(dir))
+	if err != nil || len(all) != 1 || len(all[0].Events()) != diaryRoom+3 || all[0].Holes != 5 {
+		t.Fatalf("%+v, %v", all, err)
+	}
+	now := all[0].At(all[0].Until())
+	if want := status.copied(); now.Events != want.Events || len(now.Connections) != diaryRoom+8 {
+		t.Errorf("%d events and %d connections are told, want %d and %d", now.Events, len(now.Connections), want.Events, diaryRoom+8)
+	}
+}
+
+// What is lost at the very end is told, too.
+func TestHistoryEndsInAHole(t *testing.T) {
+	dir := t.TempDir()
+	d := newDiary(dir, history.Head{Boot: "b"}, func() time.Duration { return time.Hour }, newStatus().copied, slog.New(slog.DiscardHandler))
+	for range diaryRoom + 2 {
 		d.see(messages.Event(connectionKind, "k", &chivev1.ConnectionOpened{}))
 	}
 	d.start()
 	d.close()
 	all, err := history.Read(history.Dir(dir))
-	if err != nil || len(all) != 1 || len(all[0].Events()) != diaryRoom || all[0].Holes != 5 {
-		t.Fatalf("%d boots, %v", len(all), err)
+	if err != nil || len(all) != 1 || len(all[0].Events()) != diaryRoom || all[0].Holes != 2 {
+		t.Fatalf("%+v, %v", all, err)
+	}
+}
+
+// More than one message holds is an error that says what to do.
+func TestStateThatIsTooLarge(t *testing.T) {
+	n := &Node{status: newStatus()}
+	for range 40_000 {
+		id := messages.RandomID()
+		n.status.apply(messages.Event(chivev1.Kind_KIND_STREAM, id, &chivev1.StreamRequested{Isolation: messages.RandomID()}))
+	}
+	if _, err := n.answerStatus([]byte(`{"what":"state"}`)); !errors.Is(err, errTooMany) || !strings.Contains(err.Error(), "--at") {
+		t.Errorf("err = %v", err)
 	}
 }
 
 // BenchmarkSee is what an event costs the actor that emits it: naming, the fold
 // and the queue.
 func BenchmarkSee(b *testing.B) {
-	d := newDiary(b.TempDir(), history.Head{Boot: "b"}, func() time.Duration { return time.Hour }, slog.New(slog.DiscardHandler))
+	status := newStatus()
+	d := newDiary(b.TempDir(), history.Head{Boot: "b"}, func() time.Duration { return time.Hour }, status.copied, slog.New(slog.DiscardHandler))
 	d.start()
-	n := &Node{names: newNames(), status: newStatus(), diary: d}
+	n := &Node{names: newNames(), status: status, diary: d}
 	r := messages.NewRecorder("n", time.Now, 1)
 	r.Observe(n.observe)
 	for b.Loop() {

@@ -187,8 +187,8 @@ func (n *Node) openData() error {
 // observe keeps the status, the history and the progress current.
 func (n *Node) observe(e *chivev1.Envelope) {
 	named := n.names.name(e)
+	n.diary.see(named) // before it counts: see may take the state before the event
 	n.status.apply(named)
-	n.diary.see(named)
 	b := e.GetBootstrapAdvanced()
 	if b == nil {
 		return

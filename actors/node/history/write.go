@@ -72,6 +72,14 @@ func (w *Writer) Limit(l Limits) { w.limits = l.filled() }
 // Missed tells that events were lost before they came here.
 func (w *Writer) Missed(n uint64) { w.missed += n }
 
+// Resume goes on after n events were lost before they came here, from the state
+// that they led to: with a new segment, so that it is read from there.
+func (w *Writer) Resume(state *fold.Node, n uint64) error {
+	w.state = *state.Clone()
+	w.missed += n
+	return w.Close()
+}
+
 // Append writes events, redacted to the lifecycle tier. After an error they, or
 // some of them, are lost, which the history will tell; later ones are tried
 // again.
