@@ -198,6 +198,34 @@ func TestWhyTellsTheTruth(t *testing.T) {
 	if rows := list[fold.StreamView](again, "streams", lost.ID, "--all"); len(rows) != 0 {
 		t.Errorf("a stream of an earlier start is listed: %+v", rows)
 	}
+	noGuards(t, n, again)
+}
+
+// noGuards kills every relay but the authorities: no circuit can be had, and the
+// stream that waited in vain is told what failed meanwhile.
+func noGuards(t *testing.T, n *testnet.Network, w *witness) {
+	for _, x := range n.Nodes() {
+		if x.Role != testnet.RoleAuth {
+			_ = n.Kill(x.Name) // one is dead already
+		}
+	}
+	w.set("SocksTimeout", "5 seconds")
+	if err := w.get(fmt.Sprintf("http://%s:%d/bytes/1", n.Target().IP, n.Target().HTTPPort), nothing); err == nil {
+		t.Fatal("there was a circuit without guards")
+	}
+	st := w.why("stream", "--last")
+	if len(st.Because) == 0 && !strings.Contains(st.Summary, "no circuit could be had for it in time") || len(st.Because)+len(st.Meanwhile) == 0 {
+		t.Errorf("without guards: %+v", st)
+	}
+	blamed := false
+	for _, s := range append(st.Because, st.Meanwhile...) {
+		blamed = blamed || strings.HasPrefix(s.Event, "connection-") || s.Event == "guard-unreachable"
+	}
+	if !blamed {
+		t.Errorf("no connection or guard is blamed: %+v", st)
+	}
+	_, text, _ := cli(t, "why", "stream", "--last", "--data-dir", w.dir)
+	t.Log(text) // how it reads
 }
 
 func happened(st story.Story, event string) bool {

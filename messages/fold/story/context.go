@@ -126,7 +126,10 @@ func (l *Log) failures(from time.Time, end *chivev1.Envelope) []Step {
 	}
 	found := map[like]Step{}
 	for _, e := range l.events {
-		if timeOf(e).Before(from) || end != nil && e.GetSequence() > end.GetSequence() || !hinders(e) {
+		if end != nil && e.GetSequence() > end.GetSequence() || !hinders(e) {
+			continue
+		}
+		if timeOf(e).Before(from) && !l.lasts(e, from) {
 			continue
 		}
 		st := l.step(e)
@@ -140,6 +143,33 @@ func (l *Log) failures(from time.Time, end *chivev1.Envelope) []Step {
 	}
 	slices.SortFunc(out, func(a, b Step) int { return cmp.Compare(a.sequence, b.sequence) })
 	return out
+}
+
+// lasts says whether a guard that was found unreachable not long before still
+// was so at that time: no connection to it had opened.
+func (l *Log) lasts(e *chivev1.Envelope, until time.Time) bool {
+	if e.GetGuardUnreachable() == nil || until.Sub(timeOf(e)) > earlier {
+		return false
+	}
+	for _, x := range l.events {
+		if timeOf(x).After(until) {
+			break
+		}
+		if x.GetSequence() > e.GetSequence() && x.GetConnectionOpened() != nil && x.GetCorrelationId() == e.GetActorId() {
+			return false
+		}
+	}
+	return true
+}
+
+// failing is the latest connection that failed meanwhile; nil if none did.
+func (l *Log) failing(meanwhile []Step) *chivev1.Envelope {
+	for _, st := range slices.Backward(meanwhile) {
+		if e := l.byID[st.Ref]; e.GetConnectionFailed() != nil {
+			return e
+		}
+	}
+	return nil
 }
 
 func hinders(e *chivev1.Envelope) bool {

@@ -95,6 +95,9 @@ func (l *Log) Tell(s Subject) *Story {
 	if len(st.Because) == 0 {
 		st.Meanwhile = l.meanwhile(s, end)
 	}
+	if st.Hint == "" {
+		st.Hint = hint(l.failing(st.Meanwhile), nil)
+	}
 	led, carried := l.ledTo(s)
 	st.LedTo, st.Carried = l.steps(led), l.steps(carried)
 	st.Missing = l.missing(s)

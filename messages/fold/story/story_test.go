@@ -183,6 +183,9 @@ func TestStories(t *testing.T) {
 		{
 			name: "no circuit in time: what kept it waiting is told as that",
 			script: func(s *script) {
+				s.connectionFailed("k8", "back", down)
+				s.connection("k9", "back")
+				s.connectionFailed("k0", "dead", down)
 				s.requested("s")
 				s.connectionFailed("k1", "g", down)
 				s.connectionFailed("k2", "g", down)
@@ -190,10 +193,11 @@ func TestStories(t *testing.T) {
 				s.connectionFailed("later", "g", down)
 			},
 			about:   Subject{stream, "s"},
+			hint:    "a firewall",
 			summary: "stream s failed after 11s: no circuit could be had for it in time (timeout)",
 			meanwhile: "connection k2: failed to guard g: the relay's machine refused the TCP connection (connect-refused)\n  ×2\n" +
 				"supervision sup: the breaker opened after 5 failures in a row: not tried for 30s\n  ×2\n" +
-				"guard g: counts as unreachable: the relay's machine refused the TCP connection (connect-refused)\n  ×2\n",
+				"guard g: counts as unreachable: the relay's machine refused the TCP connection (connect-refused)\n  ×3\n",
 		},
 		{
 			name:    "a connection that failed, and what followed",
