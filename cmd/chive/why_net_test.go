@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -188,6 +189,7 @@ func TestWhyTellsTheTruth(t *testing.T) {
 
 	// It stops; the answer stays the same. It starts again: still.
 	w.end()
+	sameHistory(t, w)
 	if st := w.why("stream", lost.ID); st.Summary != lost.Summary || len(st.Because) != len(lost.Because) {
 		t.Errorf("after the stop: %+v, before %+v", st, lost)
 	}
@@ -302,6 +304,27 @@ func killGuard(t *testing.T, n *testnet.Network, w *witness) (st story.Story, co
 		t.Errorf("what the connection's end led to: %+v", led.LedTo)
 	}
 	return st, connection
+}
+
+// sameHistory: what is on disk folds to what the events of the whole run do, and
+// at its end nothing is open.
+func sameHistory(t *testing.T, w *witness) {
+	boots, err := diary.Read(diary.Dir(w.dir))
+	if err != nil || len(boots) != 1 || boots[0].Damage != nil || boots[0].Holes != 0 {
+		t.Fatalf("history: %+v, %v", boots, err)
+	}
+	got, want := boots[0].At(boots[0].Until()), &fold.Node{}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, e := range w.log {
+		want.Apply(e)
+	}
+	if got.Events != want.Events || got.Tally() != (fold.Tally{}) || got.Stopped.IsZero() || !reflect.DeepEqual(
+		[]map[string]uint64{got.StreamEnds, got.CircuitEnds, got.ConnectionEnds},
+		[]map[string]uint64{want.StreamEnds, want.CircuitEnds, want.ConnectionEnds},
+	) {
+		t.Errorf("the history tells %+v, what happened is %+v", got, want)
+	}
 }
 
 // nothingForensic: neither what is kept nor what is told names a relay or a

@@ -342,13 +342,16 @@ func TestDiskFails(t *testing.T) {
 func TestForeignFiles(t *testing.T) {
 	dir := t.TempDir()
 	for name, content := range map[string]string{
-		fileName(1): "something else entirely", fileName(2): magic[:7] + "\x02", fileName(3): "", "notes.txt": "mine",
+		fileName(1): "something else entirely", fileName(2): magic[:7] + "\x02", fileName(3): magic[:5], fileName(4): "", "notes.txt": "mine",
 	} {
 		must(t, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600))
 	}
 	boots, err := Read(dir)
 	if len(boots) != 0 || !errors.Is(err, ErrNotSegment) || !errors.Is(err, ErrNewer) || !errors.Is(err, ErrDamaged) {
 		t.Errorf("%d boots, err %v", len(boots), err)
+	}
+	if strings.Contains(err.Error(), fileName(4)) {
+		t.Errorf("an empty file is a fault: %v", err)
 	}
 	c := start()
 	w := NewWriter(dir, head("b"), Limits{}, c.now)

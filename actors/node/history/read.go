@@ -84,6 +84,9 @@ func Read(dir string) ([]*Boot, error) {
 	var boots []*Boot
 	var failed error
 	for _, f := range files {
+		if f.size == 0 {
+			continue // it was just made, or its maker was killed then: nothing is lost
+		}
 		if err := readInto(&boots, f.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			failed = errors.Join(failed, fmt.Errorf("%s: %w", filepath.Base(f.path), err))
 		}
