@@ -77,6 +77,9 @@ type (
 		// Directory is the relay whose directory is asked, over one hop; nil for
 		// streams to the open network.
 		Directory *torcircuit.Hop
+		// Recorder hears of the end of a request that finds no circuits any more;
+		// nil: nobody does.
+		Recorder *messages.Recorder
 	}
 	// Close ends all circuits; Closed is sent when none is left.
 	Close struct {
@@ -111,6 +114,7 @@ type waiting struct {
 	want  path.Want
 	since time.Time
 	on    string // id of the circuit being built for it
+	over  bool   // a circuit has it, or it was refused
 }
 
 type circuits struct {
@@ -149,7 +153,7 @@ const (
 )
 
 // pause is the wait after circuits failed in a row.
-var pause = supervisor.Backoff{Min: 100 * time.Millisecond, Max: 10 * time.Second, Factor: 2, Jitter: 0.5}
+var pause = supervisor.Circuit().Backoff
 
 // Receive is the actor's table of messages.
 func (c *circuits) Receive(ctx actor.Context) {
@@ -188,12 +192,29 @@ func (c *circuits) Receive(ctx actor.Context) {
 	}
 }
 
+// Drop implements kernel.Droppable: it was sent to circuits that had failed.
+func (m *Request) Drop() {
+	if m.Recorder == nil {
+		stream.Refuse(m.Spec, chivev1.Outcome_OUTCOME_INTERNAL)
+		return
+	}
+	Refuse(m.Spec, m.Recorder, chivev1.Outcome_OUTCOME_INTERNAL)
+}
+
 func (c *circuits) request(ctx actor.Context, m *Request) {
+	taken := false
+	defer func() {
+		if !taken { // a panic: in the queue it would be answered when this actor stops
+			c.refuse(m.Spec, chivev1.Outcome_OUTCOME_INTERNAL)
+		}
+	}()
 	if c.closing != nil {
+		taken = true
 		c.refuse(m.Spec, chivev1.Outcome_OUTCOME_SHUTDOWN)
 		return
 	}
 	c.queue = append(c.queue, &waiting{Request: m, want: wantOf(m.Spec), since: c.o.Now()})
+	taken = true
 	c.serve(ctx)
 }
 
@@ -225,6 +246,7 @@ func (c *circuits) serve(ctx actor.Context) {
 // is on its way (false).
 func (c *circuits) place(ctx actor.Context, w *waiting) bool {
 	if r := c.choose(w); r != nil {
+		w.over = true
 		c.attach(ctx, r, w)
 		return true
 	}
@@ -248,6 +270,7 @@ func (c *circuits) place(ctx actor.Context, w *waiting) bool {
 		return false
 	default:
 		ctx.Logger().Debug("no path", "err", err)
+		w.over = true
 		c.refuse(w.Spec, noPathOutcome(err, w.Spec.Last))
 		return true
 	}
@@ -379,12 +402,17 @@ func (c *circuits) buildFailed(ctx actor.Context, r *record, m *circuit.Gone) {
 		return
 	}
 	c.failures++
-	if c.failures < 3 && m.Outcome != chivev1.Outcome_OUTCOME_BACKOFF {
+	if c.failures < 3 && !notTried(m.Outcome) {
 		return
 	}
 	if c.holdOff == nil {
 		c.holdOff = kernel.After(ctx.ActorSystem(), ctx.Self(), pause.Delay(c.failures, c.o.Rand), &retry{})
 	}
+}
+
+// notTried: the connection was refused without a dial, and so would the next.
+func notTried(out chivev1.Outcome) bool {
+	return out == chivev1.Outcome_OUTCOME_BACKOFF || out == chivev1.Outcome_OUTCOME_QUARANTINED
 }
 
 // refuseWaiting answers the requests that waited for a directory circuit.
@@ -454,7 +482,9 @@ func (c *circuits) stopping() {
 		c.holdOff.Stop()
 	}
 	for _, w := range c.queue {
-		c.refuse(w.Spec, chivev1.Outcome_OUTCOME_INTERNAL)
+		if !w.over {
+			c.refuse(w.Spec, chivev1.Outcome_OUTCOME_INTERNAL)
+		}
 	}
 	c.queue = nil
 }

@@ -125,6 +125,9 @@ func (w *worker) fetchConsensus(ctx context.Context) error {
 	}
 	w.consensus = c
 	w.save(fileConsensus, res.Body)
+	if !w.cacheRead {
+		w.loadMicrodescs() // the consensus that was cached with them was no good
+	}
 	w.forgetOldMicrodescs()
 	w.publish()
 	return nil

@@ -109,7 +109,10 @@ func (w *worker) load() {
 	w.publish()
 }
 
+// loadMicrodescs takes those that the consensus names. A file with a broken place
+// is written anew: what is appended to a broken end would be lost with it.
 func (w *worker) loadMicrodescs() {
+	w.cacheRead = true
 	text, ok := w.cached(fileMicrodescs)
 	if !ok {
 		return
@@ -131,7 +134,7 @@ func (w *worker) loadMicrodescs() {
 		_ = w.reject(chivev1.DocumentKind_DOCUMENT_KIND_MICRODESCRIPTORS, err) // the good ones were taken
 	}
 	w.fetched(chivev1.DocumentKind_DOCUMENT_KIND_MICRODESCRIPTORS, len(text), w.o.Now().Sub(start), true)
-	if len(keep) < len(text)/2 {
+	if err != nil || len(keep) < len(text)/2 {
 		w.save(fileMicrodescs, keep)
 	}
 }

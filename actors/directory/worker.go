@@ -26,6 +26,7 @@ type worker struct {
 	shunned   map[netdoc.Digest]time.Time // sources not to be asked before
 	phase     chivev1.BootstrapPhase
 	failures  int
+	cacheRead bool // the cached microdescriptors were looked at
 }
 
 // between is the wait between attempts that fail.

@@ -217,6 +217,9 @@ func (m *mailbox) handleSystem(message any) {
 		m.current = message
 		m.invoker.InvokeSystemMessage(message)
 		m.current = nil
+		if m.suspended && isStopped(m.invoker) {
+			m.suspend(false) // it failed and is gone: what it left is dropped, not kept
+		}
 	}
 }
 

@@ -109,14 +109,18 @@ func (r *rootActor) pass(ctx actor.Context, name string, m any) bool {
 
 // request passes a request on, unless requests like it crashed the circuits.
 func (r *rootActor) request(ctx actor.Context, m *circuits.Request) {
-	out := chivev1.Outcome_OUTCOME_INTERNAL
-	switch err := r.parts.Pass(ctx, "circuits", m); {
-	case err == nil:
-		return
-	case errors.Is(err, supervisor.ErrPoison):
+	out, passed := chivev1.Outcome_OUTCOME_INTERNAL, false
+	defer func() { // also when passing it on fails
+		if !passed {
+			circuits.Refuse(m.Spec, r.n.recorder, out)
+		}
+	}()
+	m.Recorder = r.n.recorder
+	err := r.parts.Pass(ctx, "circuits", m)
+	passed = err == nil
+	if errors.Is(err, supervisor.ErrPoison) {
 		out = chivev1.Outcome_OUTCOME_QUARANTINED
 	}
-	circuits.Refuse(m.Spec, r.n.recorder, out)
 }
 
 // input names requests for the quarantine: the same target is the same input,
