@@ -58,7 +58,9 @@ Every change of state is one protobuf message in an envelope, published on NATS:
 
 so ` + "`chive.v1.*.*.evt.circuit.>`" + ` is every circuit's. Actor ids are random and live
 for one boot. ` + "`chive events`" + ` reads them; with NatsListen set any NATS client on this
-machine can, given the credential file.
+machine can, given the credential file. What they add up to, ` + "`chive why`" + ` and the
+lists of circuits, streams, connections and guards tell ([why](why.md)); for those the
+node keeps them on disk for a while, without their forensic fields.
 
 Each field has a tier:
 
