@@ -53,6 +53,9 @@ type Config struct {
 	SocksTimeout        time.Duration // from a SOCKS request to its reply
 	ShutdownWaitLength  time.Duration // how long open streams may finish after the first signal
 
+	RelayBreakerFailures int           // connections to a relay that fail in a row open its breaker
+	RelayBreakerOpenTime time.Duration // for so long
+
 	BandwidthRate            int64 // bytes a second, each way
 	BandwidthBurst           int64 // bytes
 	MaxClientCircuitsPending int   // circuits being built at once

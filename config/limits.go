@@ -5,6 +5,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // limitOptions bound what the node uses.
@@ -22,6 +23,14 @@ var limitOptions = []Option{
 		Name: "MaxClientCircuitsPending", Default: "32", Class: Hot, Effect: "From the next circuit on.",
 		Doc: "At most this many circuits are being built at once; requests wait for their turn.",
 	}, "circuits", 1, 1024, func(c *Config) *int { return &c.MaxClientCircuitsPending }),
+	number(Option{
+		Name: "RelayBreakerFailures", Default: "5", Own: true, Class: Hot, Effect: "At once, counting what has failed.",
+		Doc: "A relay to which this many connections failed in a row is not tried for RelayBreakerOpenTime (its circuit breaker is open); then one connection is tried. Half of ten in a minute open it too. It says when a relay is tried, never which one.",
+	}, "failures", 1, 1000, func(c *Config) *int { return &c.RelayBreakerFailures }),
+	interval(Option{
+		Name: "RelayBreakerOpenTime", Default: "30 seconds", Own: true, Class: Hot, Effect: "At once, for open breakers too.",
+		Doc: "How long a relay's breaker stays open before one connection is tried.",
+	}, time.Second, time.Second, time.Hour, func(c *Config) *time.Duration { return &c.RelayBreakerOpenTime }),
 	number(Option{
 		Name: "CircuitRate", Default: "0", Own: true, Class: Hot, Effect: "From the next circuit on.",
 		Doc: "At most this many new circuits a second on average; requests wait for theirs, at most SocksTimeout. 0 is no limit.",

@@ -59,6 +59,10 @@ type Settings struct {
 	MaxLife  time.Duration // an older one takes no new circuits; 0: no limit
 	// LimitIdle makes MaxIdle count.
 	LimitIdle bool
+	// BreakerFailures in a row open a relay's breaker, for BreakerOpenFor; 0: as
+	// the strategy says.
+	BreakerFailures int
+	BreakerOpenFor  time.Duration
 }
 
 type (

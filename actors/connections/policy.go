@@ -44,13 +44,27 @@ type entry struct {
 
 func (c *connections) newEntry(relay [20]byte) *entry {
 	e := &entry{name: messages.RandomID(), key: string(relay[:])}
+	e.breaker = retry.NewBreaker(c.breakerOf(e, relay))
+	return e
+}
+
+// breakerOf is the strategy's breaker for a relay, with what the settings say.
+func (c *connections) breakerOf(e *entry, relay [20]byte) retry.BreakerConfig {
 	config := *strategy.Breaker
 	config.Now = c.o.Now
+	config.Failures, config.OpenFor = c.o.Settings.BreakerFailures, c.o.Settings.BreakerOpenFor // 0: the strategy's
 	config.OnChange = func(change retry.Change) {
 		c.o.Recorder.Emit(supervisor.BreakerEvent(e.name, "connection/"+e.id, change, e.last, relay[:]))
 	}
-	e.breaker = retry.NewBreaker(config)
-	return e
+	return config
+}
+
+// newBreakers has every relay's breaker follow the settings from its present
+// state on. What a dial under way finds out is not counted.
+func (c *connections) newBreakers() {
+	for relay, e := range c.relays {
+		e.breaker = retry.RestoreBreaker(c.breakerOf(e, relay), e.breaker.Snapshot())
+	}
 }
 
 // forgettable: is there nothing to remember of a relay without a connection?

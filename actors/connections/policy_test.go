@@ -197,6 +197,37 @@ func TestBudgetBoundsRetriesOfAPurpose(t *testing.T) {
 	}
 }
 
+// New breaker settings count what has failed before, and shorten an open
+// breaker's wait.
+func TestBreakersFollowTheSettings(t *testing.T) {
+	d := newDesk(t)
+	e := d.relay(1)
+	for range 3 {
+		_ = d.dial(e, refused)
+		d.now = d.now.Add(5 * time.Second)
+	}
+	d.names()
+	configure := func(failures int, openFor time.Duration) {
+		d.o.Settings.BreakerFailures, d.o.Settings.BreakerOpenFor = failures, openFor
+		d.newBreakers()
+	}
+	configure(4, time.Hour)
+	if _ = d.dial(e, refused); !slices.Contains(d.names(), "breaker-opened") {
+		t.Fatal("the fourth failure does not open it")
+	}
+	d.now = d.now.Add(20 * time.Second)
+	if err := d.dial(e, chivev1.Outcome_OUTCOME_OK); !errors.Is(err, ErrBackoff) {
+		t.Fatalf("dialled with an open breaker: %v", err)
+	}
+	configure(4, 10*time.Second)
+	if err := d.dial(e, chivev1.Outcome_OUTCOME_OK); err != nil {
+		t.Fatalf("open for 20 s already: %v", err)
+	}
+	if got, want := d.names(), []string{"breaker-half-opened", "breaker-closed"}; !slices.Equal(got, want) {
+		t.Fatalf("told %q, want %q", got, want)
+	}
+}
+
 func TestForgivingClosesTheBreaker(t *testing.T) {
 	d := newDesk(t)
 	e := d.relay(1)

@@ -88,7 +88,11 @@ func (c *connections) drop(ctx actor.Context, x *conn) {
 // configure takes over new settings. Circuits stay where they are.
 func (c *connections) configure(ctx actor.Context, m *Configure) {
 	apart := m.Dialer != c.o.Dialer || m.Settings.Separate
+	old := c.o.Settings
 	c.o.Settings, c.o.Dialer = m.Settings, m.Dialer
+	if old.BreakerFailures != m.Settings.BreakerFailures || old.BreakerOpenFor != m.Settings.BreakerOpenFor {
+		c.newBreakers()
+	}
 	for _, e := range c.relays {
 		if apart {
 			e.conn = nil // who waits for it still gets it

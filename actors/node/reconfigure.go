@@ -287,6 +287,7 @@ func circuitSettings(c *config.Config) circuits.Settings {
 func connectionSettings(c *config.Config) connections.Settings {
 	return connections.Settings{
 		Separate: !c.EnableConnectionPooling, LimitIdle: true, MaxIdle: c.ConnectionPoolMaxIdle, MaxLife: c.ConnectionPoolMaxLife,
+		BreakerFailures: c.RelayBreakerFailures, BreakerOpenFor: c.RelayBreakerOpenTime,
 	}
 }
 
