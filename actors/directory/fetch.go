@@ -68,11 +68,11 @@ func (w *worker) get(ctx context.Context, t Target, r dirproto.Request) (*dirpro
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	if _, err := conn.Write(r.Append(nil)); err != nil {
-		return nil, fmt.Errorf("directory request: %w", err)
+		return nil, fmt.Errorf("directory request: %w", errors.Join(ctx.Err(), err))
 	}
 	res, err := dirproto.ReadResponse(conn, dirproto.DefaultLimits)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(ctx.Err(), err) // when the time is over, that is why
 	}
 	if res.Status != 200 && res.Status != 304 {
 		return nil, fmt.Errorf("%w %d", errStatus, res.Status)
@@ -285,6 +285,10 @@ func documentOutcome(err error) chivev1.Outcome {
 	switch {
 	case errors.As(err, &refused):
 		return refused.Outcome
+	case errors.Is(err, context.DeadlineExceeded):
+		return chivev1.Outcome_OUTCOME_TIMEOUT
+	case errors.Is(err, context.Canceled):
+		return chivev1.Outcome_OUTCOME_SHUTDOWN
 	case errors.Is(err, errStatus):
 		return chivev1.Outcome_OUTCOME_DIRECTORY_STATUS
 	case errors.Is(err, dirproto.ErrTooLarge), errors.Is(err, dirproto.ErrBomb), errors.Is(err, netdoc.ErrTooLarge):
@@ -293,8 +297,6 @@ func documentOutcome(err error) chivev1.Outcome {
 		return chivev1.Outcome_OUTCOME_DOCUMENT_UNTRUSTED
 	case errors.Is(err, netdoc.ErrExpired), errors.Is(err, netdoc.ErrNotYetValid):
 		return chivev1.Outcome_OUTCOME_DOCUMENT_STALE
-	case errors.Is(err, context.DeadlineExceeded):
-		return chivev1.Outcome_OUTCOME_TIMEOUT
 	case errors.Is(err, syscall.ENOSPC):
 		return chivev1.Outcome_OUTCOME_STORAGE
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):

@@ -31,7 +31,7 @@ import (
 	"chive/messages/chivev1"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(suite{m}) }
 
 // client is a node under test with its whole log.
 type client struct {
@@ -40,6 +40,9 @@ type client struct {
 	socks string
 	dir   string
 	ready chan struct{}
+	once  sync.Once
+
+	stopped sync.Once
 
 	mu  sync.Mutex
 	log []*chivev1.Envelope
@@ -50,7 +53,7 @@ func (c *client) see(e *chivev1.Envelope) {
 	defer c.mu.Unlock()
 	c.log = append(c.log, e)
 	if e.GetBootstrapAdvanced().GetPhase() == chivev1.BootstrapPhase_BOOTSTRAP_PHASE_DONE {
-		close(c.ready)
+		c.once.Do(func() { close(c.ready) })
 	}
 }
 
@@ -69,9 +72,21 @@ func (c *client) count(match func(*chivev1.Envelope) bool) int {
 // start runs a node on the network and waits until it can serve streams.
 func start(t *testing.T, n *testnet.Network, lines ...string) *client {
 	t.Helper()
-	c := &client{t: t, dir: t.TempDir(), ready: make(chan struct{})}
+	c, err := launch(t, t.TempDir(), nil, append(n.ClientTorrc(), lines...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.await(t)
+	return c
+}
+
+// launch runs a node that has its data below dir. Without a log what it warns of
+// goes to the test's.
+func launch(t *testing.T, dir string, log slog.Handler, lines ...string) (*client, error) {
+	t.Helper()
+	c := &client{t: t, dir: dir, ready: make(chan struct{})}
 	torrc := filepath.Join(c.dir, "torrc")
-	text := strings.Join(append(n.ClientTorrc(), lines...), "\n") + "\nSocksPort 127.0.0.1:auto\nDataDirectory " + c.dir + "/data\n"
+	text := strings.Join(lines, "\n") + "\nSocksPort 127.0.0.1:auto\nDataDirectory " + c.dir + "/data\n"
 	if err := os.WriteFile(torrc, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -79,29 +94,38 @@ func start(t *testing.T, n *testnet.Network, lines ...string) *client {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if log == nil {
+		log = slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})
+	}
 	c.Node, err = node.Start(t.Context(), node.Options{
-		Config: cfg, Version: "test", OnEvent: c.see,
-		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Config: cfg, Version: "test", OnEvent: c.see, Log: slog.New(log),
 	})
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	t.Cleanup(c.stop)
+	return c, nil
+}
+
+// await waits until the node can serve streams.
+func (c *client) await(t *testing.T) {
+	t.Helper()
 	select {
 	case a := <-c.Listening():
 		c.socks = a.String()
-	case <-time.After(10 * time.Second):
-		t.Fatal("no listener after 10 s")
+	case <-time.After(30 * time.Second):
+		t.Fatal("no listener after 30 s")
 	}
 	select {
 	case <-c.ready:
 	case <-time.After(60 * time.Second):
 		t.Fatalf("not bootstrapped after 60 s: %+v", c.Status())
 	}
-	return c
 }
 
-func (c *client) stop() {
+func (c *client) stop() { c.stopped.Do(c.end) }
+
+func (c *client) end() {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	if err := c.Stop(ctx); err != nil {
@@ -174,7 +198,7 @@ func resource(n *testnet.Network, size int) string {
 }
 
 func TestThroughRealRelays(t *testing.T) {
-	n := testnet.ForTest(t, testnet.Options{Onions: -1})
+	n := network(t)
 	credential := filepath.Join(t.TempDir(), "observer.nk")
 	c := start(t, n, "NatsListen "+freePort(t), "NatsCredentialFile "+credential)
 
@@ -375,6 +399,11 @@ func guardKilled(t *testing.T, n *testnet.Network, c *client) {
 			if err := n.Kill(x.Name); err != nil {
 				t.Fatal(err)
 			}
+			t.Cleanup(func() {
+				if err := n.Restart(x.Name); err != nil {
+					t.Error(err)
+				}
+			})
 		}
 	}
 	if err := <-failed; err == nil {
