@@ -19,7 +19,7 @@ build: ## bin/chive: one static binary
 deps: ## what the tests run against: Debian's tor, curl, torsocks (root installs, others are told)
 	@bash $(firstword $(wildcard scripts/deps.sh) .ci/deps)
 
-demo: deps ## private Tor network, chive in front, 100 MiB through curl, hash compared, events shown
+demo: deps ## private Tor network, chive in front: a download, a live change, killed relays, and why
 	$(GO) run ./internal/demo
 
 test: deps ## everything: vet, then all tests with the race detector

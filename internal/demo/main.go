@@ -1,8 +1,10 @@
 // Command demo shows chive's main job end to end: it brings up a private Tor
 // network of Debian's tor, runs chive in front of it, downloads 100 MiB with
 // curl through SOCKS, compares the hash, and prints the path length and some
-// circuit events as an ordinary NATS client receives them. Everything it
-// started is gone when it ends.
+// circuit events as an ordinary NATS client receives them. Then the torrc changes
+// in the middle of a download, relays are killed in the middle of another, and
+// chive says why it broke; at last every relay is killed and comes back, and
+// circuit breakers open and close. Everything it started is gone when it ends.
 package main
 
 import (
@@ -68,24 +70,31 @@ func run(ctx context.Context) (err error) {
 func step(format string, args ...any) { fmt.Printf("==> "+format+"\n", args...) }
 
 // client is the running chive with where it listens.
-type client struct{ socks, nats, credential string }
+type client struct {
+	binary, torrc, data     string
+	socks, nats, credential string
+	cmd                     *exec.Cmd
+}
 
 func withClient(ctx context.Context, dir, binary string, network *testnet.Network) (err error) {
-	c := client{credential: filepath.Join(dir, "observer.nk")}
+	c := client{
+		binary: binary, credential: filepath.Join(dir, "observer.nk"),
+		torrc: filepath.Join(dir, "torrc"), data: filepath.Join(dir, "data"),
+	}
 	if c.socks, err = freeAddress(); err != nil {
 		return err
 	}
 	if c.nats, err = freeAddress(); err != nil {
 		return err
 	}
-	torrc := filepath.Join(dir, "torrc")
-	lines := append(network.ClientTorrc(), "DataDirectory "+filepath.Join(dir, "data"), "SocksPort "+c.socks,
+	lines := append(network.ClientTorrc(), "DataDirectory "+c.data, "SocksPort "+c.socks,
 		"NatsListen "+c.nats, "NatsCredentialFile "+c.credential, "ShutdownWaitLength 1")
-	if err := os.WriteFile(torrc, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(c.torrc, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
 		return err
 	}
 	step("chive run -f torrc")
-	cmd := exec.Command(binary, "run", "-f", torrc)
+	cmd := exec.Command(binary, "run", "-f", c.torrc)
+	c.cmd = cmd
 	logs, err := cmd.StderrPipe()
 	if err != nil {
 		return err
@@ -102,7 +111,10 @@ func withClient(ctx context.Context, dir, binary string, network *testnet.Networ
 		return err
 	}
 	step("chive is ready after %s", time.Since(begin).Round(10*time.Millisecond))
-	return c.show(ctx, network)
+	if err := c.show(ctx, network); err != nil {
+		return err
+	}
+	return c.live(ctx, network)
 }
 
 // waitReady prints chive's log until it has bootstrapped, and drops the rest.
@@ -136,12 +148,12 @@ func waitReady(ctx context.Context, logs io.Reader) error {
 }
 
 func (c client) show(ctx context.Context, network *testnet.Network) error {
-	events, stop, err := c.watch()
+	events, stop, err := c.watch("chive.v1.*.*.evt.circuit.>")
 	if err != nil {
 		return err
 	}
 	defer stop()
-	target := fmt.Sprintf("http://%s:%d/bytes/%d", network.Target().IP, network.Target().HTTPPort, size)
+	target := resource(network, size)
 	want, err := directHash(ctx, target)
 	if err != nil {
 		return err
@@ -161,8 +173,12 @@ func (c client) show(ctx context.Context, network *testnet.Network) error {
 	return c.story(events)
 }
 
-// watch subscribes to circuit events as any NATS client would.
-func (c client) watch() (<-chan *chivev1.Envelope, func(), error) {
+func resource(network *testnet.Network, bytes int) string {
+	return fmt.Sprintf("http://%s:%d/bytes/%d", network.Target().IP, network.Target().HTTPPort, bytes)
+}
+
+// watch subscribes to events as any NATS client would.
+func (c client) watch(subject string) (<-chan *chivev1.Envelope, func(), error) {
 	key, err := nats.NkeyOptionFromSeed(c.credential)
 	if err != nil {
 		return nil, nil, err
@@ -172,7 +188,7 @@ func (c client) watch() (<-chan *chivev1.Envelope, func(), error) {
 		return nil, nil, err
 	}
 	events := make(chan *chivev1.Envelope, 1024)
-	_, err = nc.Subscribe("chive.v1.*.*.evt.circuit.>", func(m *nats.Msg) {
+	_, err = nc.Subscribe(subject, func(m *nats.Msg) {
 		if e, err := messages.Decode(m.Data); err == nil {
 			select {
 			case events <- e:

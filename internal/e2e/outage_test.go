@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -40,13 +41,14 @@ func TestOutageOfTheWholeNetwork(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	wait("closed breaker", func() bool {
-		return c.count(func(e *chivev1.Envelope) bool { return e.GetBreakerClosed() != nil }) > 0
-	})
-	wait("answered request", func() bool {
+	answered := 0
+	wait("answered request and closed breaker", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		defer cancel()
-		_, _, err := c.get(ctx, "back", resource(n, 1000))
-		return err == nil
+		_, _, err := c.get(ctx, fmt.Sprintf("back%d", answered), resource(n, 1000))
+		if err == nil {
+			answered++
+		}
+		return answered > 0 && c.count(func(e *chivev1.Envelope) bool { return e.GetBreakerClosed() != nil }) > 0
 	})
 }

@@ -171,11 +171,16 @@ func retryAfter(failing time.Duration, primary bool) time.Duration {
 }
 
 // Reached: the outgoing connection to the guard was made. It reports whether
-// the guard is confirmed by it, so that the state should be saved.
+// the guard is confirmed by it, so that the state should be saved. If every
+// guard had failed, it was the network that was down, and the others may be
+// tried again at once (guard-spec §4.9).
 func (s *Set) Reached(id netdoc.Digest, now time.Time) (confirmed bool) {
 	g := s.find(id)
 	if g == nil {
 		return false
+	}
+	if s.allFailed() {
+		s.RetryNow()
 	}
 	g.failingSince, g.lastTry = time.Time{}, now
 	if !g.Confirmed.IsZero() {
@@ -196,6 +201,11 @@ func (s *Set) Reached(id netdoc.Digest, now time.Time) (confirmed bool) {
 		}
 	})
 	return true
+}
+
+// allFailed: did every listed guard fail when it was last tried?
+func (s *Set) allFailed() bool {
+	return !slices.ContainsFunc(s.guards, func(g *Guard) bool { return g.Unlisted.IsZero() && g.failingSince.IsZero() })
 }
 
 // Failed: the outgoing connection to the guard was tried and failed.

@@ -90,6 +90,31 @@ func TestAllFailedMeansTheNetworkIsDown(t *testing.T) {
 
 // guard-spec §4.5: the first reached is confirmed and preferred from then on,
 // for 48 to 60 days.
+// One guard that is reached after all had failed brings the others back; one that
+// is reached while another was fine does not.
+func TestReachedAfterAnOutageForgivesAll(t *testing.T) {
+	for _, outage := range []bool{true, false} {
+		s := newSet(1)
+		s.Update(index(20), netdoc.Params{}, start)
+		all := s.Usable(start)
+		failed := all
+		if !outage {
+			failed = all[:len(all)-1]
+		}
+		for _, id := range failed {
+			s.Failed(id, start)
+		}
+		s.Reached(all[0], start.Add(time.Minute))
+		want := len(all)
+		if !outage {
+			want = 2 // the one that was reached, and the one that never failed
+		}
+		if got := s.Usable(start.Add(time.Minute)); len(got) != want {
+			t.Errorf("outage %v: %d guards are usable, want %d of %d", outage, len(got), want, len(all))
+		}
+	}
+}
+
 func TestConfirmedComesFirstAndExpires(t *testing.T) {
 	s, x := newSet(4), index(20)
 	s.Update(x, netdoc.Params{}, start)
