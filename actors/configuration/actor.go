@@ -188,6 +188,7 @@ type State struct {
 	book    atomic.Pointer[book]
 	hash    string     // of the files as they were read at the start
 	working sync.Mutex // held by who changes the above: an actor's last change may outlive it
+	closed  bool       // protected by working: nothing is to change any more
 }
 
 // book is an immutable account of what is known.

@@ -40,6 +40,14 @@ func Open(source *config.Source, store Store, log *slog.Logger, now time.Time) (
 	return s, nil
 }
 
+// Close returns when no change is under way any more; none follows. The store may
+// be used by another then.
+func (s *State) Close() {
+	s.working.Lock()
+	defer s.working.Unlock()
+	s.closed = true
+}
+
 // begin makes the revision that the node starts with, unless it is the last one.
 func (s *State) begin(b *book, c *config.Config, log *slog.Logger, now time.Time) {
 	r := Revision{

@@ -32,6 +32,9 @@ type plan struct {
 func (o *Options) work(ctx context.Context, j *job) outcome {
 	o.State.working.Lock()
 	defer o.State.working.Unlock()
+	if o.State.closed {
+		return outcome{messages.ConfigResult{Revision: o.State.Revision(), Reason: "the node has stopped"}}
+	}
 	begun := o.Now()
 	p, err := o.plan(j)
 	if err == nil && j.proposal.DryRun {
