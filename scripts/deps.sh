@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What chive's tests and demo need beside Go: C tor to run a private network of,
-# curl and torsocks to go through chive, and the C compiler without which Go has
+# curl and torsocks to go through chive, ip for an address that torsocks allows, and the C compiler without which Go has
 # no race detector. Called by `make deps`.
 #
 # Nothing to do: says so and ends. Root on Debian or Ubuntu: installs what is
@@ -11,7 +11,7 @@
 set -euo pipefail
 
 # command → Debian package. Of tor-geoipdb and ca-certificates only files matter.
-declare -A package_of=([tor]=tor [torsocks]=torsocks [curl]=curl [gcc]=gcc)
+declare -A package_of=([tor]=tor [torsocks]=torsocks [curl]=curl [ip]=iproute2 [gcc]=gcc)
 declare -A package_of_file=(
 	[/usr/share/tor/geoip]=tor-geoipdb
 	[/etc/ssl/certs/ca-certificates.crt]=ca-certificates

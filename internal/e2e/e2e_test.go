@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -27,6 +28,7 @@ import (
 	"chive/config"
 	"chive/internal/invariant"
 	"chive/internal/testnet"
+	"chive/internal/testnet/target"
 	"chive/messages"
 	"chive/messages/chivev1"
 )
@@ -307,13 +309,54 @@ func programs(t *testing.T, n *testnet.Network, c *client) {
 	if err != nil || hex.EncodeToString(sum[:]) != want {
 		t.Errorf("curl: %d bytes, err %v", len(out), err)
 	}
-	// torsocks asks for names with RESOLVE. It lets no program connect to
-	// 127.0.0.0/8 and there is no other address here, so the name is all that
-	// can be asked.
+	// torsocks asks for names with RESOLVE.
 	getent := exec.CommandContext(t.Context(), "torsocks", "-i", "-a", host, "-P", port, "getent", "ahostsv4", "target.test")
 	out, err = getent.CombinedOutput()
 	if err != nil || !strings.HasPrefix(string(out), n.Target().IP.String()) {
 		t.Errorf("torsocks getent: %q, err %v; want %v", out, err, n.Target().IP)
+	}
+	torsocks(t, host, port)
+}
+
+// outside is an address that torsocks takes for one of the Internet (RFC 5737); for
+// the time of the test it is the loopback interface's.
+const outside = "198.51.100.77"
+
+// torsocks has curl download under torsocks, which lets no program connect to
+// 127.0.0.0/8.
+func torsocks(t *testing.T, host, port string) {
+	if out, err := exec.CommandContext(t.Context(), "ip", "address", "replace", outside+"/32", "dev", "lo").CombinedOutput(); err != nil {
+		t.Logf("no download under torsocks: only root may give the loopback interface an address (%s)", bytes.TrimSpace(out))
+		return
+	}
+	defer func() {
+		if out, err := exec.Command("ip", "address", "del", outside+"/32", "dev", "lo").CombinedOutput(); err != nil {
+			t.Errorf("%s: %s", err, out)
+		}
+	}()
+	l, err := net.Listen("tcp", outside+":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const size = 3 << 20
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		body := make([]byte, size)
+		target.Fill(body, 0)
+		_, _ = w.Write(body) // curl sees what is missing
+	})}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	defer func() {
+		if err := errors.Join(server.Close(), <-served); !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	curl := exec.CommandContext(ctx, "torsocks", "-i", "-a", host, "-P", port, "curl", "-sS", "--max-time", "50", "http://"+l.Addr().String()+"/")
+	out, err := curl.Output()
+	if err != nil || len(out) != size || sha256.Sum256(out) != target.Sum(size) {
+		t.Errorf("curl under torsocks: %d bytes, err %v", len(out), err)
 	}
 }
 
