@@ -61,6 +61,7 @@ type (
 		Err     error
 		WasOpen bool
 		Dialled bool
+		Cause   string // id of the last event about it
 	}
 
 	buildTimeout struct{}
@@ -129,7 +130,7 @@ func (c *circuitActor) Receive(ctx actor.Context) {
 	case *connections.Ready:
 		c.build(ctx, m.Link)
 	case *connections.Failed:
-		c.dialled = m.Dialled
+		c.dialled, c.cause = m.Dialled, m.Cause
 		c.end(ctx, m.Outcome, m.Err)
 	case *connection.Lost:
 		c.link = nil
@@ -366,7 +367,7 @@ func (c *circuitActor) maybeGone(ctx actor.Context) {
 	}
 	c.tell()
 	ctx.Send(ctx.Parent(), &Gone{
-		ID: c.o.ID, Outcome: c.out0, Err: c.err, WasOpen: !c.opened.IsZero(), Dialled: c.dialled,
+		ID: c.o.ID, Outcome: c.out0, Err: c.err, WasOpen: !c.opened.IsZero(), Dialled: c.dialled, Cause: c.cause,
 	})
 	ctx.Stop(ctx.Self())
 }

@@ -114,6 +114,7 @@ type waiting struct {
 	want  path.Want
 	since time.Time
 	on    string // id of the circuit being built for it
+	blame string // id of the event for which the last circuit built for it failed
 	over  bool   // a circuit has it, or it was refused
 }
 
@@ -391,6 +392,11 @@ func (c *circuits) forget(r *record) {
 // buildFailed counts a circuit that did not open. Only when the outgoing
 // connection itself failed does the guard hear of it.
 func (c *circuits) buildFailed(ctx actor.Context, r *record, m *circuit.Gone) {
+	for _, w := range c.queue {
+		if w.on == r.id {
+			w.blame = m.Cause
+		}
+	}
 	if r.purpose == chivev1.Purpose_PURPOSE_DIRECTORY {
 		c.refuseWaiting(r.id, m.Outcome)
 		return
@@ -420,13 +426,22 @@ func (c *circuits) refuseWaiting(id string, out chivev1.Outcome) {
 	left := c.queue[:0]
 	for _, w := range c.queue {
 		if w.on == id {
-			c.refuse(w.Spec, out)
+			c.giveUp(w, out)
 			continue
 		}
 		left = append(left, w)
 	}
 	clear(c.queue[len(left):])
 	c.queue = left
+}
+
+// giveUp refuses a request for which the last circuit failed, if one did: its end
+// follows from that.
+func (c *circuits) giveUp(w *waiting, out chivev1.Outcome) {
+	if w.blame != "" {
+		w.Spec.Cause = w.blame
+	}
+	c.refuse(w.Spec, out)
 }
 
 // childFailed writes the end of a circuit whose actor panicked; its streams

@@ -152,7 +152,7 @@ func (c *circuits) tick(ctx actor.Context) {
 			left = append(left, w)
 			continue
 		}
-		c.refuse(w.Spec, c.lateOutcome(w))
+		c.giveUp(w, c.lateOutcome(w))
 	}
 	clear(c.queue[len(left):])
 	c.queue = left

@@ -39,6 +39,7 @@ type (
 		Outcome chivev1.Outcome
 		Err     error
 		WasUp   bool
+		Cause   string // id of the event that says so
 	}
 	// Close asks the connection to end, with the outcome to report.
 	Close struct{ Outcome chivev1.Outcome }
@@ -135,18 +136,19 @@ func (c *connection) end(ctx actor.Context, out chivev1.Outcome, err error) {
 	if c.cancel != nil {
 		c.cancel()
 	}
+	var said string
 	if c.link == nil {
-		c.emit(messages.Event(chivev1.Kind_KIND_CONNECTION, c.o.ID, &chivev1.ConnectionFailed{
+		said = c.emit(messages.Event(chivev1.Kind_KIND_CONNECTION, c.o.ID, &chivev1.ConnectionFailed{
 			Outcome: out, Took: messages.Took(c.o.Now().Sub(c.started)),
 		}))
 	} else {
 		circuits := c.link.Shut(out)
-		c.emit(messages.Event(chivev1.Kind_KIND_CONNECTION, c.o.ID, &chivev1.ConnectionClosed{
+		said = c.emit(messages.Event(chivev1.Kind_KIND_CONNECTION, c.o.ID, &chivev1.ConnectionClosed{
 			Outcome: out, Lived: messages.Took(c.o.Now().Sub(c.opened)), Circuits: circuits,
 		}))
 	}
 	if p := ctx.Parent(); p != nil {
-		ctx.Send(p, &Down{ID: c.o.ID, Outcome: out, Err: err, WasUp: c.link != nil})
+		ctx.Send(p, &Down{ID: c.o.ID, Outcome: out, Err: err, WasUp: c.link != nil, Cause: said})
 	}
 	ctx.Stop(ctx.Self())
 }

@@ -86,6 +86,7 @@ type (
 		Outcome chivev1.Outcome
 		Err     error
 		Dialled bool
+		Cause   string // id of the event that says why; "" if there is none
 	}
 	// Configure changes the settings, at once. Connections that another Dialer
 	// made take no new circuits.
@@ -259,7 +260,7 @@ func (c *connections) down(ctx actor.Context, m *connection.Down) {
 	for _, w := range x.waiting {
 		ctx.Send(w.Reply, &Failed{
 			Token: w.Token, Outcome: m.Outcome, Err: m.Err,
-			Dialled: !m.WasUp && m.Outcome != chivev1.Outcome_OUTCOME_SHUTDOWN,
+			Dialled: !m.WasUp && m.Outcome != chivev1.Outcome_OUTCOME_SHUTDOWN, Cause: m.Cause,
 		})
 	}
 	c.maybeClosed(ctx)
@@ -270,11 +271,11 @@ func (c *connections) down(ctx actor.Context, m *connection.Down) {
 func (c *connections) childFailed(ctx actor.Context, m *kernel.ChildFailed) {
 	for _, x := range c.conns {
 		if x.pid.Equal(m.PID) {
-			c.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_CONNECTION, x.id, &chivev1.ActorFailed{Reason: m.Site()}))
+			said := c.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_CONNECTION, x.id, &chivev1.ActorFailed{Reason: m.Site()}))
 			if x.link != nil {
 				x.link.Shut(chivev1.Outcome_OUTCOME_INTERNAL)
 			}
-			c.down(ctx, &connection.Down{ID: x.id, Outcome: chivev1.Outcome_OUTCOME_INTERNAL, WasUp: x.link != nil})
+			c.down(ctx, &connection.Down{ID: x.id, Outcome: chivev1.Outcome_OUTCOME_INTERNAL, WasUp: x.link != nil, Cause: said})
 			return
 		}
 	}

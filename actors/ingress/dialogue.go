@@ -42,7 +42,7 @@ func (l *listener) dialogue(root *actor.RootContext, c stream.Conn) {
 	}
 	rules := l.o.Rules.Load()
 	spec := l.spec(rules, c, req, early)
-	l.o.Recorder.Emit(messages.Because(messages.Event(chivev1.Kind_KIND_STREAM, spec.ID, &chivev1.StreamRequested{
+	spec.Cause = l.o.Recorder.Emit(messages.Because(messages.Event(chivev1.Kind_KIND_STREAM, spec.ID, &chivev1.StreamRequested{
 		Purpose: spec.Purpose, Isolation: spec.Isolation, ListenerId: l.id, Target: spec.Target,
 	}), "", spec.ID))
 	out := refuses(rules, req)

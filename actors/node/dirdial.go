@@ -58,7 +58,7 @@ func (d *dirDialer) DialDir(ctx context.Context, t directory.Target) (net.Conn, 
 		ID: messages.RandomID(), Conn: theirs, Purpose: chivev1.Purpose_PURPOSE_DIRECTORY,
 		Isolation: "directory", Front: front, Requested: time.Now(),
 	}
-	d.n.recorder.Emit(messages.Because(messages.Event(chivev1.Kind_KIND_STREAM, spec.ID, &chivev1.StreamRequested{
+	spec.Cause = d.n.recorder.Emit(messages.Because(messages.Event(chivev1.Kind_KIND_STREAM, spec.ID, &chivev1.StreamRequested{
 		Purpose: spec.Purpose, Isolation: spec.Isolation,
 	}), "", spec.ID))
 	hop := &circuit.Hop{RSA: t.Identity, Ed25519: t.Ed25519, NtorKey: t.NtorKey}
