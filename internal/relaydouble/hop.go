@@ -20,18 +20,23 @@ type Hop struct {
 	identity    *linktest.RelayIdentity
 	onionSecret [32]byte
 	onionKey    [32]byte
+	signing     []byte // certificate of type 4; nil: made when needed
 	listener    net.Listener
 	tlsConfig   *tls.Config
 }
 
 func newHop(r *Relay, index int) (*Hop, error) {
 	h := &Hop{relay: r, index: index}
+	listen := listenAddr(index)
 	var err error
-	if h.identity, err = linktest.MakeRelayIdentity(r.opts.Rand); err != nil {
+	if index < len(r.opts.Keys) {
+		k := r.opts.Keys[index]
+		h.identity, h.signing, h.onionSecret = k.identity, k.signing, k.onion
+		if k.listen != "" {
+			listen = k.listen
+		}
+	} else if err = h.makeKeys(r.opts.Rand); err != nil {
 		return nil, err
-	}
-	if _, err := io.ReadFull(r.opts.Rand, h.onionSecret[:]); err != nil {
-		return nil, fmt.Errorf("onion key: %w", err)
 	}
 	secret, err := ecdh.X25519().NewPrivateKey(h.onionSecret[:])
 	if err != nil {
@@ -46,10 +51,20 @@ func newHop(r *Relay, index int) (*Hop, error) {
 	if r.opts.TLS != nil {
 		r.opts.TLS(h.tlsConfig)
 	}
-	if h.listener, err = net.Listen("tcp4", listenAddr(index)); err != nil {
+	if h.listener, err = net.Listen("tcp4", listen); err != nil {
 		return nil, err
 	}
 	return h, nil
+}
+
+func (h *Hop) makeKeys(random io.Reader) (err error) {
+	if h.identity, err = linktest.MakeRelayIdentity(random); err != nil {
+		return err
+	}
+	if _, err := io.ReadFull(random, h.onionSecret[:]); err != nil {
+		return fmt.Errorf("onion key: %w", err)
+	}
+	return nil
 }
 
 // listenAddr gives each hop a /16 of its own, so that the subnet rule of path

@@ -1,11 +1,13 @@
 package relaydouble
 
 import (
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
 
 	"chive/tor/cell"
+	"chive/tor/cert"
 	"chive/tor/link/linktest"
 )
 
@@ -47,12 +49,19 @@ func (c *Conn) greet(in *cellReader) error {
 // reply sends the relay's four cells.
 func (c *Conn) reply() error {
 	o := &c.relay.opts
-	now := o.Clock()
+	now, mutations := o.Clock(), o.Certs
+	if c.hop.signing != nil {
+		mutations.Replace = maps.Clone(mutations.Replace)
+		if mutations.Replace == nil {
+			mutations.Replace = map[cert.Type][]byte{}
+		}
+		mutations.Replace[cert.TypeIdentitySigning] = c.hop.signing
+	}
 	responder := linktest.Responder{
 		Identity:   c.hop.identity,
 		TLSCertDER: c.hop.tlsConfig.Certificates[0].Certificate[0],
 		Versions:   o.Versions,
-		Mutations:  o.Certs,
+		Mutations:  mutations,
 		ClientAddr: tcpAddr(c.raw.RemoteAddr()),
 		Addrs:      []netip.Addr{c.hop.Addr().Addr()},
 		Random:     o.Rand,

@@ -15,6 +15,7 @@ type Options struct {
 	Handler Handler // serves BEGIN; nil means Echo
 	Dir     Handler // serves BEGIN_DIR; nil refuses with NOTDIRECTORY
 	Script  []Fault // all of them are active; none means good behaviour
+	Keys    []Keys  // of the first hops; the others make their own
 
 	// Clock is what NETINFO and the certificates' validity are made from; nil means
 	// time.Now. A skewed clock is a fault, too.
