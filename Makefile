@@ -45,6 +45,7 @@ fuzz: ## each fuzz target for FUZZTIME (default 20s)
 	done
 
 soak: deps ## the demo again and again for SOAKTIME seconds (default 600), until one fails
+	CHIVE_SOAK=1000 $(GO) test -count=1 -timeout 30m -run TestKilledAtAnyMoment ./bridge/journal
 	$(GO) build -o bin/demo ./internal/demo
 	@end=$$(( $$(date +%s) + $(SOAKTIME) )); n=0; \
 	while [ $$(date +%s) -lt $$end ]; do \

@@ -1,12 +1,9 @@
 package node
 
 import (
-	"errors"
-	"io/fs"
+	"context"
 	"log/slog"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -18,56 +15,39 @@ import (
 	"chive/tor/path"
 )
 
-// guards joins the pure guard state with the disk and the events. The circuits
+// guards joins the pure guard state with its store and the events. The circuits
 // actor calls it in its turn; the directory's worker asks for directories.
 type guards struct {
-	file     string
 	recorder *messages.Recorder
-	log      *slog.Logger
 
-	mu  sync.Mutex // protects the fields below
-	set *guard.Set
-	x   *path.Index
+	mu    sync.Mutex // protects the fields below
+	store *guardStore
+	set   *guard.Set
+	x     *path.Index
 }
 
-func newGuards(dataDir string, recorder *messages.Recorder, log *slog.Logger, rng *rand.Rand) *guards {
-	g := &guards{file: filepath.Join(dataDir, "guards.json"), recorder: recorder, log: log, set: guard.New(rng)}
-	b, err := os.ReadFile(g.file)
+// newGuards loads the guards. j may be nil: there is no journal then. trouble is told what
+// is wrong with it.
+func newGuards(j messages.Journal, dataDir string, recorder *messages.Recorder, log *slog.Logger, trouble func(error), rng *rand.Rand) (*guards, error) {
+	g := &guards{recorder: recorder, set: guard.New(rng)}
+	g.store = openGuards(j, dataDir, log, trouble, func(document []byte) error {
+		return guard.New(rng).Unmarshal(document)
+	})
+	document, err := g.store.kept.document(0)
 	if err == nil {
-		err = g.set.Unmarshal(b)
+		err = g.set.Unmarshal(document)
 	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		// The broken file is kept aside: new guards are chosen, as a lost state
-		// must not stop the client, and the operator can see what it was.
-		aside := g.file + ".broken"
-		log.Warn("the guard state cannot be read; choosing new guards", "err", err, "kept", aside)
-		if err := os.Rename(g.file, aside); err != nil {
-			log.Warn("cannot keep the broken guard state", "err", err)
-		}
-	}
-	return g
+	return g, err
 }
 
-func (g *guards) save() {
-	b, err := g.set.Marshal()
-	if err == nil {
-		tmp := g.file + ".new"
-		if err = writeSynced(tmp, b); err == nil {
-			err = os.Rename(tmp, g.file)
-		}
-	}
-	if err != nil {
-		g.log.Warn("cannot save the guard state", "err", err)
-	}
-}
+// save records what changed in the set; it does not wait for the disk.
+func (g *guards) save() { g.store.save(g.set.Guards()) }
 
-func writeSynced(name string, b []byte) error {
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	return errors.Join(err, f.Sync(), f.Close())
+// close returns when all is on disk, or ctx is done.
+func (g *guards) close(ctx context.Context) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.store.close(ctx)
 }
 
 func (g *guards) sampled(id netdoc.Digest) {

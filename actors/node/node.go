@@ -22,6 +22,7 @@ import (
 	"chive/actors/kernel"
 	"chive/actors/limits"
 	"chive/bridge"
+	"chive/bridge/journal"
 	"chive/config"
 	"chive/messages"
 	"chive/messages/chivev1"
@@ -73,6 +74,8 @@ type Node struct {
 	deaf      atomic.Bool // no listeners any more
 	state     *configuration.State
 	control   *configuration.Control
+	journal   *journal.Journal // nil: it could not be opened
+	guards    *guards
 }
 
 // ErrInUse means that another node uses the data directory.
@@ -117,6 +120,9 @@ func Start(_ context.Context, o Options) (*Node, error) {
 	}
 	if err != nil {
 		return nil, errors.Join(err, n.bridge.Close(context.Background()), n.lock.Close())
+	}
+	if err := n.openGuards(); err != nil {
+		return nil, errors.Join(err, n.closeGuards(context.Background()), n.bridge.Close(context.Background()), n.lock.Close())
 	}
 	n.diary.start()
 	n.root = n.system.Root.Spawn(kernel.Props(func() actor.Actor { return top }))
@@ -241,8 +247,9 @@ func (n *Node) Stop(ctx context.Context) error {
 		}))
 		_, err := kernel.Ask(ctx, n.system, n.root, func(r kernel.Reply[struct{}]) any { return &shutdown{r} })
 		err = errors.Join(err, kernel.StopAndWait(n.system, n.root, 5*time.Second))
+		n.state.Close() // the last change may outlive its actor
 		kernel.Shutdown(n.system)
-		err = errors.Join(err, n.bridge.Close(ctx))
+		err = errors.Join(err, n.closeGuards(ctx), n.bridge.Close(ctx))
 		for _, cancel := range n.cancels {
 			cancel()
 		}

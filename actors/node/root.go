@@ -39,7 +39,6 @@ type rootActor struct {
 	seed         maphash.Seed         // of the quarantine's keys
 	netdir       *circuits.Netdir     // the last one, for circuits that start anew
 	down         *shutdown
-	guards       *guards
 }
 
 func newRoot(n *Node) (*rootActor, error) {
@@ -140,7 +139,6 @@ func (r *rootActor) setAside(s supervisor.SetAside) {
 
 func (r *rootActor) start(ctx actor.Context) {
 	n, self := r.n, ctx.Self()
-	r.guards = newGuards(n.Config().DataDirectory, n.recorder, n.o.Log, newRand())
 	r.add(ctx, "connections", func() *actor.Props {
 		cfg := n.Config()
 		return connections.Props(connections.Options{
@@ -150,7 +148,7 @@ func (r *rootActor) start(ctx actor.Context) {
 	})
 	r.add(ctx, "circuits", func() *actor.Props {
 		return circuits.Props(circuits.Options{
-			Connections: self, Recorder: n.recorder, Now: time.Now, Rand: newRand(), Guards: r.guards,
+			Connections: self, Recorder: n.recorder, Now: time.Now, Rand: newRand(), Guards: n.guards,
 			Settings: circuitSettings(n.Config()), Limits: &n.limits,
 		})
 	})
@@ -169,7 +167,7 @@ func (r *rootActor) directory(ctx actor.Context) {
 		rules := pathRules(cfg)
 		return directory.Props(directory.Options{
 			Dialer: &dirDialer{n: n, node: self}, V3Idents: v3idents(cfg), Authorities: authorities(cfg),
-			Fallbacks: fallbacks(cfg), Guards: r.guards.directories, CacheDir: cfg.CacheDirectory,
+			Fallbacks: fallbacks(cfg), Guards: n.guards.directories, CacheDir: cfg.CacheDirectory,
 			Path: pathOptions(cfg), Limits: &n.limits,
 			Recorder: n.recorder, Log: n.o.Log, Now: time.Now, Rand: newRand(),
 			OnUpdate: func(u directory.Updated) {

@@ -193,6 +193,8 @@ func (l *Log) sayOther(e *chivev1.Envelope) string {
 			return fmt.Sprintf("%s waited in queues, more than MaxMemInQueues: %s ended, the oldest first", amount(m.GetBytes()), plural(int(m.GetShed()), "stream"))
 		}
 		return "what waits in queues is within limits again"
+	case *chivev1.Envelope_JournalChanged:
+		return journalWords(body.JournalChanged)
 	case *chivev1.Envelope_DocumentRejected:
 		return fmt.Sprintf("rejected a %s: %s", messages.DocumentName(body.DocumentRejected.GetKind()), body.DocumentRejected.GetReason())
 	}
@@ -294,4 +296,17 @@ func (l *Log) state(s Subject) string {
 		}
 	}
 	return "unknown"
+}
+
+func journalWords(j *chivev1.JournalChanged) string {
+	switch j.GetState() {
+	case "ready":
+		return "the journal can be written again"
+	case "damaged":
+		return "the journal was damaged; what could be verified of it was carried over"
+	case "unused":
+		return "the node goes on without the journal (" + j.GetReason() + ")"
+	default:
+		return "the journal cannot be written (" + j.GetReason() + "); what is to be kept waits"
+	}
 }

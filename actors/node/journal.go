@@ -1,0 +1,90 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"time"
+
+	"chive/bridge/journal"
+	"chive/messages"
+	"chive/messages/chivev1"
+)
+
+// journalFolder is the journal's, in the data directory.
+const journalFolder = "journal"
+
+// openGuards opens the journal and what is kept in it. Without a journal the node runs: it
+// says so, and keeps its guards in their mirror.
+func (n *Node) openGuards() error {
+	dir := n.Config().DataDirectory
+	j, rec, err := journal.Open(journal.Options{
+		Dir: filepath.Join(dir, journalFolder), Log: n.o.Log, Now: time.Now,
+		OnState: n.journalState, OnRecovery: n.journalRecovered,
+	})
+	n.journalRecovered(rec)
+	var durable messages.Journal
+	if err != nil {
+		n.o.Log.Warn("the journal cannot be opened; the node runs without it", "err", err)
+		n.journalTrouble(err)
+	} else {
+		n.journal, durable = j, j
+	}
+	n.guards, err = newGuards(durable, dir, n.recorder, n.o.Log, n.journalTrouble, newRand())
+	return err
+}
+
+// closeGuards returns when all is on disk, or ctx is done.
+func (n *Node) closeGuards(ctx context.Context) error {
+	var err error
+	if n.guards != nil {
+		err = n.guards.close(ctx)
+	}
+	if n.journal != nil {
+		err = errors.Join(err, n.journal.Close())
+	}
+	return err
+}
+
+func (n *Node) journalRecovered(rec journal.Recovery) {
+	if rec.Err != nil {
+		n.o.Log.Warn("the journal was damaged", "err", rec.Err)
+		n.journalEvent("damaged", rec.Err)
+	}
+}
+
+func (n *Node) journalState(s messages.JournalState, err error) {
+	if s == messages.JournalReady {
+		n.o.Log.Info("the journal can be written again")
+		n.journalEvent("ready", nil)
+		return
+	}
+	n.o.Log.Warn("the journal cannot be written; what is to be kept waits", "err", err)
+	n.journalEvent("degraded", err)
+}
+
+// journalTrouble tells of a part that goes on without the journal.
+func (n *Node) journalTrouble(err error) { n.journalEvent("unused", err) }
+
+// journalEvent says what the journal's state is, and of what kind its failure; files are in
+// the log.
+func (n *Node) journalEvent(state string, err error) {
+	n.recorder.Emit(messages.Event(chivev1.Kind_KIND_NODE, n.recorder.Node(), &chivev1.JournalChanged{
+		State: state, Reason: journalReason(err),
+	}))
+}
+
+func journalReason(err error) string {
+	for reason, is := range map[string]error{
+		"conflict": messages.ErrJournalConflict, "full": messages.ErrJournalFull, "corrupt": messages.ErrJournalCorrupt,
+		"newer": messages.ErrJournalNewer, "invalid": messages.ErrJournalInvalid, "closed": messages.ErrJournalClosed,
+	} {
+		if errors.Is(err, is) {
+			return reason
+		}
+	}
+	if err == nil {
+		return ""
+	}
+	return "unavailable"
+}
