@@ -71,7 +71,11 @@ func (r *running) observe(t *testing.T, options ...nats.Option) *nats.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nc, err := nats.Connect(r.ClientURL(), append(options, credential, nats.NoReconnect())...)
+	key, err := KeptKey(filepath.Join(r.dir, "observer.nk"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc, err := nats.Connect(r.ClientURL(), append(options, credential, nats.CustomInboxPrefix("_INBOX."+key), nats.NoReconnect())...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +207,7 @@ func TestObserverOnlyObserves(t *testing.T) {
 
 func TestListenRefusals(t *testing.T) {
 	for listen, want := range map[string]string{
-		"0.0.0.0:4222": "loopback", "192.0.2.1:4222": "loopback", "[::]:4222": "loopback",
+		"0.0.0.0:4222": "needs TLS", "192.0.2.1:4222": "needs TLS", "[::]:4222": "needs TLS",
 		"localhost:4222": "NatsListen", "127.0.0.1": "NatsListen", "127.0.0.1:99999": "NatsListen",
 	} {
 		dir := t.TempDir()
@@ -263,7 +267,7 @@ func TestCredentialFile(t *testing.T) {
 	if err := os.WriteFile(path, []byte("not a seed\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := keptSeed(path); err == nil || !strings.Contains(err.Error(), "NatsCredentialFile") {
+	if _, err := KeptKey(path); err == nil || !strings.Contains(err.Error(), "seed") {
 		t.Errorf("a broken file: %v", err)
 	}
 }

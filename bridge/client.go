@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -15,7 +14,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
-	"github.com/nats-io/nkeys"
 
 	"chive/internal/safego"
 	"chive/messages"
@@ -45,29 +43,21 @@ func (d unixDialer) Dial(_, _ string) (net.Conn, error) { return net.Dial("unix"
 
 // Connect reaches the node of a data directory.
 func Connect(ctx context.Context, dataDir string) (*Client, error) {
-	seed, err := os.ReadFile(filepath.Join(dataDir, controlSeed))
+	user, key, err := readSeed(filepath.Join(dataDir, controlSeed))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w (%s)", ErrNoNode, dataDir)
 	}
 	if err != nil {
 		return nil, err
 	}
-	user, err := nkeys.FromSeed([]byte(strings.TrimSpace(string(seed))))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", controlSeed, err)
-	}
-	key, err := user.PublicKey()
-	if err != nil {
-		return nil, err
-	}
 	c := &Client{closed: make(chan struct{}), gone: make(chan struct{})}
-	c.nc, err = nats.Connect("nats://chive", nats.SetCustomDialer(unixDialer{filepath.Join(dataDir, controlSocket)}),
-		nats.Nkey(key, user.Sign), nats.Timeout(3*time.Second), nats.NoReconnect(), nats.Name("chive command line"),
+	c.nc, err = nats.Connect("nats://chive", append(credential(user, key), nats.SetCustomDialer(unixDialer{filepath.Join(dataDir, controlSocket)}),
+		nats.Timeout(3*time.Second), nats.NoReconnect(), nats.Name("chive command line"),
 		nats.ClosedHandler(func(*nats.Conn) {
 			close(c.closed)
 			c.followers.Wait()
 			close(c.gone)
-		}))
+		}))...)
 	if err != nil {
 		return nil, fmt.Errorf("%w (%s): %w", ErrNoNode, dataDir, err)
 	}

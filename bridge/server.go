@@ -4,20 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
-	"github.com/nats-io/nkeys"
 
 	"chive/internal/safego"
 	"chive/messages"
@@ -28,26 +24,35 @@ import (
 type Options struct {
 	Fleet          string
 	DataDir        string
-	Listen         string // loopback host:port for other NATS clients; "" for none
-	CredentialFile string // observers' nkey seed, made if missing; needed with Listen
 	Version        string
-	Recorder       *messages.Recorder
-	Log            *slog.Logger
+	Listen         string // address:port for other NATS clients; "" for none
+	CredentialFile string // observers' nkey seed, made if missing; needed with Listen
+
+	// InFleet has the node take part in a fleet: on the embedded server, which may
+	// be one of a cluster or a leaf, or on other servers.
+	InFleet               bool
+	Replicas              int      // servers that hold each bucket; 0 is 1
+	URLs                  []string // other servers; none: the embedded one
+	LeafURLs              []string
+	NodeCredentialFile    string // this node's seed for URLs and LeafURLs
+	ClusterListen         string // address:port; "" for none
+	ClusterCredentialFile string
+	Routes                []string // host:port
+	TLS                   TLSFiles
+	Recorder              *messages.Recorder
+	Log                   *slog.Logger
 }
 
 // historySize is how many events are kept for those who come later.
 const historySize = 2048
 
-// maxClients is how many connections the server takes: the node's own, command
-// lines and observers.
-const maxClients = 64
-
 // Bridge is a running bridge.
 type Bridge struct {
 	o       Options
 	server  *server.Server
-	nc      *nats.Conn
+	nc      *nats.Conn // to the node's own account
 	service micro.Service
+	fleet   *uplink // nil: nobody else is
 	socket  net.Listener
 	cancel  context.CancelFunc
 	drained chan struct{}
@@ -59,17 +64,14 @@ type Bridge struct {
 	spliced sync.WaitGroup // running splices; added to under mu, before closed
 }
 
-// ErrListen refuses a NatsListen that is not loopback.
-var ErrListen = errors.New("NatsListen must be a loopback address: beyond this machine it needs TLS, which is not supported yet")
-
 // Start runs the server and begins to publish what the recorder holds.
 func Start(o Options) (*Bridge, error) {
 	b := &Bridge{o: o, drained: make(chan struct{}), splices: map[net.Conn]struct{}{}}
-	node, err := nkeys.CreateUser()
+	k, err := newKeys()
 	if err != nil {
 		return nil, err
 	}
-	opts, err := b.options(node)
+	opts, err := b.options(k)
 	if err != nil {
 		return nil, err
 	}
@@ -87,14 +89,11 @@ func Start(o Options) (*Bridge, error) {
 		b.server.Shutdown()
 		return nil, fmt.Errorf("embedded NATS: not ready after 5 s")
 	}
-	if err := b.connect(node); err != nil {
-		b.server.Shutdown()
-		return nil, err
+	if err := b.connect(k); err != nil {
+		return nil, errors.Join(err, b.abandon())
 	}
 	if err := b.listenControl(); err != nil {
-		b.nc.Close()
-		b.server.Shutdown()
-		return nil, errors.Join(err, os.Remove(filepath.Join(o.DataDir, controlSeed)))
+		return nil, errors.Join(err, b.abandon())
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	b.cancel = cancel
@@ -105,132 +104,91 @@ func Start(o Options) (*Bridge, error) {
 	return b, nil
 }
 
+// abandon ends what a failed start has begun.
+func (b *Bridge) abandon() error {
+	var err error
+	if b.fleet != nil {
+		err = b.fleet.close()
+	}
+	if b.nc != nil {
+		b.nc.Close()
+	}
+	b.server.Shutdown()
+	b.server.WaitForShutdown()
+	return errors.Join(err, b.removeSeeds())
+}
+
+// removeSeeds takes away the credentials of this boot.
+func (b *Bridge) removeSeeds() error {
+	err := os.Remove(filepath.Join(b.o.DataDir, controlSeed))
+	if b.o.open() {
+		err = errors.Join(err, os.Remove(filepath.Join(b.o.DataDir, fleetSeed)))
+	}
+	return err
+}
+
 func (b *Bridge) panicked(p safego.Panic) { b.o.Log.Error("bridge", "panic", p.Reason()) }
 
-func (b *Bridge) options(node nkeys.KeyPair) (*server.Options, error) {
-	opts := &server.Options{
-		ServerName: "chive-" + b.o.Recorder.Node(), DontListen: b.o.Listen == "",
-		NoSigs: true, NoLog: true, MaxPayload: 1 << 20, MaxPending: 8 << 20, NoSystemAccount: true,
-		// A client that does not read is cut, and never slows the node down.
-		NoFastProducerStall: true, WriteDeadline: 2 * time.Second, MaxConn: maxClients,
-	}
-	if b.o.Listen != "" {
-		ap, err := netip.ParseAddrPort(b.o.Listen)
-		if err != nil {
-			return nil, fmt.Errorf("NatsListen %q: %w", b.o.Listen, err)
-		}
-		if !ap.Addr().IsLoopback() {
-			return nil, fmt.Errorf("%w (got %v)", ErrListen, ap)
-		}
-		opts.Host, opts.Port = ap.Addr().String(), int(ap.Port())
-		if ap.Port() == 0 {
-			opts.Port = server.RANDOM_PORT
-		}
-	}
-	nodeKey, err := node.PublicKey()
-	if err != nil {
-		return nil, err
-	}
-	control, err := freshSeed(filepath.Join(b.o.DataDir, controlSeed))
-	if err != nil {
-		return nil, err
-	}
-	opts.Nkeys = []*server.NkeyUser{{Nkey: nodeKey}, {Nkey: control, Permissions: b.permissions(append([]string{"status", "history"}, configVerbs...)...)}}
-	if b.o.Listen != "" {
-		observer, err := keptSeed(b.o.CredentialFile)
-		if err != nil {
-			return nil, err
-		}
-		opts.Nkeys = append(opts.Nkeys, &server.NkeyUser{Nkey: observer, Permissions: b.permissions("status", "history")})
-	}
-	return opts, nil
-}
-
-// permissions let a client watch events and ask the given verbs, no more.
-func (b *Bridge) permissions(verbs ...string) *server.Permissions {
-	publish := []string{"$SRV.>"}
-	for _, v := range verbs {
-		publish = append(publish, messages.ControlSubject(b.o.Fleet, b.o.Recorder.Node(), v))
-	}
-	return &server.Permissions{
-		Subscribe: &server.SubjectPermission{Allow: []string{messages.Version + ".*.*.evt.>", "_INBOX.>"}},
-		Publish:   &server.SubjectPermission{Allow: publish},
-	}
-}
-
 const (
-	controlSeed   = "control.nk"
+	controlSeed   = "control.nk" // the operator's of this node, for this boot
+	fleetSeed     = "fleet.nk"   // likewise, for the fleet
 	controlSocket = "control.sock"
 )
 
-// freshSeed makes a user, writes its seed for this boot only, and returns its
-// public key.
-func freshSeed(path string) (string, error) {
-	user, err := nkeys.CreateUser()
-	if err != nil {
-		return "", err
-	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", err
-	}
-	return writeSeed(path, user)
-}
-
-// keptSeed returns the public key of the user whose seed is in the file, made
-// if it is not there.
-func keptSeed(path string) (string, error) {
-	seed, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		user, err := nkeys.CreateUser()
-		if err != nil {
-			return "", err
-		}
-		return writeSeed(path, user)
-	}
-	if err != nil {
-		return "", err
-	}
-	user, err := nkeys.FromSeed([]byte(strings.TrimSpace(string(seed))))
-	if err != nil {
-		return "", fmt.Errorf("NatsCredentialFile %s: %w", path, err)
-	}
-	return user.PublicKey()
-}
-
-func writeSeed(path string, user nkeys.KeyPair) (string, error) {
-	seed, err := user.Seed()
-	if err != nil {
-		return "", err
-	}
-	if err := os.WriteFile(path, append(seed, '\n'), 0o600); err != nil {
-		return "", err
-	}
-	return user.PublicKey()
-}
-
-func (b *Bridge) connect(node nkeys.KeyPair) error {
-	key, err := node.PublicKey()
-	if err != nil {
-		return err
-	}
-	b.nc, err = nats.Connect("", nats.InProcessServer(b.server), nats.Nkey(key, node.Sign), nats.Name("chive node"),
-		nats.Timeout(5*time.Second), nats.MaxReconnects(-1), nats.ReconnectBufSize(1<<20))
+func (b *Bridge) connect(k keys) error {
+	var err error
+	b.nc, err = nats.Connect("", append(credential(k.local, k.localKey), nats.InProcessServer(b.server), nats.Name("chive node"),
+		nats.Timeout(5*time.Second), nats.MaxReconnects(-1), nats.ReconnectBufSize(1<<20))...)
 	if err != nil {
 		return fmt.Errorf("embedded NATS: %w", err)
 	}
-	b.service, err = micro.AddService(b.nc, micro.Config{
+	if b.service, err = b.addService(b.nc); err != nil {
+		return err
+	}
+	if b.fleet, err = b.dialFleet(k); err != nil {
+		return err
+	}
+	return b.Share("history", b.answerHistory)
+}
+
+// addService makes the node visible to who asks for services.
+func (b *Bridge) addService(nc *nats.Conn) (micro.Service, error) {
+	s, err := micro.AddService(nc, micro.Config{
 		Name: "chive", Version: "1.0.0", Description: "a chive node",
 		Metadata: map[string]string{"node": b.o.Recorder.Node(), "fleet": b.o.Fleet, "version": b.o.Version},
 	})
 	if err != nil {
-		return fmt.Errorf("control service: %w", err)
+		return nil, fmt.Errorf("control service: %w", err)
 	}
-	return b.Handle("history", b.answerHistory)
+	return s, nil
 }
 
-// Handle answers requests for a verb at chive.v1.<fleet>.<node>.ctl.<verb>. f
-// runs in the subscription's goroutine.
+// Handle answers the requests of this node's operator for a verb at
+// chive.v1.<fleet>.<node>.ctl.<verb>. f runs in the subscription's goroutine.
 func (b *Bridge) Handle(verb string, f func(request []byte) ([]byte, error)) error {
+	if err := b.serve(b.service, verb, f); err != nil {
+		return err
+	}
+	// From here on the server knows of it: who asks next is answered.
+	return b.nc.FlushTimeout(5 * time.Second)
+}
+
+// Share answers the operator, and everybody else whose role allows the verb.
+func (b *Bridge) Share(verb string, f func(request []byte) ([]byte, error)) error {
+	if b.fleet != nil {
+		if err := b.serve(b.fleet.service, verb, f); err != nil {
+			return err
+		}
+		if len(b.o.URLs) == 0 {
+			if err := b.fleet.nc.FlushTimeout(5 * time.Second); err != nil {
+				return err
+			}
+		}
+	}
+	return b.Handle(verb, f)
+}
+
+func (b *Bridge) serve(s micro.Service, verb string, f func(request []byte) ([]byte, error)) error {
 	handler := micro.HandlerFunc(func(r micro.Request) {
 		var answer []byte
 		var err error
@@ -243,12 +201,8 @@ func (b *Bridge) Handle(verb string, f func(request []byte) ([]byte, error)) err
 		}
 		_ = r.Respond(answer) // likewise
 	})
-	if err := b.service.AddEndpoint(verb, handler,
-		micro.WithEndpointSubject(messages.ControlSubject(b.o.Fleet, b.o.Recorder.Node(), verb))); err != nil {
-		return err
-	}
-	// From here on the server knows of it: who asks next is answered.
-	return b.nc.FlushTimeout(5 * time.Second)
+	return s.AddEndpoint(verb, handler,
+		micro.WithEndpointSubject(messages.ControlSubject(b.o.Fleet, b.o.Recorder.Node(), verb)))
 }
 
 // publish sends a batch of events; it never fails for long: what the server
@@ -262,8 +216,12 @@ func (b *Bridge) publish(events []*chivev1.Envelope) error {
 			continue
 		}
 		b.remember(wire)
-		if err := b.nc.Publish(messages.Subject(b.o.Fleet, e), wire); err != nil {
+		subject := messages.Subject(b.o.Fleet, e)
+		if err := b.nc.Publish(subject, wire); err != nil {
 			b.o.Log.Debug("event not published", "err", err)
+		}
+		if b.fleet != nil {
+			b.fleet.offer(subject, wire)
 		}
 	}
 	return nil
@@ -306,7 +264,11 @@ func (b *Bridge) Close(ctx context.Context) error {
 	case <-b.drained:
 	case <-ctx.Done():
 	}
-	err := errors.Join(b.service.Stop(), b.nc.FlushTimeout(2*time.Second))
+	var err error
+	if b.fleet != nil {
+		err = b.fleet.close()
+	}
+	err = errors.Join(err, b.service.Stop(), b.nc.FlushTimeout(2*time.Second))
 	b.nc.Close()
 	_ = b.socket.Close() // its file is removed with it
 	b.server.Shutdown()
@@ -314,5 +276,5 @@ func (b *Bridge) Close(ctx context.Context) error {
 	cut, cancel := context.WithTimeout(ctx, cutAfter)
 	defer cancel()
 	b.endControl(cut)
-	return errors.Join(err, os.Remove(filepath.Join(b.o.DataDir, controlSeed)))
+	return errors.Join(err, b.removeSeeds())
 }

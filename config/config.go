@@ -77,8 +77,9 @@ type Config struct {
 
 	Fleet              string // subject token
 	NodeName           string // subject token
-	NatsListen         string // loopback address:port for other NATS clients; "" for none
+	NatsListen         string // address:port for other NATS clients; "" for none
 	NatsCredentialFile string // absolute; written by the node with mode 0600 when NatsListen is set
+	Nats
 
 	Warnings []*Error // legal, but probably not meant
 }

@@ -168,6 +168,7 @@ func (b *builder) finish() {
 		b.warn(b.set["LogLevel"], "no Log line goes so far: nothing is logged")
 	}
 	b.checkLimits()
+	b.checkNats()
 	b.isolate()
 	b.finishSocks()
 }

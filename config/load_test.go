@@ -64,6 +64,10 @@ func TestDefaults(t *testing.T) {
 		Logs:               []Log{{Severity: Notice, Max: Err, Target: TargetStderr}},
 		LogTimeGranularity: time.Second, EventHistory: 24 * time.Hour, Fleet: "local", NodeName: "node",
 		NatsCredentialFile: "/home/u/.local/share/chive/nats.creds",
+		Nats: Nats{
+			NatsNodeCredentialFile: "/home/u/.local/share/chive/nats-node.nk", FleetReplicas: 1,
+			NatsClusterCredentialFile: "/home/u/.local/share/chive/nats-cluster.secret",
+		},
 	}
 	if diff := cmp.Diff(want, cfg, cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
 		t.Error(diff)
@@ -176,7 +180,7 @@ func TestMistakes(t *testing.T) {
 		{"Log err-debug stderr", "torrc:1: Log: the range err-debug is empty: write the lower severity first", ErrValue},
 		{"Log notice file", "torrc:1: Log: file: needs a path", ErrValue},
 		{"Log notice stderr x", `torrc:1: Log: text after the destination: "x"`, ErrValue},
-		{"NatsListen 0.0.0.0:4222", "torrc:1: NatsListen: 0.0.0.0 is not a loopback address: events are for this machine only", ErrValue},
+		{"NatsListen 0.0.0.0:4222", "torrc:1: NatsListen: 0.0.0.0:4222 can be reached from other machines: set NatsTLSCert and NatsTLSKey, or use a loopback address", ErrConflict},
 		{"Fleet a.b", `torrc:1: Fleet: "a.b" is not a name of 1 to 63 of a-z, 0-9 and inner dashes`, ErrValue},
 		{"OutboundBindAddress 127.0.0.1\nOutboundBindAddress 127.0.0.2", "torrc:2: OutboundBindAddress: a second IPv4 address", ErrConflict},
 		{"LongLivedPorts 22,x", `torrc:1: LongLivedPorts: "x" is not a port: 1 to 65535`, ErrValue},

@@ -164,28 +164,3 @@ func cutWord(s string) (word, rest string) {
 	}
 	return s, ""
 }
-
-func (b *builder) natsListen(l Line) {
-	if l.Value == "0" {
-		b.cfg.NatsListen = ""
-		return
-	}
-	addr, auto, err := listenAddress(l.Value)
-	switch {
-	case err != nil:
-		b.fail(l, ErrValue, "%v", err)
-	case auto:
-		b.fail(l, ErrValue, "auto is not possible here: clients need to know the port")
-	case !addr.Addr().IsLoopback():
-		b.fail(l, ErrValue, "%s is not a loopback address: events are for this machine only", addr.Addr())
-	default:
-		b.cfg.NatsListen = addr.String()
-	}
-}
-
-func showNatsListen(c *Config) []string {
-	if c.NatsListen == "" {
-		return []string{"0"}
-	}
-	return []string{c.NatsListen}
-}

@@ -19,7 +19,7 @@ const (
 )
 
 // table is every option that chive honours.
-var table = sections(placeOptions, socksOptions, directoryOptions, pathOptions, circuitOptions, connectionOptions, limitOptions, logOptions, fleetOptions)
+var table = sections(placeOptions, socksOptions, directoryOptions, pathOptions, circuitOptions, connectionOptions, limitOptions, logOptions, fleetOptions, natsOptions)
 
 func sections(all ...[]Option) (out []Option) {
 	for _, s := range all {
@@ -240,15 +240,14 @@ var fleetOptions = []Option{
 		Name: "NodeName", Default: "node", Own: true, Class: Restart, Effect: subjects, RemoteDenied: deniedName,
 		Doc: "This node's name in the subjects of events. It is not the machine's host name unless you write that here.",
 	}, func(c *Config) *string { return &c.NodeName }),
-	kept(custom(Option{
+	place(Option{
 		Name: "NatsListen", Default: "0", Own: true, Class: Restart, RemoteDenied: deniedListener,
 		Effect: "Needs a restart: the embedded server opens its listener when it starts.",
-		Range:  "[address:]port on loopback, or 0 for none",
-		Doc:    "Open a TCP port for ordinary NATS clients on this machine. They need the credential file.",
-	}, "listener", (*builder).natsListen, showNatsListen), func(dst, running *Config) { dst.NatsListen = running.NatsListen }),
+		Doc:    "Open a TCP port for ordinary NATS clients. They need a credential file. Beyond loopback it needs NatsTLSCert and NatsTLSKey.",
+	}, func(c *Config) *string { return &c.NatsListen }),
 	path(Option{
 		Name: "NatsCredentialFile", Default: "", Own: true, Class: Restart, RemoteDenied: deniedFiles,
 		Effect: "Needs a restart: the embedded server reads it when it starts.",
-		Doc:    "Where the node writes the credential for NatsListen, with mode 0600. Default: nats.creds in the DataDirectory.",
+		Doc:    "Where the node writes the credentials for NatsListen, with mode 0600: here that of observers, beside it, with .operate and .configure added to the name, those of operators and of who publishes configuration. A file that is there is kept; one with a public key only (U…) serves as well. Default: nats.creds in the DataDirectory.",
 	}, "file", func(c *Config) *string { return &c.NatsCredentialFile }),
 }

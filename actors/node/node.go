@@ -101,14 +101,11 @@ func Start(_ context.Context, o Options) (*Node, error) {
 	if err != nil {
 		return nil, errors.Join(err, n.lock.Close())
 	}
-	n.bridge, err = bridge.Start(bridge.Options{
-		Fleet: o.Config.Fleet, DataDir: o.Config.DataDirectory, Listen: o.Config.NatsListen,
-		CredentialFile: o.Config.NatsCredentialFile, Version: o.Version, Recorder: n.recorder, Log: o.Log,
-	})
+	n.bridge, err = bridge.Start(n.bridgeOptions())
 	if err != nil {
 		return nil, errors.Join(err, n.lock.Close())
 	}
-	if err := n.bridge.Handle("status", n.answerStatus); err != nil {
+	if err := n.bridge.Share("status", n.answerStatus); err != nil {
 		return nil, errors.Join(err, n.bridge.Close(context.Background()), n.lock.Close())
 	}
 	n.recorder.Emit(messages.Event(chivev1.Kind_KIND_NODE, n.recorder.Node(), &chivev1.NodeStarted{Version: o.Version}))
