@@ -46,7 +46,7 @@ func KeptKey(path string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%s: neither the seed (SU…) nor the public key (U…) of an nkey: %w", path, err)
 	}
-	return user.PublicKey()
+	return publicUser(path, user)
 }
 
 func writeSeed(path string, user nkeys.KeyPair) (string, error) {
@@ -70,8 +70,16 @@ func readSeed(path string) (nkeys.KeyPair, string, error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("%s: not the seed (SU…) of an nkey: %w", path, err)
 	}
-	key, err := user.PublicKey()
+	key, err := publicUser(path, user)
 	return user, key, err
+}
+
+func publicUser(path string, user nkeys.KeyPair) (string, error) {
+	key, err := user.PublicKey()
+	if err == nil && !nkeys.IsValidPublicUserKey(key) {
+		err = fmt.Errorf("%s: not a user's key, which begins with SU or U", path)
+	}
+	return key, err
 }
 
 // credential makes a client use a key, and read answers that are its own only.

@@ -58,7 +58,7 @@ func newKeys() (k keys, err error) {
 func (o *Options) open() bool { return o.Listen != "" || o.InFleet && len(o.URLs) == 0 }
 
 // stores says whether the embedded server holds the fleet's buckets.
-func (o *Options) stores() bool { return o.InFleet && len(o.URLs) == 0 && len(o.LeafURLs) == 0 }
+func (o *Options) stores() bool { return o.InFleet && len(o.URLs) == 0 }
 
 func (b *Bridge) options(k keys) (*server.Options, error) {
 	text, err := b.serverConfig(k)
@@ -86,9 +86,6 @@ func (b *Bridge) serverConfig(k keys) (string, error) {
 		return "", err
 	}
 	if err := b.cluster(&c); err != nil {
-		return "", err
-	}
-	if err := b.leaf(&c); err != nil {
 		return "", err
 	}
 	if b.o.stores() {
@@ -197,30 +194,13 @@ func (b *Bridge) cluster(c *strings.Builder) error {
 		}
 		routes[i] = "nats://chive:" + secret + "@" + r
 	}
+	if len(routes) == 0 { // the first of a cluster: JetStream wants a route, be it to itself
+		routes = []string{"nats://chive:" + secret + "@" + b.o.ClusterListen}
+	}
 	fmt.Fprintf(c, "cluster { name: %q, %s, authorization { user: chive, password: %q, timeout: 5 }, routes: %s", "chive-"+b.o.Fleet, where, secret, list(routes))
 	if t := b.o.TLS; t.Cert != "" {
 		fmt.Fprintf(c, ", tls { cert_file: %s, key_file: %s, ca_file: %s, verify: true, timeout: 5 }", strconv.Quote(t.Cert), strconv.Quote(t.Key), strconv.Quote(t.CA))
 	}
 	c.WriteString(" }\n")
-	return nil
-}
-
-func (b *Bridge) leaf(c *strings.Builder) error {
-	if len(b.o.LeafURLs) == 0 {
-		return nil
-	}
-	node, _, err := readSeed(b.o.NodeCredentialFile)
-	if err != nil {
-		return fmt.Errorf("NatsNodeCredentialFile: %w; chive fleet credentials makes it", err)
-	}
-	seed, err := node.Seed()
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(c, "leafnodes { reconnect: 1, remotes: [ { urls: %s, account: %s, nkey: %q", list(b.o.LeafURLs), accountFleet, seed)
-	if b.o.TLS.CA != "" {
-		fmt.Fprintf(c, ", tls { ca_file: %s }", strconv.Quote(b.o.TLS.CA))
-	}
-	c.WriteString(" } ] }\n")
 	return nil
 }

@@ -29,13 +29,12 @@ type Options struct {
 	CredentialFile string // observers' nkey seed, made if missing; needed with Listen
 
 	// InFleet has the node take part in a fleet: on the embedded server, which may
-	// be one of a cluster or a leaf, or on other servers.
+	// be one of a cluster, or on other servers.
 	InFleet               bool
 	Replicas              int      // servers that hold each bucket; 0 is 1
 	URLs                  []string // other servers; none: the embedded one
-	LeafURLs              []string
-	NodeCredentialFile    string // this node's seed for URLs and LeafURLs
-	ClusterListen         string // address:port; "" for none
+	NodeCredentialFile    string   // this node's seed for URLs
+	ClusterListen         string   // address:port; "" for none
 	ClusterCredentialFile string
 	Routes                []string // host:port
 	TLS                   TLSFiles
@@ -244,6 +243,14 @@ func (b *Bridge) ClientURL() string {
 		return ""
 	}
 	return b.server.ClientURL()
+}
+
+// ClusterAddress is where other servers of the cluster connect; "" without one.
+func (b *Bridge) ClusterAddress() string {
+	if b.o.ClusterListen == "" {
+		return ""
+	}
+	return b.server.ClusterAddr().String()
 }
 
 // cutAfter is how long control connections may take to read their last.

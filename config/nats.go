@@ -15,13 +15,12 @@ import (
 // Nats is how the node takes part in NATS beyond its own embedded server.
 type Nats struct {
 	NatsURLs                  []string // servers of others to be a client of, instead of the embedded one; none: the embedded one
-	NatsNodeCredentialFile    string   // absolute; this node's nkey seed for NatsURLs and NatsLeafURLs
+	NatsNodeCredentialFile    string   // absolute; this node's nkey seed for NatsURLs
 	NatsTLSCert, NatsTLSKey   string   // absolute, or ""; the embedded server's
 	NatsTLSCA                 string   // absolute, or ""; whose certificates are believed; "": the system's
 	NatsClusterListen         string   // address:port for other embedded servers; "" for none
 	NatsClusterCredentialFile string   // absolute; the secret that the servers of a cluster share
 	NatsRoutes                []string // host:port of other servers of the cluster
-	NatsLeafURLs              []string // servers that the embedded one is a leaf of
 	FleetConfigKeys           []string // public nkeys that may sign the fleet's configuration
 	FleetReplicas             int      // servers that hold each of the fleet's buckets
 }
@@ -29,7 +28,7 @@ type Nats struct {
 // InFleet says whether the node takes part in a fleet. One that does not runs
 // nothing for it.
 func (c *Config) InFleet() bool {
-	return len(c.NatsURLs) > 0 || c.NatsClusterListen != "" || len(c.NatsLeafURLs) > 0 || len(c.FleetConfigKeys) > 0
+	return len(c.NatsURLs) > 0 || c.NatsClusterListen != "" || len(c.FleetConfigKeys) > 0
 }
 
 const (
@@ -46,7 +45,7 @@ var natsOptions = []Option{
 	}, "url", serverURL, func(c *Config) *[]string { return &c.NatsURLs }),
 	path(Option{
 		Name: "NatsNodeCredentialFile", Default: "", Own: true, Class: Restart, RemoteDenied: deniedFiles, Effect: connects,
-		Doc: "This node's nkey seed for NatsUrl and NatsLeafUrl, as `chive fleet credentials` writes it. Default: nats-node.nk in the DataDirectory.",
+		Doc: "This node's nkey seed for NatsUrl, as `chive fleet credentials` writes it. Default: nats-node.nk in the DataDirectory.",
 	}, "file", func(c *Config) *string { return &c.NatsNodeCredentialFile }),
 	path(Option{
 		Name: "NatsTLSCert", Default: "", Own: true, Class: Restart, RemoteDenied: deniedFiles, Effect: serverStarts,
@@ -58,7 +57,7 @@ var natsOptions = []Option{
 	}, "file", func(c *Config) *string { return &c.NatsTLSKey }),
 	path(Option{
 		Name: "NatsTLSCA", Default: "", Own: true, Class: Restart, RemoteDenied: deniedTrust, Effect: connects,
-		Doc: "Certificates, in PEM, of the authorities that NatsUrl, NatsLeafUrl and the servers of the cluster are believed by. Default: the system's; a cluster with TLS needs it.",
+		Doc: "Certificates, in PEM, of the authorities that NatsUrl and the servers of the cluster are believed by. Default: the system's; a cluster with TLS needs it.",
 	}, "file", func(c *Config) *string { return &c.NatsTLSCA }),
 	place(Option{
 		Name: "NatsClusterListen", Default: "0", Own: true, Class: Restart, Effect: serverStarts, RemoteDenied: deniedListener,
@@ -73,11 +72,6 @@ var natsOptions = []Option{
 		Range: "host:port",
 		Doc:   "The NatsClusterListen of another server of the cluster. Naming one that runs is enough to find all.",
 	}, "route", routeAddress, func(c *Config) *[]string { return &c.NatsRoutes }),
-	words(Option{
-		Name: "NatsLeafUrl", List: true, Own: true, Class: Restart, Effect: connects, RemoteDenied: deniedTrust,
-		Range: "nats://host:port on this machine, tls://host:port anywhere",
-		Doc:   "Make the embedded server a leaf of these servers, which are one cluster: the fleet's subjects and buckets are theirs, while clients of this node go on to connect here. The node is let in with NatsNodeCredentialFile.",
-	}, "url", serverURL, func(c *Config) *[]string { return &c.NatsLeafURLs }),
 	words(Option{
 		Name: "FleetConfigKey", List: true, Own: true, Class: Restart, RemoteDenied: deniedTrust,
 		Effect: "Needs a restart: who may configure the node is settled before it listens to anybody.",
@@ -264,11 +258,11 @@ func (b *builder) checkNats() {
 	}{
 		{"NatsTLSCert", !any, "a NATS listener"},
 		{"NatsTLSKey", !any, "a NATS listener"},
-		{"NatsTLSCA", len(c.NatsURLs)+len(c.NatsLeafURLs) == 0 && c.NatsClusterListen == "", "NatsUrl, NatsLeafUrl or NatsClusterListen"},
-		{"NatsNodeCredentialFile", len(c.NatsURLs)+len(c.NatsLeafURLs) == 0, "NatsUrl or NatsLeafUrl"},
+		{"NatsTLSCA", len(c.NatsURLs) == 0 && c.NatsClusterListen == "", "NatsUrl or NatsClusterListen"},
+		{"NatsNodeCredentialFile", len(c.NatsURLs) == 0, "NatsUrl"},
 		{"NatsClusterCredentialFile", c.NatsClusterListen == "", "NatsClusterListen"},
 		{"NatsRoutes", c.NatsClusterListen == "", "NatsClusterListen"},
-		{"FleetReplicas", !c.InFleet(), "a fleet: NatsUrl, NatsClusterListen, NatsLeafUrl or FleetConfigKey"},
+		{"FleetReplicas", !c.InFleet(), "a fleet: NatsUrl, NatsClusterListen or FleetConfigKey"},
 	} {
 		if l, said := b.set[idle.option]; said && idle.without {
 			b.warn(l, "has no effect without %s", idle.needs)
@@ -291,14 +285,10 @@ func (b *builder) oneWay() {
 	if len(c.NatsURLs) > 0 {
 		for option, said := range map[string]bool{
 			"NatsListen": c.NatsListen != "", "NatsClusterListen": c.NatsClusterListen != "",
-			"NatsLeafUrl": len(c.NatsLeafURLs) > 0,
 		} {
 			if said {
 				b.fail(b.set[option], ErrConflict, "NatsUrl is instead of the embedded server: drop one of them")
 			}
 		}
-	}
-	if len(c.NatsLeafURLs) > 0 && c.NatsClusterListen != "" {
-		b.fail(b.set["NatsLeafUrl"], ErrConflict, "NatsLeafUrl makes the embedded server a leaf of a cluster, NatsClusterListen one of its servers: drop one of them")
 	}
 }

@@ -196,7 +196,7 @@ func values(t *rapid.T, o *Option) []string {
 }
 
 // ways into a fleet exclude each other.
-var ways = map[string]bool{"NatsUrl": true, "NatsLeafUrl": true, "NatsListen": true, "NatsClusterListen": true}
+var ways = map[string]bool{"NatsUrl": true, "NatsListen": true, "NatsClusterListen": true}
 
 // What an option shows, written as a torrc, gives the same configuration again;
 // so a difference that Diff does not see is none.
@@ -295,7 +295,7 @@ func TestRemote(t *testing.T) {
 		"IsolateClientPort IsolateClientProtocol ClientRejectInternalAddresses DirAuthority FallbackDir UseDefaultFallbackDirs " +
 		"TestingTorNetwork EnforceDistinctSubnets OutboundBindAddress SafeLogging Log LogTimeGranularity TruncateLogFile Fleet NodeName " +
 		"NatsListen NatsCredentialFile NatsUrl NatsNodeCredentialFile NatsTLSCert NatsTLSKey NatsTLSCA NatsClusterListen " +
-		"NatsClusterCredentialFile NatsRoutes NatsLeafUrl FleetConfigKey FleetReplicas LongLivedPorts EnableConnectionPooling ConnectionPoolMaxLife")
+		"NatsClusterCredentialFile NatsRoutes FleetConfigKey FleetReplicas LongLivedPorts EnableConnectionPooling ConnectionPoolMaxLife")
 	for _, name := range denied {
 		var e *RemoteError
 		if err := AllowRemote("+" + strings.ToLower(name)); !errors.As(err, &e) || e.Option != name {

@@ -83,6 +83,9 @@ var ErrInUse = errors.New("another chive uses this DataDirectory")
 
 // Start runs a node; it bootstraps in the background.
 func Start(_ context.Context, o Options) (*Node, error) {
+	if err := notYet(o.Config); err != nil {
+		return nil, err
+	}
 	n := &Node{
 		o: o, progress: make(chan Progress, 64), stopped: make(chan struct{}), status: newStatus(),
 		names: newNames(), failed: make(chan error, 1),
