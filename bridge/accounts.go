@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	shared "chive/bridge/fleet"
 	"chive/messages"
 )
 
@@ -22,15 +23,6 @@ const (
 
 // Roles lists them.
 var Roles = []Role{RoleObserve, RoleOperate, RoleConfigure}
-
-// Buckets of the fleet, as names of JetStream key-value buckets.
-func ConfigBucket(fleet string) string { return "chive-" + fleet + "-config" }
-
-// AckBucket holds what nodes made of each publication.
-func AckBucket(fleet string) string { return "chive-" + fleet + "-acks" }
-
-// NodeBucket holds the members.
-func NodeBucket(fleet string) string { return "chive-" + fleet + "-nodes" }
 
 // InboxPrefix is where a credential's answers go: it may read no others.
 func InboxPrefix(publicKey string) string { return "_INBOX." + publicKey }
@@ -62,16 +54,16 @@ func readBucket(bucket string) []string {
 func asks(fleet string, r Role) []string {
 	verb := func(v string) string { return messages.ControlSubject(fleet, "*", v) }
 	out := []string{verb("status"), verb("history"), "$SRV.>"}
-	out = append(out, readBucket(NodeBucket(fleet))...)
+	out = append(out, readBucket(shared.NodeBucket(fleet))...)
 	if r != RoleObserve {
-		out = append(out, readBucket(ConfigBucket(fleet))...)
-		out = append(out, readBucket(AckBucket(fleet))...)
+		out = append(out, readBucket(shared.ConfigBucket(fleet))...)
+		out = append(out, readBucket(shared.AckBucket(fleet))...)
 	}
 	switch r {
 	case RoleOperate:
 		out = append(out, verb("drain"))
 	case RoleConfigure:
-		out = append(out, "$KV."+ConfigBucket(fleet)+".>")
+		out = append(out, "$KV."+shared.ConfigBucket(fleet)+".>")
 	}
 	return out
 }
@@ -86,13 +78,13 @@ const (
 func nodeRights(fleet, node, key string) rights {
 	own := messages.Version + "." + fleet + "." + node
 	r := rights{
-		publish: []string{own + ".>", "$KV." + NodeBucket(fleet) + "." + node, "$KV." + AckBucket(fleet) + ".*." + node, "$JS.API.INFO"},
+		publish: []string{own + ".>", "$KV." + shared.NodeBucket(fleet) + "." + node, "$KV." + shared.AckBucket(fleet) + ".*." + node, "$JS.API.INFO"},
 		subscribe: []string{
-			own + ".ctl.>", "$SRV.>", InboxPrefix(key) + ".>", "$KV." + ConfigBucket(fleet) + ".>",
+			own + ".ctl.>", "$SRV.>", InboxPrefix(key) + ".>", "$KV." + shared.ConfigBucket(fleet) + ".>",
 			allEvents, allAcks, // for the operator's command line, which uses the node's credential
 		},
 	}
-	for _, bucket := range []string{ConfigBucket(fleet), AckBucket(fleet), NodeBucket(fleet)} {
+	for _, bucket := range []string{shared.ConfigBucket(fleet), shared.AckBucket(fleet), shared.NodeBucket(fleet)} {
 		r.publish = append(r.publish, readBucket(bucket)...)
 		r.publish = append(r.publish, "$JS.API.STREAM.CREATE.KV_"+bucket)
 	}

@@ -26,6 +26,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nkeys"
 
+	shared "chive/bridge/fleet"
 	"chive/messages"
 	"chive/messages/chivev1"
 )
@@ -294,7 +295,7 @@ func TestAnswersCannotBeSentElsewhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kv, err := js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: ConfigBucket("f")})
+	kv, err := js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: shared.ConfigBucket("f")})
 	if err != nil {
 		t.Fatal(err)
 	}
