@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
+	"chive/bridge/fleet"
 	"chive/internal/safego"
 	"chive/messages"
 	"chive/messages/chivev1"
@@ -235,6 +236,16 @@ func (b *Bridge) remember(wire []byte) {
 		b.history = b.history[:n]
 	}
 	b.history = append(b.history, wire)
+}
+
+// Member makes the node's part in its fleet, which is to leave before the bridge is
+// closed. The options' connection and names are the bridge's.
+func (b *Bridge) Member(o fleet.Options) (*fleet.Member, error) {
+	if b.fleet == nil {
+		return nil, errors.New("the node is in no fleet")
+	}
+	o.Conn, o.Fleet, o.Node, o.Log = b.fleet.nc, b.o.Fleet, b.o.Recorder.Node(), b.o.Log
+	return fleet.New(o)
 }
 
 // ClientURL is where other NATS clients connect; "" without NatsListen.

@@ -33,6 +33,9 @@ type ConfigProposal struct {
 	// FleetRevision is the revision in the fleet's bucket; 0 when Source is not fleet. One
 	// that is less than an earlier one is refused.
 	FleetRevision uint64 `json:"fleet_revision,omitempty"`
+	// FleetUndo has the fleet's lines replaced by those of before FleetRevision, which was
+	// taken already and is not taken again.
+	FleetUndo bool `json:"fleet_undo,omitempty"`
 	// Author is the public key that signed a fleet revision, or "" for a local change.
 	Author string `json:"author,omitempty"`
 	// Lines are set over what the same source, control or fleet, set before; with Replace

@@ -62,7 +62,7 @@ type FleetAck struct {
 	State       FleetState `json:"state"`
 	Reason      string     `json:"reason,omitempty"` // why it was rejected or reverted
 	Time        time.Time  `json:"time"`
-	Config      uint64     `json:"config_revision"`        // the node's own revision afterwards
+	Config      uint64     `json:"config_revision"`         // the node's own revision afterwards
 	Waiting     []string   `json:"needs_restart,omitempty"` // options that a restart would bring
 	Builds      int        `json:"builds,omitempty"`        // of the trial: circuits that were built or failed
 	Success     float64    `json:"success,omitempty"`       // the share that was built

@@ -57,6 +57,12 @@ func ControlSubject(fleet, node, verb string) string {
 	return Version + "." + fleet + "." + node + ".ctl." + verb
 }
 
+// AckSubject is where a node says what it made of a publication of the fleet's
+// configuration: chive.v1.<fleet>.<node>.cfg.<state>.
+func AckSubject(fleet, node string, state FleetState) string {
+	return Version + "." + fleet + "." + node + ".cfg." + string(state)
+}
+
 // token makes s one NATS token: other characters than letters, digits, dash
 // and underscore become underscores, and so does nothing at all.
 func token(s string) string {

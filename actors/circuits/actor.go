@@ -85,6 +85,9 @@ type (
 	Close struct {
 		Reply *actor.PID
 	}
+	// Try builds one circuit that carries nothing, to see whether it can be built.
+	// The events tell.
+	Try struct{}
 	// Closed answers Close.
 	Closed struct{}
 	tick   struct{}
@@ -177,6 +180,8 @@ func (c *circuits) Receive(ctx actor.Context) {
 		c.childFailed(ctx, m)
 	case *Netdir:
 		c.netdir(ctx, m)
+	case *Try:
+		c.try(ctx)
 	case *Configure:
 		c.configure(ctx, m)
 	case *actor.Started:

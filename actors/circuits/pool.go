@@ -77,6 +77,19 @@ func (c *circuits) prepare(ctx actor.Context) {
 	}
 }
 
+// try builds a circuit that takes no stream, if one may be built now.
+func (c *circuits) try(ctx actor.Context) {
+	if c.closing != nil || c.holdOff != nil || c.building >= c.mostBuilding() {
+		return
+	}
+	relays, err := c.path(path.Want{Port: 443}, nil)
+	if err != nil || !c.mayLaunch(ctx) {
+		return
+	}
+	id := c.launch(ctx, chivev1.Purpose_PURPOSE_GENERAL, hops(relays), relays[len(relays)-1])
+	c.records[id].tired = true // it ends when it has opened
+}
+
 // shrink closes clean circuits beyond CircuitPoolMaxSize, the oldest first.
 // Without prebuilding none is built beyond what is needed, and what is there is
 // used.

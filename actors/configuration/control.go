@@ -62,6 +62,17 @@ func (c *Control) ConfigView(context.Context) (messages.ConfigView, error) {
 	return v, nil
 }
 
+// FleetLines is what the fleet has set, and the last of its revisions that was taken.
+func (c *Control) FleetLines() (lines []messages.ConfigLine, revision uint64) {
+	b := c.state.book.Load()
+	for _, l := range only(b.live, config.FromFleet) {
+		for _, v := range l.Values {
+			lines = append(lines, messages.ConfigLine{Name: l.Name, Value: v})
+		}
+	}
+	return lines, b.fleet
+}
+
 // ConfigHistory implements messages.ConfigReader.
 func (c *Control) ConfigHistory(context.Context) ([]messages.ConfigRevision, error) {
 	b := c.state.book.Load()

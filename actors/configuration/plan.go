@@ -83,7 +83,7 @@ func (p *plan) propose(b *book) error {
 		}
 	}
 	p.live = overlay(b.live, origin, m.Lines, m.Replace)
-	if origin == config.FromFleet && p.fleet == b.fleet && !sameLive(only(p.live, origin), only(b.live, origin)) {
+	if origin == config.FromFleet && p.fleet == b.fleet && !m.FleetUndo && !sameLive(only(p.live, origin), only(b.live, origin)) {
 		return fmt.Errorf("%w: %d was applied with another content", ErrReplay, p.fleet)
 	}
 	return nil
@@ -96,6 +96,8 @@ func (p *plan) fleetRevision(b *book) error {
 	switch {
 	case n == 0:
 		return errors.New("a proposal of the fleet needs its revision")
+	case p.job.proposal.FleetUndo && n != b.fleet:
+		return fmt.Errorf("revision %d of the fleet cannot be taken back: %d is in force", n, b.fleet)
 	case n < b.fleet:
 		return fmt.Errorf("%w: %d, and %d was applied", ErrReplay, n, b.fleet)
 	}

@@ -1,11 +1,18 @@
 package node
 
 import (
-	"errors"
+	"encoding/json"
 	"fmt"
+	"sync/atomic"
+	"time"
 
+	"chive/actors/circuits"
+	"chive/actors/fleet"
 	"chive/bridge"
-	"chive/config"
+	bridgefleet "chive/bridge/fleet"
+	"chive/messages"
+
+	"github.com/asynkron/protoactor-go/actor"
 )
 
 // bridgeOptions are how the node takes part in NATS.
@@ -21,18 +28,88 @@ func (n *Node) bridgeOptions() bridge.Options {
 	}
 }
 
-// errNotYet refuses what is being built: a fleet over NATS.
-var errNotYet = errors.New("is not supported yet: remove it")
+// membership is the node's part in its fleet.
+type membership struct {
+	*bridgefleet.Member
+	gauge *fleet.Gauge
+	last  atomic.Pointer[fleet.Publication] // what the config bucket holds
+}
 
-// notYet names an option that would do only half of what it says.
-func notYet(c *config.Config) error {
-	for name, given := range map[string]bool{
-		"FleetConfigKey": len(c.FleetConfigKeys) > 0, "NatsUrl": len(c.NatsURLs) > 0,
-		"NatsClusterListen": c.NatsClusterListen != "",
-	} {
-		if given {
-			return fmt.Errorf("%s %w", name, errNotYet)
+// joinFleet makes the node's part in its fleet; nil if it is in none.
+func (n *Node) joinFleet() (*membership, error) {
+	c := n.o.Config
+	if !c.InFleet() {
+		return nil, nil
+	}
+	m := &membership{gauge: fleet.NewGauge()}
+	var err error
+	m.Member, err = n.bridge.Member(bridgefleet.Options{
+		Replicas: c.FleetReplicas, Keys: c.FleetConfigKeys, Now: time.Now,
+		See: func(p messages.FleetPublication) {
+			msg := &fleet.Publication{FleetPublication: p}
+			m.last.Store(msg)
+			n.system.Root.Send(n.root, msg)
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("fleet: %w", err)
+	}
+	n.cancels = append(n.cancels, n.recorder.Observe(m.gauge.See))
+	return m, nil
+}
+
+// fleetProps makes the actor.
+func (n *Node) fleetProps() *actor.Props {
+	return fleet.Props(fleet.Options{
+		Node: n.recorder.Node(), Folder: n.o.Config.DataDirectory, Port: n.member, Config: n.control, Gauge: n.member.gauge,
+		Try:    func() { n.system.Root.Send(n.root, &circuits.Try{}) },
+		Member: n.asMember, Recorder: n.recorder, Log: n.o.Log, Now: time.Now, Every: bridgefleet.BeatEvery,
+	})
+}
+
+// asMember is what the node tells its fleet of itself.
+func (n *Node) asMember() messages.FleetMember {
+	s := n.Status()
+	return messages.FleetMember{
+		Node: s.Node, Version: s.Version, Started: s.Started.UTC(), Time: time.Now().UTC(), Bootstrap: s.Bootstrap,
+		Circuits: s.Circuits, Streams: s.Streams, Dropped: s.EventsDropped, Draining: s.Draining, Config: s.Revision,
+	}
+}
+
+// drainRequest is the request of the verb drain.
+type drainRequest struct {
+	Resume bool `json:"resume,omitempty"` // take streams again
+}
+
+// DrainAnswer is the answer to the verb drain.
+type DrainAnswer struct {
+	Draining bool `json:"draining"`
+	Streams  int  `json:"streams_open"`
+}
+
+// answerDrain has the node take no new streams, or take them again. Streams that are
+// open go on.
+func (n *Node) answerDrain(request []byte) ([]byte, error) {
+	var r drainRequest
+	if len(request) > 0 {
+		if err := json.Unmarshal(request, &r); err != nil {
+			return nil, fmt.Errorf("request: %w", err)
 		}
 	}
-	return nil
+	if r.Resume {
+		n.resumeListening()
+	} else {
+		n.StopListening()
+	}
+	s := n.Status()
+	return json.Marshal(DrainAnswer{Draining: s.Draining, Streams: s.Streams + s.Waiting})
+}
+
+// resumeListening opens the listeners of the configuration in force.
+func (n *Node) resumeListening() {
+	if n.leaving.Load() {
+		return
+	}
+	n.deaf.Store(false)
+	n.system.Root.Send(n.root, &listenAgain{})
 }

@@ -71,7 +71,9 @@ type Node struct {
 	stopped   chan struct{}
 	listening chan net.Addr
 	failed    chan error
-	deaf      atomic.Bool // no listeners any more
+	deaf      atomic.Bool // no listeners
+	leaving   atomic.Bool // no listeners any more
+	member    *membership // nil: in no fleet
 	state     *configuration.State
 	control   *configuration.Control
 	journal   *journal.Journal // nil: it could not be opened
@@ -83,9 +85,6 @@ var ErrInUse = errors.New("another chive uses this DataDirectory")
 
 // Start runs a node; it bootstraps in the background.
 func Start(_ context.Context, o Options) (*Node, error) {
-	if err := notYet(o.Config); err != nil {
-		return nil, err
-	}
 	n := &Node{
 		o: o, progress: make(chan Progress, 64), stopped: make(chan struct{}), status: newStatus(),
 		names: newNames(), failed: make(chan error, 1),
@@ -124,8 +123,17 @@ func Start(_ context.Context, o Options) (*Node, error) {
 	if err := n.openGuards(); err != nil {
 		return nil, errors.Join(err, n.closeGuards(context.Background()), n.bridge.Close(context.Background()), n.lock.Close())
 	}
+	if n.member, err = n.joinFleet(); err == nil {
+		err = n.bridge.Share("drain", n.answerDrain)
+	}
+	if err != nil {
+		return nil, errors.Join(err, n.closeGuards(context.Background()), n.bridge.Close(context.Background()), n.lock.Close())
+	}
 	n.diary.start()
 	n.root = n.system.Root.Spawn(kernel.Props(func() actor.Actor { return top }))
+	if n.member != nil {
+		n.member.Begin()
+	}
 	return n, nil
 }
 
@@ -222,6 +230,7 @@ func (n *Node) Status() Status {
 	s.EventsDropped = n.recorder.Dropped()
 	s.Revision = n.state.Revision()
 	s.NatsURL = n.bridge.ClientURL()
+	s.Draining = n.deaf.Load()
 	return s
 }
 
@@ -242,6 +251,10 @@ func (n *Node) StopListening() {
 func (n *Node) Stop(ctx context.Context) error {
 	n.stopOnce.Do(func() {
 		defer close(n.stopped)
+		n.leaving.Store(true)
+		if n.member != nil {
+			n.member.Leave()
+		}
 		n.recorder.Emit(messages.Event(chivev1.Kind_KIND_NODE, n.recorder.Node(), &chivev1.NodeStopping{
 			Outcome: chivev1.Outcome_OUTCOME_SHUTDOWN,
 		}))

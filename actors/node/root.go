@@ -27,6 +27,7 @@ type (
 	shutdown struct{ reply kernel.Reply[struct{}] }
 
 	stopListening struct{}
+	listenAgain   struct{}
 )
 
 // rootActor is the node's actor. Its children are the parts of the node.
@@ -86,6 +87,12 @@ func (r *rootActor) Receive(ctx actor.Context) {
 		r.start(ctx)
 	case *stopListening:
 		r.closeListeners(ctx)
+	case *listenAgain:
+		if r.down == nil && !r.n.deaf.Load() {
+			r.listen(ctx, r.n.Config(), &bound{})
+		}
+	case *circuits.Try:
+		r.pass(ctx, "circuits", m)
 	case *reconfigure:
 		r.reconfigure(ctx, m)
 	case *settle:
@@ -261,10 +268,11 @@ func (r *rootActor) shutdown(ctx actor.Context, m *shutdown) {
 	}
 }
 
-// closeListeners ends all listeners for good.
+// closeListeners ends all listeners.
 func (r *rootActor) closeListeners(ctx actor.Context) {
 	for name := range r.listeners {
 		r.closeListener(ctx, name)
+		delete(r.listeners, name)
 	}
 }
 

@@ -3,6 +3,8 @@ package node
 import (
 	"github.com/asynkron/protoactor-go/actor"
 
+	"chive/actors/circuits"
+	"chive/actors/fleet"
 	"chive/messages"
 	"chive/messages/chivev1"
 	"chive/supervisor"
@@ -42,8 +44,13 @@ func (t *topActor) Receive(ctx actor.Context) {
 	case *actor.Started:
 		t.config.Supervise(ctx, supervisor.Supervise{Name: "configuration", Props: t.n.configurationProps})
 		t.node.Supervise(ctx, supervisor.Supervise{Name: "node", Props: t.n.rootProps})
-	case *stopListening:
+		if t.n.member != nil {
+			t.config.Supervise(ctx, supervisor.Supervise{Name: "fleet", Props: t.n.fleetProps})
+		}
+	case *stopListening, *listenAgain, *circuits.Try:
 		_ = t.node.Pass(ctx, "node", m) // what is not there has no listeners
+	case *fleet.Publication:
+		_ = t.config.Pass(ctx, "fleet", m) // it is told when it is there again
 	case *reconfigure:
 		if t.node.Pass(ctx, "node", m) != nil {
 			m.reply.Send(struct{}{}) // it starts with what is in force then
@@ -56,6 +63,7 @@ func (t *topActor) Receive(ctx actor.Context) {
 		t.down = m
 		t.node.Halt()
 		t.config.Forget(ctx, "configuration")
+		t.config.Forget(ctx, "fleet")
 		if t.node.Pass(ctx, "node", m) != nil {
 			m.reply.Send(struct{}{})
 		}
@@ -63,7 +71,15 @@ func (t *topActor) Receive(ctx actor.Context) {
 }
 
 // spawned tells the mouths which actor to ask.
-func (t *topActor) spawned(_ actor.Context, _ string, pid *actor.PID) { t.n.control.Attach(pid) }
+func (t *topActor) spawned(ctx actor.Context, name string, pid *actor.PID) {
+	if name == "configuration" {
+		t.n.control.Attach(pid)
+		return
+	}
+	if last := t.n.member.last.Load(); last != nil {
+		ctx.Send(pid, last)
+	}
+}
 
 func (t *topActor) changed(s supervisor.StateChanged) {
 	if s.Err == nil {

@@ -3523,11 +3523,13 @@ func (x *ConfigRejected) GetOutcome() Outcome {
 	return Outcome_OUTCOME_UNSPECIFIED
 }
 
-// ConfigReverted: an operator took the node back to an earlier revision. Its
-// ConfigApplied follows.
+// ConfigReverted: an operator took the node back to an earlier revision, whose
+// ConfigApplied follows; or the node itself took back a revision of the fleet.
 type ConfigReverted struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Revision      uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"` // gone back to
+	Revision      uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`                                // gone back to
+	FleetRevision uint64                 `protobuf:"varint,2,opt,name=fleet_revision,json=fleetRevision,proto3" json:"fleet_revision,omitempty"` // of the fleet: taken back
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`                                     // what the trial has shown
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3567,6 +3569,20 @@ func (x *ConfigReverted) GetRevision() uint64 {
 		return x.Revision
 	}
 	return 0
+}
+
+func (x *ConfigReverted) GetFleetRevision() uint64 {
+	if x != nil {
+		return x.FleetRevision
+	}
+	return 0
+}
+
+func (x *ConfigReverted) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
 }
 
 var File_chive_v1_events_proto protoreflect.FileDescriptor
@@ -3785,9 +3801,11 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x0efleet_revision\x18\x02 \x01(\x04B\x04\xa8\xd4\x18\x02R\rfleetRevision\x12\x1a\n" +
 	"\x05stage\x18\x03 \x01(\tB\x04\xa8\xd4\x18\x02R\x05stage\x12\x1c\n" +
 	"\x06reason\x18\x04 \x01(\tB\x04\xa8\xd4\x18\x02R\x06reason\x121\n" +
-	"\aoutcome\x18\x05 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome\"2\n" +
+	"\aoutcome\x18\x05 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome\"}\n" +
 	"\x0eConfigReverted\x12 \n" +
-	"\brevision\x18\x01 \x01(\x04B\x04\xa8\xd4\x18\x02R\brevision*\xd9\a\n" +
+	"\brevision\x18\x01 \x01(\x04B\x04\xa8\xd4\x18\x02R\brevision\x12+\n" +
+	"\x0efleet_revision\x18\x02 \x01(\x04B\x04\xa8\xd4\x18\x02R\rfleetRevision\x12\x1c\n" +
+	"\x06reason\x18\x03 \x01(\tB\x04\xa8\xd4\x18\x02R\x06reason*\xd9\a\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +

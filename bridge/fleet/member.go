@@ -1,0 +1,322 @@
+package fleet
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"chive/internal/safego"
+	"chive/messages"
+)
+
+// Options is what a member is made of.
+type Options struct {
+	Conn        *nats.Conn // closed by others, after Leave
+	Fleet, Node string
+	Replicas    int
+	Keys        []string // public nkeys of those who may sign; none: no configuration is read
+	Now         func() time.Time
+	Log         *slog.Logger
+	// See is called with what the config bucket holds, once for each publication, from
+	// one goroutine.
+	See func(messages.FleetPublication)
+}
+
+// Member is a node's part in its fleet. It implements messages.FleetPort.
+type Member struct {
+	o      Options
+	js     jetstream.JetStream
+	cancel context.CancelFunc
+	ctx    context.Context
+	work   sync.WaitGroup
+
+	mu   sync.Mutex // protects the fields below
+	acks map[uint64]messages.FleetAck
+	beat *messages.FleetMember
+	wake chan struct{}
+}
+
+const (
+	// pollEvery is how often the config bucket is looked at even when nobody wrote to
+	// it, as far as could be heard.
+	pollEvery = 10 * time.Second
+	// maxAcks is how many acknowledgements wait for servers that are away.
+	maxAcks = 64
+	// Waits after a failure double from the one to the other.
+	firstWait, lastWait = 100 * time.Millisecond, 5 * time.Second
+	leaveTime           = time.Second
+)
+
+// followers are the waits for a server that follows the one that stored a message.
+var followers = []time.Duration{0, 5 * time.Millisecond, 20 * time.Millisecond, 60 * time.Millisecond, 200 * time.Millisecond, 600 * time.Millisecond, 2 * time.Second}
+
+// New makes a member that takes no part yet.
+func New(o Options) (*Member, error) {
+	js, err := jetstream.New(o.Conn)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	return &Member{o: o, js: js, ctx: ctx, cancel: cancel, acks: map[uint64]messages.FleetAck{}, wake: make(chan struct{}, 1)}, nil
+}
+
+// Begin begins to take part. It is called once at most.
+func (m *Member) Begin() {
+	m.begin("fleet writer", func() { m.write(m.ctx) })
+	if len(m.o.Keys) > 0 {
+		m.begin("fleet reader", func() { m.read(m.ctx) })
+	}
+}
+
+func (m *Member) begin(name string, f func()) {
+	m.work.Add(1)
+	safego.Go(name, func() { defer m.work.Done(); f() }, func(p safego.Panic) {
+		m.o.Log.Error("the node has left its fleet; start it again", "panic", p.Reason())
+	})
+}
+
+// Leave ends taking part; who looks sees it at once if the servers are there.
+func (m *Member) Leave() {
+	m.cancel()
+	m.work.Wait()
+	if !m.o.Conn.IsConnected() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTime)
+	defer cancel()
+	if kv, err := m.js.KeyValue(ctx, NodeBucket(m.o.Fleet)); err == nil {
+		_ = kv.Delete(ctx, m.o.Node) // else the entry ends by itself
+	}
+}
+
+// Acknowledge implements messages.FleetPort.
+func (m *Member) Acknowledge(a messages.FleetAck) {
+	m.mu.Lock()
+	m.acks[a.Publication] = a
+	for n := range m.acks {
+		if len(m.acks) > maxAcks && n < a.Publication {
+			delete(m.acks, n)
+		}
+	}
+	m.mu.Unlock()
+	m.stir()
+}
+
+// Beat implements messages.FleetPort.
+func (m *Member) Beat(b messages.FleetMember) {
+	m.mu.Lock()
+	m.beat = &b
+	m.mu.Unlock()
+	m.stir()
+}
+
+func (m *Member) stir() {
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
+}
+
+// write stores what there is to say until the context ends.
+func (m *Member) write(ctx context.Context) {
+	var acks, nodes jetstream.KeyValue
+	wait := firstWait
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-m.wake:
+		case <-timer.C:
+		}
+		err := m.store(ctx, &acks, &nodes)
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil {
+			wait = firstWait
+			continue
+		}
+		m.o.Log.Debug("the fleet could not be told", "err", err)
+		timer.Reset(wait)
+		wait = min(2*wait, lastWait)
+	}
+}
+
+// store writes all that waits, acknowledgements first.
+func (m *Member) store(ctx context.Context, acks, nodes *jetstream.KeyValue) (err error) {
+	for _, b := range []struct {
+		kv     *jetstream.KeyValue
+		config jetstream.KeyValueConfig
+	}{{acks, ackBucket(m.o.Fleet, m.o.Replicas)}, {nodes, nodeBucket(m.o.Fleet, m.o.Replicas)}} {
+		if *b.kv == nil {
+			if *b.kv, err = making(ctx, m.js, b.config); err != nil {
+				return err
+			}
+		}
+	}
+	for {
+		a, ok := m.nextAck()
+		if !ok {
+			break
+		}
+		if err := m.put(ctx, *acks, fmt.Sprintf("%d.%s", a.Publication, m.o.Node), a); err != nil {
+			return err
+		}
+		m.acknowledged(a)
+	}
+	m.mu.Lock()
+	beat := m.beat
+	m.mu.Unlock()
+	if beat == nil {
+		return nil
+	}
+	if err := m.put(ctx, *nodes, m.o.Node, beat); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	if m.beat == beat {
+		m.beat = nil
+	}
+	m.mu.Unlock()
+	return nil
+}
+
+func (m *Member) nextAck() (a messages.FleetAck, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, next := range m.acks {
+		if !ok || next.Publication < a.Publication {
+			a, ok = next, true
+		}
+	}
+	return a, ok
+}
+
+// acknowledged tells those who listen, and forgets.
+func (m *Member) acknowledged(a messages.FleetAck) {
+	if text, err := json.Marshal(a); err == nil {
+		_ = m.o.Conn.Publish(messages.AckSubject(m.o.Fleet, m.o.Node, a.State), text) // it is in the bucket
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if now := m.acks[a.Publication]; now.State == a.State && now.Time.Equal(a.Time) {
+		delete(m.acks, a.Publication)
+	}
+}
+
+func (m *Member) put(ctx context.Context, kv jetstream.KeyValue, key string, what any) error {
+	text, err := json.Marshal(what)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	_, err = kv.Put(ctx, key, text)
+	return err
+}
+
+// read looks at the config bucket until the context ends.
+func (m *Member) read(ctx context.Context) {
+	r := &reader{m: m, hints: make(chan []byte, 16)}
+	wait := firstWait
+	for {
+		err := r.run(ctx)
+		if ctx.Err() != nil || away(err) {
+			return
+		}
+		m.o.Log.Debug("the fleet's configuration cannot be read", "err", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		wait = min(2*wait, lastWait)
+	}
+}
+
+// reader is what is known of the config bucket.
+type reader struct {
+	m     *Member
+	seen  uint64 // the last publication
+	last  []byte // its value
+	hints chan []byte
+}
+
+// run follows the bucket until it cannot be read.
+func (r *reader) run(ctx context.Context) error {
+	kv, err := making(ctx, r.m.js, configBucket(r.m.o.Fleet, r.m.o.Replicas))
+	if err != nil {
+		return err
+	}
+	sub, err := r.m.o.Conn.Subscribe("$KV."+ConfigBucket(r.m.o.Fleet)+"."+ConfigKey, func(msg *nats.Msg) {
+		select {
+		case r.hints <- msg.Data:
+		default: // there is enough to do
+		}
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = sub.Unsubscribe() }() // fails when the connection has closed
+	poll := time.NewTicker(pollEvery)
+	defer poll.Stop()
+	for hint := []byte(nil); ; {
+		if err := r.look(ctx, kv, hint); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case hint = <-r.hints:
+		case <-poll.C:
+			hint = nil
+		}
+	}
+}
+
+// look reads the bucket. With a hint of what was written to it, a server that has not
+// heard of it yet is asked again; a message that no server stored is never found.
+func (r *reader) look(ctx context.Context, kv jetstream.KeyValue, hint []byte) error {
+	for _, wait := range followers {
+		if hint != nil && bytes.Equal(hint, r.last) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
+		}
+		e, err := newest(ctx, kv, ConfigKey)
+		if err != nil {
+			return err
+		}
+		if e != nil && e.Revision() > r.seen {
+			r.seen, r.last = e.Revision(), e.Value()
+			r.tell(e)
+		}
+		if hint == nil {
+			return nil
+		}
+	}
+	return nil
+}
+
+// tell hands a publication over, with what is wrong with it.
+func (r *reader) tell(e jetstream.KeyValueEntry) {
+	o := r.m.o
+	p := messages.FleetPublication{Number: e.Revision()}
+	p.Document, p.Author, p.Err = Verify(e.Value(), o.Fleet, o.Keys, o.Now())
+	if envelope, _, err := Open(e.Value()); err == nil {
+		p.Digest = Digest(envelope)
+	}
+	o.See(p)
+}
