@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -100,10 +102,8 @@ func (m *Member) Leave() {
 func (m *Member) Acknowledge(a messages.FleetAck) {
 	m.mu.Lock()
 	m.acks[a.Publication] = a
-	for n := range m.acks {
-		if len(m.acks) > maxAcks && n < a.Publication {
-			delete(m.acks, n)
-		}
+	if len(m.acks) > maxAcks {
+		delete(m.acks, slices.Min(slices.Collect(maps.Keys(m.acks))))
 	}
 	m.mu.Unlock()
 	m.stir()
