@@ -93,7 +93,25 @@ func nodeRights(fleet, node, key string) rights {
 
 // clientRights are those of a role's credential, in its account.
 func clientRights(fleet string, r Role, key string) rights {
-	return rights{publish: asks(fleet, r), subscribe: []string{allEvents, allAcks, InboxPrefix(key) + ".>"}}
+	out := rights{subscribe: []string{allEvents, allAcks, InboxPrefix(key) + ".>"}}
+	for _, subject := range asks(fleet, r) {
+		out.publish = append(out.publish, imported(subject)...)
+	}
+	return out
+}
+
+// imported is what a subject of the nodes' account is called in a role's. There
+// JetStream's own API would answer that the account has no JetStream, so the nodes'
+// has a prefix; what writes to a bucket is known by both names, as clients that use
+// a prefix put it before that too.
+func imported(subject string) []string {
+	if api, ok := strings.CutPrefix(subject, "$JS.API"); ok {
+		return []string{shared.RolePrefix + api}
+	}
+	if strings.HasPrefix(subject, "$KV.") {
+		return []string{subject, shared.RolePrefix + "." + subject}
+	}
+	return []string{subject}
 }
 
 // user writes one user of an account. Nodes may answer those who ask them.
@@ -148,7 +166,9 @@ func (u Users) accounts(own []string, jetStream bool) string {
 			fmt.Fprintf(&b, "      { stream: { account: %s, subject: %q } }\n", accountFleet, subject)
 		}
 		for _, subject := range asks(u.Fleet, r) {
-			fmt.Fprintf(&b, "      { service: { account: %s, subject: %q } }\n", accountFleet, subject)
+			for _, here := range imported(subject) {
+				fmt.Fprintf(&b, "      { service: { account: %s, subject: %q }, to: %q }\n", accountFleet, subject, here)
+			}
 		}
 		b.WriteString("    ]\n  }\n")
 	}

@@ -210,9 +210,9 @@ var attempts = []attempt{
 	{"ask who is there", Roles, publishes("$SRV.PING")},
 	{"drain", []Role{RoleOperate}, publishes("chive.v1.f.n1.ctl.drain")},
 	{"publish a configuration", []Role{RoleConfigure}, publishes("$KV.chive-f-config.all")},
-	{"read a configuration", []Role{RoleOperate, RoleConfigure}, publishes("$JS.API.DIRECT.GET.KV_chive-f-config.$KV.chive-f-config.all")},
-	{"read acknowledgements", []Role{RoleOperate, RoleConfigure}, publishes("$JS.API.STREAM.INFO.KV_chive-f-acks")},
-	{"read members", Roles, publishes("$JS.API.STREAM.INFO.KV_chive-f-nodes")},
+	{"read a configuration", []Role{RoleOperate, RoleConfigure}, publishes("$JS.FLEET.API.DIRECT.GET.KV_chive-f-config.$KV.chive-f-config.all")},
+	{"read acknowledgements", []Role{RoleOperate, RoleConfigure}, publishes("$JS.FLEET.API.STREAM.INFO.KV_chive-f-acks")},
+	{"read members", Roles, publishes("$JS.FLEET.API.STREAM.INFO.KV_chive-f-nodes")},
 	{"pretend to be a node", nil, publishes("chive.v1.f.n1.evt.circuit.c1.opened")},
 	{"acknowledge", nil, publishes("$KV.chive-f-acks.1.n1")},
 	{"acknowledge as an event", nil, publishes("chive.v1.f.n1.cfg.acknowledged")},
@@ -301,7 +301,7 @@ func TestAnswersCannotBeSentElsewhere(t *testing.T) {
 	}
 	nc := as(t, embedded.ClientURL(), embedded.o.credentialOf(RoleObserve))
 	for _, reply := range []string{"$KV.chive-f-config.all", "$JS.API.STREAM.DELETE.KV_chive-f-config", "chive.v1.f.n1.evt.circuit.c1.opened"} {
-		for _, ask := range []string{"chive.v1.f.n1.ctl.status", "chive.v1.f.n1.ctl.history", "$SRV.PING", "$JS.API.STREAM.INFO.KV_chive-f-nodes"} {
+		for _, ask := range []string{"chive.v1.f.n1.ctl.status", "chive.v1.f.n1.ctl.history", "$SRV.PING", "$JS.FLEET.API.STREAM.INFO.KV_chive-f-nodes"} {
 			if err := nc.PublishRequest(ask, reply, nil); err != nil {
 				t.Fatal(err)
 			}

@@ -34,9 +34,15 @@ type Client struct {
 	fleet string
 }
 
-// NewClient uses a connection, which stays its owner's.
+// NewClient uses a connection of a node's account, which stays its owner's.
 func NewClient(nc *nats.Conn, fleet string) (*Client, error) {
 	js, err := jetstream.New(nc)
+	return &Client{nc, js, fleet}, err
+}
+
+// NewRoleClient uses a connection with the credential of a role.
+func NewRoleClient(nc *nats.Conn, fleet string) (*Client, error) {
+	js, err := jetstream.NewWithAPIPrefix(nc, RolePrefix)
 	return &Client{nc, js, fleet}, err
 }
 

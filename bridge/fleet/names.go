@@ -12,5 +12,9 @@ func NodeBucket(fleet string) string { return "chive-" + fleet + "-nodes" }
 // DirectoryBucket is the object store of the shared directory.
 func DirectoryBucket(fleet string) string { return "chive-" + fleet + "-directory" }
 
+// RolePrefix is where roles find the API of the JetStream that holds the buckets, in
+// place of $JS.API: they have an account of their own.
+const RolePrefix = "$JS.FLEET.API"
+
 // ConfigKey is the one key of the config bucket.
 const ConfigKey = "all"
