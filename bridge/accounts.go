@@ -84,11 +84,27 @@ func nodeRights(fleet, node, key string) rights {
 			allEvents, allAcks, // for the operator's command line, which uses the node's credential
 		},
 	}
+	r.publish = append(r.publish, directoryRights(fleet)...)
 	for _, bucket := range []string{shared.ConfigBucket(fleet), shared.AckBucket(fleet), shared.NodeBucket(fleet)} {
 		r.publish = append(r.publish, readBucket(bucket)...)
 		r.publish = append(r.publish, "$JS.API.STREAM.CREATE.KV_"+bucket)
 	}
 	return r
+}
+
+// directoryRights let a node read and replace the shared directory, which every node
+// verifies.
+func directoryRights(fleet string) []string {
+	bucket := shared.DirectoryBucket(fleet)
+	stream := "OBJ_" + bucket
+	out := []string{"$O." + bucket + ".>", "$JS.FC." + stream + ".>"}
+	for _, api := range []string{"STREAM.CREATE.", "STREAM.INFO.", "STREAM.PURGE."} {
+		out = append(out, "$JS.API."+api+stream)
+	}
+	for _, api := range []string{"DIRECT.GET.", "CONSUMER.CREATE.", "CONSUMER.DELETE.", "STREAM.MSG.GET."} {
+		out = append(out, "$JS.API."+api+stream, "$JS.API."+api+stream+".>")
+	}
+	return out
 }
 
 // clientRights are those of a role's credential, in its account.

@@ -138,7 +138,7 @@ func startHub(t *testing.T, nodes ...string) *hub {
 	}
 	port := freePort(t)
 	h.url = fmt.Sprintf("nats://127.0.0.1:%d", port)
-	h.text = fmt.Sprintf("listen: 127.0.0.1:%d\njetstream { store_dir: %q, max_mem: 8MB, max_file: 64MB }\n%s", port, h.dir, u.ServerConfig())
+	h.text = fmt.Sprintf("listen: 127.0.0.1:%d\njetstream { store_dir: %q, max_mem: 8MB, max_file: 128MB }\n%s", port, h.dir, u.ServerConfig())
 	h.start(t)
 	t.Cleanup(h.kill)
 	return h

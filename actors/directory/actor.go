@@ -44,7 +44,8 @@ type Options struct {
 	Now         func() time.Time
 	Rand        *rand.Rand // used by the worker only
 	OnUpdate    func(Updated)
-	Limits      *limits.Limits // nil: none
+	Limits      *limits.Limits           // nil: none
+	Shared      messages.SharedDirectory // nil: the node is in no fleet
 }
 
 // Updated is a new view of the network.

@@ -148,12 +148,16 @@ func (w *worker) fetchCerts(ctx context.Context, from Target, keys []netdoc.KeyI
 	}
 	w.addCerts(certs)
 	w.emit(kind, len(certs), 0, time.Time{})
+	w.saveCerts()
+	return nil
+}
+
+func (w *worker) saveCerts() {
 	var all []byte
 	for _, c := range w.certs {
 		all = append(all, c.Raw...)
 	}
 	w.save(fileCerts, all)
-	return nil
 }
 
 // addCerts keeps certificates of trusted authorities only.

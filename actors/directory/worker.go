@@ -26,7 +26,8 @@ type worker struct {
 	shunned   map[netdoc.Digest]time.Time // sources not to be asked before
 	phase     chivev1.BootstrapPhase
 	failures  int
-	cacheRead bool // the cached microdescriptors were looked at
+	cacheRead bool      // the cached microdescriptors were looked at
+	offered   time.Time // the consensus that was left for others last
 }
 
 // between is the wait between attempts that fail.
@@ -43,6 +44,7 @@ func newWorker(o Options) *worker {
 func (w *worker) run(ctx context.Context) {
 	w.advance(chivev1.BootstrapPhase_BOOTSTRAP_PHASE_STARTING, 0, "starting")
 	w.load()
+	w.fromOthers(ctx)
 	refresh := w.refreshTime()
 	for ctx.Err() == nil {
 		err := w.step(ctx, &refresh)
@@ -50,6 +52,7 @@ func (w *worker) run(ctx context.Context) {
 			return
 		}
 		wait := refresh.Sub(w.o.Now())
+		w.offer()
 		if err != nil {
 			w.failures++
 			wait = between.Delay(w.failures, w.o.Rand)

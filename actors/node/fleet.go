@@ -113,3 +113,11 @@ func (n *Node) resumeListening() {
 	n.deaf.Store(false)
 	n.system.Root.Send(n.root, &listenAgain{})
 }
+
+// sharedDirectory is the fleet's; nil if the node is in none.
+func (n *Node) sharedDirectory() messages.SharedDirectory {
+	if n.member == nil {
+		return nil
+	}
+	return n.member
+}

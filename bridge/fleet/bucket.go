@@ -27,14 +27,14 @@ const (
 func configBucket(fleet string, replicas int) jetstream.KeyValueConfig {
 	return jetstream.KeyValueConfig{
 		Bucket: ConfigBucket(fleet), Description: "chive: signed configuration", History: kept,
-		MaxValueSize: MaxValue, MaxBytes: (kept + 1) * MaxValue, Replicas: replicas,
+		MaxValueSize: MaxValue, Replicas: replicas, // the history bounds it
 	}
 }
 
 func ackBucket(fleet string, replicas int) jetstream.KeyValueConfig {
 	return jetstream.KeyValueConfig{
 		Bucket: AckBucket(fleet), Description: "chive: what nodes made of it", TTL: ackLife,
-		MaxValueSize: maxAck, MaxBytes: 16 << 20, Replicas: replicas,
+		MaxValueSize: maxAck, MaxBytes: 8 << 20, Replicas: replicas,
 	}
 }
 

@@ -43,6 +43,9 @@ type Member struct {
 	acks map[uint64]messages.FleetAck
 	beat *messages.FleetMember
 	wake chan struct{}
+
+	offer *messages.DirectoryCopy // waits for its moment
+	left  bool
 }
 
 const (
@@ -86,6 +89,9 @@ func (m *Member) begin(name string, f func()) {
 
 // Leave ends taking part; who looks sees it at once if the servers are there.
 func (m *Member) Leave() {
+	m.mu.Lock()
+	m.left = true
+	m.mu.Unlock()
 	m.cancel()
 	m.work.Wait()
 	if !m.o.Conn.IsConnected() {

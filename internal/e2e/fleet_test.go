@@ -357,6 +357,31 @@ func TestFleetOnDebiansServers(t *testing.T) {
 		number := p.publish(t, nil, line("MaxCircuitDirtiness", "6 minutes"))
 		p.acknowledged(t, number, 2, messages.FleetApplied)
 	})
+	t.Run("a node from the shared directory", func(t *testing.T) {
+		begun := time.Now()
+		c := start(t, n, h.torrc(2)...)
+		c.serves(t, n, "late")
+		t.Logf("first bytes after %v", time.Since(begun).Round(time.Millisecond))
+		shared, asked := 0, 0
+		c.count(func(e *chivev1.Envelope) bool {
+			switch f := e.GetDocumentFetched(); {
+			case f == nil:
+			case f.GetShared():
+				shared++
+			default:
+				asked++
+			}
+			return false
+		})
+		if shared != 2 || asked != 0 {
+			t.Errorf("%d documents from the fleet, %d from directories", shared, asked)
+		}
+		nodes = append(nodes, c)
+		number := p.publish(t, nil, line("MaxCircuitDirtiness", "8 minutes"))
+		p.acknowledged(t, number, 3, messages.FleetApplied)
+		c.stop()
+		nodes = nodes[:2]
+	})
 	t.Run("all servers dead", func(t *testing.T) {
 		for i := range 3 {
 			h.kill(i)

@@ -2677,6 +2677,7 @@ type DocumentFetched struct {
 	Bytes         uint64                 `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"` // decompressed
 	Took          *durationpb.Duration   `protobuf:"bytes,3,opt,name=took,proto3" json:"took,omitempty"`
 	Cached        bool                   `protobuf:"varint,4,opt,name=cached,proto3" json:"cached,omitempty"` // read from disk
+	Shared        bool                   `protobuf:"varint,5,opt,name=shared,proto3" json:"shared,omitempty"` // left by another node of the fleet
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2735,6 +2736,13 @@ func (x *DocumentFetched) GetTook() *durationpb.Duration {
 func (x *DocumentFetched) GetCached() bool {
 	if x != nil {
 		return x.Cached
+	}
+	return false
+}
+
+func (x *DocumentFetched) GetShared() bool {
+	if x != nil {
+		return x.Shared
 	}
 	return false
 }
@@ -3734,12 +3742,13 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x05relay\x18\x01 \x01(\fB\x04\xa8\xd4\x18\x03R\x05relay\"a\n" +
 	"\x10GuardUnreachable\x121\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome\x12\x1a\n" +
-	"\x05relay\x18\x02 \x01(\fB\x04\xa8\xd4\x18\x03R\x05relay\"\xb2\x01\n" +
+	"\x05relay\x18\x02 \x01(\fB\x04\xa8\xd4\x18\x03R\x05relay\"\xd0\x01\n" +
 	"\x0fDocumentFetched\x120\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x16.chive.v1.DocumentKindB\x04\xa8\xd4\x18\x02R\x04kind\x12\x1a\n" +
 	"\x05bytes\x18\x02 \x01(\x04B\x04\xa8\xd4\x18\x02R\x05bytes\x123\n" +
 	"\x04took\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\x04\xa8\xd4\x18\x02R\x04took\x12\x1c\n" +
-	"\x06cached\x18\x04 \x01(\bB\x04\xa8\xd4\x18\x02R\x06cached\"\xc9\x01\n" +
+	"\x06cached\x18\x04 \x01(\bB\x04\xa8\xd4\x18\x02R\x06cached\x12\x1c\n" +
+	"\x06shared\x18\x05 \x01(\bB\x04\xa8\xd4\x18\x02R\x06shared\"\xc9\x01\n" +
 	"\x10DocumentVerified\x120\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x16.chive.v1.DocumentKindB\x04\xa8\xd4\x18\x02R\x04kind\x12\x1a\n" +
 	"\x05items\x18\x02 \x01(\rB\x04\xa8\xd4\x18\x02R\x05items\x12$\n" +
