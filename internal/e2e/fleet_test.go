@@ -23,13 +23,12 @@ import (
 	"chive/messages/chivev1"
 )
 
-// hubs are three of Debian's NATS servers that are one cluster.
+// hubs are Debian's NATS servers, one or a cluster.
 type hubs struct {
 	dir     string
 	urls    []string
-	clients []int // ports
 	running []*exec.Cmd
-	said    [3]bytes.Buffer
+	said    []*bytes.Buffer
 	users   bridge.Users
 	signer  []byte // seed of the configuration's key
 	public  string
@@ -37,10 +36,11 @@ type hubs struct {
 
 const natsServer = "/usr/sbin/nats-server" // Debian's; make deps installs it
 
-// startHubs makes the credentials of a fleet of three and starts its servers.
-func startHubs(t *testing.T) *hubs {
+// startHubs makes the credentials of a fleet of three and starts its servers, which
+// store as much as store says.
+func startHubs(t *testing.T, servers int, store string) *hubs {
 	t.Helper()
-	h := &hubs{dir: t.TempDir(), running: make([]*exec.Cmd, 3), users: bridge.Users{Fleet: "f", Nodes: map[string]string{}, Clients: map[bridge.Role]string{}}}
+	h := &hubs{dir: t.TempDir(), running: make([]*exec.Cmd, servers), users: bridge.Users{Fleet: "f", Nodes: map[string]string{}, Clients: map[bridge.Role]string{}}}
 	for i := range 3 {
 		h.users.Nodes[h.node(i)] = h.key(t, h.node(i))
 	}
@@ -53,31 +53,40 @@ func startHubs(t *testing.T) *hubs {
 		t.Fatal(err)
 	}
 	var routes []string
-	for range 3 {
-		port, route := freePort(t), freePort(t)
-		h.urls = append(h.urls, "nats://"+port)
-		routes = append(routes, "nats://"+route)
+	for range servers {
+		h.urls = append(h.urls, "nats://"+freePort(t))
+		routes = append(routes, "nats://"+freePort(t))
+		h.said = append(h.said, &bytes.Buffer{})
 	}
-	for i := range 3 {
-		text := fmt.Sprintf("server_name: hub%d\nlisten: %q\njetstream { store_dir: %q, max_mem: 16MB, max_file: 256MB }\ncluster { name: hubs, listen: %q, routes: [%s] }\n%s",
-			i, strings.TrimPrefix(h.urls[i], "nats://"), filepath.Join(h.dir, fmt.Sprint("store", i)), strings.TrimPrefix(routes[i], "nats://"),
-			strings.Join(routes, ", "), h.users.ServerConfig())
-		if err := os.WriteFile(h.file(fmt.Sprintf("hub%d.conf", i)), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
+	for i := range servers {
+		cluster := ""
+		if servers > 1 {
+			cluster = fmt.Sprintf("cluster { name: hubs, listen: %q, routes: [%s] }\n", strings.TrimPrefix(routes[i], "nats://"), strings.Join(routes, ", "))
 		}
+		h.configure(t, i, store, cluster)
 	}
 	t.Cleanup(func() {
-		for i := range 3 {
+		for i := range servers {
 			h.kill(i)
 			if t.Failed() {
 				t.Logf("hub %d:\n%s", i, h.said[i].String())
 			}
 		}
 	})
-	for i := range 3 {
+	for i := range servers {
 		h.start(t, i)
 	}
 	return h
+}
+
+// configure writes a server's configuration.
+func (h *hubs) configure(t *testing.T, i int, store, cluster string) {
+	t.Helper()
+	text := fmt.Sprintf("server_name: hub%d\nlisten: %q\njetstream { store_dir: %q, max_mem: 32MB, max_file: %s }\n%s%s",
+		i, strings.TrimPrefix(h.urls[i], "nats://"), filepath.Join(h.dir, fmt.Sprint("store", i)), store, cluster, h.users.ServerConfig())
+	if err := os.WriteFile(h.file(fmt.Sprintf("hub%d.conf", i)), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (h *hubs) node(i int) string       { return fmt.Sprintf("n%d", i+1) }
@@ -94,7 +103,7 @@ func (h *hubs) key(t *testing.T, name string) string {
 func (h *hubs) start(t *testing.T, i int) {
 	t.Helper()
 	cmd := exec.Command(natsServer, "-c", h.file(fmt.Sprintf("hub%d.conf", i)))
-	cmd.Stdout, cmd.Stderr = &h.said[i], &h.said[i]
+	cmd.Stdout, cmd.Stderr = h.said[i], h.said[i]
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("%v (make deps installs it)", err)
 	}
@@ -113,7 +122,8 @@ func (h *hubs) kill(i int) {
 // torrc is what a node of the fleet adds to its torrc.
 func (h *hubs) torrc(i int) []string {
 	lines := []string{
-		"Fleet f", "NodeName " + h.node(i), "NatsNodeCredentialFile " + h.file(h.node(i)), "FleetConfigKey " + h.public, "FleetReplicas 3",
+		"Fleet f", "NodeName " + h.node(i), "NatsNodeCredentialFile " + h.file(h.node(i)), "FleetConfigKey " + h.public,
+		fmt.Sprint("FleetReplicas ", len(h.urls)),
 	}
 	for _, u := range h.urls {
 		lines = append(lines, "NatsUrl "+u)
@@ -279,7 +289,7 @@ func (f *flow) end() { f.cancel(); f.wg.Wait() }
 // changes none, what does harm is taken back, and servers that die disturb nothing.
 func TestFleetOnDebiansServers(t *testing.T) {
 	n := network(t)
-	h := startHubs(t)
+	h := startHubs(t, 3, "256MB")
 	var nodes []*client
 	for i := range 3 {
 		nodes = append(nodes, start(t, n, h.torrc(i)...))
