@@ -16,7 +16,7 @@ help: ## this list
 build: ## bin/chive: one static binary
 	CGO_ENABLED=0 $(GO) build $(GOFLAGS) -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/chive ./cmd/chive
 
-deps: ## what the tests run against: Debian's tor, curl, torsocks (root installs, others are told)
+deps: ## what the tests run against: Debian's tor, curl, torsocks, nats-server (root installs, others are told)
 	@bash $(firstword $(wildcard scripts/deps.sh) .ci/deps)
 
 demo: deps ## private Tor network, chive in front: a download, a live change, killed relays, and why

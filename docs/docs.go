@@ -1,6 +1,6 @@
 // Package docs writes the pages of this folder that repeat what the code says:
-// configuration.md from the option table, events.md from the .proto files. A
-// test fails when a page is not what the code says; `make generate` writes them.
+// configuration.md from the option table, events.md and asyncapi.yaml from the .proto
+// files, the Go types on the wire and the roles' permissions. A test fails when a page is not what the code says; `make generate` writes them.
 package docs
 
 //go:generate go run ./generate
@@ -22,7 +22,11 @@ func Pages(messages string) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return map[string][]byte{"configuration.md": configurationPage(), "events.md": events}, nil
+	async, err := asyncPage(messages)
+	if err != nil {
+		return nil, err
+	}
+	return map[string][]byte{"configuration.md": configurationPage(), "events.md": events, "asyncapi.yaml": async}, nil
 }
 
 func configurationPage() []byte {

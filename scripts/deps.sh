@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
 # What chive's tests and demo need beside Go: C tor to run a private network of,
-# curl and torsocks to go through chive, ip for an address that torsocks allows, and the C compiler without which Go has
-# no race detector. Called by `make deps`.
+# nats-server for nodes to meet at, curl and torsocks to go through chive, ip for an address that torsocks allows, and
+# the C compiler without which Go has no race detector. Called by `make deps`.
 #
 # Nothing to do: says so and ends. Root on Debian or Ubuntu: installs what is
 # missing. Otherwise: prints the command that installs it, and exits 1.
 #
 # The tor that is installed is a program for us, never a service: no script of
-# its package may start it against the public network.
+# its package may start it against the public network. Nor is nats-server one: it
+# would let in anybody on the machine.
 set -euo pipefail
 
 # command → Debian package. Of tor-geoipdb and ca-certificates only files matter.
-declare -A package_of=([tor]=tor [torsocks]=torsocks [curl]=curl [ip]=iproute2 [gcc]=gcc)
+declare -A package_of=([tor]=tor [torsocks]=torsocks [curl]=curl [nats-server]=nats-server [ip]=iproute2 [gcc]=gcc)
 declare -A package_of_file=(
 	[/usr/share/tor/geoip]=tor-geoipdb
 	[/etc/ssl/certs/ca-certificates.crt]=ca-certificates
@@ -77,15 +78,20 @@ forbid_services() {
 	our_policy=yes
 	printf '#!/bin/sh\nexit 101\n' >"$POLICY"
 	chmod 755 "$POLICY"
-	# The package also enables tor for the next boot; a mask forbids that. Where
-	# tor was there before, its service is somebody's and stays as it is.
-	if [ ! -e /usr/sbin/tor ] && [ -d /etc/systemd/system ]; then
-		local unit
-		for unit in tor.service tor@default.service; do
-			[ -e "/etc/systemd/system/$unit" ] || ln -s /dev/null "/etc/systemd/system/$unit"
-		done
-		say "tor's service is masked (to have it later: systemctl unmask tor tor@default)"
-	fi
+	# The packages also enable their services for the next boot; a mask forbids that.
+	have tor || mask tor tor@default
+	have nats-server || mask nats-server
+}
+
+# mask keeps services from starting at the next boot. Where the program was there
+# before, its service is somebody's and stays as it is.
+mask() {
+	[ -d /etc/systemd/system ] || return 0
+	local unit
+	for unit in "$@"; do
+		[ -e "/etc/systemd/system/$unit.service" ] || ln -s /dev/null "/etc/systemd/system/$unit.service"
+	done
+	say "never started as a service: $1 (to have it later: systemctl unmask $*)"
 }
 
 install() {
@@ -118,7 +124,7 @@ main() {
 	if [ "$(id -u)" -ne 0 ]; then
 		say "missing: ${packages[*]}. Install with:" >&2
 		printf '\n  sudo apt-get update && sudo apt-get install --no-install-recommends %s\n\n' "${packages[*]}" >&2
-		say "(the service that comes with tor is not needed: sudo systemctl disable --now tor)" >&2
+		say "(the services that come with tor and nats-server are not needed: sudo systemctl disable --now tor nats-server)" >&2
 		return 1
 	fi
 	say "installing ${packages[*]}"
