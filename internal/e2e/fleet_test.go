@@ -134,7 +134,13 @@ func (h *hubs) torrc(i int) []string {
 // as connects with a role's credential.
 func (h *hubs) as(t *testing.T, r bridge.Role) (*nats.Conn, *fleet.Client) {
 	t.Helper()
-	seed, err := os.ReadFile(h.file(string(r)))
+	return dialAs(t, strings.Join(h.urls, ","), h.file(string(r)))
+}
+
+// dialAs connects to servers with the seed in a file.
+func dialAs(t *testing.T, urls, file string) (*nats.Conn, *fleet.Client) {
+	t.Helper()
+	seed, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,8 +148,11 @@ func (h *hubs) as(t *testing.T, r bridge.Role) (*nats.Conn, *fleet.Client) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key := h.users.Clients[r]
-	nc, err := nats.Connect(strings.Join(h.urls, ","), nats.Nkey(key, user.Sign), nats.CustomInboxPrefix(bridge.InboxPrefix(key)),
+	key, err := user.PublicKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc, err := nats.Connect(urls, nats.Nkey(key, user.Sign), nats.CustomInboxPrefix(bridge.InboxPrefix(key)),
 		nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond))
 	if err != nil {
 		t.Fatal(err)
