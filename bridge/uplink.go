@@ -84,6 +84,9 @@ func (b *Bridge) dialServers() (*nats.Conn, error) {
 		nats.PingInterval(pingEvery), nats.MaxPingsOutstanding(2), nats.FlusherTimeout(uplinkWrite), nats.Timeout(5*time.Second),
 		nats.ConnectHandler(say("connected")), nats.ReconnectHandler(say("connected again")),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err == nil { // the node has left
+				return
+			}
 			b.o.Log.Warn("NATS server is away: the node goes on without its fleet", "option", "NatsUrl", "err", err)
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {

@@ -67,10 +67,8 @@ func run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	binary := filepath.Join(dir, "chive")
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, "./cmd/chive")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("build: %w\n%s", err, out)
+	if err := build(ctx, binary, "-s -w"); err != nil {
+		return err
 	}
 	network, err := testnet.Start(ctx, testnet.Options{Onions: -1})
 	if err != nil {
@@ -90,6 +88,16 @@ func run(ctx context.Context) (err error) {
 		results = append(results, r)
 	}
 	table(results[0], results[1])
+	return events(ctx, network, dir, binary)
+}
+
+// build makes a chive.
+func build(ctx context.Context, binary, flags string) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", flags, "-o", binary, "./cmd/chive")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build: %w\n%s", err, out)
+	}
 	return nil
 }
 

@@ -38,7 +38,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(suite{m}) }
 // client is a node under test with its whole log.
 type client struct {
 	*node.Node
-	t     *testing.T
+	t     testing.TB
 	socks string
 	dir   string
 	ready chan struct{}
@@ -72,7 +72,7 @@ func (c *client) count(match func(*chivev1.Envelope) bool) int {
 }
 
 // start runs a node on the network and waits until it can serve streams.
-func start(t *testing.T, n *testnet.Network, lines ...string) *client {
+func start(t testing.TB, n *testnet.Network, lines ...string) *client {
 	t.Helper()
 	c, err := launch(t, t.TempDir(), nil, append(n.ClientTorrc(), lines...)...)
 	if err != nil {
@@ -84,7 +84,7 @@ func start(t *testing.T, n *testnet.Network, lines ...string) *client {
 
 // launch runs a node that has its data below dir. Without a log what it warns of
 // goes to the test's.
-func launch(t *testing.T, dir string, log slog.Handler, lines ...string) (*client, error) {
+func launch(t testing.TB, dir string, log slog.Handler, lines ...string) (*client, error) {
 	t.Helper()
 	c := &client{t: t, dir: dir, ready: make(chan struct{})}
 	torrc := filepath.Join(c.dir, "torrc")
@@ -110,7 +110,7 @@ func launch(t *testing.T, dir string, log slog.Handler, lines ...string) (*clien
 }
 
 // await waits until the node can serve streams.
-func (c *client) await(t *testing.T) {
+func (c *client) await(t testing.TB) {
 	t.Helper()
 	select {
 	case a := <-c.Listening():
@@ -185,7 +185,7 @@ func direct(t *testing.T, target string) string {
 }
 
 // freePort is a loopback address that nobody listens on just now.
-func freePort(t *testing.T) string {
+func freePort(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -38,10 +38,16 @@ const natsServer = "/usr/sbin/nats-server" // Debian's; make deps installs it
 
 // startHubs makes the credentials of a fleet of three and starts its servers, which
 // store as much as store says.
-func startHubs(t *testing.T, servers int, store string) *hubs {
+func startHubs(t testing.TB, servers int, store string) *hubs {
+	t.Helper()
+	return startHubsFor(t, servers, store, 3)
+}
+
+// startHubsFor is the same for a fleet of more nodes.
+func startHubsFor(t testing.TB, servers int, store string, nodes int) *hubs {
 	t.Helper()
 	h := &hubs{dir: t.TempDir(), running: make([]*exec.Cmd, servers), users: bridge.Users{Fleet: "f", Nodes: map[string]string{}, Clients: map[bridge.Role]string{}}}
-	for i := range 3 {
+	for i := range nodes {
 		h.users.Nodes[h.node(i)] = h.key(t, h.node(i))
 	}
 	for _, r := range bridge.Roles {
@@ -80,7 +86,7 @@ func startHubs(t *testing.T, servers int, store string) *hubs {
 }
 
 // configure writes a server's configuration.
-func (h *hubs) configure(t *testing.T, i int, store, cluster string) {
+func (h *hubs) configure(t testing.TB, i int, store, cluster string) {
 	t.Helper()
 	text := fmt.Sprintf("server_name: hub%d\nlisten: %q\njetstream { store_dir: %q, max_mem: 32MB, max_file: %s }\n%s%s",
 		i, strings.TrimPrefix(h.urls[i], "nats://"), filepath.Join(h.dir, fmt.Sprint("store", i)), store, cluster, h.users.ServerConfig())
@@ -91,7 +97,7 @@ func (h *hubs) configure(t *testing.T, i int, store, cluster string) {
 
 func (h *hubs) node(i int) string       { return fmt.Sprintf("n%d", i+1) }
 func (h *hubs) file(name string) string { return filepath.Join(h.dir, name) }
-func (h *hubs) key(t *testing.T, name string) string {
+func (h *hubs) key(t testing.TB, name string) string {
 	t.Helper()
 	key, err := bridge.KeptKey(h.file(name))
 	if err != nil {
@@ -100,7 +106,7 @@ func (h *hubs) key(t *testing.T, name string) string {
 	return key
 }
 
-func (h *hubs) start(t *testing.T, i int) {
+func (h *hubs) start(t testing.TB, i int) {
 	t.Helper()
 	cmd := exec.Command(natsServer, "-c", h.file(fmt.Sprintf("hub%d.conf", i)))
 	cmd.Stdout, cmd.Stderr = h.said[i], h.said[i]
@@ -132,13 +138,13 @@ func (h *hubs) torrc(i int) []string {
 }
 
 // as connects with a role's credential.
-func (h *hubs) as(t *testing.T, r bridge.Role) (*nats.Conn, *fleet.Client) {
+func (h *hubs) as(t testing.TB, r bridge.Role) (*nats.Conn, *fleet.Client) {
 	t.Helper()
 	return dialAs(t, strings.Join(h.urls, ","), h.file(string(r)))
 }
 
 // dialAs connects to servers with the seed in a file.
-func dialAs(t *testing.T, urls, file string) (*nats.Conn, *fleet.Client) {
+func dialAs(t testing.TB, urls, file string) (*nats.Conn, *fleet.Client) {
 	t.Helper()
 	seed, err := os.ReadFile(file)
 	if err != nil {
@@ -166,7 +172,7 @@ func dialAs(t *testing.T, urls, file string) (*nats.Conn, *fleet.Client) {
 }
 
 // eventually tries until it works.
-func eventually(t *testing.T, what string, try func() error) {
+func eventually(t testing.TB, what string, try func() error) {
 	t.Helper()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -191,7 +197,7 @@ type publisher struct {
 }
 
 // publish signs the next revision and stores it.
-func (p *publisher) publish(t *testing.T, change func(*messages.FleetDocument), lines ...messages.ConfigLine) uint64 {
+func (p *publisher) publish(t testing.TB, change func(*messages.FleetDocument), lines ...messages.ConfigLine) uint64 {
 	t.Helper()
 	var number uint64
 	eventually(t, "publish", func() error {
@@ -219,7 +225,7 @@ func (p *publisher) next(last fleet.Published) uint64 {
 }
 
 // acknowledged waits until every node has said what it made of a publication.
-func (p *publisher) acknowledged(t *testing.T, number uint64, nodes int, want messages.FleetState) (acks []messages.FleetAck) {
+func (p *publisher) acknowledged(t testing.TB, number uint64, nodes int, want messages.FleetState) (acks []messages.FleetAck) {
 	t.Helper()
 	eventually(t, fmt.Sprintf("publication %d is %s by %d", number, want, nodes), func() (err error) {
 		if acks, err = p.Acks(t.Context(), number); err != nil {

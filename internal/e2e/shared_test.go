@@ -22,7 +22,7 @@ var shared struct {
 }
 
 // network is the shared network; the first who asks starts it.
-func network(t *testing.T) *testnet.Network {
+func network(t testing.TB) *testnet.Network {
 	t.Helper()
 	shared.once.Do(func() { shared.n, shared.err = testnet.Start(context.Background(), testnet.Options{Onions: -1}) })
 	if shared.err != nil {
