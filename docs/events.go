@@ -3,6 +3,7 @@ package docs
 import (
 	"bytes"
 	"context"
+	_ "embed" // clientSection
 	"fmt"
 	"strings"
 
@@ -12,6 +13,11 @@ import (
 	"chive/messages"
 	"chive/messages/chivev1"
 )
+
+// clientSection is run by a test of internal/foreign, command by command.
+//
+//go:embed generate/client.md
+var clientSection string
 
 const eventsProto = "chive/v1/events.proto"
 
@@ -72,6 +78,7 @@ Each field has a tier:
 Keys, client addresses, cookies and payloads are in no event.
 
 `)
+	b.WriteString(clientSection)
 	envelope := src.file.Messages().ByName("Envelope")
 	b.WriteString("## Envelope\n\n")
 	fieldTable(&b, src, envelope, func(f protoreflect.FieldDescriptor) bool { return f.ContainingOneof() == nil })
