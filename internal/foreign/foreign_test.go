@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -44,6 +45,7 @@ type visitor struct {
 	shell    *Shell
 	blocks   []string // that were not run yet
 	envelope protoreflect.MessageDescriptor
+	channels []string // addresses in asyncapi.yaml
 }
 
 // block is the commands of the page that hold a text.
@@ -117,6 +119,9 @@ func (v *visitor) readSchema() {
 		v.t.Fatal(err)
 	}
 	var doc struct {
+		Channels map[string]struct {
+			Address string `yaml:"address"`
+		} `yaml:"channels"`
 		Components struct {
 			Schemas struct {
 				Envelope struct {
@@ -127,6 +132,9 @@ func (v *visitor) readSchema() {
 	}
 	if err := yaml.Unmarshal(text, &doc); err != nil {
 		v.t.Fatal(err)
+	}
+	for _, c := range doc.Channels {
+		v.channels = append(v.channels, c.Address)
 	}
 	compiler := protocompile.Compiler{Resolver: protocompile.WithStandardImports(&protocompile.SourceResolver{
 		Accessor: protocompile.SourceAccessorFromMap(map[string]string{"envelope.proto": doc.Components.Schemas.Envelope.Schema}),
@@ -335,6 +343,15 @@ func (v *visitor) ask(c *node.Node) {
 	for _, want := range []string{"a chive node", `"node": "n1"`, "chive.v1.f.n1.ctl.history", `"bootstrap_percent":100`} {
 		if !strings.Contains(answers, want) {
 			t.Errorf("no %s in\n%s", want, answers)
+		}
+	}
+	verbs := regexp.MustCompile(`chive\.v1\.f\.n1\.ctl\.[^"]*`).FindAllString(answers, -1)
+	if len(verbs) < 3 {
+		t.Errorf("verbs %q", verbs)
+	}
+	for _, subject := range verbs {
+		if address := strings.Replace(subject, "f.n1", "{fleet}.{node}", 1); !slices.Contains(v.channels, address) {
+			t.Errorf("asyncapi.yaml does not have %s", address)
 		}
 	}
 	v.run(v.block("ctl.history"))
