@@ -65,6 +65,8 @@ type grammar struct {
 	Connections connectionsCommand `cmd:"" help:"List connections to relays, likewise."`
 	Guards      guardsCommand      `cmd:"" help:"List guards, likewise."`
 
+	Fleet fleetCommand `cmd:"" help:"Run many nodes: who is there, their configuration, draining."`
+
 	Options optionsCommand `cmd:"" help:"List the torrc options."`
 	Testnet testnetCommand `cmd:"" help:"A private Tor network on this machine, for trying things."`
 	Version versionCommand `cmd:"" help:"Print the version."`

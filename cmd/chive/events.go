@@ -112,6 +112,7 @@ func (c eventsCommand) filter() (func(*chivev1.Envelope) bool, error) {
 type eventPrinter struct {
 	out  io.Writer
 	json bool
+	many bool // of several nodes: each line begins with the node's name
 	want func(*chivev1.Envelope) bool
 
 	mu      sync.Mutex // protects the fields below
@@ -165,6 +166,9 @@ func (p *eventPrinter) print(e *chivev1.Envelope) {
 		return
 	}
 	line := []byte(messages.Text(e))
+	if p.many {
+		line = append([]byte(printable(e.GetNode())+" "), line...)
+	}
 	if p.json {
 		var err error
 		if line, err = messages.JSON(e); err != nil {

@@ -1,0 +1,284 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	"chive/actors/node"
+	"chive/bridge"
+	"chive/bridge/fleet"
+	"chive/config"
+	"chive/messages"
+)
+
+type fleetCommand struct {
+	Nodes       fleetNodes       `cmd:"" help:"List the nodes that are there."`
+	Status      fleetStatus      `cmd:"" help:"Show how the fleet is, and what became of its configuration."`
+	Events      fleetEvents      `cmd:"" help:"Follow the events of all nodes."`
+	Config      fleetConfig      `cmd:"" help:"Show and change the fleet's configuration."`
+	Drain       fleetDrain       `cmd:"" help:"Have a node take no new streams."`
+	Credentials fleetCredentials `cmd:"" help:"Make the keys of a new fleet."`
+}
+
+// fleetFlags say how the fleet is reached.
+type fleetFlags struct {
+	nodeFlags
+	Server     []string `sep:"," placeholder:"URL" help:"The fleet's NATS servers: tls://host:port, or nats://host:port on this machine. None: the server of the node in --data-dir."`
+	Credential string   `type:"path" placeholder:"FILE" help:"The nkey seed of a role, for --server."`
+	CA         string   `name:"ca" type:"path" placeholder:"FILE" help:"Authorities to believe the servers by (default: the system's)."`
+	Fleet      string   `placeholder:"NAME" help:"The fleet's name (default: a node is asked)."`
+}
+
+// with reaches the fleet for a question.
+func (f fleetFlags) with(limit time.Duration, ask func(context.Context, *bridge.FleetConn) error) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
+	}
+	c, err := f.reach(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return ask(ctx, c)
+}
+
+func (f fleetFlags) reach(ctx context.Context) (*bridge.FleetConn, error) {
+	a := bridge.FleetAccess{DataDir: f.DataDir, Servers: f.Server, Credential: f.Credential, CA: f.CA, Fleet: f.Fleet}
+	if len(f.Server) == 0 {
+		switch {
+		case f.Credential != "" || f.CA != "":
+			return nil, usage("--credential and --ca go with --server")
+		case a.DataDir == "":
+			var err error
+			if a.DataDir, err = config.DefaultDataDirectory(); err != nil {
+				return nil, usage("%w; say --data-dir", err)
+			}
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	c, err := bridge.ConnectFleet(ctx, a)
+	if errors.Is(err, bridge.ErrNoNode) {
+		return nil, &exitError{exitNoNode, err}
+	}
+	return c, err
+}
+
+type fleetNodes struct {
+	fleetFlags
+	Output string `short:"o" enum:"text,json" default:"text" help:"text, or json: an array of objects."`
+}
+
+// Help is printed by chive fleet nodes --help.
+func (fleetNodes) Help() string {
+	return `A node that is not heard of for some seconds is left out. CLOCK is how far its
+clock is ahead of the NATS servers'.
+
+Examples:
+  chive fleet nodes
+  chive fleet nodes --server tls://nats.example:4222 --credential observe.nk`
+}
+
+// Run asks and prints.
+func (c fleetNodes) Run(std streams) error {
+	return c.with(askTimeout, func(ctx context.Context, f *bridge.FleetConn) error {
+		all, err := f.Members(ctx)
+		if err != nil {
+			return err
+		}
+		if c.Output == "json" {
+			return printJSON(std.out, all)
+		}
+		return printNodes(std.out, all, time.Now())
+	})
+}
+
+// skewed is how far a clock may be off before it is worth a word.
+const skewed = 5 * time.Second
+
+func printNodes(w io.Writer, all []fleet.Seen, now time.Time) error {
+	versions := map[string]int{}
+	for _, s := range all {
+		versions[s.Version]++
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "NODE\tVERSION\tUP\tBOOTSTRAP\tCIRCUITS\tBUILT\tSTREAMS\tCONFIG\tFLEET\tCLOCK")
+	for _, s := range all {
+		version := printable(s.Version)
+		if len(versions) > 1 {
+			version += " (differs)"
+		}
+		state := string(s.State)
+		if s.Draining {
+			state += " draining"
+		}
+		clock := "ok"
+		if s.Skew.Abs() > skewed {
+			clock = fmt.Sprintf("%+v", s.Skew.Round(time.Second))
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d %%\t%d\t%s\t%d\t%d\t%s\t%s\n", printable(s.Node), version, brief(now.Sub(s.Started)), s.Bootstrap,
+			s.Circuits, share(s.Built, s.Failed), s.Streams, s.Config, strings.TrimSpace(fmt.Sprint(s.FleetMember.Fleet, " ", printable(state))), clock)
+	}
+	return t.Flush()
+}
+
+// share is how many of the circuits could be built.
+func share(built, failed uint64) string {
+	if built+failed == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.0f %%", 100*float64(built)/float64(built+failed))
+}
+
+type fleetStatus struct {
+	fleetFlags
+	Output string `short:"o" enum:"text,json" default:"text" help:"text or json."`
+}
+
+// Run asks and prints.
+func (c fleetStatus) Run(std streams) error {
+	return c.with(askTimeout, func(ctx context.Context, f *bridge.FleetConn) error {
+		s, err := statusOf(ctx, f)
+		if err != nil {
+			return err
+		}
+		if c.Output == "json" {
+			return printJSON(std.out, s)
+		}
+		s.print(std.out)
+		return nil
+	})
+}
+
+// fleetState is what chive fleet status shows.
+type fleetState struct {
+	Fleet       string              `json:"fleet"`
+	Nodes       []fleet.Seen        `json:"nodes"`
+	Publication *fleet.Published    `json:"publication,omitempty"`
+	Problem     string              `json:"problem,omitempty"` // why it is not to be believed
+	Acks        []messages.FleetAck `json:"acknowledgements,omitempty"`
+}
+
+func statusOf(ctx context.Context, f *bridge.FleetConn) (s fleetState, err error) {
+	s.Fleet = f.Fleet()
+	if s.Nodes, err = f.Members(ctx); err != nil {
+		return s, err
+	}
+	p, err := f.Config(ctx)
+	switch {
+	case errors.Is(err, fleet.ErrNothing):
+		return s, nil
+	case p.Number == 0: // an observer may not read it
+		s.Problem = err.Error()
+		return s, nil
+	case err != nil:
+		s.Problem = err.Error()
+	}
+	s.Publication = &p
+	s.Acks, err = f.Acks(ctx, p.Number)
+	return s, err
+}
+
+func (s fleetState) print(w io.Writer) {
+	fmt.Fprintf(w, "fleet          %s, %d nodes\n", s.Fleet, len(s.Nodes))
+	circuits, streams := 0, 0
+	for _, n := range s.Nodes {
+		circuits, streams = circuits+n.Circuits, streams+n.Streams
+	}
+	fmt.Fprintf(w, "in all         %d circuits, %d streams\n", circuits, streams)
+	if p := s.Publication; p != nil {
+		fmt.Fprintf(w, "configuration  revision %d (publication %d of %s)", p.Document.Revision, p.Number, p.Stored.UTC().Format(time.DateTime))
+		if p.Document.Note != "" {
+			fmt.Fprintf(w, ": %s", printable(p.Document.Note))
+		}
+		fmt.Fprintln(w)
+	}
+	if s.Problem != "" {
+		fmt.Fprintf(w, "               %s\n", s.Problem)
+	}
+	printAcks(w, s.Acks)
+}
+
+func printAcks(w io.Writer, acks []messages.FleetAck) {
+	for _, a := range acks {
+		fmt.Fprintf(w, "  %-14s %s", printable(a.Node), a.State)
+		if a.Builds > 0 {
+			fmt.Fprintf(w, ", %.0f %% of %d circuits built, %.2f s each", 100*a.Success, a.Builds, a.BuildTime)
+		}
+		if len(a.Waiting) > 0 {
+			fmt.Fprintf(w, ", waits for a restart: %s", strings.Join(a.Waiting, ", "))
+		}
+		if a.Reason != "" {
+			fmt.Fprintf(w, ": %s", printable(a.Reason))
+		}
+		fmt.Fprintln(w)
+	}
+}
+
+type fleetDrain struct {
+	fleetFlags
+	Node   string        `arg:"" help:"The node."`
+	Resume bool          `help:"Take streams again."`
+	Wait   time.Duration `default:"0s" help:"Wait, at most so long, until no stream is open."`
+}
+
+// Help is printed by chive fleet drain --help.
+func (fleetDrain) Help() string {
+	return `The node closes its listeners; streams that are open go on. It goes on otherwise:
+stop it when it has none, or have it take streams again. A node that is started
+anew takes streams.
+
+Examples:
+  chive fleet drain n2 --wait 5m
+  chive fleet drain n2 --resume`
+}
+
+// Run asks and waits.
+func (c fleetDrain) Run(std streams) error {
+	return c.with(c.Wait+askTimeout, func(ctx context.Context, f *bridge.FleetConn) error {
+		request := []byte("{}")
+		if c.Resume {
+			request = []byte(`{"resume":true}`)
+		}
+		deadline := time.Now().Add(c.Wait)
+		for {
+			answer, err := f.Ask(ctx, c.Node, "drain", request)
+			if err != nil {
+				return err
+			}
+			var a node.DrainAnswer
+			if err := json.Unmarshal(answer, &a); err != nil {
+				return fmt.Errorf("the node's answer: %w", err)
+			}
+			if c.Resume {
+				fmt.Fprintf(std.out, "%s takes streams\n", c.Node)
+				return nil
+			}
+			if a.Streams == 0 || c.Wait == 0 {
+				fmt.Fprintf(std.out, "%s takes no new streams; %d are open\n", c.Node, a.Streams)
+				return nil
+			}
+			if time.Now().After(deadline) {
+				return fmt.Errorf("%s: %d streams are still open after %v", c.Node, a.Streams, c.Wait)
+			}
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(200 * time.Millisecond):
+			}
+		}
+	})
+}

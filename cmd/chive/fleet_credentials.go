@@ -1,0 +1,139 @@
+package main
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"chive/bridge"
+	"chive/messages"
+)
+
+type fleetCredentials struct {
+	Dir   string   `arg:"" type:"path" help:"The folder to write to; it is made if it does not exist."`
+	Fleet string   `required:"" placeholder:"NAME" help:"The fleet's name."`
+	Nodes []string `required:"" sep:"," placeholder:"NODE" help:"The nodes' names."`
+}
+
+// Help is printed by chive fleet credentials --help.
+func (fleetCredentials) Help() string {
+	return `Writes a key for each node and role, the key that signs configurations, the secret
+of a cluster of embedded servers, the accounts for a nats-server's configuration,
+and lines for each node's torrc. Keys that are there are kept, so that nodes can be
+added: name all of them again. docs/fleet.md says what goes where.
+
+Example:
+  chive fleet credentials keys --fleet f --nodes n1,n2,n3`
+}
+
+// Names of the files; those of nodes begin with their names.
+const (
+	signerFile   = "config.nk"
+	secretFile   = "cluster.secret"
+	accountsFile = "nats-accounts.conf"
+)
+
+// Run writes the files.
+func (c fleetCredentials) Run(std streams) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+		return err
+	}
+	u := bridge.Users{Fleet: c.Fleet, Nodes: map[string]string{}, Clients: map[bridge.Role]string{}}
+	var err error
+	for _, n := range c.Nodes {
+		if u.Nodes[n], err = c.key("node-" + n + ".nk"); err != nil {
+			return err
+		}
+	}
+	for _, r := range bridge.Roles {
+		if u.Clients[r], err = c.key(string(r) + ".nk"); err != nil {
+			return err
+		}
+	}
+	signer, err := c.key(signerFile)
+	if err != nil {
+		return err
+	}
+	if err := c.secret(); err != nil {
+		return err
+	}
+	if err := c.write(accountsFile, u.ServerConfig()); err != nil {
+		return err
+	}
+	for _, n := range c.Nodes {
+		if err := c.write("node-"+n+".torrc", c.torrc(n, signer)); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(std.out, `%s
+  node-NAME.nk, node-NAME.torrc   to each node: its key, and lines for its torrc
+  %s               to NATS servers that are not embedded: include it
+  %s                   to each node with an embedded server in the cluster
+  %s.nk, %s.nk, %s.nk   to those who watch, drain nodes and publish
+  %s                        to who signs configurations, and to no node
+`, c.Dir, accountsFile, secretFile, bridge.RoleObserve, bridge.RoleOperate, bridge.RoleConfigure, signerFile)
+	return nil
+}
+
+func (c fleetCredentials) check() error {
+	if err := messages.ValidName(c.Fleet); err != nil {
+		return usage("--fleet: %w", err)
+	}
+	for i, n := range c.Nodes {
+		if err := messages.ValidName(n); err != nil {
+			return usage("--nodes: %w", err)
+		}
+		if slices.Contains(c.Nodes[:i], n) {
+			return usage("--nodes: %s is there twice", n)
+		}
+	}
+	return nil
+}
+
+func (c fleetCredentials) key(name string) (string, error) {
+	return bridge.KeptKey(filepath.Join(c.Dir, name))
+}
+
+func (c fleetCredentials) write(name, text string) error {
+	return os.WriteFile(filepath.Join(c.Dir, name), []byte(text), 0o600)
+}
+
+// secret makes what the servers of a cluster share, unless it is there.
+func (c fleetCredentials) secret() error {
+	_, err := os.Stat(filepath.Join(c.Dir, secretFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return c.write(secretFile, rand.Text()+rand.Text()+"\n")
+	}
+	return err
+}
+
+// torrc is the lines of a node, with what depends on the place commented out.
+func (c fleetCredentials) torrc(node, signer string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Fleet %s\nNodeName %s\nFleetConfigKey %s\n", c.Fleet, node, signer)
+	fmt.Fprintf(&b, `
+# With NATS servers of their own, one line each:
+#NatsUrl tls://nats.example:4222
+#NatsNodeCredentialFile /etc/chive/node-%s.nk
+
+# Or with the embedded servers as a cluster, of which each node names another:
+#NatsClusterListen 192.0.2.1:6222
+#NatsRoutes 192.0.2.2:6222
+#NatsClusterCredentialFile /etc/chive/%s
+#NatsTLSCert /etc/chive/nats.crt
+#NatsTLSKey /etc/chive/nats.key
+#NatsTLSCA /etc/chive/ca.crt
+
+# How many servers keep the configuration: 3 of three.
+#FleetReplicas 3
+`, node, secretFile)
+	return b.String()
+}
