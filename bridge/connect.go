@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go/micro"
 
 	"chive/bridge/fleet"
+	"chive/internal/safego"
 	"chive/messages"
 	"chive/messages/chivev1"
 )
@@ -37,19 +38,24 @@ var ErrElsewhere = errors.New("the node is in no fleet of its own server's: if i
 // FleetConn is a connection of those who run a fleet.
 type FleetConn struct {
 	*fleet.Client
-	nc *nats.Conn
+	nc     *nats.Conn
+	denied chan error // capacity 1: the server refused something
 }
+
+// ErrDenied: the credential's role may not do that.
+var ErrDenied = errors.New("this credential may not do that: use that of another role")
 
 // connectTime bounds reaching a server.
 const connectTime = 5 * time.Second
 
 // ConnectFleet reaches a fleet.
 func ConnectFleet(ctx context.Context, a FleetAccess) (*FleetConn, error) {
-	nc, role, err := a.dial()
+	c := &FleetConn{denied: make(chan error, 1)}
+	nc, role, err := a.dial(nats.ErrorHandler(c.trouble))
 	if err != nil {
 		return nil, err
 	}
-	c := &FleetConn{nc: nc}
+	c.nc = nc
 	name := a.Fleet
 	if name == "" {
 		if name, err = c.discover(ctx); err != nil {
@@ -73,9 +79,9 @@ func ConnectFleet(ctx context.Context, a FleetAccess) (*FleetConn, error) {
 }
 
 // dial connects; role says that the credential is of a role's account.
-func (a FleetAccess) dial() (nc *nats.Conn, role bool, err error) {
+func (a FleetAccess) dial(more nats.Option) (nc *nats.Conn, role bool, err error) {
 	if len(a.Servers) > 0 {
-		nc, err = a.dialServers()
+		nc, err = a.dialServers(more)
 		return nc, true, err
 	}
 	user, key, err := readSeed(filepath.Join(a.DataDir, fleetSeed))
@@ -89,14 +95,14 @@ func (a FleetAccess) dial() (nc *nats.Conn, role bool, err error) {
 		return nil, false, err
 	}
 	nc, err = nats.Connect("nats://chive", append(credential(user, key), nats.SetCustomDialer(unixDialer{filepath.Join(a.DataDir, controlSocket)}),
-		nats.Timeout(connectTime), nats.NoReconnect(), nats.Name("chive fleet command line"))...)
+		more, nats.Timeout(connectTime), nats.NoReconnect(), nats.Name("chive fleet command line"))...)
 	if err != nil {
 		return nil, false, fmt.Errorf("%w (%s): %w", ErrNoNode, a.DataDir, err)
 	}
 	return nc, false, nil
 }
 
-func (a FleetAccess) dialServers() (*nats.Conn, error) {
+func (a FleetAccess) dialServers(more nats.Option) (*nats.Conn, error) {
 	if a.Credential == "" {
 		return nil, errors.New("the servers want a credential: name its file with --credential")
 	}
@@ -104,7 +110,7 @@ func (a FleetAccess) dialServers() (*nats.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("credential: %w", err)
 	}
-	options := append(credential(user, key), nats.Timeout(connectTime), nats.Name("chive fleet command line"),
+	options := append(credential(user, key), more, nats.Timeout(connectTime), nats.Name("chive fleet command line"),
 		nats.MaxReconnects(-1), nats.ReconnectWait(200*time.Millisecond))
 	for _, s := range a.Servers {
 		if err := mayDial(s); err != nil {
@@ -144,6 +150,17 @@ func mayDial(server string) error {
 	return nil
 }
 
+// trouble takes what the server says on its own.
+func (c *FleetConn) trouble(_ *nats.Conn, _ *nats.Subscription, err error) {
+	if !errors.Is(err, nats.ErrPermissionViolation) {
+		return
+	}
+	select {
+	case c.denied <- err:
+	default: // one is enough
+	}
+}
+
 // discover asks a node for the fleet's name.
 func (c *FleetConn) discover(ctx context.Context) (string, error) {
 	subject, err := micro.ControlSubject(micro.InfoVerb, "chive", "")
@@ -163,9 +180,23 @@ func (c *FleetConn) discover(ctx context.Context) (string, error) {
 
 // Ask asks a node a verb.
 func (c *FleetConn) Ask(ctx context.Context, node, verb string, request []byte) ([]byte, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	answered := make(chan struct{})
+	defer close(answered)
+	safego.Go("refusals", func() {
+		select {
+		case <-c.denied:
+			cancel(ErrDenied)
+		case <-answered:
+		}
+	}, nil)
 	m, err := c.nc.RequestWithContext(ctx, messages.ControlSubject(c.Fleet(), node, verb), request)
-	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, context.DeadlineExceeded) {
-		return nil, fmt.Errorf("%s does not answer, or this credential may not ask for %s: %w", node, verb, err)
+	if errors.Is(err, context.Canceled) {
+		err = context.Cause(ctx)
+	}
+	if errors.Is(err, nats.ErrNoResponders) {
+		return nil, fmt.Errorf("%s does not answer: chive fleet nodes lists those that are there", node)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %s: %w", node, verb, err)

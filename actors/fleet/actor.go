@@ -41,6 +41,9 @@ type (
 	// Publication is what was found in the config bucket.
 	Publication struct{ messages.FleetPublication }
 
+	// Tell has the fleet hear of the node at once: something has changed.
+	Tell struct{}
+
 	beat     struct{}
 	proposed struct {
 		p      messages.FleetPublication
@@ -100,6 +103,8 @@ func (m *member) Receive(ctx actor.Context) {
 		m.undone(ctx, msg)
 	case *beat:
 		m.beat(ctx)
+	case *Tell:
+		m.tell()
 	case *actor.Started:
 		m.start(ctx)
 	case *actor.Stopping:

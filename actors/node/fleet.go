@@ -76,8 +76,8 @@ func (n *Node) asMember() messages.FleetMember {
 	}
 }
 
-// drainRequest is the request of the verb drain.
-type drainRequest struct {
+// DrainRequest is the request of the verb drain.
+type DrainRequest struct {
 	Resume bool `json:"resume,omitempty"` // take streams again
 }
 
@@ -90,7 +90,7 @@ type DrainAnswer struct {
 // answerDrain has the node take no new streams, or take them again. Streams that are
 // open go on.
 func (n *Node) answerDrain(request []byte) ([]byte, error) {
-	var r drainRequest
+	var r DrainRequest
 	if len(request) > 0 {
 		if err := json.Unmarshal(request, &r); err != nil {
 			return nil, fmt.Errorf("request: %w", err)
@@ -101,6 +101,7 @@ func (n *Node) answerDrain(request []byte) ([]byte, error) {
 	} else {
 		n.StopListening()
 	}
+	n.system.Root.Send(n.root, &fleet.Tell{})
 	s := n.Status()
 	return json.Marshal(DrainAnswer{Draining: s.Draining, Streams: s.Streams + s.Waiting})
 }

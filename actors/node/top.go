@@ -49,7 +49,7 @@ func (t *topActor) Receive(ctx actor.Context) {
 		}
 	case *stopListening, *listenAgain, *circuits.Try:
 		_ = t.node.Pass(ctx, "node", m) // what is not there has no listeners
-	case *fleet.Publication:
+	case *fleet.Publication, *fleet.Tell:
 		_ = t.config.Pass(ctx, "fleet", m) // it is told when it is there again
 	case *reconfigure:
 		if t.node.Pass(ctx, "node", m) != nil {

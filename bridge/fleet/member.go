@@ -1,7 +1,6 @@
 package fleet
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -232,7 +231,7 @@ func (m *Member) put(ctx context.Context, kv jetstream.KeyValue, key string, wha
 
 // read looks at the config bucket until the context ends.
 func (m *Member) read(ctx context.Context) {
-	r := &reader{m: m, hints: make(chan []byte, 16)}
+	r := &reader{m: m, hints: make(chan struct{}, 1)}
 	wait := firstWait
 	for {
 		err := r.run(ctx)
@@ -253,8 +252,7 @@ func (m *Member) read(ctx context.Context) {
 type reader struct {
 	m     *Member
 	seen  uint64 // the last publication
-	last  []byte // its value
-	hints chan []byte
+	hints chan struct{}
 }
 
 // run follows the bucket until it cannot be read.
@@ -263,10 +261,10 @@ func (r *reader) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	sub, err := r.m.o.Conn.Subscribe("$KV."+ConfigBucket(r.m.o.Fleet)+"."+ConfigKey, func(msg *nats.Msg) {
+	sub, err := r.m.o.Conn.Subscribe("$KV."+ConfigBucket(r.m.o.Fleet)+"."+ConfigKey, func(*nats.Msg) {
 		select {
-		case r.hints <- msg.Data:
-		default: // there is enough to do
+		case r.hints <- struct{}{}:
+		default: // there will be a look
 		}
 	})
 	if err != nil {
@@ -275,27 +273,25 @@ func (r *reader) run(ctx context.Context) error {
 	defer func() { _ = sub.Unsubscribe() }() // fails when the connection has closed
 	poll := time.NewTicker(pollEvery)
 	defer poll.Stop()
-	for hint := []byte(nil); ; {
-		if err := r.look(ctx, kv, hint); err != nil {
+	for hinted := false; ; {
+		if err := r.look(ctx, kv, hinted); err != nil {
 			return err
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case hint = <-r.hints:
+		case <-r.hints:
+			hinted = true
 		case <-poll.C:
-			hint = nil
+			hinted = false
 		}
 	}
 }
 
-// look reads the bucket. With a hint of what was written to it, a server that has not
-// heard of it yet is asked again; a message that no server stored is never found.
-func (r *reader) look(ctx context.Context, kv jetstream.KeyValue, hint []byte) error {
+// look reads the bucket. When something was written to it, a server that has not heard
+// of it yet is asked again; a message that no server stored is never found.
+func (r *reader) look(ctx context.Context, kv jetstream.KeyValue, hinted bool) error {
 	for _, wait := range followers {
-		if hint != nil && bytes.Equal(hint, r.last) {
-			return nil
-		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -306,10 +302,11 @@ func (r *reader) look(ctx context.Context, kv jetstream.KeyValue, hint []byte) e
 			return err
 		}
 		if e != nil && e.Revision() > r.seen {
-			r.seen, r.last = e.Revision(), e.Value()
+			r.seen = e.Revision()
 			r.tell(e)
+			return nil
 		}
-		if hint == nil {
+		if !hinted {
 			return nil
 		}
 	}

@@ -38,6 +38,14 @@ const (
 	accountsFile = "nats-accounts.conf"
 )
 
+// roleFile is named as a node looks for it beside its NatsCredentialFile.
+func roleFile(r bridge.Role) string {
+	if r == bridge.RoleObserve {
+		return "nats.creds"
+	}
+	return "nats.creds." + string(r)
+}
+
 // Run writes the files.
 func (c fleetCredentials) Run(std streams) error {
 	if err := c.check(); err != nil {
@@ -54,7 +62,7 @@ func (c fleetCredentials) Run(std streams) error {
 		}
 	}
 	for _, r := range bridge.Roles {
-		if u.Clients[r], err = c.key(string(r) + ".nk"); err != nil {
+		if u.Clients[r], err = c.key(roleFile(r)); err != nil {
 			return err
 		}
 	}
@@ -77,9 +85,11 @@ func (c fleetCredentials) Run(std streams) error {
   node-NAME.nk, node-NAME.torrc   to each node: its key, and lines for its torrc
   %s               to NATS servers that are not embedded: include it
   %s                   to each node with an embedded server in the cluster
-  %s.nk, %s.nk, %s.nk   to those who watch, drain nodes and publish
+  %s                       to those who watch the fleet
+  %s               to those who drain nodes
+  %s             to those who publish; a node that listens for any of the three needs them, too
   %s                        to who signs configurations, and to no node
-`, c.Dir, accountsFile, secretFile, bridge.RoleObserve, bridge.RoleOperate, bridge.RoleConfigure, signerFile)
+`, c.Dir, accountsFile, secretFile, roleFile(bridge.RoleObserve), roleFile(bridge.RoleOperate), roleFile(bridge.RoleConfigure), signerFile)
 	return nil
 }
 
