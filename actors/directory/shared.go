@@ -10,7 +10,7 @@ import (
 )
 
 // sharedTime bounds asking the fleet for its directory: authorities can be asked, too.
-const sharedTime = 5 * time.Second
+const sharedTime = 15 * time.Second
 
 // fromOthers takes the directory that other nodes of the fleet have left, when this one
 // starts without one that is current. Each document is verified as one from a stranger.

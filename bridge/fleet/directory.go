@@ -30,8 +30,10 @@ const (
 	maxAhead = time.Hour
 	// offerTime bounds storing it.
 	offerTime = 30 * time.Second
+	// findTime bounds looking for it.
+	findTime = 500 * time.Millisecond
 	// connectTime is how long a node that starts waits for its fleet.
-	connectTime = time.Second
+	connectTime = 500 * time.Millisecond
 )
 
 // errPacked: an object is not what this package wrote.
@@ -42,11 +44,7 @@ func (m *Member) FetchDirectory(ctx context.Context) (messages.DirectoryCopy, er
 	if err := m.connected(ctx); err != nil {
 		return messages.DirectoryCopy{}, err
 	}
-	store, err := m.js.ObjectStore(ctx, DirectoryBucket(m.o.Fleet))
-	if err != nil {
-		return messages.DirectoryCopy{}, fmt.Errorf("shared directory: %w", err)
-	}
-	info, err := store.GetInfo(ctx, directoryObject)
+	store, info, err := m.findDirectory(ctx)
 	if err != nil {
 		return messages.DirectoryCopy{}, fmt.Errorf("shared directory: %w", err)
 	}
@@ -66,6 +64,19 @@ func (m *Member) FetchDirectory(ctx context.Context) (messages.DirectoryCopy, er
 		return messages.DirectoryCopy{}, fmt.Errorf("shared directory: %w", err)
 	}
 	return c, nil
+}
+
+// findDirectory gives up soon: servers that have no leader yet do not answer, and
+// directories can be asked.
+func (m *Member) findDirectory(ctx context.Context) (jetstream.ObjectStore, *jetstream.ObjectInfo, error) {
+	ctx, cancel := context.WithTimeout(ctx, findTime)
+	defer cancel()
+	store, err := m.js.ObjectStore(ctx, DirectoryBucket(m.o.Fleet))
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := store.GetInfo(ctx, directoryObject)
+	return store, info, err
 }
 
 // connected waits a little for servers that are not there yet.

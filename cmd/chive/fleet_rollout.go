@@ -247,7 +247,7 @@ func (r *rollout) back(why error) error {
 		return why
 	}
 	fmt.Fprintln(r.out, "going back to what was set before")
-	r.Watch, r.Note = 0, "going back: "+r.Note
+	r.Watch, r.Note = 0, strings.TrimSuffix("going back: "+r.Note, ": ")
 	ctx, cancel := context.WithTimeout(context.Background(), 2*askTimeout) // also when interrupted
 	defer cancel()
 	if err := r.step(ctx, r.before, nil, nil, 0); err != nil {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,13 +19,13 @@ import (
 )
 
 // live changes and breaks things under a running chive.
-func (c client) live(ctx context.Context, network *testnet.Network) error {
-	events, stop, err := c.watch("chive.v1.*.*.evt.>")
+func (c *client) live(ctx context.Context, network *testnet.Network) error {
+	events, stop, err := c.watch("chive.v1.*.n1.evt.>")
 	if err != nil {
 		return err
 	}
 	defer stop()
-	for _, part := range []func(context.Context, *testnet.Network, <-chan *chivev1.Envelope) error{c.reload, c.kill, c.breakers} {
+	for _, part := range []func(context.Context, *testnet.Network, <-chan *chivev1.Envelope) error{c.fleet, c.reload, c.kill, c.breakers} {
 		if err := part(ctx, network, events); err != nil {
 			return err
 		}
@@ -33,7 +34,7 @@ func (c client) live(ctx context.Context, network *testnet.Network) error {
 }
 
 // reload edits the torrc while a download runs.
-func (c client) reload(ctx context.Context, network *testnet.Network, events <-chan *chivev1.Envelope) error {
+func (c *client) reload(ctx context.Context, network *testnet.Network, events <-chan *chivev1.Envelope) error {
 	step("a live reload: the torrc is edited in the middle of a download")
 	target := resource(network, 40<<20)
 	want, err := directHash(ctx, target)
@@ -49,7 +50,7 @@ func (c client) reload(ctx context.Context, network *testnet.Network, events <-c
 	if err != nil {
 		return err
 	}
-	text = append(text, "MaxCircuitDirtiness 5 minutes\nRelayBreakerFailures 2\nRelayBreakerOpenTime 5 seconds\n"...)
+	text = append(text, "NewCircuitPeriod 20 seconds\nRelayBreakerFailures 2\nRelayBreakerOpenTime 5 seconds\n"...)
 	if err := os.WriteFile(c.torrc, text, 0o600); err != nil {
 		return err
 	}
@@ -70,7 +71,7 @@ func (c client) reload(ctx context.Context, network *testnet.Network, events <-c
 }
 
 // background starts a download and says whether it began.
-func (c client) background(ctx context.Context, events <-chan *chivev1.Envelope, user, target string, hash chan<- string, failed chan<- error) bool {
+func (c *client) background(ctx context.Context, events <-chan *chivev1.Envelope, user, target string, hash chan<- string, failed chan<- error) bool {
 	go func() {
 		got, err := curlHash(ctx, "--socks5-hostname", c.socks, "--proxy-user", user, "--no-show-error", target)
 		hash <- got
@@ -80,7 +81,7 @@ func (c client) background(ctx context.Context, events <-chan *chivev1.Envelope,
 }
 
 // kill ends the relays that chive is connected to.
-func (c client) kill(ctx context.Context, network *testnet.Network, events <-chan *chivev1.Envelope) error {
+func (c *client) kill(ctx context.Context, network *testnet.Network, events <-chan *chivev1.Envelope) error {
 	step("a relay is killed: the first relays of chive's circuits, in the middle of a download")
 	hash, failed := make(chan string, 1), make(chan error, 1)
 	if !c.background(ctx, events, "kill:1", resource(network, 200<<20), hash, failed) {
@@ -110,7 +111,7 @@ func (c client) kill(ctx context.Context, network *testnet.Network, events <-cha
 }
 
 // connected names the relays to which chive has a connection.
-func (c client) connected(network *testnet.Network) ([]string, error) {
+func (c *client) connected(network *testnet.Network) ([]string, error) {
 	table, err := os.ReadFile("/proc/net/tcp")
 	if err != nil {
 		return nil, err
@@ -139,7 +140,7 @@ func (c client) connected(network *testnet.Network) ([]string, error) {
 }
 
 // sockets are those of chive's process, as /proc names them.
-func (c client) sockets() (map[string]bool, error) {
+func (c *client) sockets() (map[string]bool, error) {
 	dir := fmt.Sprintf("/proc/%d/fd", c.cmd.Process.Pid)
 	files, err := os.ReadDir(dir)
 	if err != nil {
@@ -162,7 +163,7 @@ func hexAddress(ip netip.Addr, port int) string {
 
 // breakers kills every relay, waits for a breaker to open, brings the relays back
 // and waits for it to close.
-func (c client) breakers(ctx context.Context, network *testnet.Network, events <-chan *chivev1.Envelope) error {
+func (c *client) breakers(ctx context.Context, network *testnet.Network, events <-chan *chivev1.Envelope) error {
 	step("every relay is killed: circuit breakers open")
 	var killed []string
 	for _, n := range network.Nodes() {
@@ -197,7 +198,7 @@ func (c client) breakers(ctx context.Context, network *testnet.Network, events <
 
 // ask makes small isolated requests, one after the other, until the context ends,
 // and counts those that were served.
-func (c client) ask(ctx context.Context, network *testnet.Network) (served int) {
+func (c *client) ask(ctx context.Context, network *testnet.Network) (served int) {
 	for i := 0; ctx.Err() == nil; i++ {
 		_, err := curlHash(ctx, "--socks5-hostname", c.socks, "--proxy-user", fmt.Sprintf("ask%d:1", i),
 			"--max-time", "20", "--no-show-error", resource(network, 10_000))
@@ -209,7 +210,7 @@ func (c client) ask(ctx context.Context, network *testnet.Network) (served int) 
 }
 
 // fetch is one small request.
-func (c client) fetch(ctx context.Context, network *testnet.Network, user string) error {
+func (c *client) fetch(ctx context.Context, network *testnet.Network, user string) error {
 	_, err := curlHash(ctx, "--socks5-hostname", c.socks, "--proxy-user", user, "--max-time", "20", "--retry", "5", "--retry-all-errors", resource(network, 100_000))
 	return err
 }
@@ -241,9 +242,12 @@ func await(ctx context.Context, events <-chan *chivev1.Envelope, what string, it
 }
 
 // chive runs one of its commands and prints what it says.
-func (c client) chive(ctx context.Context, args ...string) error {
+func (c *client) chive(ctx context.Context, args ...string) error {
 	fmt.Println("    $ chive", strings.Join(args, " "))
-	out, err := exec.CommandContext(ctx, c.binary, append(args, "--data-dir", c.data)...).CombinedOutput()
+	if !slices.Contains(args, "--data-dir") {
+		args = append(args, "--data-dir", c.data)
+	}
+	out, err := exec.CommandContext(ctx, c.binary, args...).CombinedOutput()
 	lines := strings.Split(strings.TrimRight(string(out), "\n"), "\n")
 	for i, line := range lines {
 		if i == 14 && len(lines) > 16 {

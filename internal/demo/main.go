@@ -1,7 +1,9 @@
 // Command demo shows chive's main job end to end: it brings up a private Tor
 // network of Debian's tor, runs chive in front of it, downloads 100 MiB with
 // curl through SOCKS, compares the hash, and prints the path length and some
-// circuit events as an ordinary NATS client receives them. Then the torrc changes
+// circuit events as an ordinary NATS client receives them. Three nodes are a fleet: one
+// signed publication changes all, a harmful one is taken back by the node that tried it.
+// Then the torrc changes
 // in the middle of a download, relays are killed in the middle of another, and
 // chive says why it broke; at last every relay is killed and comes back, and
 // circuit breakers open and close. Everything it started is gone when it ends.
@@ -71,46 +73,32 @@ func step(format string, args ...any) { fmt.Printf("==> "+format+"\n", args...) 
 
 // client is the running chive with where it listens.
 type client struct {
-	binary, torrc, data     string
+	name, binary, keys      string
+	torrc, data             string
 	socks, nats, credential string
 	cmd                     *exec.Cmd
 }
 
 func withClient(ctx context.Context, dir, binary string, network *testnet.Network) (err error) {
-	c := client{
-		binary: binary, credential: filepath.Join(dir, "observer.nk"),
-		torrc: filepath.Join(dir, "torrc"), data: filepath.Join(dir, "data"),
-	}
-	if c.socks, err = freeAddress(); err != nil {
-		return err
-	}
-	if c.nats, err = freeAddress(); err != nil {
-		return err
-	}
-	lines := append(network.ClientTorrc(), "DataDirectory "+c.data, "SocksPort "+c.socks,
-		"NatsListen "+c.nats, "NatsCredentialFile "+c.credential, "ShutdownWaitLength 1")
-	if err := os.WriteFile(c.torrc, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
-		return err
-	}
-	step("chive run -f torrc")
-	cmd := exec.Command(binary, "run", "-f", c.torrc)
-	c.cmd = cmd
-	logs, err := cmd.StderrPipe()
+	all, err := makeFleet(ctx, dir, binary, network)
 	if err != nil {
 		return err
 	}
-	begin := time.Now()
-	if err := cmd.Start(); err != nil {
-		return err
-	}
+	c := all[0]
 	defer func() {
 		step("stopping chive")
-		err = errors.Join(err, cmd.Process.Signal(syscall.SIGTERM), cmd.Wait())
+		for _, n := range all {
+			err = errors.Join(err, n.stop())
+		}
 	}()
-	if err := waitReady(ctx, logs); err != nil {
-		return err
+	for i, n := range all {
+		step("chive run -f %s.torrc", n.name)
+		begin := time.Now()
+		if err := n.start(ctx, i == 0); err != nil {
+			return fmt.Errorf("%s: %w", n.name, err)
+		}
+		step("%s is ready after %s", n.name, time.Since(begin).Round(10*time.Millisecond))
 	}
-	step("chive is ready after %s", time.Since(begin).Round(10*time.Millisecond))
 	if err := c.show(ctx, network); err != nil {
 		return err
 	}
@@ -118,7 +106,7 @@ func withClient(ctx context.Context, dir, binary string, network *testnet.Networ
 }
 
 // waitReady prints chive's log until it has bootstrapped, and drops the rest.
-func waitReady(ctx context.Context, logs io.Reader) error {
+func waitReady(ctx context.Context, logs io.Reader, loud bool) error {
 	ready := make(chan error, 1)
 	go func() {
 		scanner := bufio.NewScanner(logs)
@@ -127,7 +115,9 @@ func waitReady(ctx context.Context, logs io.Reader) error {
 			if said {
 				continue
 			}
-			fmt.Println("   ", scanner.Text())
+			if loud {
+				fmt.Println("   ", scanner.Text())
+			}
 			if strings.Contains(scanner.Text(), "percent=100") {
 				said = true
 				ready <- nil
@@ -147,8 +137,8 @@ func waitReady(ctx context.Context, logs io.Reader) error {
 	}
 }
 
-func (c client) show(ctx context.Context, network *testnet.Network) error {
-	events, stop, err := c.watch("chive.v1.*.*.evt.circuit.>")
+func (c *client) show(ctx context.Context, network *testnet.Network) error {
+	events, stop, err := c.watch("chive.v1.*.n1.evt.circuit.>")
 	if err != nil {
 		return err
 	}
@@ -178,7 +168,7 @@ func resource(network *testnet.Network, bytes int) string {
 }
 
 // watch subscribes to events as any NATS client would.
-func (c client) watch(subject string) (<-chan *chivev1.Envelope, func(), error) {
+func (c *client) watch(subject string) (<-chan *chivev1.Envelope, func(), error) {
 	key, err := nats.NkeyOptionFromSeed(c.credential)
 	if err != nil {
 		return nil, nil, err
@@ -203,8 +193,8 @@ func (c client) watch(subject string) (<-chan *chivev1.Envelope, func(), error) 
 }
 
 // story prints what came over NATS and the length of a path.
-func (c client) story(events <-chan *chivev1.Envelope) error {
-	step("circuit events received over NATS, subject chive.v1.*.*.evt.circuit.>")
+func (c *client) story(events <-chan *chivev1.Envelope) error {
+	step("circuit events received over NATS, subject chive.v1.*.n1.evt.circuit.>")
 	hops, shown := uint32(0), 0
 	for {
 		select {
