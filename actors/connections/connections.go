@@ -49,6 +49,14 @@ type Options struct {
 	Rand     *rand.Rand     // for jitter; used by this actor only
 	Settings Settings       // until a Configure
 	Limits   *limits.Limits // nil: none
+	Kept     Keeper         // nil: breakers are those of this boot only
+}
+
+// Keeper keeps breakers that are not closed over restarts. Its methods return at once.
+type Keeper interface {
+	// Breaker is what a relay's was, if it was not closed.
+	Breaker(relay [20]byte) (retry.Snapshot, bool)
+	KeepBreaker(relay [20]byte, s retry.Snapshot)
 }
 
 // Settings is what the configuration says about connections. The zero value

@@ -44,6 +44,12 @@ type entry struct {
 
 func (c *connections) newEntry(relay [20]byte) *entry {
 	e := &entry{name: messages.RandomID(), key: string(relay[:])}
+	if c.o.Kept != nil {
+		if s, ok := c.o.Kept.Breaker(relay); ok && !s.OpenedAt.After(c.o.Now()) { // of an earlier boot
+			e.breaker = retry.RestoreBreaker(c.breakerOf(e, relay), s)
+			return e
+		}
+	}
 	e.breaker = retry.NewBreaker(c.breakerOf(e, relay))
 	return e
 }
@@ -55,6 +61,9 @@ func (c *connections) breakerOf(e *entry, relay [20]byte) retry.BreakerConfig {
 	config.Failures, config.OpenFor = c.o.Settings.BreakerFailures, c.o.Settings.BreakerOpenFor // 0: the strategy's
 	config.OnChange = func(change retry.Change) {
 		c.o.Recorder.Emit(supervisor.BreakerEvent(e.name, "connection/"+e.id, change, e.last, relay[:]))
+		if c.o.Kept != nil {
+			c.o.Kept.KeepBreaker(relay, retry.Snapshot{State: change.To, OpenedAt: c.o.Now()})
+		}
 	}
 	return config
 }

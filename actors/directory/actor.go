@@ -46,6 +46,14 @@ type Options struct {
 	OnUpdate    func(Updated)
 	Limits      *limits.Limits           // nil: none
 	Shared      messages.SharedDirectory // nil: the node is in no fleet
+	Memory      Memory                   // nil: only the cache remembers
+}
+
+// Memory knows the newest consensus that the node ever verified, though its cache be
+// lost, or put back to an older one.
+type Memory interface {
+	NewestConsensus() time.Time // its valid-after; zero: none
+	ConsensusVerified(validAfter time.Time, digest [32]byte)
 }
 
 // Updated is a new view of the network.

@@ -114,3 +114,38 @@ func TestPartOfADirectory(t *testing.T) {
 		})
 	}
 }
+
+// memory is what a node knows of consensuses, without a journal.
+type memory struct {
+	newest time.Time
+	told   int
+}
+
+func (m *memory) NewestConsensus() time.Time { return m.newest }
+
+func (m *memory) ConsensusVerified(at time.Time, _ [32]byte) { m.newest, m.told = at, m.told+1 }
+
+// A cache that was put back to an older consensus is refused, and what directories have
+// is taken; late directories may be a little behind.
+func TestRollback(t *testing.T) {
+	docs := documents()
+	n := &network{docs: docs}
+	dir := t.TempDir()
+	first := newBench(t, n, dir, duringValidity(docs))
+	m := &memory{}
+	first.o.Memory = m
+	if err := first.once(t); err != nil || m.told != 1 || !m.newest.Equal(docs.ValidAfter) {
+		t.Fatalf("%v, told %d times, %v", err, m.told, m.newest)
+	}
+	for ahead, want := range map[time.Duration]bool{rollbackTime - time.Minute: true, rollbackTime + time.Minute: false} {
+		b := newBench(t, n, dir, duringValidity(docs))
+		b.o.Memory = &memory{newest: docs.ValidAfter.Add(ahead)}
+		b.load()
+		if b.enough() != want {
+			t.Errorf("%v behind the newest: taken %v; rejected %v", ahead, b.enough(), b.rejected())
+		}
+		if !want && (len(b.rejected()) == 0 || b.rejected()[0] != "document-stale") {
+			t.Errorf("rejected as %v", b.rejected())
+		}
+	}
+}

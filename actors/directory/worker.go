@@ -3,6 +3,7 @@ package directory
 import (
 	"context"
 	crand "crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"time"
@@ -123,8 +124,33 @@ func (w *worker) accept(text []byte) (*netdoc.Consensus, []netdoc.KeyID, error) 
 	if w.consensus != nil && c.ValidAfter.Before(w.consensus.ValidAfter) {
 		return nil, nil, errors.New("older than the one in use")
 	}
+	if err := w.remembered(c, text); err != nil {
+		return nil, nil, err
+	}
 	w.emit(chivev1.DocumentKind_DOCUMENT_KIND_CONSENSUS, len(c.Relays), len(report.Good), c.ValidUntil)
 	return c, nil, nil
+}
+
+// rollbackTime is how much older than the newest that was ever verified a consensus may
+// be: directories that are late have it for so long.
+const rollbackTime = 3 * time.Hour
+
+// errRollback: somebody, or a backup, would take the node back to a network of the past.
+var errRollback = fmt.Errorf("%w: much older than one that this node has verified before", netdoc.ErrExpired)
+
+// remembered refuses a consensus of the past, and remembers one that is newer.
+func (w *worker) remembered(c *netdoc.Consensus, text []byte) error {
+	if w.o.Memory == nil {
+		return nil
+	}
+	newest := w.o.Memory.NewestConsensus()
+	if c.ValidAfter.Add(rollbackTime).Before(newest) {
+		return errRollback
+	}
+	if c.ValidAfter.After(newest) {
+		w.o.Memory.ConsensusVerified(c.ValidAfter, sha256.Sum256(text))
+	}
+	return nil
 }
 
 // publish tells the new view, if there is one that may be used.

@@ -14,31 +14,46 @@ import (
 // journalFolder is the journal's, in the data directory.
 const journalFolder = "journal"
 
-// openGuards opens the journal and what is kept in it. Without a journal the node runs: it
-// says so, and keeps its guards in their mirror.
-func (n *Node) openGuards() error {
-	dir := n.Config().DataDirectory
+// openJournal opens the journal. Without one the node runs: it says so, and keeps what it
+// must in mirrors.
+func (n *Node) openJournal() {
+	dir := n.o.Config.DataDirectory
 	j, rec, err := journal.Open(journal.Options{
 		Dir: filepath.Join(dir, journalFolder), Log: n.o.Log, Now: time.Now,
 		OnState: n.journalState, OnRecovery: n.journalRecovered,
 	})
 	n.journalRecovered(rec)
-	var durable messages.Journal
 	if err != nil {
 		n.o.Log.Warn("the journal cannot be opened; the node runs without it", "err", err)
 		n.journalTrouble(err)
-	} else {
-		n.journal, durable = j, j
+		return
 	}
-	n.guards, err = newGuards(durable, dir, n.recorder, n.o.Log, n.journalTrouble, newRand())
+	n.journal = j
+}
+
+// durable is the journal; nil if there is none.
+func (n *Node) durable() messages.Journal {
+	if n.journal == nil {
+		return nil
+	}
+	return n.journal
+}
+
+// openKept loads what is kept in the journal.
+func (n *Node) openKept() error {
+	j := n.durable()
+	n.breakers = openBreakers(j, n.o.Log, time.Now)
+	n.newest = openDirectory(j, n.o.Log)
+	var err error
+	n.guards, err = newGuards(j, n.o.Config.DataDirectory, n.recorder, n.o.Log, n.journalTrouble, newRand())
 	return err
 }
 
-// closeGuards returns when all is on disk, or ctx is done.
-func (n *Node) closeGuards(ctx context.Context) error {
+// closeKept returns when all is on disk, or ctx is done.
+func (n *Node) closeKept(ctx context.Context) error {
 	var err error
 	if n.guards != nil {
-		err = n.guards.close(ctx)
+		err = errors.Join(n.guards.close(ctx), closeLane(ctx, n.breakers.lane), closeLane(ctx, n.newest.lane))
 	}
 	if n.journal != nil {
 		err = errors.Join(err, n.journal.Close())

@@ -78,6 +78,8 @@ type Node struct {
 	control   *configuration.Control
 	journal   *journal.Journal // nil: it could not be opened
 	guards    *guards
+	breakers  *breakerLog
+	newest    *directoryLog
 }
 
 // ErrInUse means that another node uses the data directory.
@@ -99,18 +101,18 @@ func Start(_ context.Context, o Options) (*Node, error) {
 	if o.OnEvent != nil {
 		n.cancels = append(n.cancels, n.recorder.Observe(o.OnEvent))
 	}
+	n.recorder.Emit(messages.Event(chivev1.Kind_KIND_NODE, n.recorder.Node(), &chivev1.NodeStarted{Version: o.Version}))
+	n.openJournal()
 	err := n.openState()
-	if err != nil {
-		return nil, errors.Join(err, n.lock.Close())
+	if err == nil {
+		n.bridge, err = bridge.Start(n.bridgeOptions())
 	}
-	n.bridge, err = bridge.Start(n.bridgeOptions())
 	if err != nil {
-		return nil, errors.Join(err, n.lock.Close())
+		return nil, errors.Join(err, n.closeKept(context.Background()), n.lock.Close())
 	}
 	if err := n.bridge.Share("status", n.answerStatus); err != nil {
-		return nil, errors.Join(err, n.bridge.Close(context.Background()), n.lock.Close())
+		return nil, errors.Join(err, n.closeKept(context.Background()), n.bridge.Close(context.Background()), n.lock.Close())
 	}
-	n.recorder.Emit(messages.Event(chivev1.Kind_KIND_NODE, n.recorder.Node(), &chivev1.NodeStarted{Version: o.Version}))
 	n.system = kernel.NewSystem(o.Log)
 	n.control = configuration.NewControl(n.state, n.system)
 	top, err := newTop(n)
@@ -118,16 +120,16 @@ func Start(_ context.Context, o Options) (*Node, error) {
 		err = n.bridge.ServeConfig(n.control)
 	}
 	if err != nil {
-		return nil, errors.Join(err, n.bridge.Close(context.Background()), n.lock.Close())
+		return nil, errors.Join(err, n.closeKept(context.Background()), n.bridge.Close(context.Background()), n.lock.Close())
 	}
-	if err := n.openGuards(); err != nil {
-		return nil, errors.Join(err, n.closeGuards(context.Background()), n.bridge.Close(context.Background()), n.lock.Close())
+	if err := n.openKept(); err != nil {
+		return nil, errors.Join(err, n.closeKept(context.Background()), n.bridge.Close(context.Background()), n.lock.Close())
 	}
 	if n.member, err = n.joinFleet(); err == nil {
 		err = n.bridge.Share("drain", n.answerDrain)
 	}
 	if err != nil {
-		return nil, errors.Join(err, n.closeGuards(context.Background()), n.bridge.Close(context.Background()), n.lock.Close())
+		return nil, errors.Join(err, n.closeKept(context.Background()), n.bridge.Close(context.Background()), n.lock.Close())
 	}
 	n.diary.start()
 	n.root = n.system.Root.Spawn(kernel.Props(func() actor.Actor { return top }))
@@ -145,7 +147,7 @@ func (n *Node) openState() error {
 		source = config.Fixed(n.o.Config)
 	}
 	var err error
-	n.state, err = configuration.Open(source, configuration.NewFileStore(n.o.Config.DataDirectory), n.o.Log, time.Now())
+	n.state, err = configuration.Open(source, configuration.NewJournalStore(n.durable(), configuration.NewFileStore(n.o.Config.DataDirectory), n.o.Log), n.o.Log, time.Now())
 	if err != nil {
 		return err
 	}
@@ -262,7 +264,7 @@ func (n *Node) Stop(ctx context.Context) error {
 		err = errors.Join(err, kernel.StopAndWait(n.system, n.root, 5*time.Second))
 		n.state.Close() // the last change may outlive its actor
 		kernel.Shutdown(n.system)
-		err = errors.Join(err, n.closeGuards(ctx), n.bridge.Close(ctx))
+		err = errors.Join(err, n.closeKept(ctx), n.bridge.Close(ctx))
 		for _, cancel := range n.cancels {
 			cancel()
 		}

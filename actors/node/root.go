@@ -150,7 +150,7 @@ func (r *rootActor) start(ctx actor.Context) {
 		cfg := n.Config()
 		return connections.Props(connections.Options{
 			Dialer: dialer(cfg), Settings: connectionSettings(cfg),
-			Recorder: n.recorder, Now: time.Now, Rand: newRand(), Limits: &n.limits,
+			Recorder: n.recorder, Now: time.Now, Rand: newRand(), Limits: &n.limits, Kept: n.breakers,
 		})
 	})
 	r.add(ctx, "circuits", func() *actor.Props {
@@ -175,7 +175,7 @@ func (r *rootActor) directory(ctx actor.Context) {
 		return directory.Props(directory.Options{
 			Dialer: &dirDialer{n: n, node: self}, V3Idents: v3idents(cfg), Authorities: authorities(cfg),
 			Fallbacks: fallbacks(cfg), Guards: n.guards.directories, CacheDir: cfg.CacheDirectory,
-			Path: pathOptions(cfg), Limits: &n.limits, Shared: n.sharedDirectory(),
+			Path: pathOptions(cfg), Limits: &n.limits, Shared: n.sharedDirectory(), Memory: n.newest,
 			Recorder: n.recorder, Log: n.o.Log, Now: time.Now, Rand: newRand(),
 			OnUpdate: func(u directory.Updated) {
 				root.Send(self, &circuits.Netdir{Index: u.Index, Params: u.Consensus.Params, Enough: u.Enough, Rules: rules})
