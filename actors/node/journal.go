@@ -53,10 +53,18 @@ func (n *Node) openKept() error {
 func (n *Node) closeKept(ctx context.Context) error {
 	var err error
 	if n.guards != nil {
-		err = errors.Join(n.guards.close(ctx), closeLane(ctx, n.breakers.lane), closeLane(ctx, n.newest.lane))
+		err = n.guards.close(ctx)
+		closeLane(ctx, n.breakers.lane, n.o.Log)
+		closeLane(ctx, n.newest.lane, n.o.Log)
 	}
 	if n.journal != nil {
-		err = errors.Join(err, n.journal.Close())
+		closing := n.journal.Close()
+		if errors.Is(closing, messages.ErrJournalUnavailable) {
+			// What was acknowledged is on disk; its checks at the next start say less.
+			n.o.Log.Warn("the journal was not closed in full", "err", closing)
+			closing = nil
+		}
+		err = errors.Join(err, closing)
 	}
 	return err
 }

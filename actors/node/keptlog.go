@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -197,15 +196,18 @@ func (d *directoryLog) ConsensusVerified(validAfter time.Time, digest [32]byte) 
 	}
 }
 
-// closeLane returns when all is on disk, or ctx is done.
-func closeLane(ctx context.Context, lane messages.JournalLane) error {
+// flushTime is how long what only makes a restart gentler may take to reach the disk.
+const flushTime = time.Second
+
+// closeLane ends a lane; what does not reach the disk soon is lost.
+func closeLane(ctx context.Context, lane messages.JournalLane, log *slog.Logger) {
 	if lane == nil {
-		return nil
+		return
 	}
-	err := lane.Flush(ctx)
+	ctx, cancel := context.WithTimeout(ctx, flushTime)
+	defer cancel()
+	if err := lane.Flush(ctx); err != nil {
+		log.Info("something is not kept over the restart", "err", err)
+	}
 	lane.Close()
-	if errors.Is(err, messages.ErrJournalClosed) {
-		return nil
-	}
-	return err
 }
