@@ -97,14 +97,11 @@ func nodeRights(fleet, node, key string) rights {
 func directoryRights(fleet string) []string {
 	bucket := shared.DirectoryBucket(fleet)
 	stream := "OBJ_" + bucket
-	out := []string{"$O." + bucket + ".>", "$JS.FC." + stream + ".>"}
+	out := []string{"$O." + bucket + ".>"}
 	for _, api := range []string{"STREAM.CREATE.", "STREAM.INFO.", "STREAM.PURGE."} {
 		out = append(out, "$JS.API."+api+stream)
 	}
-	for _, api := range []string{"DIRECT.GET.", "CONSUMER.CREATE.", "CONSUMER.DELETE.", "STREAM.MSG.GET."} {
-		out = append(out, "$JS.API."+api+stream, "$JS.API."+api+stream+".>")
-	}
-	return out
+	return append(out, "$JS.API.DIRECT.GET."+stream, "$JS.API.DIRECT.GET."+stream+".>")
 }
 
 // clientRights are those of a role's credential, in its account.

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -32,6 +34,8 @@ const (
 	offerTime = 30 * time.Second
 	// findTime bounds looking for it.
 	findTime = 500 * time.Millisecond
+	// A part is asked for so often, for so long each time.
+	partTries, partTime = 3, time.Second
 	// connectTime is how long a node that starts waits for its fleet.
 	connectTime = 500 * time.Millisecond
 )
@@ -44,19 +48,15 @@ func (m *Member) FetchDirectory(ctx context.Context) (messages.DirectoryCopy, er
 	if err := m.connected(ctx); err != nil {
 		return messages.DirectoryCopy{}, err
 	}
-	store, info, err := m.findDirectory(ctx)
+	info, err := m.findDirectory(ctx)
 	if err != nil {
 		return messages.DirectoryCopy{}, fmt.Errorf("shared directory: %w", err)
 	}
 	if info.Size > maxPacked {
 		return messages.DirectoryCopy{}, fmt.Errorf("shared directory: %d bytes, at most %d", info.Size, maxPacked)
 	}
-	o, err := store.Get(ctx, directoryObject)
+	packed, err := m.readObject(ctx, info)
 	if err != nil {
-		return messages.DirectoryCopy{}, fmt.Errorf("shared directory: %w", err)
-	}
-	packed, err := io.ReadAll(io.LimitReader(o, maxPacked))
-	if err = errors.Join(err, o.Close()); err != nil {
 		return messages.DirectoryCopy{}, fmt.Errorf("shared directory: %w", err)
 	}
 	c, err := unpack(packed)
@@ -68,15 +68,57 @@ func (m *Member) FetchDirectory(ctx context.Context) (messages.DirectoryCopy, er
 
 // findDirectory gives up soon: servers that have no leader yet do not answer, and
 // directories can be asked.
-func (m *Member) findDirectory(ctx context.Context) (jetstream.ObjectStore, *jetstream.ObjectInfo, error) {
+func (m *Member) findDirectory(ctx context.Context) (*jetstream.ObjectInfo, error) {
 	ctx, cancel := context.WithTimeout(ctx, findTime)
 	defer cancel()
 	store, err := m.js.ObjectStore(ctx, DirectoryBucket(m.o.Fleet))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	info, err := store.GetInfo(ctx, directoryObject)
-	return store, info, err
+	return store.GetInfo(ctx, directoryObject)
+}
+
+// readObject reads an object's parts one by one: a consumer, which a client library would
+// use, takes rights and a leader that answers.
+func (m *Member) readObject(ctx context.Context, info *jetstream.ObjectInfo) ([]byte, error) {
+	bucket := DirectoryBucket(m.o.Fleet)
+	find, cancel := context.WithTimeout(ctx, findTime)
+	defer cancel()
+	stream, err := m.js.Stream(find, "OBJ_"+bucket)
+	if err != nil {
+		return nil, err
+	}
+	subject := jetstream.WithGetMsgSubject("$O." + bucket + ".C." + info.NUID)
+	var all []byte
+	for seq := uint64(1); uint64(len(all)) < info.Size; {
+		part, err := readPart(ctx, stream, seq, subject)
+		if err != nil {
+			return nil, err
+		}
+		all, seq = append(all, part.Data...), part.Sequence+1
+	}
+	sum := sha256.Sum256(all)
+	if uint64(len(all)) != info.Size || info.Digest != "SHA-256="+base64.URLEncoding.EncodeToString(sum[:]) {
+		return nil, fmt.Errorf("%w: it was replaced meanwhile, or damaged", errPacked)
+	}
+	return all, nil
+}
+
+// readPart asks again when no server answers, or one that has not heard of it yet.
+func readPart(ctx context.Context, stream jetstream.Stream, seq uint64, subject jetstream.GetMsgOpt) (*jetstream.RawStreamMsg, error) {
+	var last error
+	for range partTries {
+		ask, cancel := context.WithTimeout(ctx, partTime)
+		part, err := stream.GetMsg(ask, seq, subject)
+		cancel()
+		if err == nil {
+			return part, nil
+		}
+		if last = err; ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, last
 }
 
 // connected waits a little for servers that are not there yet.

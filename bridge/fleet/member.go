@@ -93,6 +93,7 @@ func (m *Member) Leave() {
 	m.mu.Unlock()
 	m.cancel()
 	m.work.Wait()
+	m.js.CleanupPublisher()
 	if !m.o.Conn.IsConnected() {
 		return
 	}

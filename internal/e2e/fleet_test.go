@@ -383,23 +383,20 @@ func TestFleetOnDebiansServers(t *testing.T) {
 		p.acknowledged(t, number, 2, messages.FleetApplied)
 	})
 	t.Run("a node from the shared directory", func(t *testing.T) {
-		begun := time.Now()
-		c := start(t, n, h.torrc(2)...)
-		c.serves(t, n, "late")
-		t.Logf("first bytes after %v", time.Since(begun).Round(time.Millisecond))
-		shared, asked := 0, 0
-		c.count(func(e *chivev1.Envelope) bool {
-			switch f := e.GetDocumentFetched(); {
-			case f == nil:
-			case f.GetShared():
-				shared++
-			default:
-				asked++
+		var c *client
+		for try := 1; ; try++ { // servers that choose a leader just now do not answer, and directories are asked
+			begun := time.Now()
+			c = start(t, n, h.torrc(2)...)
+			c.serves(t, n, "late")
+			t.Logf("first bytes after %v", time.Since(begun).Round(time.Millisecond))
+			shared, asked := c.documents()
+			if shared == 2 && asked == 0 {
+				break
 			}
-			return false
-		})
-		if shared != 2 || asked != 0 {
-			t.Errorf("%d documents from the fleet, %d from directories", shared, asked)
+			if try == 5 {
+				t.Fatalf("%d documents from the fleet, %d from directories", shared, asked)
+			}
+			c.stop()
 		}
 		nodes = append(nodes, c)
 		number := p.publish(t, nil, line("MaxCircuitDirtiness", "8 minutes"))
@@ -424,6 +421,21 @@ func TestFleetOnDebiansServers(t *testing.T) {
 		f.end()
 	}
 	complete(t, nodes)
+}
+
+// documents counts those that came from the fleet, and those that came from directories.
+func (c *client) documents() (shared, asked int) {
+	c.count(func(e *chivev1.Envelope) bool {
+		switch f := e.GetDocumentFetched(); {
+		case f == nil:
+		case f.GetShared():
+			shared++
+		default:
+			asked++
+		}
+		return false
+	})
+	return shared, asked
 }
 
 func membersAre(t *testing.T, c *fleet.Client, want int) {
