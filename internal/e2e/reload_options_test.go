@@ -485,8 +485,12 @@ func dirtiness(t *testing.T, l *lab) {
 	}
 }
 
-// maxIdle: connections beyond the number are closed.
+// maxIdle: connections beyond the number are closed. Without circuits of its own
+// making (they follow other rules and are not built again) the node has idle ones.
 func maxIdle(t *testing.T, l *lab) {
+	l.base = append(l.base, "EnableCircuitPrebuilding 0", "LongLivedPorts 1,2")
+	defer func() { l.base = l.base[:4] }()
+	l.set(t)
 	l.until(t, 60*time.Second, "a connection without circuits", func() bool { return l.view().idle() > 0 })
 	l.base[3] = "ConnectionPoolMaxIdle 0"
 	l.set(t)
