@@ -9,8 +9,10 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"chive/internal/safego"
+	"chive/messages"
 )
 
 // maxSocketPath is the kernel's limit for the path of a unix socket, in bytes.
@@ -113,16 +115,24 @@ func (b *Bridge) endControl(ctx context.Context) {
 func (b *Bridge) answerHistory([]byte) ([]byte, error) {
 	const room = 900 << 10
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	first, size := len(b.history), 0
-	for first > 0 && size+len(b.history[first-1])+4 <= room {
-		first--
-		size += len(b.history[first]) + 4
+	events := slices.Clone(b.history)
+	b.mu.Unlock()
+	var wires [][]byte // newest first
+	size := 0
+	for _, e := range slices.Backward(events) {
+		wire, err := messages.Encode(nil, e)
+		if err != nil {
+			continue // publish told
+		}
+		if size += len(wire) + 4; size > room {
+			break
+		}
+		wires = append(wires, wire)
 	}
-	out := make([]byte, 0, size)
-	for _, e := range b.history[first:] {
-		out = binary.BigEndian.AppendUint32(out, uint32(len(e)))
-		out = append(out, e...)
+	out := make([]byte, 0, min(size, room))
+	for _, w := range slices.Backward(wires) {
+		out = binary.BigEndian.AppendUint32(out, uint32(len(w)))
+		out = append(out, w...)
 	}
 	return out, nil
 }

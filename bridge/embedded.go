@@ -40,6 +40,9 @@ type keys struct {
 	localKey, fleetKey string
 }
 
+// localAccount names the account of the node and its operator.
+func localAccount(k keys) string { return "LOCAL-" + k.localKey }
+
 func newKeys() (k keys, err error) {
 	if k.local, err = nkeys.CreateUser(); err != nil {
 		return k, err
@@ -99,7 +102,7 @@ func (b *Bridge) serverConfig(k keys) (string, error) {
 	// The name is no other server's: what the operator of this node may do never
 	// crosses a route.
 	own := messages.Version + "." + b.o.Fleet + "." + b.o.Recorder.Node()
-	fmt.Fprintf(&c, "accounts {\n  %q: { users: [ { nkey: %s }, %s ] }\n", "LOCAL-"+k.localKey, k.localKey, user(control, rights{
+	fmt.Fprintf(&c, "accounts {\n  %q: { users: [ { nkey: %s }, %s ] }\n", localAccount(k), k.localKey, user(control, rights{
 		publish:   []string{own + ".ctl.>", "$SRV.>"},
 		subscribe: []string{allEvents, InboxPrefix(control) + ".>"},
 	}, false))

@@ -50,15 +50,16 @@ const historySize = 2048
 type Bridge struct {
 	o       Options
 	server  *server.Server
-	nc      *nats.Conn // to the node's own account
+	local   *server.Account // the node's own
+	nc      *nats.Conn      // to it
 	service micro.Service
 	fleet   *uplink // nil: nobody else is
 	socket  net.Listener
 	cancel  context.CancelFunc
 	drained chan struct{}
 
-	mu      sync.Mutex // protects the fields below
-	history [][]byte   // encoded, redacted, oldest first
+	mu      sync.Mutex          // protects the fields below
+	history []*chivev1.Envelope // redacted, oldest first
 	splices map[net.Conn]struct{}
 	closed  bool
 	spliced sync.WaitGroup // running splices; added to under mu, before closed
@@ -137,6 +138,9 @@ const (
 
 func (b *Bridge) connect(k keys) error {
 	var err error
+	if b.local, err = b.server.LookupAccount(localAccount(k)); err != nil {
+		return fmt.Errorf("embedded NATS: %w", err)
+	}
 	b.nc, err = nats.Connect("", append(credential(k.local, k.localKey), nats.InProcessServer(b.server), nats.Name("chive node"),
 		nats.Timeout(5*time.Second), nats.MaxReconnects(-1), nats.ReconnectBufSize(1<<20))...)
 	if err != nil {
@@ -210,15 +214,24 @@ func (b *Bridge) serve(s micro.Service, verb string, f func(request []byte) ([]b
 func (b *Bridge) publish(events []*chivev1.Envelope) error {
 	for _, e := range events {
 		e = messages.Redact(e, chivev1.Tier_TIER_LIFECYCLE) // relays, paths and targets stay here
+		b.remember(e)
+		subject := messages.Subject(b.o.Fleet, e)
+		// Most of the time nobody listens, and an event that nobody gets is not
+		// worth its encoding. Who subscribes and then asks for the history misses
+		// none: it is in one or the other.
+		followed := b.local.SubscriptionInterest(subject)
+		if !followed && b.fleet == nil {
+			continue
+		}
 		wire, err := messages.Encode(nil, e)
 		if err != nil {
 			b.o.Log.Debug("event not encoded", "err", err)
 			continue
 		}
-		b.remember(wire)
-		subject := messages.Subject(b.o.Fleet, e)
-		if err := b.nc.Publish(subject, wire); err != nil {
-			b.o.Log.Debug("event not published", "err", err)
+		if followed {
+			if err := b.nc.Publish(subject, wire); err != nil {
+				b.o.Log.Debug("event not published", "err", err)
+			}
 		}
 		if b.fleet != nil {
 			b.fleet.offer(subject, wire)
@@ -227,7 +240,7 @@ func (b *Bridge) publish(events []*chivev1.Envelope) error {
 	return nil
 }
 
-func (b *Bridge) remember(wire []byte) {
+func (b *Bridge) remember(e *chivev1.Envelope) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(b.history) >= historySize {
@@ -235,7 +248,7 @@ func (b *Bridge) remember(wire []byte) {
 		clear(b.history[n:])
 		b.history = b.history[:n]
 	}
-	b.history = append(b.history, wire)
+	b.history = append(b.history, e)
 }
 
 // Member makes the node's part in its fleet, which is to leave before the bridge is
