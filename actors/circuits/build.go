@@ -88,7 +88,7 @@ func (c *circuits) launchFor(ctx actor.Context, w *waiting) error {
 // spare finds a circuit being built that nobody waits for.
 func (c *circuits) spare(w *waiting) *record {
 	for _, r := range c.records {
-		if r.open || !c.suits(r, w) {
+		if r.open || r.late || !c.suits(r, w) {
 			continue
 		}
 		if !c.taken(r) {
@@ -130,12 +130,16 @@ func (c *circuits) launch(ctx actor.Context, purpose chivev1.Purpose, path []tor
 	if c.dir.Params != nil {
 		window = int(c.dir.Params.Get("circwindow", 1000, 100, 1000))
 	}
+	limit, last := c.limits(purpose)
 	r.pid = ctx.Spawn(circuit.Props(circuit.Options{
 		ID: r.id, Path: path, Window: window, Purpose: purpose, Connections: c.o.Connections,
-		BuildTimeout: c.o.Settings.BuildTimeout, Recorder: c.o.Recorder, Now: c.o.Now, Limits: c.o.Limits,
+		BuildTimeout: limit, CloseTimeout: last, Heard: c.times.heard, Recorder: c.o.Recorder, Now: c.o.Now, Limits: c.o.Limits,
 	}))
 	c.records[r.id] = r
 	c.building++
+	if purpose == chivev1.Purpose_PURPOSE_GENERAL {
+		c.times.Launched(r.launched)
+	}
 	return r.id
 }
 
@@ -157,6 +161,8 @@ func (c *circuits) tick(ctx actor.Context) {
 	clear(c.queue[len(left):])
 	c.queue = left
 	if c.closing == nil {
+		c.keep()
+		c.test(ctx)
 		c.pool.follow(now, c.o.Settings.Period)
 		c.shrink(ctx)
 		c.serve(ctx)
@@ -183,17 +189,17 @@ func (c *circuits) retire(ctx actor.Context, r *record) {
 	switch {
 	case r.tired, !c.fresh(r):
 	case r.purpose == chivev1.Purpose_PURPOSE_DIRECTORY && idle > directoryLife:
-	case r.dirtied.IsZero() && idle > cleanLife:
+	case r.dirtied.IsZero() && idle > c.o.Settings.CleanLife:
 	default:
 		return
 	}
-	c.dismiss(ctx, r)
+	c.dismiss(ctx, r, chivev1.Outcome_OUTCOME_IDLE)
 }
 
 // dismiss closes a circuit that nothing uses.
-func (c *circuits) dismiss(ctx actor.Context, r *record) {
+func (c *circuits) dismiss(ctx actor.Context, r *record, why chivev1.Outcome) {
 	r.tired, r.closing = true, true
-	ctx.Send(r.pid, &circuit.Close{Outcome: chivev1.Outcome_OUTCOME_IDLE})
+	ctx.Send(r.pid, &circuit.Close{Outcome: why})
 }
 
 // wantOf says what exit a stream needs.

@@ -7,7 +7,6 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
-	"chive/actors/circuit"
 	"chive/messages/chivev1"
 	"chive/tor/path"
 )
@@ -106,7 +105,7 @@ func (c *circuits) shrink(ctx actor.Context) {
 		return cmp.Or(a.launched.Compare(b.launched), cmp.Compare(a.id, b.id))
 	})
 	for _, r := range clean[:beyond] {
-		c.dismiss(ctx, r)
+		c.dismiss(ctx, r, chivev1.Outcome_OUTCOME_IDLE)
 	}
 }
 
@@ -117,12 +116,8 @@ func (c *circuits) configure(ctx actor.Context, m *Configure) {
 	if c.closing != nil {
 		return
 	}
-	if m.Settings.BuildTimeout != old.BuildTimeout {
-		for _, r := range c.records {
-			if !r.open {
-				ctx.Send(r.pid, &circuit.BuildTimeout{Limit: m.Settings.BuildTimeout})
-			}
-		}
+	if m.Settings.BuildTimeout != old.BuildTimeout || m.Settings.Learn != old.Learn {
+		c.retime(ctx)
 	}
 	if m.Rebuild {
 		c.rebuild(ctx)

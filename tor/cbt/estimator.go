@@ -165,8 +165,8 @@ func (e *Estimator) apply(ev Event) []Event {
 	return []Event{ev}
 }
 
-// first is the initial timeout.
-func (e *Estimator) first() time.Duration {
+// First is the initial timeout: the user's, or the network's.
+func (e *Estimator) First() time.Duration {
 	if e.s.Timeout > 0 {
 		return max(e.s.Timeout, e.p.MinTimeout)
 	}
@@ -175,7 +175,7 @@ func (e *Estimator) first() time.Duration {
 
 // initial puts the timeouts in force that hold until enough is known.
 func (e *Estimator) initial() {
-	e.timeout, e.close, e.learned = e.first(), e.first(), false
+	e.timeout, e.close, e.learned = e.First(), e.First(), false
 	if e.Learning() && e.h.TimeoutMs > 0 {
 		e.timeout = max(e.timeout, milliseconds(e.h.TimeoutMs))
 		e.close = max(e.timeout, milliseconds(e.h.CloseMs))
@@ -186,7 +186,7 @@ func (e *Estimator) initial() {
 func (e *Estimator) reset() []Event {
 	const longest = maxMs / 2
 	ev := Event{Kind: Reset}
-	if timeout, limit := ms(e.timeout), ms(e.close); e.timeout >= e.first() {
+	if timeout, limit := ms(e.timeout), ms(e.close); e.timeout >= e.First() {
 		if timeout <= longest && limit <= longest {
 			timeout, limit = 2*timeout, 2*limit
 		}
