@@ -158,6 +158,9 @@ const (
 	maxBuilding = 32
 	// tickEvery is how often ages and timeouts are looked at.
 	tickEvery = time.Second
+	// learningLife is how long an unused circuit is kept while build times are
+	// learned (C tor's IDLE_TIMEOUT_WHILE_LEARNING).
+	learningLife = 3 * time.Minute
 	// directoryLife is how long a directory circuit is kept idle.
 	directoryLife = 30 * time.Second
 )

@@ -3,6 +3,7 @@ package circuits
 import (
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -189,11 +190,20 @@ func (c *circuits) retire(ctx actor.Context, r *record) {
 	switch {
 	case r.tired, !c.fresh(r):
 	case r.purpose == chivev1.Purpose_PURPOSE_DIRECTORY && idle > directoryLife:
-	case r.dirtied.IsZero() && idle > c.o.Settings.CleanLife:
+	case r.dirtied.IsZero() && idle > c.cleanLife():
 	default:
 		return
 	}
 	c.dismiss(ctx, r, chivev1.Outcome_OUTCOME_IDLE)
+}
+
+// cleanLife is how long an unused circuit is kept. While build times are learned
+// it makes room for another soon.
+func (c *circuits) cleanLife() time.Duration {
+	if c.times.Wanting() {
+		return min(c.o.Settings.CleanLife, learningLife)
+	}
+	return c.o.Settings.CleanLife
 }
 
 // dismiss closes a circuit that nothing uses.

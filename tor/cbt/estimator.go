@@ -136,10 +136,13 @@ func (e *Estimator) Forget() []Event {
 	return events
 }
 
+// Wanting says that too little is known and more circuits should be measured.
+func (e *Estimator) Wanting() bool { return e.Learning() && e.tooFew() }
+
 // WantsTest says whether a circuit should be built only to measure it, with so
 // many unused circuits there (path-spec §2.4.1: slowly, while too little is known).
 func (e *Estimator) WantsTest(now time.Time, unused int) bool {
-	return e.Learning() && e.tooFew() && unused < e.p.MaxOpen && now.Sub(e.tested) > e.p.TestEvery
+	return e.Wanting() && unused < e.p.MaxOpen && now.Sub(e.tested) > e.p.TestEvery
 }
 
 // Launched tells that a circuit was launched, for whatever purpose.
