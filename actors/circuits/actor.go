@@ -114,6 +114,7 @@ type record struct {
 	launched  time.Time
 	dirtied   time.Time
 	streams   int
+	waiters   int // requests that wait for it
 	idleSince time.Time
 }
 
@@ -122,20 +123,23 @@ type waiting struct {
 	*Request
 	want  path.Want
 	since time.Time
-	on    string // id of the circuit being built for it
-	blame string // id of the event for which the last circuit built for it failed
-	over  bool   // a circuit has it, or it was refused
+	plan  []*path.Relay // a path that waits for its guard to have room
+	on    string        // id of the circuit being built for it
+	blame string        // id of the event for which the last circuit built for it failed
+	over  bool          // a circuit has it, or it was refused
 }
 
 type circuits struct {
 	o        Options
 	dir      Netdir
 	records  map[string]*record
+	places   places
 	queue    []*waiting
 	building int
 	failures int // circuits in a row that did not open
 	pool     pool
 	times    times
+	paces    map[netdoc.Digest]*guardPace
 	holdOff  *kernel.Timer
 	ticker   *kernel.Timer
 	closing  *Close
@@ -145,7 +149,7 @@ type circuits struct {
 // Props makes the actor.
 func Props(o Options) *actor.Props {
 	return kernel.Props(func() actor.Actor {
-		c := &circuits{o: o, records: map[string]*record{}, pool: pool{since: o.Now()}}
+		c := &circuits{o: o, records: map[string]*record{}, places: newPlaces(), paces: map[netdoc.Digest]*guardPace{}, pool: pool{since: o.Now()}}
 		c.recall()
 		return c
 	})
@@ -266,21 +270,19 @@ func (c *circuits) serve(ctx actor.Context) {
 func (c *circuits) place(ctx actor.Context, w *waiting) bool {
 	if r := c.choose(w); r != nil {
 		w.over = true
+		c.waitOn(w, nil)
 		c.attach(ctx, r, w)
 		return true
 	}
 	if r := c.records[w.on]; r != nil && !r.open && !r.late {
 		return false // it is on its way
 	}
-	w.on = ""
+	c.waitOn(w, nil)
 	if c.building >= c.mostBuilding() || c.holdOff != nil {
 		return false
 	}
 	if r := c.sharedBuild(w); r != nil {
-		w.on = r.id
-		return false
-	}
-	if !c.mayLaunch(ctx) {
+		c.waitOn(w, r)
 		return false
 	}
 	err := c.launchFor(ctx, w)
@@ -332,6 +334,7 @@ func (c *circuits) attach(ctx actor.Context, r *record, w *waiting) {
 		c.pool.demanded(r)
 		r.dirtied = now
 		r.isolation = w.Spec.Isolation
+		c.places.used(r)
 	}
 	r.streams++
 	ctx.Send(r.pid, &circuit.Attach{Spec: w.Spec})
@@ -349,8 +352,9 @@ func (c *circuits) opened(ctx actor.Context, m *circuit.Opened) {
 		c.dismiss(ctx, r, chivev1.Outcome_OUTCOME_TIMEOUT)
 		return
 	}
+	c.paced(r, m.Took)
+	c.ended(r)
 	r.open, r.idleSince = true, c.o.Now()
-	c.building--
 	c.failures = 0
 	if r.purpose == chivev1.Purpose_PURPOSE_GENERAL {
 		c.listen()
@@ -413,9 +417,8 @@ func (c *circuits) gone(ctx actor.Context, m *circuit.Gone) {
 
 func (c *circuits) forget(r *record) {
 	delete(c.records, r.id)
-	if !r.open && !r.late {
-		c.building--
-	}
+	c.places.forget(r)
+	c.ended(r)
 }
 
 // buildFailed counts a circuit that did not open. Only when the outgoing
@@ -482,6 +485,7 @@ func (c *circuits) refuseWaiting(id string, out chivev1.Outcome) {
 // giveUp refuses a request for which the last circuit failed, if one did: its end
 // follows from that.
 func (c *circuits) giveUp(w *waiting, out chivev1.Outcome) {
+	c.waitOn(w, nil)
 	if w.blame != "" {
 		w.Spec.Cause = w.blame
 	}
@@ -511,6 +515,9 @@ func (c *circuits) netdir(ctx actor.Context, m *Netdir) {
 		c.rebuild(ctx)
 	}
 	c.dir = *m
+	for _, w := range c.queue {
+		w.plan = nil
+	}
 	c.retime(ctx)
 	c.o.Guards.Update(m.Index, m.Params, c.o.Now())
 	c.serve(ctx)

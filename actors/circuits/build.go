@@ -23,15 +23,14 @@ var errNotYet = errors.New("not enough directory information yet")
 // choose finds an open circuit for a request: one of its isolation group, else
 // a clean one.
 func (c *circuits) choose(w *waiting) *record {
-	var clean *record
-	for _, r := range c.records {
-		if !r.open || !c.suits(r, w) || !c.fresh(r) {
-			continue
-		}
-		if r.isolation == w.Spec.Isolation && !r.dirtied.IsZero() {
+	for _, r := range c.places.group[w.Spec.Isolation] {
+		if r.open && c.suits(r, w) && c.fresh(r) {
 			return r
 		}
-		if r.dirtied.IsZero() && (clean == nil || r.launched.Before(clean.launched)) {
+	}
+	var clean *record
+	for r := range c.places.clean {
+		if r.open && (clean == nil || r.launched.Before(clean.launched)) && c.suits(r, w) {
 			clean = r
 		}
 	}
@@ -71,37 +70,37 @@ func (c *circuits) sharedBuild(w *waiting) *record {
 
 func (c *circuits) launchFor(ctx actor.Context, w *waiting) error {
 	if w.Directory != nil {
-		w.on = c.launch(ctx, chivev1.Purpose_PURPOSE_DIRECTORY, []torcircuit.Hop{*w.Directory}, nil)
+		if !c.mayLaunch(ctx) {
+			return errNotYet
+		}
+		c.waitOn(w, c.launch(ctx, chivev1.Purpose_PURPOSE_DIRECTORY, []torcircuit.Hop{*w.Directory}, nil))
 		return nil
 	}
 	if spare := c.spare(w); spare != nil {
-		w.on = spare.id
+		c.waitOn(w, spare)
 		return nil
 	}
-	relays, err := c.path(w.want, w.Spec.Avoid)
+	relays, err := c.planFor(w)
 	if err != nil {
 		return err
 	}
-	w.on = c.launch(ctx, chivev1.Purpose_PURPOSE_GENERAL, hops(relays), relays[len(relays)-1])
+	if !c.room(relays) || !c.mayLaunch(ctx) {
+		w.plan = relays
+		return errNotYet
+	}
+	w.plan = nil
+	c.waitOn(w, c.launch(ctx, chivev1.Purpose_PURPOSE_GENERAL, hops(relays), relays[len(relays)-1]))
 	return nil
 }
 
 // spare finds a circuit being built that nobody waits for.
 func (c *circuits) spare(w *waiting) *record {
-	for _, r := range c.records {
-		if r.open || r.late || !c.suits(r, w) {
-			continue
-		}
-		if !c.taken(r) {
+	for r := range c.places.clean {
+		if !r.open && !r.late && r.waiters == 0 && c.suits(r, w) {
 			return r
 		}
 	}
 	return nil
-}
-
-// taken: does a request wait for the circuit?
-func (c *circuits) taken(r *record) bool {
-	return slices.ContainsFunc(c.queue, func(w *waiting) bool { return w.on == r.id })
 }
 
 func (c *circuits) path(want path.Want, avoid []netdoc.Digest) ([]*path.Relay, error) {
@@ -123,7 +122,7 @@ func hops(relays []*path.Relay) []torcircuit.Hop {
 	return out
 }
 
-func (c *circuits) launch(ctx actor.Context, purpose chivev1.Purpose, path []torcircuit.Hop, exit *path.Relay) string {
+func (c *circuits) launch(ctx actor.Context, purpose chivev1.Purpose, path []torcircuit.Hop, exit *path.Relay) *record {
 	r := &record{
 		id: messages.RandomID(), purpose: purpose, first: path[0].RSA, exit: exit, launched: c.o.Now(),
 	}
@@ -131,17 +130,19 @@ func (c *circuits) launch(ctx actor.Context, purpose chivev1.Purpose, path []tor
 	if c.dir.Params != nil {
 		window = int(c.dir.Params.Get("circwindow", 1000, 100, 1000))
 	}
-	limit, last := c.limits(purpose)
+	limit, last := c.limits(r)
 	r.pid = ctx.Spawn(circuit.Props(circuit.Options{
 		ID: r.id, Path: path, Window: window, Purpose: purpose, Connections: c.o.Connections,
 		BuildTimeout: limit, CloseTimeout: last, Heard: c.times.heard, Recorder: c.o.Recorder, Now: c.o.Now, Limits: c.o.Limits,
 	}))
 	c.records[r.id] = r
+	c.places.clean[r] = struct{}{}
 	c.building++
 	if purpose == chivev1.Purpose_PURPOSE_GENERAL {
+		c.pace(r.first).building++
 		c.times.Launched(r.launched)
 	}
-	return r.id
+	return r
 }
 
 // tick closes what is too old and refuses what waited too long.

@@ -49,8 +49,8 @@ func (c *circuits) ready() int {
 // clean lists the general circuits, open or being built, that no stream has
 // used and none waits for.
 func (c *circuits) clean() (out []*record) {
-	for _, r := range c.records {
-		if r.purpose == chivev1.Purpose_PURPOSE_GENERAL && r.dirtied.IsZero() && !r.tired && !c.taken(r) {
+	for r := range c.places.clean {
+		if r.purpose == chivev1.Purpose_PURPOSE_GENERAL && !r.tired && r.waiters == 0 {
 			out = append(out, r)
 		}
 	}
@@ -68,7 +68,7 @@ func (c *circuits) prepare(ctx actor.Context) {
 		if err != nil {
 			return
 		}
-		if !c.mayLaunch(ctx) {
+		if !c.room(relays) || !c.mayLaunch(ctx) {
 			return
 		}
 		c.advance(chivev1.BootstrapPhase_BOOTSTRAP_PHASE_FIRST_CIRCUIT, 90, "building the first circuit")
@@ -82,11 +82,11 @@ func (c *circuits) try(ctx actor.Context) {
 		return
 	}
 	relays, err := c.path(path.Want{Port: 443}, nil)
-	if err != nil || !c.mayLaunch(ctx) {
+	if err != nil || !c.room(relays) || !c.mayLaunch(ctx) {
 		return
 	}
-	id := c.launch(ctx, chivev1.Purpose_PURPOSE_GENERAL, hops(relays), relays[len(relays)-1])
-	c.records[id].tired = true // it ends when it has opened
+	r := c.launch(ctx, chivev1.Purpose_PURPOSE_GENERAL, hops(relays), relays[len(relays)-1])
+	r.tired = true // it ends when it has opened
 }
 
 // shrink closes clean circuits beyond CircuitPoolMaxSize, the oldest first.

@@ -29,6 +29,9 @@ type times struct {
 	told   timeouts      // by the last event
 }
 
+// mostQueue bounds how many timeouts a circuit may wait behind others.
+const mostQueue = 3
+
 type timeouts struct {
 	timeout, close time.Duration
 	learned        bool
@@ -60,7 +63,7 @@ func (c *circuits) retime(ctx actor.Context) {
 	}
 	for _, r := range c.records {
 		if !r.open {
-			limit, last := c.limits(r.purpose)
+			limit, last := c.limits(r)
 			ctx.Send(r.pid, &circuit.BuildTimeout{Limit: limit, Close: last})
 		}
 	}
@@ -70,11 +73,18 @@ func (t *times) now() timeouts { return timeouts{t.Timeout(), t.Close(), t.Learn
 
 // limits are the timeout and the close cutoff of a circuit. What is learned is of
 // circuits of three hops.
-func (c *circuits) limits(purpose chivev1.Purpose) (limit, last time.Duration) {
-	if purpose != chivev1.Purpose_PURPOSE_GENERAL {
+//
+// What a circuit waits behind others that this node builds through the same guard
+// is added: a burst of requests would else make its own circuits late, and more of
+// them in their place.
+func (c *circuits) limits(r *record) (limit, last time.Duration) {
+	if r.purpose != chivev1.Purpose_PURPOSE_GENERAL {
 		return c.times.First(), c.times.First()
 	}
-	return c.times.Timeout(), c.times.Close()
+	limit = c.times.Timeout()
+	p := c.pace(r.first)
+	limit += min(p.window.Queue(p.building), mostQueue*limit)
+	return limit, max(limit, c.times.Close())
 }
 
 // listen tells the estimator whether anything arrives.
@@ -127,10 +137,13 @@ func (c *circuits) slow(ctx actor.Context, m *circuit.Slow) {
 	if !c.anyOpen() {
 		return
 	}
+	c.pace(r.first).window.Late(c.mostBuilding(), c.times.Timeout(), c.o.Now())
+	c.ended(r)
 	r.tired, r.late = true, true
-	c.building--
 	ctx.Send(r.pid, &circuit.Measure{})
-	c.failed(ctx, false)
+	if !m.FirstHop { // else the guard is there, and its pace is what holds us back
+		c.failed(ctx, false)
+	}
 	c.serve(ctx)
 }
 
@@ -171,7 +184,7 @@ func (c *circuits) test(ctx actor.Context) {
 		return
 	}
 	relays, err := c.path(path.Want{Port: 443}, nil)
-	if err != nil || !c.mayLaunch(ctx) {
+	if err != nil || !c.room(relays) || !c.mayLaunch(ctx) {
 		return
 	}
 	c.launch(ctx, chivev1.Purpose_PURPOSE_GENERAL, hops(relays), relays[len(relays)-1])
