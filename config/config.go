@@ -48,10 +48,12 @@ type Config struct {
 	ConnectionPoolMaxLife   time.Duration // an older one takes no new circuits; 0: no limit
 	EnableBufferPooling     bool          // buffers are used again
 
-	MaxCircuitDirtiness time.Duration // a circuit takes new streams this long after its first
-	CircuitBuildTimeout time.Duration // from launch to open
-	SocksTimeout        time.Duration // from a SOCKS request to its reply
-	ShutdownWaitLength  time.Duration // how long open streams may finish after the first signal
+	MaxCircuitDirtiness      time.Duration // a circuit takes new streams this long after its first
+	LearnCircuitBuildTimeout bool
+	CircuitBuildTimeout      time.Duration // initial; 0: as the network says
+	CircuitsAvailableTimeout time.Duration
+	SocksTimeout             time.Duration // from a SOCKS request to its reply
+	ShutdownWaitLength       time.Duration // how long open streams may finish after the first signal
 
 	RelayBreakerFailures int           // connections to a relay that fail in a row open its breaker
 	RelayBreakerOpenTime time.Duration // for so long

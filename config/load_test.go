@@ -57,7 +57,7 @@ func TestDefaults(t *testing.T) {
 		ConnectionPoolMaxLife: 7 * 24 * time.Hour, EnableBufferPooling: true, UseDefaultFallbackDirs: true, DefaultFallbacks: true,
 		PublicNetwork: true, EnforceDistinctSubnets: true, ClientRejectInternalAddresses: true,
 		LongLivedPorts:      []uint16{21, 22, 706, 1863, 5050, 5190, 5222, 5223, 6523, 6667, 6697, 8300},
-		MaxCircuitDirtiness: 10 * time.Minute, CircuitBuildTimeout: time.Minute, SocksTimeout: 2 * time.Minute,
+		MaxCircuitDirtiness: 10 * time.Minute, LearnCircuitBuildTimeout: true, CircuitsAvailableTimeout: 30 * time.Minute, SocksTimeout: 2 * time.Minute,
 		ShutdownWaitLength: 30 * time.Second, SafeLogging: true,
 		RelayBreakerFailures: 5, RelayBreakerOpenTime: 30 * time.Second, BandwidthRate: 1 << 30, BandwidthBurst: 1 << 30, MaxClientCircuitsPending: 32, CircuitBurst: 50,
 		SocksRequestBurst: 200, DirectoryFetchRate: 120, DirectoryFetchBurst: 120, MaxMemInQueues: 512 << 20,

@@ -19,7 +19,7 @@ const (
 )
 
 // table is every option that chive honours.
-var table = sections(placeOptions, socksOptions, directoryOptions, pathOptions, circuitOptions, connectionOptions, limitOptions, logOptions, fleetOptions, natsOptions)
+var table = sections(placeOptions, socksOptions, directoryOptions, pathOptions, circuitOptions, buildOptions, connectionOptions, limitOptions, logOptions, fleetOptions, natsOptions)
 
 func sections(all ...[]Option) (out []Option) {
 	for _, s := range all {
@@ -162,11 +162,6 @@ var circuitOptions = []Option{
 		Doc:     "New streams may use a circuit this long after its first stream.",
 		Differs: "A value out of range is an error; C tor changes it.",
 	}, time.Second, 10*time.Second, month, func(c *Config) *time.Duration { return &c.MaxCircuitDirtiness }),
-	interval(Option{
-		Name: "CircuitBuildTimeout", Default: "60 seconds", Class: Hot, Effect: "At once, for circuits that are being built too.",
-		Doc:     "Give up on a circuit that isn't open after this long.",
-		Differs: "The value is used as it is: chive does not learn a timeout yet.",
-	}, time.Second, time.Second, time.Hour, func(c *Config) *time.Duration { return &c.CircuitBuildTimeout }),
 	interval(Option{
 		Name: "NewCircuitPeriod", Default: "30 seconds", Class: Hot, Effect: "At once: the period under way becomes that long.",
 		Doc:     "How often the number of circuits that are kept ready follows the demand: it becomes what was used in the period, but no less than CircuitPoolMinSize and no more than CircuitPoolMaxSize.",

@@ -6,7 +6,7 @@ import "chive/messages/chivev1"
 // oneof.
 type Body interface {
 	*chivev1.NodeStarted | *chivev1.NodeStopping | *chivev1.BootstrapAdvanced | *chivev1.EventsDropped |
-		*chivev1.ActorFailed | *chivev1.ListenerOpened | *chivev1.ListenerClosed | *chivev1.MemoryPressure | *chivev1.JournalChanged |
+		*chivev1.ActorFailed | *chivev1.ListenerOpened | *chivev1.ListenerClosed | *chivev1.MemoryPressure | *chivev1.JournalChanged | *chivev1.BuildTimeoutSet |
 		*chivev1.ConnectionDialled | *chivev1.ConnectionOpened | *chivev1.ConnectionFailed | *chivev1.ConnectionClosed |
 		*chivev1.CircuitLaunched | *chivev1.CircuitExtended | *chivev1.CircuitOpened | *chivev1.CircuitDirtied |
 		*chivev1.CircuitFailed | *chivev1.CircuitClosed |
@@ -55,6 +55,8 @@ func wrap(e *chivev1.Envelope, body any) {
 		e.Event = &chivev1.Envelope_MemoryPressure{MemoryPressure: b}
 	case *chivev1.JournalChanged:
 		e.Event = &chivev1.Envelope_JournalChanged{JournalChanged: b}
+	case *chivev1.BuildTimeoutSet:
+		e.Event = &chivev1.Envelope_BuildTimeoutSet{BuildTimeoutSet: b}
 	case *chivev1.ConnectionDialled:
 		e.Event = &chivev1.Envelope_ConnectionDialled{ConnectionDialled: b}
 	case *chivev1.ConnectionOpened:

@@ -2,6 +2,7 @@ package circuit
 
 import (
 	"crypto/rand"
+	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -21,29 +22,50 @@ import (
 
 // Options is what a circuit actor is made of.
 type Options struct {
-	ID           string // actor id in events
-	Path         []circuit.Hop
-	Window       int // param circwindow
-	Purpose      chivev1.Purpose
-	Connections  *actor.PID
-	BuildTimeout time.Duration
-	Recorder     *messages.Recorder
-	Now          func() time.Time
-	Limits       *limits.Limits // nil: none
+	ID          string // actor id in events
+	Path        []circuit.Hop
+	Window      int // param circwindow
+	Purpose     chivev1.Purpose
+	Connections *actor.PID
+	// BuildTimeout is how long it may take from its CREATE on; CloseTimeout, no
+	// less, how long a later one is built on to measure it.
+	BuildTimeout, CloseTimeout time.Duration
+	Heard                      *atomic.Int64 // when cells arrived last, in Unix nanoseconds; nil: nobody asks
+	Recorder                   *messages.Recorder
+	Now                        func() time.Time
+	Limits                     *limits.Limits // nil: none
 }
 
 type (
 	// Attach gives the circuit a stream to carry. Only an open circuit is given
 	// any; one that closes meanwhile hands it back.
 	Attach struct{ Spec *stream.Spec }
-	// BuildTimeout changes how long the circuit may take to open, from its launch
-	// on; one that is open has nothing to change.
-	BuildTimeout struct{ Limit time.Duration }
+	// BuildTimeout changes how long the circuit may take to open; one that is open
+	// has nothing to change.
+	BuildTimeout struct{ Limit, Close time.Duration }
+	// Measure tells a circuit that it will carry nothing: it ends when it is built,
+	// or at CloseTimeout.
+	Measure struct{}
 	// Close asks the circuit to end.
 	Close struct{ Outcome chivev1.Outcome }
 
 	// Opened tells the parent that streams can be attached.
-	Opened struct{ ID string }
+	Opened struct {
+		ID   string
+		Took time.Duration // from its CREATE
+	}
+	// Slow tells the parent that the circuit is later than BuildTimeout; it is
+	// built on. FirstHop says that its guard has answered.
+	Slow struct {
+		ID       string
+		FirstHop bool
+	}
+	// Measured tells the parent how long a circuit took that was told Measure;
+	// Gone follows.
+	Measured struct {
+		ID   string
+		Took time.Duration
+	}
 	// StreamBack gives the parent a stream that another circuit should carry.
 	StreamBack struct {
 		ID   string
@@ -61,7 +83,9 @@ type (
 		Err     error
 		WasOpen bool
 		Dialled bool
-		Cause   string // id of the last event about it
+		// FirstHop: its guard had answered.
+		FirstHop bool
+		Cause    string // id of the last event about it
 	}
 
 	buildTimeout struct{}
@@ -81,6 +105,9 @@ type circuitActor struct {
 	core    *circuit.Circuit
 	link    *connection.Link
 	started time.Time
+	began   time.Time // when CREATE was sent
+	slow    bool      // later than BuildTimeout
+	measure bool      // carries nothing
 	opened  time.Time
 	timer   *kernel.Timer
 	cause   string
@@ -136,11 +163,11 @@ func (c *circuitActor) Receive(ctx actor.Context) {
 		c.link = nil
 		c.end(ctx, m.Outcome, nil)
 	case *buildTimeout:
-		if c.opened.IsZero() {
-			c.end(ctx, chivev1.Outcome_OUTCOME_TIMEOUT, nil)
-		}
+		c.late(ctx)
 	case *BuildTimeout:
-		c.hurry(ctx, m.Limit)
+		c.hurry(ctx, m)
+	case *Measure:
+		c.measure = true
 	case *Close:
 		c.end(ctx, m.Outcome, nil)
 	case *kernel.ChildFailed:
@@ -152,7 +179,7 @@ func (c *circuitActor) Receive(ctx actor.Context) {
 
 func (c *circuitActor) start(ctx actor.Context) {
 	c.started = c.o.Now()
-	c.timer = kernel.After(ctx.ActorSystem(), ctx.Self(), c.o.BuildTimeout, &buildTimeout{})
+	c.arm(ctx)
 	first := c.o.Path[0]
 	addr := first.IPv4
 	if !addr.IsValid() {
@@ -164,13 +191,42 @@ func (c *circuitActor) start(ctx actor.Context) {
 	})
 }
 
-func (c *circuitActor) hurry(ctx actor.Context, limit time.Duration) {
-	if c.closing || !c.opened.IsZero() {
-		return
+// arm sets the timer for the limit that is next: while the connection is being
+// made, and for a circuit that is late, CloseTimeout.
+func (c *circuitActor) arm(ctx actor.Context) {
+	since, limit := c.began, c.o.BuildTimeout
+	if since.IsZero() {
+		since, limit = c.started, c.o.CloseTimeout
 	}
-	c.timer.Stop()
-	left := limit - c.o.Now().Sub(c.started)
-	c.timer = kernel.After(ctx.ActorSystem(), ctx.Self(), left, &buildTimeout{})
+	if c.slow {
+		limit = c.o.CloseTimeout
+	}
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	c.timer = kernel.After(ctx.ActorSystem(), ctx.Self(), limit-c.o.Now().Sub(since), &buildTimeout{})
+}
+
+// late is the end of a limit.
+func (c *circuitActor) late(ctx actor.Context) {
+	switch {
+	case c.closing || !c.opened.IsZero():
+	case c.began.IsZero() || c.slow || c.o.CloseTimeout <= c.o.BuildTimeout:
+		c.end(ctx, chivev1.Outcome_OUTCOME_TIMEOUT, nil)
+	default:
+		c.slow = true
+		ctx.Send(ctx.Parent(), &Slow{ID: c.o.ID, FirstHop: c.firstHop()})
+		c.arm(ctx)
+	}
+}
+
+func (c *circuitActor) firstHop() bool { return c.core != nil && c.core.Hops() > 0 }
+
+func (c *circuitActor) hurry(ctx actor.Context, m *BuildTimeout) {
+	c.o.BuildTimeout, c.o.CloseTimeout = m.Limit, m.Close
+	if !c.closing && c.opened.IsZero() {
+		c.arm(ctx)
+	}
 }
 
 func (c *circuitActor) build(ctx actor.Context, link *connection.Link) {
@@ -182,7 +238,8 @@ func (c *circuitActor) build(ctx actor.Context, link *connection.Link) {
 		c.end(ctx, chivev1.Outcome_OUTCOME_CONNECTION_LOST, err)
 		return
 	}
-	c.link = link
+	c.link, c.began = link, c.o.Now()
+	c.arm(ctx)
 	c.core, err = circuit.NewCircuit(circuit.Config{ID: id, Path: c.o.Path, Window: c.o.Window, Rand: rand.Reader})
 	if err != nil {
 		link.Release(id, c.o.Now())
@@ -211,13 +268,19 @@ func (c *circuitActor) extended() {
 }
 
 func (c *circuitActor) open(ctx actor.Context) {
-	c.timer.Stop()
-	c.opened = c.o.Now()
+	now := c.o.Now()
 	c.extended()
+	if c.measure {
+		ctx.Send(ctx.Parent(), &Measured{ID: c.o.ID, Took: now.Sub(c.began)})
+		c.end(ctx, chivev1.Outcome_OUTCOME_TIMEOUT, nil)
+		return
+	}
+	c.timer.Stop()
+	c.opened = now
 	c.emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, c.o.ID, &chivev1.CircuitOpened{
 		Hops: uint32(c.core.Hops()), Took: messages.Took(c.opened.Sub(c.started)),
 	}))
-	ctx.Send(ctx.Parent(), &Opened{ID: c.o.ID})
+	ctx.Send(ctx.Parent(), &Opened{ID: c.o.ID, Took: c.opened.Sub(c.began)})
 }
 
 func (c *circuitActor) attach(ctx actor.Context, spec *stream.Spec) {
@@ -367,7 +430,8 @@ func (c *circuitActor) maybeGone(ctx actor.Context) {
 	}
 	c.tell()
 	ctx.Send(ctx.Parent(), &Gone{
-		ID: c.o.ID, Outcome: c.out0, Err: c.err, WasOpen: !c.opened.IsZero(), Dialled: c.dialled, Cause: c.cause,
+		ID: c.o.ID, Outcome: c.out0, Err: c.err, WasOpen: !c.opened.IsZero(), Dialled: c.dialled,
+		FirstHop: c.firstHop(), Cause: c.cause,
 	})
 	ctx.Stop(ctx.Self())
 }
@@ -379,7 +443,7 @@ func (c *circuitActor) tell() {
 	switch {
 	case c.core == nil:
 	case c.opened.IsZero():
-		hop := c.core.Hops() + 1
+		hop := min(c.core.Hops()+1, len(c.o.Path)) // all of them, if it was only measured
 		c.emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, c.o.ID, &chivev1.CircuitFailed{
 			Outcome: c.out0, Hop: uint32(hop), Took: messages.Took(now.Sub(c.started)),
 		}))

@@ -42,6 +42,9 @@ func (c *circuitActor) cells(ctx actor.Context, b *block.Block) {
 		b.Free()
 		return
 	}
+	if c.o.Heard != nil {
+		c.o.Heard.Store(c.o.Now().UnixNano())
+	}
 	used, mayPackage := false, false
 	var failed error
 	for rest := b.Bytes; len(rest) >= cell.FixedLen && failed == nil; rest = rest[cell.FixedLen:] {

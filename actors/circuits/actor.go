@@ -27,12 +27,15 @@ type Options struct {
 	Rand        *rand.Rand // seeded from crypto/rand; used by this actor only
 	Guards      Guards
 	Settings    Settings       // until a Configure
+	Times       Times          // where build times are kept; nil: nowhere
 	Limits      *limits.Limits // nil: none
 }
 
 // Settings is what the configuration says about circuits.
 type Settings struct {
-	BuildTimeout time.Duration // from launch to open
+	BuildTimeout time.Duration // CircuitBuildTimeout: until one is learned; 0: as the network says
+	Learn        bool          // LearnCircuitBuildTimeout
+	CleanLife    time.Duration // CircuitsAvailableTimeout: how long an unused circuit is kept
 	Dirtiness    time.Duration // MaxCircuitDirtiness
 	SocksTimeout time.Duration
 	Prebuild     bool          // keep clean circuits ready
@@ -103,11 +106,15 @@ type record struct {
 	exit      *path.Relay // nil for directory circuits
 	open      bool
 	tired     bool   // takes no new streams
+	slow      bool   // later than the timeout when that came
+	late      bool   // so late that it is only measured
+	measured  bool   // and has been
 	closing   bool   // was told to close
 	isolation string // "" while clean
 	launched  time.Time
 	dirtied   time.Time
 	streams   int
+	waiters   int // requests that wait for it
 	idleSince time.Time
 }
 
@@ -116,19 +123,23 @@ type waiting struct {
 	*Request
 	want  path.Want
 	since time.Time
-	on    string // id of the circuit being built for it
-	blame string // id of the event for which the last circuit built for it failed
-	over  bool   // a circuit has it, or it was refused
+	plan  []*path.Relay // a path that waits for its guard to have room
+	on    string        // id of the circuit being built for it
+	blame string        // id of the event for which the last circuit built for it failed
+	over  bool          // a circuit has it, or it was refused
 }
 
 type circuits struct {
 	o        Options
 	dir      Netdir
 	records  map[string]*record
+	places   places
 	queue    []*waiting
 	building int
 	failures int // circuits in a row that did not open
 	pool     pool
+	times    times
+	paces    map[netdoc.Digest]*guardPace
 	holdOff  *kernel.Timer
 	ticker   *kernel.Timer
 	closing  *Close
@@ -138,7 +149,9 @@ type circuits struct {
 // Props makes the actor.
 func Props(o Options) *actor.Props {
 	return kernel.Props(func() actor.Actor {
-		return &circuits{o: o, records: map[string]*record{}, pool: pool{since: o.Now()}}
+		c := &circuits{o: o, records: map[string]*record{}, places: newPlaces(), paces: map[netdoc.Digest]*guardPace{}, pool: pool{since: o.Now()}}
+		c.recall()
+		return c
 	})
 }
 
@@ -149,9 +162,9 @@ const (
 	maxBuilding = 32
 	// tickEvery is how often ages and timeouts are looked at.
 	tickEvery = time.Second
-	// cleanLife is how long a circuit without streams is kept (C tor's
-	// CircuitsAvailableTimeout is 30 to 60 minutes).
-	cleanLife = 30 * time.Minute
+	// learningLife is how long an unused circuit is kept while build times are
+	// learned (C tor's IDLE_TIMEOUT_WHILE_LEARNING).
+	learningLife = 3 * time.Minute
 	// directoryLife is how long a directory circuit is kept idle.
 	directoryLife = 30 * time.Second
 )
@@ -166,6 +179,10 @@ func (c *circuits) Receive(ctx actor.Context) {
 		c.request(ctx, m)
 	case *circuit.Opened:
 		c.opened(ctx, m)
+	case *circuit.Slow:
+		c.slow(ctx, m)
+	case *circuit.Measured:
+		c.measured(m)
 	case *circuit.StreamDone:
 		c.streamOff(ctx, m.ID)
 	case *circuit.StreamBack:
@@ -253,21 +270,19 @@ func (c *circuits) serve(ctx actor.Context) {
 func (c *circuits) place(ctx actor.Context, w *waiting) bool {
 	if r := c.choose(w); r != nil {
 		w.over = true
+		c.waitOn(w, nil)
 		c.attach(ctx, r, w)
 		return true
 	}
-	if r := c.records[w.on]; r != nil && !r.open {
+	if r := c.records[w.on]; r != nil && !r.open && !r.late {
 		return false // it is on its way
 	}
-	w.on = ""
+	c.waitOn(w, nil)
 	if c.building >= c.mostBuilding() || c.holdOff != nil {
 		return false
 	}
 	if r := c.sharedBuild(w); r != nil {
-		w.on = r.id
-		return false
-	}
-	if !c.mayLaunch(ctx) {
+		c.waitOn(w, r)
 		return false
 	}
 	err := c.launchFor(ctx, w)
@@ -319,6 +334,7 @@ func (c *circuits) attach(ctx actor.Context, r *record, w *waiting) {
 		c.pool.demanded(r)
 		r.dirtied = now
 		r.isolation = w.Spec.Isolation
+		c.places.used(r)
 	}
 	r.streams++
 	ctx.Send(r.pid, &circuit.Attach{Spec: w.Spec})
@@ -329,9 +345,21 @@ func (c *circuits) opened(ctx actor.Context, m *circuit.Opened) {
 	if r == nil {
 		return
 	}
+	if r.late { // it opened just when it was told not to
+		r.open = true
+		c.listen()
+		c.learn(c.times.Built(m.Took, true))
+		c.dismiss(ctx, r, chivev1.Outcome_OUTCOME_TIMEOUT)
+		return
+	}
+	c.paced(r, m.Took)
+	c.ended(r)
 	r.open, r.idleSince = true, c.o.Now()
-	c.building--
 	c.failures = 0
+	if r.purpose == chivev1.Purpose_PURPOSE_GENERAL {
+		c.listen()
+		c.learn(c.times.Built(m.Took, r.slow))
+	}
 	if r.purpose == chivev1.Purpose_PURPOSE_GENERAL {
 		c.o.Guards.Reached(r.first, c.o.Now())
 		c.advance(chivev1.BootstrapPhase_BOOTSTRAP_PHASE_DONE, 100, "ready: a circuit is open")
@@ -389,22 +417,21 @@ func (c *circuits) gone(ctx actor.Context, m *circuit.Gone) {
 
 func (c *circuits) forget(r *record) {
 	delete(c.records, r.id)
-	if !r.open {
-		c.building--
-	}
+	c.places.forget(r)
+	c.ended(r)
 }
 
 // buildFailed counts a circuit that did not open. Only when the outgoing
 // connection itself failed does the guard hear of it.
 func (c *circuits) buildFailed(ctx actor.Context, r *record, m *circuit.Gone) {
-	for _, w := range c.queue {
-		if w.on == r.id {
-			w.blame = m.Cause
-		}
-	}
+	c.blame(r, m.Cause)
 	if r.purpose == chivev1.Purpose_PURPOSE_DIRECTORY {
 		c.refuseWaiting(r.id, m.Outcome)
 		return
+	}
+	c.unbuilt(r, m)
+	if r.late {
+		return // counted when it was late
 	}
 	switch {
 	case m.Dialled:
@@ -412,8 +439,23 @@ func (c *circuits) buildFailed(ctx actor.Context, r *record, m *circuit.Gone) {
 	case m.Outcome == chivev1.Outcome_OUTCOME_SHUTDOWN:
 		return
 	}
+	c.failed(ctx, notTried(m.Outcome))
+}
+
+// blame names the event for which what waits for the circuit has to wait on.
+func (c *circuits) blame(r *record, cause string) {
+	for _, w := range c.queue {
+		if w.on == r.id {
+			w.blame = cause
+		}
+	}
+}
+
+// failed counts a circuit that was not built in time; after several in a row
+// there is a pause.
+func (c *circuits) failed(ctx actor.Context, atOnce bool) {
 	c.failures++
-	if c.failures < 3 && !notTried(m.Outcome) {
+	if c.failures < 3 && !atOnce {
 		return
 	}
 	if c.holdOff == nil {
@@ -443,6 +485,7 @@ func (c *circuits) refuseWaiting(id string, out chivev1.Outcome) {
 // giveUp refuses a request for which the last circuit failed, if one did: its end
 // follows from that.
 func (c *circuits) giveUp(w *waiting, out chivev1.Outcome) {
+	c.waitOn(w, nil)
 	if w.blame != "" {
 		w.Spec.Cause = w.blame
 	}
@@ -472,6 +515,10 @@ func (c *circuits) netdir(ctx actor.Context, m *Netdir) {
 		c.rebuild(ctx)
 	}
 	c.dir = *m
+	for _, w := range c.queue {
+		w.plan = nil
+	}
+	c.retime(ctx)
 	c.o.Guards.Update(m.Index, m.Params, c.o.Now())
 	c.serve(ctx)
 }
@@ -497,6 +544,7 @@ func (c *circuits) maybeClosed(ctx actor.Context) bool {
 
 // stopping ends what waits, after a panic here.
 func (c *circuits) stopping() {
+	c.keep()
 	c.ticker.Stop()
 	if c.holdOff != nil {
 		c.holdOff.Stop()

@@ -3,6 +3,7 @@ package circuits
 import (
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -22,15 +23,14 @@ var errNotYet = errors.New("not enough directory information yet")
 // choose finds an open circuit for a request: one of its isolation group, else
 // a clean one.
 func (c *circuits) choose(w *waiting) *record {
-	var clean *record
-	for _, r := range c.records {
-		if !r.open || !c.suits(r, w) || !c.fresh(r) {
-			continue
-		}
-		if r.isolation == w.Spec.Isolation && !r.dirtied.IsZero() {
+	for _, r := range c.places.group[w.Spec.Isolation] {
+		if r.open && c.suits(r, w) && c.fresh(r) {
 			return r
 		}
-		if r.dirtied.IsZero() && (clean == nil || r.launched.Before(clean.launched)) {
+	}
+	var clean *record
+	for r := range c.places.clean {
+		if r.open && (clean == nil || r.launched.Before(clean.launched)) && c.suits(r, w) {
 			clean = r
 		}
 	}
@@ -70,37 +70,37 @@ func (c *circuits) sharedBuild(w *waiting) *record {
 
 func (c *circuits) launchFor(ctx actor.Context, w *waiting) error {
 	if w.Directory != nil {
-		w.on = c.launch(ctx, chivev1.Purpose_PURPOSE_DIRECTORY, []torcircuit.Hop{*w.Directory}, nil)
+		if !c.mayLaunch(ctx) {
+			return errNotYet
+		}
+		c.waitOn(w, c.launch(ctx, chivev1.Purpose_PURPOSE_DIRECTORY, []torcircuit.Hop{*w.Directory}, nil))
 		return nil
 	}
 	if spare := c.spare(w); spare != nil {
-		w.on = spare.id
+		c.waitOn(w, spare)
 		return nil
 	}
-	relays, err := c.path(w.want, w.Spec.Avoid)
+	relays, err := c.planFor(w)
 	if err != nil {
 		return err
 	}
-	w.on = c.launch(ctx, chivev1.Purpose_PURPOSE_GENERAL, hops(relays), relays[len(relays)-1])
+	if !c.room(relays) || !c.mayLaunch(ctx) {
+		w.plan = relays
+		return errNotYet
+	}
+	w.plan = nil
+	c.waitOn(w, c.launch(ctx, chivev1.Purpose_PURPOSE_GENERAL, hops(relays), relays[len(relays)-1]))
 	return nil
 }
 
 // spare finds a circuit being built that nobody waits for.
 func (c *circuits) spare(w *waiting) *record {
-	for _, r := range c.records {
-		if r.open || !c.suits(r, w) {
-			continue
-		}
-		if !c.taken(r) {
+	for r := range c.places.clean {
+		if !r.open && !r.late && r.waiters == 0 && c.suits(r, w) {
 			return r
 		}
 	}
 	return nil
-}
-
-// taken: does a request wait for the circuit?
-func (c *circuits) taken(r *record) bool {
-	return slices.ContainsFunc(c.queue, func(w *waiting) bool { return w.on == r.id })
 }
 
 func (c *circuits) path(want path.Want, avoid []netdoc.Digest) ([]*path.Relay, error) {
@@ -122,7 +122,7 @@ func hops(relays []*path.Relay) []torcircuit.Hop {
 	return out
 }
 
-func (c *circuits) launch(ctx actor.Context, purpose chivev1.Purpose, path []torcircuit.Hop, exit *path.Relay) string {
+func (c *circuits) launch(ctx actor.Context, purpose chivev1.Purpose, path []torcircuit.Hop, exit *path.Relay) *record {
 	r := &record{
 		id: messages.RandomID(), purpose: purpose, first: path[0].RSA, exit: exit, launched: c.o.Now(),
 	}
@@ -130,13 +130,19 @@ func (c *circuits) launch(ctx actor.Context, purpose chivev1.Purpose, path []tor
 	if c.dir.Params != nil {
 		window = int(c.dir.Params.Get("circwindow", 1000, 100, 1000))
 	}
+	limit, last := c.limits(r)
 	r.pid = ctx.Spawn(circuit.Props(circuit.Options{
 		ID: r.id, Path: path, Window: window, Purpose: purpose, Connections: c.o.Connections,
-		BuildTimeout: c.o.Settings.BuildTimeout, Recorder: c.o.Recorder, Now: c.o.Now, Limits: c.o.Limits,
+		BuildTimeout: limit, CloseTimeout: last, Heard: c.times.heard, Recorder: c.o.Recorder, Now: c.o.Now, Limits: c.o.Limits,
 	}))
 	c.records[r.id] = r
+	c.places.clean[r] = struct{}{}
 	c.building++
-	return r.id
+	if purpose == chivev1.Purpose_PURPOSE_GENERAL {
+		c.pace(r.first).building++
+		c.times.Launched(r.launched)
+	}
+	return r
 }
 
 // tick closes what is too old and refuses what waited too long.
@@ -157,6 +163,8 @@ func (c *circuits) tick(ctx actor.Context) {
 	clear(c.queue[len(left):])
 	c.queue = left
 	if c.closing == nil {
+		c.keep()
+		c.test(ctx)
 		c.pool.follow(now, c.o.Settings.Period)
 		c.shrink(ctx)
 		c.serve(ctx)
@@ -183,17 +191,26 @@ func (c *circuits) retire(ctx actor.Context, r *record) {
 	switch {
 	case r.tired, !c.fresh(r):
 	case r.purpose == chivev1.Purpose_PURPOSE_DIRECTORY && idle > directoryLife:
-	case r.dirtied.IsZero() && idle > cleanLife:
+	case r.dirtied.IsZero() && idle > c.cleanLife():
 	default:
 		return
 	}
-	c.dismiss(ctx, r)
+	c.dismiss(ctx, r, chivev1.Outcome_OUTCOME_IDLE)
+}
+
+// cleanLife is how long an unused circuit is kept. While build times are learned
+// it makes room for another soon.
+func (c *circuits) cleanLife() time.Duration {
+	if c.times.Wanting() {
+		return min(c.o.Settings.CleanLife, learningLife)
+	}
+	return c.o.Settings.CleanLife
 }
 
 // dismiss closes a circuit that nothing uses.
-func (c *circuits) dismiss(ctx actor.Context, r *record) {
+func (c *circuits) dismiss(ctx actor.Context, r *record, why chivev1.Outcome) {
 	r.tired, r.closing = true, true
-	ctx.Send(r.pid, &circuit.Close{Outcome: chivev1.Outcome_OUTCOME_IDLE})
+	ctx.Send(r.pid, &circuit.Close{Outcome: why})
 }
 
 // wantOf says what exit a stream needs.

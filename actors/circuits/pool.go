@@ -7,7 +7,6 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
-	"chive/actors/circuit"
 	"chive/messages/chivev1"
 	"chive/tor/path"
 )
@@ -50,8 +49,8 @@ func (c *circuits) ready() int {
 // clean lists the general circuits, open or being built, that no stream has
 // used and none waits for.
 func (c *circuits) clean() (out []*record) {
-	for _, r := range c.records {
-		if r.purpose == chivev1.Purpose_PURPOSE_GENERAL && r.dirtied.IsZero() && !r.tired && !c.taken(r) {
+	for r := range c.places.clean {
+		if r.purpose == chivev1.Purpose_PURPOSE_GENERAL && !r.tired && r.waiters == 0 {
 			out = append(out, r)
 		}
 	}
@@ -69,7 +68,7 @@ func (c *circuits) prepare(ctx actor.Context) {
 		if err != nil {
 			return
 		}
-		if !c.mayLaunch(ctx) {
+		if !c.room(relays) || !c.mayLaunch(ctx) {
 			return
 		}
 		c.advance(chivev1.BootstrapPhase_BOOTSTRAP_PHASE_FIRST_CIRCUIT, 90, "building the first circuit")
@@ -83,11 +82,11 @@ func (c *circuits) try(ctx actor.Context) {
 		return
 	}
 	relays, err := c.path(path.Want{Port: 443}, nil)
-	if err != nil || !c.mayLaunch(ctx) {
+	if err != nil || !c.room(relays) || !c.mayLaunch(ctx) {
 		return
 	}
-	id := c.launch(ctx, chivev1.Purpose_PURPOSE_GENERAL, hops(relays), relays[len(relays)-1])
-	c.records[id].tired = true // it ends when it has opened
+	r := c.launch(ctx, chivev1.Purpose_PURPOSE_GENERAL, hops(relays), relays[len(relays)-1])
+	r.tired = true // it ends when it has opened
 }
 
 // shrink closes clean circuits beyond CircuitPoolMaxSize, the oldest first.
@@ -106,7 +105,7 @@ func (c *circuits) shrink(ctx actor.Context) {
 		return cmp.Or(a.launched.Compare(b.launched), cmp.Compare(a.id, b.id))
 	})
 	for _, r := range clean[:beyond] {
-		c.dismiss(ctx, r)
+		c.dismiss(ctx, r, chivev1.Outcome_OUTCOME_IDLE)
 	}
 }
 
@@ -117,12 +116,8 @@ func (c *circuits) configure(ctx actor.Context, m *Configure) {
 	if c.closing != nil {
 		return
 	}
-	if m.Settings.BuildTimeout != old.BuildTimeout {
-		for _, r := range c.records {
-			if !r.open {
-				ctx.Send(r.pid, &circuit.BuildTimeout{Limit: m.Settings.BuildTimeout})
-			}
-		}
+	if m.Settings.BuildTimeout != old.BuildTimeout || m.Settings.Learn != old.Learn {
+		c.retime(ctx)
 	}
 	if m.Rebuild {
 		c.rebuild(ctx)

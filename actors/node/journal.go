@@ -44,6 +44,7 @@ func (n *Node) openKept() error {
 	j := n.durable()
 	n.breakers = openBreakers(j, n.o.Log, time.Now)
 	n.newest = openDirectory(j, n.o.Log)
+	n.times = openTimes(j, n.o.Log)
 	var err error
 	n.guards, err = newGuards(j, n.o.Config.DataDirectory, n.recorder, n.o.Log, n.journalTrouble, newRand())
 	return err
@@ -56,6 +57,7 @@ func (n *Node) closeKept(ctx context.Context) error {
 		err = n.guards.close(ctx)
 		closeLane(ctx, n.breakers.lane, n.o.Log)
 		closeLane(ctx, n.newest.lane, n.o.Log)
+		closeLane(ctx, n.times.lane, n.o.Log)
 	}
 	if n.journal != nil {
 		closing := n.journal.Close()

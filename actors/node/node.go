@@ -80,6 +80,7 @@ type Node struct {
 	guards    *guards
 	breakers  *breakerLog
 	newest    *directoryLog
+	times     *timesLog
 }
 
 // ErrInUse means that another node uses the data directory.

@@ -278,7 +278,8 @@ func (r *rootActor) settle(ctx actor.Context, m *settle) {
 
 func circuitSettings(c *config.Config) circuits.Settings {
 	return circuits.Settings{
-		BuildTimeout: c.CircuitBuildTimeout, Dirtiness: c.MaxCircuitDirtiness, SocksTimeout: c.SocksTimeout,
+		BuildTimeout: c.CircuitBuildTimeout, Learn: c.LearnCircuitBuildTimeout, CleanLife: c.CircuitsAvailableTimeout,
+		Dirtiness: c.MaxCircuitDirtiness, SocksTimeout: c.SocksTimeout,
 		Prebuild: c.EnableCircuitPrebuilding, PoolMin: c.CircuitPoolMinSize, PoolMax: c.CircuitPoolMaxSize,
 		Period: c.NewCircuitPeriod, MaxPending: c.MaxClientCircuitsPending,
 	}

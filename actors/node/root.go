@@ -156,7 +156,7 @@ func (r *rootActor) start(ctx actor.Context) {
 	r.add(ctx, "circuits", func() *actor.Props {
 		return circuits.Props(circuits.Options{
 			Connections: self, Recorder: n.recorder, Now: time.Now, Rand: newRand(), Guards: n.guards,
-			Settings: circuitSettings(n.Config()), Limits: &n.limits,
+			Times: n.times, Settings: circuitSettings(n.Config()), Limits: &n.limits,
 		})
 	})
 	r.directory(ctx)

@@ -22,6 +22,8 @@ type Status struct {
 	Connections   int               `json:"connections_open"`
 	Circuits      int               `json:"circuits_open"`
 	Building      int               `json:"circuits_building"`
+	BuildTimeout  int64             `json:"circuit_build_timeout_ms,omitempty"`
+	BuildLearned  bool              `json:"circuit_build_timeout_learned,omitempty"`
 	Streams       int               `json:"streams_open"`
 	Waiting       int               `json:"streams_waiting"`
 	CircuitEnds   map[string]uint64 `json:"circuit_outcomes"`
@@ -63,6 +65,7 @@ func (s *status) snapshot() Status {
 		Started: n.Started, Bootstrap: int(n.Percent), Summary: n.Summary,
 		Connections: tally.Connections, Circuits: tally.Circuits, Building: tally.Building,
 		Streams: tally.Streams, Waiting: tally.Waiting, ValidUntil: n.ValidUntil,
+		BuildTimeout: n.BuildTimeout.Timeout.Milliseconds(), BuildLearned: n.BuildTimeout.Learned,
 		CircuitEnds: map[string]uint64{}, StreamEnds: map[string]uint64{},
 	}
 	if n.Phase != chivev1.BootstrapPhase_BOOTSTRAP_PHASE_UNSPECIFIED {

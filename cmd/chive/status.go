@@ -59,6 +59,13 @@ func printStatus(w io.Writer, answer []byte) error {
 	}
 	fmt.Fprintf(w, "connections  %d open\n", s.Connections)
 	fmt.Fprintf(w, "circuits     %d open, %d building%s\n", s.Circuits, s.Building, ends(s.CircuitEnds))
+	if s.BuildTimeout > 0 {
+		how := "not learned yet, or fixed"
+		if s.BuildLearned {
+			how = "learned"
+		}
+		fmt.Fprintf(w, "timeout      circuits have %v to be built, %s\n", time.Duration(s.BuildTimeout)*time.Millisecond, how)
+	}
 	fmt.Fprintf(w, "streams      %d open, %d waiting%s\n", s.Streams, s.Waiting, ends(s.StreamEnds))
 	if s.EventsDropped > 0 {
 		fmt.Fprintf(w, "events       %d dropped\n", s.EventsDropped)

@@ -1,7 +1,8 @@
 // Command bench compares chive with C tor as clients of one private network,
 // in one run: start, downloads, CPU a GiB, and memory. The relays share the
 // machine with the client, so throughput is theirs as much as the client's;
-// CPU seconds of the client a GiB is what tells.
+// CPU seconds of the client a GiB is what tells. With the argument "circuits" only
+// requests that need circuits of their own are measured.
 package main
 
 import (
@@ -79,6 +80,9 @@ func run(ctx context.Context) (err error) {
 		{"chive", startWith(network, binary, "run", "-f")},
 		{"C tor", startWith(network, "tor", "--defaults-torrc", "/dev/null", "-f")},
 	}
+	if len(os.Args) > 1 && os.Args[1] == "circuits" {
+		return circuits(ctx, network, subjects, dir)
+	}
 	var results []result
 	for i, s := range subjects {
 		r, err := measure(ctx, network, s, filepath.Join(dir, fmt.Sprint(i)))
@@ -88,6 +92,9 @@ func run(ctx context.Context) (err error) {
 		results = append(results, r)
 	}
 	table(results[0], results[1])
+	if err := circuits(ctx, network, subjects, dir); err != nil {
+		return err
+	}
 	return events(ctx, network, dir, binary)
 }
 

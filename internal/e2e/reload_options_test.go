@@ -455,12 +455,12 @@ func buildTimeout(t *testing.T, l *lab) {
 		return n
 	}
 	clean := l.view().clean
-	l.set(t, "CircuitPoolMaxSize 64", fmt.Sprintf("CircuitPoolMinSize %d", clean+4))
+	l.set(t, "LearnCircuitBuildTimeout 0", "CircuitPoolMaxSize 64", fmt.Sprintf("CircuitPoolMinSize %d", clean+4))
 	l.until(t, 10*time.Second, "4 circuits are being built", func() bool { return len(l.launched(from)) >= 4 })
 	if n := failed(); n != 0 {
 		t.Fatalf("%d timed out within the minute they have", n)
 	}
-	l.set(t, "CircuitPoolMaxSize 64", fmt.Sprintf("CircuitPoolMinSize %d", clean+4), "CircuitBuildTimeout 1 second")
+	l.set(t, "LearnCircuitBuildTimeout 0", "CircuitPoolMaxSize 64", fmt.Sprintf("CircuitPoolMinSize %d", clean+4), "CircuitBuildTimeout 1 second")
 	l.until(t, 15*time.Second, "circuits time out", func() bool { return failed() >= 4 })
 }
 

@@ -442,6 +442,7 @@ type Envelope struct {
 	//	*Envelope_ListenerClosed
 	//	*Envelope_MemoryPressure
 	//	*Envelope_JournalChanged
+	//	*Envelope_BuildTimeoutSet
 	//	*Envelope_ConnectionDialled
 	//	*Envelope_ConnectionOpened
 	//	*Envelope_ConnectionFailed
@@ -647,6 +648,15 @@ func (x *Envelope) GetJournalChanged() *JournalChanged {
 	if x != nil {
 		if x, ok := x.Event.(*Envelope_JournalChanged); ok {
 			return x.JournalChanged
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetBuildTimeoutSet() *BuildTimeoutSet {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_BuildTimeoutSet); ok {
+			return x.BuildTimeoutSet
 		}
 	}
 	return nil
@@ -971,6 +981,10 @@ type Envelope_JournalChanged struct {
 	JournalChanged *JournalChanged `protobuf:"bytes,28,opt,name=journal_changed,json=journalChanged,proto3,oneof"`
 }
 
+type Envelope_BuildTimeoutSet struct {
+	BuildTimeoutSet *BuildTimeoutSet `protobuf:"bytes,29,opt,name=build_timeout_set,json=buildTimeoutSet,proto3,oneof"`
+}
+
 type Envelope_ConnectionDialled struct {
 	ConnectionDialled *ConnectionDialled `protobuf:"bytes,30,opt,name=connection_dialled,json=connectionDialled,proto3,oneof"`
 }
@@ -1112,6 +1126,8 @@ func (*Envelope_ListenerClosed) isEnvelope_Event() {}
 func (*Envelope_MemoryPressure) isEnvelope_Event() {}
 
 func (*Envelope_JournalChanged) isEnvelope_Event() {}
+
+func (*Envelope_BuildTimeoutSet) isEnvelope_Event() {}
 
 func (*Envelope_ConnectionDialled) isEnvelope_Event() {}
 
@@ -1640,6 +1656,76 @@ func (x *JournalChanged) GetReason() string {
 	return ""
 }
 
+// BuildTimeoutSet: how long a circuit may take to be built, from now on. It is told
+// when it changes by more than a tenth.
+type BuildTimeoutSet struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Timeout       *durationpb.Duration   `protobuf:"bytes,1,opt,name=timeout,proto3" json:"timeout,omitempty"`    // then it carries nothing
+	Close         *durationpb.Duration   `protobuf:"bytes,2,opt,name=close,proto3" json:"close,omitempty"`        // until then it is built on, as a measurement
+	Learned       bool                   `protobuf:"varint,3,opt,name=learned,proto3" json:"learned,omitempty"`   // false: the initial value
+	Circuits      uint32                 `protobuf:"varint,4,opt,name=circuits,proto3" json:"circuits,omitempty"` // that it was learned from
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BuildTimeoutSet) Reset() {
+	*x = BuildTimeoutSet{}
+	mi := &file_chive_v1_events_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BuildTimeoutSet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BuildTimeoutSet) ProtoMessage() {}
+
+func (x *BuildTimeoutSet) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BuildTimeoutSet.ProtoReflect.Descriptor instead.
+func (*BuildTimeoutSet) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *BuildTimeoutSet) GetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.Timeout
+	}
+	return nil
+}
+
+func (x *BuildTimeoutSet) GetClose() *durationpb.Duration {
+	if x != nil {
+		return x.Close
+	}
+	return nil
+}
+
+func (x *BuildTimeoutSet) GetLearned() bool {
+	if x != nil {
+		return x.Learned
+	}
+	return false
+}
+
+func (x *BuildTimeoutSet) GetCircuits() uint32 {
+	if x != nil {
+		return x.Circuits
+	}
+	return 0
+}
+
 type ConnectionDialled struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Purpose       Purpose                `protobuf:"varint,1,opt,name=purpose,proto3,enum=chive.v1.Purpose" json:"purpose,omitempty"`
@@ -1652,7 +1738,7 @@ type ConnectionDialled struct {
 
 func (x *ConnectionDialled) Reset() {
 	*x = ConnectionDialled{}
-	mi := &file_chive_v1_events_proto_msgTypes[10]
+	mi := &file_chive_v1_events_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1664,7 +1750,7 @@ func (x *ConnectionDialled) String() string {
 func (*ConnectionDialled) ProtoMessage() {}
 
 func (x *ConnectionDialled) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[10]
+	mi := &file_chive_v1_events_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1677,7 +1763,7 @@ func (x *ConnectionDialled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectionDialled.ProtoReflect.Descriptor instead.
 func (*ConnectionDialled) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{10}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ConnectionDialled) GetPurpose() Purpose {
@@ -1719,7 +1805,7 @@ type ConnectionOpened struct {
 
 func (x *ConnectionOpened) Reset() {
 	*x = ConnectionOpened{}
-	mi := &file_chive_v1_events_proto_msgTypes[11]
+	mi := &file_chive_v1_events_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1731,7 +1817,7 @@ func (x *ConnectionOpened) String() string {
 func (*ConnectionOpened) ProtoMessage() {}
 
 func (x *ConnectionOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[11]
+	mi := &file_chive_v1_events_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1744,7 +1830,7 @@ func (x *ConnectionOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectionOpened.ProtoReflect.Descriptor instead.
 func (*ConnectionOpened) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{11}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ConnectionOpened) GetLinkVersion() uint32 {
@@ -1778,7 +1864,7 @@ type ConnectionFailed struct {
 
 func (x *ConnectionFailed) Reset() {
 	*x = ConnectionFailed{}
-	mi := &file_chive_v1_events_proto_msgTypes[12]
+	mi := &file_chive_v1_events_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1790,7 +1876,7 @@ func (x *ConnectionFailed) String() string {
 func (*ConnectionFailed) ProtoMessage() {}
 
 func (x *ConnectionFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[12]
+	mi := &file_chive_v1_events_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1803,7 +1889,7 @@ func (x *ConnectionFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectionFailed.ProtoReflect.Descriptor instead.
 func (*ConnectionFailed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{12}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ConnectionFailed) GetOutcome() Outcome {
@@ -1831,7 +1917,7 @@ type ConnectionClosed struct {
 
 func (x *ConnectionClosed) Reset() {
 	*x = ConnectionClosed{}
-	mi := &file_chive_v1_events_proto_msgTypes[13]
+	mi := &file_chive_v1_events_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1843,7 +1929,7 @@ func (x *ConnectionClosed) String() string {
 func (*ConnectionClosed) ProtoMessage() {}
 
 func (x *ConnectionClosed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[13]
+	mi := &file_chive_v1_events_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1856,7 +1942,7 @@ func (x *ConnectionClosed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectionClosed.ProtoReflect.Descriptor instead.
 func (*ConnectionClosed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{13}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ConnectionClosed) GetOutcome() Outcome {
@@ -1893,7 +1979,7 @@ type CircuitLaunched struct {
 
 func (x *CircuitLaunched) Reset() {
 	*x = CircuitLaunched{}
-	mi := &file_chive_v1_events_proto_msgTypes[14]
+	mi := &file_chive_v1_events_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1905,7 +1991,7 @@ func (x *CircuitLaunched) String() string {
 func (*CircuitLaunched) ProtoMessage() {}
 
 func (x *CircuitLaunched) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[14]
+	mi := &file_chive_v1_events_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1918,7 +2004,7 @@ func (x *CircuitLaunched) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CircuitLaunched.ProtoReflect.Descriptor instead.
 func (*CircuitLaunched) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{14}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CircuitLaunched) GetPurpose() Purpose {
@@ -1965,7 +2051,7 @@ type CircuitExtended struct {
 
 func (x *CircuitExtended) Reset() {
 	*x = CircuitExtended{}
-	mi := &file_chive_v1_events_proto_msgTypes[15]
+	mi := &file_chive_v1_events_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1977,7 +2063,7 @@ func (x *CircuitExtended) String() string {
 func (*CircuitExtended) ProtoMessage() {}
 
 func (x *CircuitExtended) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[15]
+	mi := &file_chive_v1_events_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1990,7 +2076,7 @@ func (x *CircuitExtended) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CircuitExtended.ProtoReflect.Descriptor instead.
 func (*CircuitExtended) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{15}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CircuitExtended) GetHop() uint32 {
@@ -2010,7 +2096,7 @@ type CircuitOpened struct {
 
 func (x *CircuitOpened) Reset() {
 	*x = CircuitOpened{}
-	mi := &file_chive_v1_events_proto_msgTypes[16]
+	mi := &file_chive_v1_events_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2022,7 +2108,7 @@ func (x *CircuitOpened) String() string {
 func (*CircuitOpened) ProtoMessage() {}
 
 func (x *CircuitOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[16]
+	mi := &file_chive_v1_events_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2035,7 +2121,7 @@ func (x *CircuitOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CircuitOpened.ProtoReflect.Descriptor instead.
 func (*CircuitOpened) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{16}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CircuitOpened) GetHops() uint32 {
@@ -2063,7 +2149,7 @@ type CircuitDirtied struct {
 
 func (x *CircuitDirtied) Reset() {
 	*x = CircuitDirtied{}
-	mi := &file_chive_v1_events_proto_msgTypes[17]
+	mi := &file_chive_v1_events_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2075,7 +2161,7 @@ func (x *CircuitDirtied) String() string {
 func (*CircuitDirtied) ProtoMessage() {}
 
 func (x *CircuitDirtied) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[17]
+	mi := &file_chive_v1_events_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2088,7 +2174,7 @@ func (x *CircuitDirtied) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CircuitDirtied.ProtoReflect.Descriptor instead.
 func (*CircuitDirtied) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{17}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CircuitDirtied) GetIsolation() string {
@@ -2110,7 +2196,7 @@ type CircuitFailed struct {
 
 func (x *CircuitFailed) Reset() {
 	*x = CircuitFailed{}
-	mi := &file_chive_v1_events_proto_msgTypes[18]
+	mi := &file_chive_v1_events_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2122,7 +2208,7 @@ func (x *CircuitFailed) String() string {
 func (*CircuitFailed) ProtoMessage() {}
 
 func (x *CircuitFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[18]
+	mi := &file_chive_v1_events_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2135,7 +2221,7 @@ func (x *CircuitFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CircuitFailed.ProtoReflect.Descriptor instead.
 func (*CircuitFailed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{18}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CircuitFailed) GetOutcome() Outcome {
@@ -2174,7 +2260,7 @@ type CircuitClosed struct {
 
 func (x *CircuitClosed) Reset() {
 	*x = CircuitClosed{}
-	mi := &file_chive_v1_events_proto_msgTypes[19]
+	mi := &file_chive_v1_events_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2186,7 +2272,7 @@ func (x *CircuitClosed) String() string {
 func (*CircuitClosed) ProtoMessage() {}
 
 func (x *CircuitClosed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[19]
+	mi := &file_chive_v1_events_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2199,7 +2285,7 @@ func (x *CircuitClosed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CircuitClosed.ProtoReflect.Descriptor instead.
 func (*CircuitClosed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{19}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CircuitClosed) GetOutcome() Outcome {
@@ -2256,7 +2342,7 @@ type StreamRequested struct {
 
 func (x *StreamRequested) Reset() {
 	*x = StreamRequested{}
-	mi := &file_chive_v1_events_proto_msgTypes[20]
+	mi := &file_chive_v1_events_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2268,7 +2354,7 @@ func (x *StreamRequested) String() string {
 func (*StreamRequested) ProtoMessage() {}
 
 func (x *StreamRequested) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[20]
+	mi := &file_chive_v1_events_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2281,7 +2367,7 @@ func (x *StreamRequested) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamRequested.ProtoReflect.Descriptor instead.
 func (*StreamRequested) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{20}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *StreamRequested) GetPurpose() Purpose {
@@ -2322,7 +2408,7 @@ type StreamAttached struct {
 
 func (x *StreamAttached) Reset() {
 	*x = StreamAttached{}
-	mi := &file_chive_v1_events_proto_msgTypes[21]
+	mi := &file_chive_v1_events_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2334,7 +2420,7 @@ func (x *StreamAttached) String() string {
 func (*StreamAttached) ProtoMessage() {}
 
 func (x *StreamAttached) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[21]
+	mi := &file_chive_v1_events_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2347,7 +2433,7 @@ func (x *StreamAttached) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamAttached.ProtoReflect.Descriptor instead.
 func (*StreamAttached) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{21}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *StreamAttached) GetCircuitId() string {
@@ -2373,7 +2459,7 @@ type StreamConnected struct {
 
 func (x *StreamConnected) Reset() {
 	*x = StreamConnected{}
-	mi := &file_chive_v1_events_proto_msgTypes[22]
+	mi := &file_chive_v1_events_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2385,7 +2471,7 @@ func (x *StreamConnected) String() string {
 func (*StreamConnected) ProtoMessage() {}
 
 func (x *StreamConnected) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[22]
+	mi := &file_chive_v1_events_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2398,7 +2484,7 @@ func (x *StreamConnected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamConnected.ProtoReflect.Descriptor instead.
 func (*StreamConnected) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{22}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *StreamConnected) GetTook() *durationpb.Duration {
@@ -2420,7 +2506,7 @@ type StreamDetached struct {
 
 func (x *StreamDetached) Reset() {
 	*x = StreamDetached{}
-	mi := &file_chive_v1_events_proto_msgTypes[23]
+	mi := &file_chive_v1_events_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2432,7 +2518,7 @@ func (x *StreamDetached) String() string {
 func (*StreamDetached) ProtoMessage() {}
 
 func (x *StreamDetached) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[23]
+	mi := &file_chive_v1_events_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2445,7 +2531,7 @@ func (x *StreamDetached) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamDetached.ProtoReflect.Descriptor instead.
 func (*StreamDetached) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{23}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *StreamDetached) GetOutcome() Outcome {
@@ -2475,7 +2561,7 @@ type StreamEnded struct {
 
 func (x *StreamEnded) Reset() {
 	*x = StreamEnded{}
-	mi := &file_chive_v1_events_proto_msgTypes[24]
+	mi := &file_chive_v1_events_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2487,7 +2573,7 @@ func (x *StreamEnded) String() string {
 func (*StreamEnded) ProtoMessage() {}
 
 func (x *StreamEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[24]
+	mi := &file_chive_v1_events_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2500,7 +2586,7 @@ func (x *StreamEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamEnded.ProtoReflect.Descriptor instead.
 func (*StreamEnded) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{24}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *StreamEnded) GetOutcome() Outcome {
@@ -2540,7 +2626,7 @@ type GuardSampled struct {
 
 func (x *GuardSampled) Reset() {
 	*x = GuardSampled{}
-	mi := &file_chive_v1_events_proto_msgTypes[25]
+	mi := &file_chive_v1_events_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2552,7 +2638,7 @@ func (x *GuardSampled) String() string {
 func (*GuardSampled) ProtoMessage() {}
 
 func (x *GuardSampled) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[25]
+	mi := &file_chive_v1_events_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2565,7 +2651,7 @@ func (x *GuardSampled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuardSampled.ProtoReflect.Descriptor instead.
 func (*GuardSampled) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{25}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *GuardSampled) GetRelay() []byte {
@@ -2584,7 +2670,7 @@ type GuardReachable struct {
 
 func (x *GuardReachable) Reset() {
 	*x = GuardReachable{}
-	mi := &file_chive_v1_events_proto_msgTypes[26]
+	mi := &file_chive_v1_events_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2596,7 +2682,7 @@ func (x *GuardReachable) String() string {
 func (*GuardReachable) ProtoMessage() {}
 
 func (x *GuardReachable) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[26]
+	mi := &file_chive_v1_events_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2609,7 +2695,7 @@ func (x *GuardReachable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuardReachable.ProtoReflect.Descriptor instead.
 func (*GuardReachable) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{26}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *GuardReachable) GetRelay() []byte {
@@ -2629,7 +2715,7 @@ type GuardUnreachable struct {
 
 func (x *GuardUnreachable) Reset() {
 	*x = GuardUnreachable{}
-	mi := &file_chive_v1_events_proto_msgTypes[27]
+	mi := &file_chive_v1_events_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2641,7 +2727,7 @@ func (x *GuardUnreachable) String() string {
 func (*GuardUnreachable) ProtoMessage() {}
 
 func (x *GuardUnreachable) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[27]
+	mi := &file_chive_v1_events_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2654,7 +2740,7 @@ func (x *GuardUnreachable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuardUnreachable.ProtoReflect.Descriptor instead.
 func (*GuardUnreachable) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{27}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *GuardUnreachable) GetOutcome() Outcome {
@@ -2684,7 +2770,7 @@ type DocumentFetched struct {
 
 func (x *DocumentFetched) Reset() {
 	*x = DocumentFetched{}
-	mi := &file_chive_v1_events_proto_msgTypes[28]
+	mi := &file_chive_v1_events_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2696,7 +2782,7 @@ func (x *DocumentFetched) String() string {
 func (*DocumentFetched) ProtoMessage() {}
 
 func (x *DocumentFetched) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[28]
+	mi := &file_chive_v1_events_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2709,7 +2795,7 @@ func (x *DocumentFetched) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentFetched.ProtoReflect.Descriptor instead.
 func (*DocumentFetched) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{28}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *DocumentFetched) GetKind() DocumentKind {
@@ -2759,7 +2845,7 @@ type DocumentVerified struct {
 
 func (x *DocumentVerified) Reset() {
 	*x = DocumentVerified{}
-	mi := &file_chive_v1_events_proto_msgTypes[29]
+	mi := &file_chive_v1_events_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2771,7 +2857,7 @@ func (x *DocumentVerified) String() string {
 func (*DocumentVerified) ProtoMessage() {}
 
 func (x *DocumentVerified) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[29]
+	mi := &file_chive_v1_events_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2784,7 +2870,7 @@ func (x *DocumentVerified) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentVerified.ProtoReflect.Descriptor instead.
 func (*DocumentVerified) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{29}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *DocumentVerified) GetKind() DocumentKind {
@@ -2826,7 +2912,7 @@ type DocumentRejected struct {
 
 func (x *DocumentRejected) Reset() {
 	*x = DocumentRejected{}
-	mi := &file_chive_v1_events_proto_msgTypes[30]
+	mi := &file_chive_v1_events_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2838,7 +2924,7 @@ func (x *DocumentRejected) String() string {
 func (*DocumentRejected) ProtoMessage() {}
 
 func (x *DocumentRejected) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[30]
+	mi := &file_chive_v1_events_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2851,7 +2937,7 @@ func (x *DocumentRejected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentRejected.ProtoReflect.Descriptor instead.
 func (*DocumentRejected) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{30}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *DocumentRejected) GetKind() DocumentKind {
@@ -2888,7 +2974,7 @@ type SupervisorStateChanged struct {
 
 func (x *SupervisorStateChanged) Reset() {
 	*x = SupervisorStateChanged{}
-	mi := &file_chive_v1_events_proto_msgTypes[31]
+	mi := &file_chive_v1_events_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2900,7 +2986,7 @@ func (x *SupervisorStateChanged) String() string {
 func (*SupervisorStateChanged) ProtoMessage() {}
 
 func (x *SupervisorStateChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[31]
+	mi := &file_chive_v1_events_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2913,7 +2999,7 @@ func (x *SupervisorStateChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SupervisorStateChanged.ProtoReflect.Descriptor instead.
 func (*SupervisorStateChanged) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{31}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SupervisorStateChanged) GetChild() string {
@@ -2968,7 +3054,7 @@ type BreakerOpened struct {
 
 func (x *BreakerOpened) Reset() {
 	*x = BreakerOpened{}
-	mi := &file_chive_v1_events_proto_msgTypes[32]
+	mi := &file_chive_v1_events_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2980,7 +3066,7 @@ func (x *BreakerOpened) String() string {
 func (*BreakerOpened) ProtoMessage() {}
 
 func (x *BreakerOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[32]
+	mi := &file_chive_v1_events_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2993,7 +3079,7 @@ func (x *BreakerOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerOpened.ProtoReflect.Descriptor instead.
 func (*BreakerOpened) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{32}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *BreakerOpened) GetChild() string {
@@ -3056,7 +3142,7 @@ type BreakerHalfOpened struct {
 
 func (x *BreakerHalfOpened) Reset() {
 	*x = BreakerHalfOpened{}
-	mi := &file_chive_v1_events_proto_msgTypes[33]
+	mi := &file_chive_v1_events_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3068,7 +3154,7 @@ func (x *BreakerHalfOpened) String() string {
 func (*BreakerHalfOpened) ProtoMessage() {}
 
 func (x *BreakerHalfOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[33]
+	mi := &file_chive_v1_events_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3081,7 +3167,7 @@ func (x *BreakerHalfOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerHalfOpened.ProtoReflect.Descriptor instead.
 func (*BreakerHalfOpened) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{33}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *BreakerHalfOpened) GetChild() string {
@@ -3109,7 +3195,7 @@ type BreakerClosed struct {
 
 func (x *BreakerClosed) Reset() {
 	*x = BreakerClosed{}
-	mi := &file_chive_v1_events_proto_msgTypes[34]
+	mi := &file_chive_v1_events_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3121,7 +3207,7 @@ func (x *BreakerClosed) String() string {
 func (*BreakerClosed) ProtoMessage() {}
 
 func (x *BreakerClosed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[34]
+	mi := &file_chive_v1_events_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3134,7 +3220,7 @@ func (x *BreakerClosed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerClosed.ProtoReflect.Descriptor instead.
 func (*BreakerClosed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{34}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *BreakerClosed) GetChild() string {
@@ -3165,7 +3251,7 @@ type RetriesExhausted struct {
 
 func (x *RetriesExhausted) Reset() {
 	*x = RetriesExhausted{}
-	mi := &file_chive_v1_events_proto_msgTypes[35]
+	mi := &file_chive_v1_events_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3177,7 +3263,7 @@ func (x *RetriesExhausted) String() string {
 func (*RetriesExhausted) ProtoMessage() {}
 
 func (x *RetriesExhausted) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[35]
+	mi := &file_chive_v1_events_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3190,7 +3276,7 @@ func (x *RetriesExhausted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetriesExhausted.ProtoReflect.Descriptor instead.
 func (*RetriesExhausted) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{35}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RetriesExhausted) GetChild() string {
@@ -3236,7 +3322,7 @@ type InputQuarantined struct {
 
 func (x *InputQuarantined) Reset() {
 	*x = InputQuarantined{}
-	mi := &file_chive_v1_events_proto_msgTypes[36]
+	mi := &file_chive_v1_events_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3248,7 +3334,7 @@ func (x *InputQuarantined) String() string {
 func (*InputQuarantined) ProtoMessage() {}
 
 func (x *InputQuarantined) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[36]
+	mi := &file_chive_v1_events_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3261,7 +3347,7 @@ func (x *InputQuarantined) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InputQuarantined.ProtoReflect.Descriptor instead.
 func (*InputQuarantined) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{36}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *InputQuarantined) GetChild() string {
@@ -3312,7 +3398,7 @@ type ConfigProposed struct {
 
 func (x *ConfigProposed) Reset() {
 	*x = ConfigProposed{}
-	mi := &file_chive_v1_events_proto_msgTypes[37]
+	mi := &file_chive_v1_events_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3324,7 +3410,7 @@ func (x *ConfigProposed) String() string {
 func (*ConfigProposed) ProtoMessage() {}
 
 func (x *ConfigProposed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[37]
+	mi := &file_chive_v1_events_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3337,7 +3423,7 @@ func (x *ConfigProposed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigProposed.ProtoReflect.Descriptor instead.
 func (*ConfigProposed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{37}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ConfigProposed) GetMouth() string {
@@ -3377,7 +3463,7 @@ type ConfigApplied struct {
 
 func (x *ConfigApplied) Reset() {
 	*x = ConfigApplied{}
-	mi := &file_chive_v1_events_proto_msgTypes[38]
+	mi := &file_chive_v1_events_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3389,7 +3475,7 @@ func (x *ConfigApplied) String() string {
 func (*ConfigApplied) ProtoMessage() {}
 
 func (x *ConfigApplied) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[38]
+	mi := &file_chive_v1_events_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3402,7 +3488,7 @@ func (x *ConfigApplied) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigApplied.ProtoReflect.Descriptor instead.
 func (*ConfigApplied) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{38}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ConfigApplied) GetRevision() uint64 {
@@ -3468,7 +3554,7 @@ type ConfigRejected struct {
 
 func (x *ConfigRejected) Reset() {
 	*x = ConfigRejected{}
-	mi := &file_chive_v1_events_proto_msgTypes[39]
+	mi := &file_chive_v1_events_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3480,7 +3566,7 @@ func (x *ConfigRejected) String() string {
 func (*ConfigRejected) ProtoMessage() {}
 
 func (x *ConfigRejected) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[39]
+	mi := &file_chive_v1_events_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3493,7 +3579,7 @@ func (x *ConfigRejected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigRejected.ProtoReflect.Descriptor instead.
 func (*ConfigRejected) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{39}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ConfigRejected) GetMouth() string {
@@ -3544,7 +3630,7 @@ type ConfigReverted struct {
 
 func (x *ConfigReverted) Reset() {
 	*x = ConfigReverted{}
-	mi := &file_chive_v1_events_proto_msgTypes[40]
+	mi := &file_chive_v1_events_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3556,7 +3642,7 @@ func (x *ConfigReverted) String() string {
 func (*ConfigReverted) ProtoMessage() {}
 
 func (x *ConfigReverted) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[40]
+	mi := &file_chive_v1_events_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3569,7 +3655,7 @@ func (x *ConfigReverted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigReverted.ProtoReflect.Descriptor instead.
 func (*ConfigReverted) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{40}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ConfigReverted) GetRevision() uint64 {
@@ -3597,7 +3683,7 @@ var File_chive_v1_events_proto protoreflect.FileDescriptor
 
 const file_chive_v1_events_proto_rawDesc = "" +
 	"\n" +
-	"\x15chive/v1/events.proto\x12\bchive.v1\x1a\x13chive/v1/tier.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa4\x1a\n" +
+	"\x15chive/v1/events.proto\x12\bchive.v1\x1a\x13chive/v1/tier.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf3\x1a\n" +
 	"\bEnvelope\x12\x14\n" +
 	"\x02id\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\x02id\x124\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampB\x04\xa8\xd4\x18\x02R\x04time\x12\x18\n" +
@@ -3615,7 +3701,8 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x0flistener_opened\x18\x19 \x01(\v2\x18.chive.v1.ListenerOpenedB\x04\xa8\xd4\x18\x02H\x00R\x0elistenerOpened\x12I\n" +
 	"\x0flistener_closed\x18\x1a \x01(\v2\x18.chive.v1.ListenerClosedB\x04\xa8\xd4\x18\x02H\x00R\x0elistenerClosed\x12I\n" +
 	"\x0fmemory_pressure\x18\x1b \x01(\v2\x18.chive.v1.MemoryPressureB\x04\xa8\xd4\x18\x02H\x00R\x0ememoryPressure\x12I\n" +
-	"\x0fjournal_changed\x18\x1c \x01(\v2\x18.chive.v1.JournalChangedB\x04\xa8\xd4\x18\x02H\x00R\x0ejournalChanged\x12R\n" +
+	"\x0fjournal_changed\x18\x1c \x01(\v2\x18.chive.v1.JournalChangedB\x04\xa8\xd4\x18\x02H\x00R\x0ejournalChanged\x12M\n" +
+	"\x11build_timeout_set\x18\x1d \x01(\v2\x19.chive.v1.BuildTimeoutSetB\x04\xa8\xd4\x18\x02H\x00R\x0fbuildTimeoutSet\x12R\n" +
 	"\x12connection_dialled\x18\x1e \x01(\v2\x1b.chive.v1.ConnectionDialledB\x04\xa8\xd4\x18\x02H\x00R\x11connectionDialled\x12O\n" +
 	"\x11connection_opened\x18\x1f \x01(\v2\x1a.chive.v1.ConnectionOpenedB\x04\xa8\xd4\x18\x02H\x00R\x10connectionOpened\x12O\n" +
 	"\x11connection_failed\x18  \x01(\v2\x1a.chive.v1.ConnectionFailedB\x04\xa8\xd4\x18\x02H\x00R\x10connectionFailed\x12O\n" +
@@ -3673,7 +3760,12 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x04shed\x18\x03 \x01(\rB\x04\xa8\xd4\x18\x01R\x04shed\"J\n" +
 	"\x0eJournalChanged\x12\x1a\n" +
 	"\x05state\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\x05state\x12\x1c\n" +
-	"\x06reason\x18\x02 \x01(\tB\x04\xa8\xd4\x18\x02R\x06reason\"\xa2\x01\n" +
+	"\x06reason\x18\x02 \x01(\tB\x04\xa8\xd4\x18\x02R\x06reason\"\xc5\x01\n" +
+	"\x0fBuildTimeoutSet\x129\n" +
+	"\atimeout\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\x04\xa8\xd4\x18\x02R\atimeout\x125\n" +
+	"\x05close\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x04\xa8\xd4\x18\x02R\x05close\x12\x1e\n" +
+	"\alearned\x18\x03 \x01(\bB\x04\xa8\xd4\x18\x02R\alearned\x12 \n" +
+	"\bcircuits\x18\x04 \x01(\rB\x04\xa8\xd4\x18\x02R\bcircuits\"\xa2\x01\n" +
 	"\x11ConnectionDialled\x121\n" +
 	"\apurpose\x18\x01 \x01(\x0e2\x11.chive.v1.PurposeB\x04\xa8\xd4\x18\x02R\apurpose\x12\x1e\n" +
 	"\aattempt\x18\x02 \x01(\rB\x04\xa8\xd4\x18\x02R\aattempt\x12\x1a\n" +
@@ -3901,7 +3993,7 @@ func file_chive_v1_events_proto_rawDescGZIP() []byte {
 }
 
 var file_chive_v1_events_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_chive_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
+var file_chive_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_chive_v1_events_proto_goTypes = []any{
 	(Outcome)(0),                   // 0: chive.v1.Outcome
 	(Kind)(0),                      // 1: chive.v1.Kind
@@ -3918,42 +4010,43 @@ var file_chive_v1_events_proto_goTypes = []any{
 	(*ListenerClosed)(nil),         // 12: chive.v1.ListenerClosed
 	(*MemoryPressure)(nil),         // 13: chive.v1.MemoryPressure
 	(*JournalChanged)(nil),         // 14: chive.v1.JournalChanged
-	(*ConnectionDialled)(nil),      // 15: chive.v1.ConnectionDialled
-	(*ConnectionOpened)(nil),       // 16: chive.v1.ConnectionOpened
-	(*ConnectionFailed)(nil),       // 17: chive.v1.ConnectionFailed
-	(*ConnectionClosed)(nil),       // 18: chive.v1.ConnectionClosed
-	(*CircuitLaunched)(nil),        // 19: chive.v1.CircuitLaunched
-	(*CircuitExtended)(nil),        // 20: chive.v1.CircuitExtended
-	(*CircuitOpened)(nil),          // 21: chive.v1.CircuitOpened
-	(*CircuitDirtied)(nil),         // 22: chive.v1.CircuitDirtied
-	(*CircuitFailed)(nil),          // 23: chive.v1.CircuitFailed
-	(*CircuitClosed)(nil),          // 24: chive.v1.CircuitClosed
-	(*StreamRequested)(nil),        // 25: chive.v1.StreamRequested
-	(*StreamAttached)(nil),         // 26: chive.v1.StreamAttached
-	(*StreamConnected)(nil),        // 27: chive.v1.StreamConnected
-	(*StreamDetached)(nil),         // 28: chive.v1.StreamDetached
-	(*StreamEnded)(nil),            // 29: chive.v1.StreamEnded
-	(*GuardSampled)(nil),           // 30: chive.v1.GuardSampled
-	(*GuardReachable)(nil),         // 31: chive.v1.GuardReachable
-	(*GuardUnreachable)(nil),       // 32: chive.v1.GuardUnreachable
-	(*DocumentFetched)(nil),        // 33: chive.v1.DocumentFetched
-	(*DocumentVerified)(nil),       // 34: chive.v1.DocumentVerified
-	(*DocumentRejected)(nil),       // 35: chive.v1.DocumentRejected
-	(*SupervisorStateChanged)(nil), // 36: chive.v1.SupervisorStateChanged
-	(*BreakerOpened)(nil),          // 37: chive.v1.BreakerOpened
-	(*BreakerHalfOpened)(nil),      // 38: chive.v1.BreakerHalfOpened
-	(*BreakerClosed)(nil),          // 39: chive.v1.BreakerClosed
-	(*RetriesExhausted)(nil),       // 40: chive.v1.RetriesExhausted
-	(*InputQuarantined)(nil),       // 41: chive.v1.InputQuarantined
-	(*ConfigProposed)(nil),         // 42: chive.v1.ConfigProposed
-	(*ConfigApplied)(nil),          // 43: chive.v1.ConfigApplied
-	(*ConfigRejected)(nil),         // 44: chive.v1.ConfigRejected
-	(*ConfigReverted)(nil),         // 45: chive.v1.ConfigReverted
-	(*timestamppb.Timestamp)(nil),  // 46: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),    // 47: google.protobuf.Duration
+	(*BuildTimeoutSet)(nil),        // 15: chive.v1.BuildTimeoutSet
+	(*ConnectionDialled)(nil),      // 16: chive.v1.ConnectionDialled
+	(*ConnectionOpened)(nil),       // 17: chive.v1.ConnectionOpened
+	(*ConnectionFailed)(nil),       // 18: chive.v1.ConnectionFailed
+	(*ConnectionClosed)(nil),       // 19: chive.v1.ConnectionClosed
+	(*CircuitLaunched)(nil),        // 20: chive.v1.CircuitLaunched
+	(*CircuitExtended)(nil),        // 21: chive.v1.CircuitExtended
+	(*CircuitOpened)(nil),          // 22: chive.v1.CircuitOpened
+	(*CircuitDirtied)(nil),         // 23: chive.v1.CircuitDirtied
+	(*CircuitFailed)(nil),          // 24: chive.v1.CircuitFailed
+	(*CircuitClosed)(nil),          // 25: chive.v1.CircuitClosed
+	(*StreamRequested)(nil),        // 26: chive.v1.StreamRequested
+	(*StreamAttached)(nil),         // 27: chive.v1.StreamAttached
+	(*StreamConnected)(nil),        // 28: chive.v1.StreamConnected
+	(*StreamDetached)(nil),         // 29: chive.v1.StreamDetached
+	(*StreamEnded)(nil),            // 30: chive.v1.StreamEnded
+	(*GuardSampled)(nil),           // 31: chive.v1.GuardSampled
+	(*GuardReachable)(nil),         // 32: chive.v1.GuardReachable
+	(*GuardUnreachable)(nil),       // 33: chive.v1.GuardUnreachable
+	(*DocumentFetched)(nil),        // 34: chive.v1.DocumentFetched
+	(*DocumentVerified)(nil),       // 35: chive.v1.DocumentVerified
+	(*DocumentRejected)(nil),       // 36: chive.v1.DocumentRejected
+	(*SupervisorStateChanged)(nil), // 37: chive.v1.SupervisorStateChanged
+	(*BreakerOpened)(nil),          // 38: chive.v1.BreakerOpened
+	(*BreakerHalfOpened)(nil),      // 39: chive.v1.BreakerHalfOpened
+	(*BreakerClosed)(nil),          // 40: chive.v1.BreakerClosed
+	(*RetriesExhausted)(nil),       // 41: chive.v1.RetriesExhausted
+	(*InputQuarantined)(nil),       // 42: chive.v1.InputQuarantined
+	(*ConfigProposed)(nil),         // 43: chive.v1.ConfigProposed
+	(*ConfigApplied)(nil),          // 44: chive.v1.ConfigApplied
+	(*ConfigRejected)(nil),         // 45: chive.v1.ConfigRejected
+	(*ConfigReverted)(nil),         // 46: chive.v1.ConfigReverted
+	(*timestamppb.Timestamp)(nil),  // 47: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),    // 48: google.protobuf.Duration
 }
 var file_chive_v1_events_proto_depIdxs = []int32{
-	46, // 0: chive.v1.Envelope.time:type_name -> google.protobuf.Timestamp
+	47, // 0: chive.v1.Envelope.time:type_name -> google.protobuf.Timestamp
 	1,  // 1: chive.v1.Envelope.kind:type_name -> chive.v1.Kind
 	6,  // 2: chive.v1.Envelope.node_started:type_name -> chive.v1.NodeStarted
 	7,  // 3: chive.v1.Envelope.node_stopping:type_name -> chive.v1.NodeStopping
@@ -3964,80 +4057,83 @@ var file_chive_v1_events_proto_depIdxs = []int32{
 	12, // 8: chive.v1.Envelope.listener_closed:type_name -> chive.v1.ListenerClosed
 	13, // 9: chive.v1.Envelope.memory_pressure:type_name -> chive.v1.MemoryPressure
 	14, // 10: chive.v1.Envelope.journal_changed:type_name -> chive.v1.JournalChanged
-	15, // 11: chive.v1.Envelope.connection_dialled:type_name -> chive.v1.ConnectionDialled
-	16, // 12: chive.v1.Envelope.connection_opened:type_name -> chive.v1.ConnectionOpened
-	17, // 13: chive.v1.Envelope.connection_failed:type_name -> chive.v1.ConnectionFailed
-	18, // 14: chive.v1.Envelope.connection_closed:type_name -> chive.v1.ConnectionClosed
-	19, // 15: chive.v1.Envelope.circuit_launched:type_name -> chive.v1.CircuitLaunched
-	20, // 16: chive.v1.Envelope.circuit_extended:type_name -> chive.v1.CircuitExtended
-	21, // 17: chive.v1.Envelope.circuit_opened:type_name -> chive.v1.CircuitOpened
-	22, // 18: chive.v1.Envelope.circuit_dirtied:type_name -> chive.v1.CircuitDirtied
-	23, // 19: chive.v1.Envelope.circuit_failed:type_name -> chive.v1.CircuitFailed
-	24, // 20: chive.v1.Envelope.circuit_closed:type_name -> chive.v1.CircuitClosed
-	25, // 21: chive.v1.Envelope.stream_requested:type_name -> chive.v1.StreamRequested
-	26, // 22: chive.v1.Envelope.stream_attached:type_name -> chive.v1.StreamAttached
-	27, // 23: chive.v1.Envelope.stream_connected:type_name -> chive.v1.StreamConnected
-	28, // 24: chive.v1.Envelope.stream_detached:type_name -> chive.v1.StreamDetached
-	29, // 25: chive.v1.Envelope.stream_ended:type_name -> chive.v1.StreamEnded
-	30, // 26: chive.v1.Envelope.guard_sampled:type_name -> chive.v1.GuardSampled
-	31, // 27: chive.v1.Envelope.guard_reachable:type_name -> chive.v1.GuardReachable
-	32, // 28: chive.v1.Envelope.guard_unreachable:type_name -> chive.v1.GuardUnreachable
-	33, // 29: chive.v1.Envelope.document_fetched:type_name -> chive.v1.DocumentFetched
-	34, // 30: chive.v1.Envelope.document_verified:type_name -> chive.v1.DocumentVerified
-	35, // 31: chive.v1.Envelope.document_rejected:type_name -> chive.v1.DocumentRejected
-	36, // 32: chive.v1.Envelope.supervisor_state_changed:type_name -> chive.v1.SupervisorStateChanged
-	37, // 33: chive.v1.Envelope.breaker_opened:type_name -> chive.v1.BreakerOpened
-	38, // 34: chive.v1.Envelope.breaker_half_opened:type_name -> chive.v1.BreakerHalfOpened
-	39, // 35: chive.v1.Envelope.breaker_closed:type_name -> chive.v1.BreakerClosed
-	40, // 36: chive.v1.Envelope.retries_exhausted:type_name -> chive.v1.RetriesExhausted
-	41, // 37: chive.v1.Envelope.input_quarantined:type_name -> chive.v1.InputQuarantined
-	42, // 38: chive.v1.Envelope.config_proposed:type_name -> chive.v1.ConfigProposed
-	43, // 39: chive.v1.Envelope.config_applied:type_name -> chive.v1.ConfigApplied
-	44, // 40: chive.v1.Envelope.config_rejected:type_name -> chive.v1.ConfigRejected
-	45, // 41: chive.v1.Envelope.config_reverted:type_name -> chive.v1.ConfigReverted
-	0,  // 42: chive.v1.NodeStopping.outcome:type_name -> chive.v1.Outcome
-	3,  // 43: chive.v1.BootstrapAdvanced.phase:type_name -> chive.v1.BootstrapPhase
-	0,  // 44: chive.v1.ListenerClosed.outcome:type_name -> chive.v1.Outcome
-	2,  // 45: chive.v1.ConnectionDialled.purpose:type_name -> chive.v1.Purpose
-	47, // 46: chive.v1.ConnectionOpened.took:type_name -> google.protobuf.Duration
-	47, // 47: chive.v1.ConnectionOpened.clock_skew:type_name -> google.protobuf.Duration
-	0,  // 48: chive.v1.ConnectionFailed.outcome:type_name -> chive.v1.Outcome
-	47, // 49: chive.v1.ConnectionFailed.took:type_name -> google.protobuf.Duration
-	0,  // 50: chive.v1.ConnectionClosed.outcome:type_name -> chive.v1.Outcome
-	47, // 51: chive.v1.ConnectionClosed.lived:type_name -> google.protobuf.Duration
-	2,  // 52: chive.v1.CircuitLaunched.purpose:type_name -> chive.v1.Purpose
-	47, // 53: chive.v1.CircuitOpened.took:type_name -> google.protobuf.Duration
-	0,  // 54: chive.v1.CircuitFailed.outcome:type_name -> chive.v1.Outcome
-	47, // 55: chive.v1.CircuitFailed.took:type_name -> google.protobuf.Duration
-	0,  // 56: chive.v1.CircuitClosed.outcome:type_name -> chive.v1.Outcome
-	47, // 57: chive.v1.CircuitClosed.lived:type_name -> google.protobuf.Duration
-	2,  // 58: chive.v1.StreamRequested.purpose:type_name -> chive.v1.Purpose
-	47, // 59: chive.v1.StreamConnected.took:type_name -> google.protobuf.Duration
-	0,  // 60: chive.v1.StreamDetached.outcome:type_name -> chive.v1.Outcome
-	0,  // 61: chive.v1.StreamEnded.outcome:type_name -> chive.v1.Outcome
-	47, // 62: chive.v1.StreamEnded.lived:type_name -> google.protobuf.Duration
-	0,  // 63: chive.v1.GuardUnreachable.outcome:type_name -> chive.v1.Outcome
-	4,  // 64: chive.v1.DocumentFetched.kind:type_name -> chive.v1.DocumentKind
-	47, // 65: chive.v1.DocumentFetched.took:type_name -> google.protobuf.Duration
-	4,  // 66: chive.v1.DocumentVerified.kind:type_name -> chive.v1.DocumentKind
-	46, // 67: chive.v1.DocumentVerified.valid_until:type_name -> google.protobuf.Timestamp
-	4,  // 68: chive.v1.DocumentRejected.kind:type_name -> chive.v1.DocumentKind
-	0,  // 69: chive.v1.DocumentRejected.outcome:type_name -> chive.v1.Outcome
-	47, // 70: chive.v1.SupervisorStateChanged.delay:type_name -> google.protobuf.Duration
-	0,  // 71: chive.v1.SupervisorStateChanged.outcome:type_name -> chive.v1.Outcome
-	47, // 72: chive.v1.BreakerOpened.retry_after:type_name -> google.protobuf.Duration
-	0,  // 73: chive.v1.BreakerOpened.outcome:type_name -> chive.v1.Outcome
-	47, // 74: chive.v1.RetriesExhausted.delay:type_name -> google.protobuf.Duration
-	0,  // 75: chive.v1.RetriesExhausted.outcome:type_name -> chive.v1.Outcome
-	47, // 76: chive.v1.InputQuarantined.lasts:type_name -> google.protobuf.Duration
-	0,  // 77: chive.v1.InputQuarantined.outcome:type_name -> chive.v1.Outcome
-	47, // 78: chive.v1.ConfigApplied.took:type_name -> google.protobuf.Duration
-	0,  // 79: chive.v1.ConfigRejected.outcome:type_name -> chive.v1.Outcome
-	80, // [80:80] is the sub-list for method output_type
-	80, // [80:80] is the sub-list for method input_type
-	80, // [80:80] is the sub-list for extension type_name
-	80, // [80:80] is the sub-list for extension extendee
-	0,  // [0:80] is the sub-list for field type_name
+	15, // 11: chive.v1.Envelope.build_timeout_set:type_name -> chive.v1.BuildTimeoutSet
+	16, // 12: chive.v1.Envelope.connection_dialled:type_name -> chive.v1.ConnectionDialled
+	17, // 13: chive.v1.Envelope.connection_opened:type_name -> chive.v1.ConnectionOpened
+	18, // 14: chive.v1.Envelope.connection_failed:type_name -> chive.v1.ConnectionFailed
+	19, // 15: chive.v1.Envelope.connection_closed:type_name -> chive.v1.ConnectionClosed
+	20, // 16: chive.v1.Envelope.circuit_launched:type_name -> chive.v1.CircuitLaunched
+	21, // 17: chive.v1.Envelope.circuit_extended:type_name -> chive.v1.CircuitExtended
+	22, // 18: chive.v1.Envelope.circuit_opened:type_name -> chive.v1.CircuitOpened
+	23, // 19: chive.v1.Envelope.circuit_dirtied:type_name -> chive.v1.CircuitDirtied
+	24, // 20: chive.v1.Envelope.circuit_failed:type_name -> chive.v1.CircuitFailed
+	25, // 21: chive.v1.Envelope.circuit_closed:type_name -> chive.v1.CircuitClosed
+	26, // 22: chive.v1.Envelope.stream_requested:type_name -> chive.v1.StreamRequested
+	27, // 23: chive.v1.Envelope.stream_attached:type_name -> chive.v1.StreamAttached
+	28, // 24: chive.v1.Envelope.stream_connected:type_name -> chive.v1.StreamConnected
+	29, // 25: chive.v1.Envelope.stream_detached:type_name -> chive.v1.StreamDetached
+	30, // 26: chive.v1.Envelope.stream_ended:type_name -> chive.v1.StreamEnded
+	31, // 27: chive.v1.Envelope.guard_sampled:type_name -> chive.v1.GuardSampled
+	32, // 28: chive.v1.Envelope.guard_reachable:type_name -> chive.v1.GuardReachable
+	33, // 29: chive.v1.Envelope.guard_unreachable:type_name -> chive.v1.GuardUnreachable
+	34, // 30: chive.v1.Envelope.document_fetched:type_name -> chive.v1.DocumentFetched
+	35, // 31: chive.v1.Envelope.document_verified:type_name -> chive.v1.DocumentVerified
+	36, // 32: chive.v1.Envelope.document_rejected:type_name -> chive.v1.DocumentRejected
+	37, // 33: chive.v1.Envelope.supervisor_state_changed:type_name -> chive.v1.SupervisorStateChanged
+	38, // 34: chive.v1.Envelope.breaker_opened:type_name -> chive.v1.BreakerOpened
+	39, // 35: chive.v1.Envelope.breaker_half_opened:type_name -> chive.v1.BreakerHalfOpened
+	40, // 36: chive.v1.Envelope.breaker_closed:type_name -> chive.v1.BreakerClosed
+	41, // 37: chive.v1.Envelope.retries_exhausted:type_name -> chive.v1.RetriesExhausted
+	42, // 38: chive.v1.Envelope.input_quarantined:type_name -> chive.v1.InputQuarantined
+	43, // 39: chive.v1.Envelope.config_proposed:type_name -> chive.v1.ConfigProposed
+	44, // 40: chive.v1.Envelope.config_applied:type_name -> chive.v1.ConfigApplied
+	45, // 41: chive.v1.Envelope.config_rejected:type_name -> chive.v1.ConfigRejected
+	46, // 42: chive.v1.Envelope.config_reverted:type_name -> chive.v1.ConfigReverted
+	0,  // 43: chive.v1.NodeStopping.outcome:type_name -> chive.v1.Outcome
+	3,  // 44: chive.v1.BootstrapAdvanced.phase:type_name -> chive.v1.BootstrapPhase
+	0,  // 45: chive.v1.ListenerClosed.outcome:type_name -> chive.v1.Outcome
+	48, // 46: chive.v1.BuildTimeoutSet.timeout:type_name -> google.protobuf.Duration
+	48, // 47: chive.v1.BuildTimeoutSet.close:type_name -> google.protobuf.Duration
+	2,  // 48: chive.v1.ConnectionDialled.purpose:type_name -> chive.v1.Purpose
+	48, // 49: chive.v1.ConnectionOpened.took:type_name -> google.protobuf.Duration
+	48, // 50: chive.v1.ConnectionOpened.clock_skew:type_name -> google.protobuf.Duration
+	0,  // 51: chive.v1.ConnectionFailed.outcome:type_name -> chive.v1.Outcome
+	48, // 52: chive.v1.ConnectionFailed.took:type_name -> google.protobuf.Duration
+	0,  // 53: chive.v1.ConnectionClosed.outcome:type_name -> chive.v1.Outcome
+	48, // 54: chive.v1.ConnectionClosed.lived:type_name -> google.protobuf.Duration
+	2,  // 55: chive.v1.CircuitLaunched.purpose:type_name -> chive.v1.Purpose
+	48, // 56: chive.v1.CircuitOpened.took:type_name -> google.protobuf.Duration
+	0,  // 57: chive.v1.CircuitFailed.outcome:type_name -> chive.v1.Outcome
+	48, // 58: chive.v1.CircuitFailed.took:type_name -> google.protobuf.Duration
+	0,  // 59: chive.v1.CircuitClosed.outcome:type_name -> chive.v1.Outcome
+	48, // 60: chive.v1.CircuitClosed.lived:type_name -> google.protobuf.Duration
+	2,  // 61: chive.v1.StreamRequested.purpose:type_name -> chive.v1.Purpose
+	48, // 62: chive.v1.StreamConnected.took:type_name -> google.protobuf.Duration
+	0,  // 63: chive.v1.StreamDetached.outcome:type_name -> chive.v1.Outcome
+	0,  // 64: chive.v1.StreamEnded.outcome:type_name -> chive.v1.Outcome
+	48, // 65: chive.v1.StreamEnded.lived:type_name -> google.protobuf.Duration
+	0,  // 66: chive.v1.GuardUnreachable.outcome:type_name -> chive.v1.Outcome
+	4,  // 67: chive.v1.DocumentFetched.kind:type_name -> chive.v1.DocumentKind
+	48, // 68: chive.v1.DocumentFetched.took:type_name -> google.protobuf.Duration
+	4,  // 69: chive.v1.DocumentVerified.kind:type_name -> chive.v1.DocumentKind
+	47, // 70: chive.v1.DocumentVerified.valid_until:type_name -> google.protobuf.Timestamp
+	4,  // 71: chive.v1.DocumentRejected.kind:type_name -> chive.v1.DocumentKind
+	0,  // 72: chive.v1.DocumentRejected.outcome:type_name -> chive.v1.Outcome
+	48, // 73: chive.v1.SupervisorStateChanged.delay:type_name -> google.protobuf.Duration
+	0,  // 74: chive.v1.SupervisorStateChanged.outcome:type_name -> chive.v1.Outcome
+	48, // 75: chive.v1.BreakerOpened.retry_after:type_name -> google.protobuf.Duration
+	0,  // 76: chive.v1.BreakerOpened.outcome:type_name -> chive.v1.Outcome
+	48, // 77: chive.v1.RetriesExhausted.delay:type_name -> google.protobuf.Duration
+	0,  // 78: chive.v1.RetriesExhausted.outcome:type_name -> chive.v1.Outcome
+	48, // 79: chive.v1.InputQuarantined.lasts:type_name -> google.protobuf.Duration
+	0,  // 80: chive.v1.InputQuarantined.outcome:type_name -> chive.v1.Outcome
+	48, // 81: chive.v1.ConfigApplied.took:type_name -> google.protobuf.Duration
+	0,  // 82: chive.v1.ConfigRejected.outcome:type_name -> chive.v1.Outcome
+	83, // [83:83] is the sub-list for method output_type
+	83, // [83:83] is the sub-list for method input_type
+	83, // [83:83] is the sub-list for extension type_name
+	83, // [83:83] is the sub-list for extension extendee
+	0,  // [0:83] is the sub-list for field type_name
 }
 
 func init() { file_chive_v1_events_proto_init() }
@@ -4056,6 +4152,7 @@ func file_chive_v1_events_proto_init() {
 		(*Envelope_ListenerClosed)(nil),
 		(*Envelope_MemoryPressure)(nil),
 		(*Envelope_JournalChanged)(nil),
+		(*Envelope_BuildTimeoutSet)(nil),
 		(*Envelope_ConnectionDialled)(nil),
 		(*Envelope_ConnectionOpened)(nil),
 		(*Envelope_ConnectionFailed)(nil),
@@ -4094,7 +4191,7 @@ func file_chive_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chive_v1_events_proto_rawDesc), len(file_chive_v1_events_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   41,
+			NumMessages:   42,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

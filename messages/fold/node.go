@@ -37,6 +37,8 @@ type Node struct {
 	Summary    string                 `json:"summary,omitempty"`
 	ValidUntil time.Time              `json:"valid_until,omitzero"` // of the consensus
 
+	BuildTimeout BuildTimeout `json:"build_timeout,omitzero"`
+
 	Connections map[string]*ConnectionLife `json:"connections,omitempty"`
 	Circuits    map[string]*CircuitLife    `json:"circuits,omitempty"`
 	Streams     map[string]*StreamLife     `json:"streams,omitempty"`
@@ -62,6 +64,14 @@ type Listener struct {
 	Loopback bool      `json:"loopback"`
 	Open     bool      `json:"open"`
 	Since    time.Time `json:"since"`
+}
+
+// BuildTimeout is how long a circuit may take to be built.
+type BuildTimeout struct {
+	Timeout  time.Duration `json:"timeout"`
+	Close    time.Duration `json:"close"` // until then a late one is measured
+	Learned  bool          `json:"learned,omitempty"`
+	Circuits uint32        `json:"circuits,omitempty"` // that it was learned from
 }
 
 // Config is what became of the configuration.
@@ -114,6 +124,9 @@ func (n *Node) node(e *chivev1.Envelope, at time.Time) {
 		n.Name, n.Version, n.Started = e.GetNode(), body.NodeStarted.GetVersion(), at
 	case *chivev1.Envelope_NodeStopping:
 		n.Stopped = at
+	case *chivev1.Envelope_BuildTimeoutSet:
+		b := body.BuildTimeoutSet
+		n.BuildTimeout = BuildTimeout{b.GetTimeout().AsDuration(), b.GetClose().AsDuration(), b.GetLearned(), b.GetCircuits()}
 	case *chivev1.Envelope_EventsDropped:
 		n.Dropped = max(n.Dropped, body.EventsDropped.GetTotal())
 	case *chivev1.Envelope_BootstrapAdvanced:

@@ -1,0 +1,71 @@
+package circuits
+
+import (
+	"slices"
+	"time"
+
+	"chive/messages/chivev1"
+	"chive/tor/netdoc"
+	"chive/tor/pace"
+	"chive/tor/path"
+)
+
+// guardPace is how many circuits are being built through one guard.
+type guardPace struct {
+	building int
+	window   pace.Window
+}
+
+// maxPaces bounds the guards whose pace is remembered.
+const maxPaces = 64
+
+func (c *circuits) pace(guard netdoc.Digest) *guardPace {
+	p := c.paces[guard]
+	if p == nil {
+		if len(c.paces) >= maxPaces {
+			for id, other := range c.paces { // any that is idle: it is learned anew in a moment
+				if other.building == 0 {
+					delete(c.paces, id)
+				}
+			}
+		}
+		p = &guardPace{}
+		c.paces[guard] = p
+	}
+	return p
+}
+
+// room says whether the guard of a path can take one more circuit now. The path
+// is not changed for it: what has no room waits.
+func (c *circuits) room(relays []*path.Relay) bool {
+	p := c.pace(relays[0].Identity)
+	return p.window.Room(p.building, c.mostBuilding())
+}
+
+// planFor is the path that a request is waiting with, or a new one. It is dropped
+// when the guards' state no longer has its guard.
+func (c *circuits) planFor(w *waiting) ([]*path.Relay, error) {
+	if w.plan != nil && slices.Contains(c.o.Guards.Usable(c.o.Now()), w.plan[0].Identity) {
+		return w.plan, nil
+	}
+	return c.path(w.want, w.Spec.Avoid)
+}
+
+// paced takes the time of a circuit that has just opened.
+func (c *circuits) paced(r *record, took time.Duration) {
+	if r.purpose == chivev1.Purpose_PURPOSE_GENERAL {
+		p := c.pace(r.first)
+		p.window.Built(took, p.building, c.mostBuilding(), c.o.Now())
+	}
+}
+
+// ended counts a circuit that is not being built any more, or only measured.
+func (c *circuits) ended(r *record) {
+	if r.open || r.late {
+		return
+	}
+	c.building--
+	if r.purpose == chivev1.Purpose_PURPOSE_GENERAL {
+		c.pace(r.first).building--
+	}
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"chive/internal/testnet"
+)
+
+const (
+	freshRequests = 31  // one after the other, each of a new user
+	burstRequests = 50  // at once, each of a new user
+	burstRounds   = 3   // the median of them counts
+	rateRequests  = 400 // as fast as they go, each of a new user
+	rateWorkers   = 64
+)
+
+// fresh is what requests cost that may share no circuit.
+type fresh struct {
+	one      time.Duration // median
+	burst95  time.Duration // 95th percentile of a burst
+	burst50  time.Duration
+	circuits float64 // a second
+}
+
+// circuits measures requests that need a circuit each, in turns: what else the
+// machine does meets both clients.
+func circuits(ctx context.Context, network *testnet.Network, subjects []subject, dir string) (err error) {
+	type client struct {
+		socks string
+		users int
+		all   []fresh
+	}
+	clients := make([]*client, len(subjects))
+	for i, s := range subjects {
+		_, socks, stop, err := s.start(ctx, filepath.Join(dir, fmt.Sprint("circuits", i)))
+		if err != nil {
+			return err
+		}
+		defer stop() //nolint:errcheck // it is measured by then
+		if err := untilServed(ctx, network, socks); err != nil {
+			return err
+		}
+		clients[i] = &client{socks: socks}
+	}
+	for range burstRounds {
+		for i, c := range clients {
+			ask := func() (time.Duration, error) {
+				c.users++
+				return fetch(ctx, network, c.socks, fmt.Sprint("fresh", c.users), 1)
+			}
+			f, err := freshOf(ask, func(n, at int) ([]time.Duration, error) {
+				first := c.users
+				c.users += n
+				return together(ctx, network, c.socks, first, n, at)
+			})
+			if err != nil {
+				return fmt.Errorf("%s: %w", subjects[i].name, err)
+			}
+			c.all = append(c.all, f)
+		}
+	}
+	row := func(what string, of func(fresh) float64) {
+		var v [2]float64
+		for i, c := range clients {
+			var values []float64
+			for _, f := range c.all {
+				values = append(values, of(f))
+			}
+			slices.Sort(values)
+			v[i] = values[len(values)/2]
+		}
+		fmt.Printf("%-34s %10.2f %10.2f %8.2f\n", what, v[0], v[1], v[0]/v[1])
+	}
+	row("fresh isolated request p50, ms", func(f fresh) float64 { return f.one.Seconds() * 1e3 })
+	row("50 isolated at once p50, s", func(f fresh) float64 { return f.burst50.Seconds() })
+	row("50 isolated at once p95, s", func(f fresh) float64 { return f.burst95.Seconds() })
+	row("circuits per second", func(f fresh) float64 { return f.circuits })
+	return nil
+}
+
+func freshOf(ask func() (time.Duration, error), many func(n, at int) ([]time.Duration, error)) (f fresh, err error) {
+	var times []time.Duration
+	for range freshRequests {
+		took, err := ask()
+		if err != nil {
+			return f, err
+		}
+		times = append(times, took)
+	}
+	slices.Sort(times)
+	f.one = times[len(times)/2]
+	if times, err = many(burstRequests, burstRequests); err != nil {
+		return f, err
+	}
+	slices.Sort(times)
+	f.burst50, f.burst95 = times[len(times)/2], times[len(times)*95/100]
+	begun := time.Now()
+	if _, err = many(rateRequests, rateWorkers); err != nil {
+		return f, err
+	}
+	f.circuits = rateRequests / time.Since(begun).Seconds()
+	return f, nil
+}
+
+// together makes n requests of new users, at most at once.
+func together(ctx context.Context, network *testnet.Network, socks string, first, n, at int) ([]time.Duration, error) {
+	took, errs := make([]time.Duration, n), make([]error, n)
+	var next sync.Mutex
+	i := 0
+	var wg sync.WaitGroup
+	for range at {
+		wg.Go(func() {
+			for {
+				next.Lock()
+				k := i
+				i++
+				next.Unlock()
+				if k >= n {
+					return
+				}
+				took[k], errs[k] = fetch(ctx, network, socks, fmt.Sprint("fresh", first+k+1), 1)
+			}
+		})
+	}
+	wg.Wait()
+	return took, errors.Join(errs...)
+}

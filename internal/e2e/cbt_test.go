@@ -1,0 +1,92 @@
+package e2e
+
+import (
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"chive/internal/testnet"
+	"chive/messages/chivev1"
+)
+
+// learned lists the learned timeouts that were told.
+func (c *client) learned() (out []*chivev1.BuildTimeoutSet) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, e := range c.log {
+		if b := e.GetBuildTimeoutSet(); b.GetLearned() {
+			out = append(out, b)
+		}
+	}
+	return out
+}
+
+// path-spec §2.4: after cbtmincircs circuits through real relays the timeout is
+// what they took, and no longer a minute; it is kept over kill -9, and in force at
+// once in the next life.
+func TestBuildTimeoutIsLearnedAndSurvivesKill(t *testing.T) {
+	t.Parallel()
+	const enough = 20
+	n := testnet.ForTest(t, testnet.Options{Onions: -1, Override: map[string]int32{
+		"cbtmincircs": enough, "cbttestfreq": 1, "cbtmintimeout": 50, "cbtinitialtimeout": 45_000,
+	}})
+	dir := t.TempDir()
+	binary := filepath.Join(dir, "chive")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "chive/cmd/chive")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	data := filepath.Join(dir, "data")
+	p := &process{binary: binary, torrc: filepath.Join(dir, "torrc"), data: data, socks: freePort(t)}
+	lines := append(n.ClientTorrc(), "SocksPort "+p.socks, "DataDirectory "+data, "CircuitPoolMinSize 4")
+	write(t, p.torrc, []byte(strings.Join(lines, "\n")+"\n"))
+	p.start(t)
+	t.Cleanup(p.kill)
+	status := func(want string) func() bool {
+		return func() bool {
+			out, err := p.ask(t, "status")
+			return err == nil && strings.Contains(out, want)
+		}
+	}
+	within(t, time.Minute, "the network's initial timeout is in force", status("have 45s to be built, not learned yet"))
+	user := client{socks: p.socks}
+	for i := range enough { // a circuit each
+		within(t, time.Minute, "a request is served", func() bool {
+			_, size, err := user.get(t.Context(), fmt.Sprint("user", i), resource(n, 1000))
+			return err == nil && size == 1000
+		})
+	}
+	within(t, time.Minute, "the timeout is learned", status(", learned"))
+	tick := time.NewTimer(1500 * time.Millisecond) // it is kept every second
+	<-tick.C
+	p.kill()
+
+	c, err := launch(t, dir, nil, append(n.ClientTorrc(), "LearnCircuitBuildTimeout 1")...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.await(t)
+	kept := c.learned()
+	if len(kept) == 0 || kept[0].GetCircuits() < enough || kept[0].GetTimeout().AsDuration() > 5*time.Second || kept[0].GetClose().AsDuration() != 45*time.Second {
+		t.Fatalf("after the kill: %v", fmt.Sprint(kept))
+	}
+	c.serves(t, n, "after")
+}
+
+// within waits until something is so.
+func within(t *testing.T, limit time.Duration, what string, so func() bool) {
+	t.Helper()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(limit)
+	for !so() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("not after %v: %s", limit, what)
+		}
+	}
+}
