@@ -310,15 +310,10 @@ func (s *stream) ended(ctx actor.Context, m *Ended) {
 	}
 }
 
-// resolved answers a question for an address; the stream is then done.
+// resolved answers a question for a name; the stream is then done.
 func (s *stream) resolved(ctx actor.Context, m *Resolved) {
-	out := chivev1.Outcome_OUTCOME_OK
-	if m.Addr.IsValid() {
-		answer(s.spec, s.spec.Front.Resolved(m.Addr))
-	} else {
-		out = chivev1.Outcome_OUTCOME_RESOLVE_FAILED
-		Refuse(s.spec, out)
-	}
+	reply, out := s.spec.Front.Resolved(m.Answers)
+	answer(s.spec, reply)
 	s.done = true
 	s.timer.Stop()
 	s.emit(EndedEvent(s.spec, out, s.o.Now(), 0, 0))
