@@ -46,6 +46,9 @@ type Spec struct {
 	Purpose   chivev1.Purpose
 	Isolation string // token of the isolation group
 	Front     Front
+	// Unwanted says of an address that no exit may connect to for this stream; nil:
+	// of none. An exit that names one is told END.
+	Unwanted  func(netip.Addr) bool
 	Requested time.Time
 	Attempt   uint32          // attachments so far
 	Cause     string          // id of the last event about it
