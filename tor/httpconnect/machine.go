@@ -3,7 +3,6 @@ package httpconnect
 import (
 	"bytes"
 	"errors"
-	"net"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -188,13 +187,23 @@ func probe(method string, h map[string][]string) bool {
 }
 
 func localhost(host string) bool {
-	if name, _, err := net.SplitHostPort(host); err == nil {
+	if name, port := splitPort(host); port != "" {
 		host = name
 	}
 	if addr, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
 		return addr.IsLoopback()
 	}
 	return strings.EqualFold(host, "localhost")
+}
+
+// splitPort cuts host:port; an IPv6 address keeps its brackets, and one without
+// any has no port.
+func splitPort(s string) (host, port string) {
+	i := strings.LastIndexByte(s, ':')
+	if i < 0 || strings.Contains(s[:i], ":") && !strings.HasSuffix(s[:i], "]") {
+		return s, ""
+	}
+	return s[:i], s[i+1:]
 }
 
 func connect(target string, h map[string][]string) (*Request, *RefusalError) {
@@ -205,10 +214,7 @@ func connect(target string, h map[string][]string) (*Request, *RefusalError) {
 	if len(h["tor-rpc-target"]) > 0 {
 		return nil, &RefusalError{Status: 501, Err: ErrRPC}
 	}
-	name, digits, err := net.SplitHostPort(target)
-	if err != nil {
-		return bad(ErrTarget)
-	}
+	name, digits := splitPort(target)
 	port, err := strconv.ParseUint(digits, 10, 16)
 	if err != nil || port == 0 {
 		return bad(ErrTarget)
