@@ -16,6 +16,7 @@ type Config struct {
 	CacheDirectory string // absolute; equals DataDirectory unless set
 
 	SocksPorts         []SocksPort // in order of the torrc; empty when SocksPort 0
+	HTTPTunnelPorts    []SocksPort // likewise, of Protocol HTTP
 	AllowNonLocalSocks bool        // a listener beyond loopback was permitted
 	DirAuthorities     []DirAuthority
 	FallbackDirs       []FallbackDir
@@ -86,12 +87,41 @@ type Config struct {
 	Warnings []*Error // legal, but probably not meant
 }
 
-// SocksPort is one listener for SOCKS clients.
+// Protocol is what a listener speaks.
+type Protocol uint8
+
+// The protocols, each with an option of its own.
+const (
+	SOCKS     Protocol = iota // SOCKS4, 4a, 5 and HTTP CONNECT
+	HTTP                      // HTTP CONNECT
+	protocols                 // how many there are
+)
+
+// String is the name of the protocol's option.
+func (p Protocol) String() string {
+	return [protocols]string{"SocksPort", "HTTPTunnelPort"}[p]
+}
+
+// ports are the listeners of a protocol.
+func (c *Config) ports(p Protocol) *[]SocksPort {
+	return [protocols]*[]SocksPort{&c.SocksPorts, &c.HTTPTunnelPorts}[p]
+}
+
+// Listeners are those of every protocol.
+func (c *Config) Listeners() (out []SocksPort) {
+	for p := range protocols {
+		out = append(out, *c.ports(p)...)
+	}
+	return out
+}
+
+// SocksPort is one listener for applications, of any Protocol.
 type SocksPort struct {
-	Network string         // "tcp" or "unix"
-	Address netip.AddrPort // tcp; port 0 when Auto
-	Path    string         // unix; absolute
-	Auto    bool           // the system chooses the port
+	Protocol Protocol
+	Network  string         // "tcp" or "unix"
+	Address  netip.AddrPort // tcp; port 0 when Auto
+	Path     string         // unix; absolute
+	Auto     bool           // the system chooses the port
 
 	// Streams share a circuit only if each of these that is set agrees.
 	IsolateClientAddr     bool // default true; always false for unix
@@ -108,6 +138,10 @@ type SocksPort struct {
 	IPv4Traffic bool // default true: the exit may connect over IPv4
 	IPv6Traffic bool // default true: the exit may connect over IPv6
 	PreferIPv6  bool
+
+	DNSRequest        bool // default true: an exit may be asked to resolve names
+	OnionTraffic      bool // default true: onion services may be connected to
+	PreferSOCKSNoAuth bool // take "no authentication" from SOCKS5 clients that offer both
 
 	ExtendedErrors bool // replies F0..F7 where they apply
 

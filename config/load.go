@@ -175,25 +175,28 @@ func (b *builder) finish() {
 
 func (b *builder) finishSocks() {
 	c := &b.cfg
-	l := b.set["SocksPort"]
-	if b.socksOff != nil && len(c.SocksPorts) > 0 {
-		b.fail(*b.socksOff, ErrConflict, "SocksPort 0 beside another SocksPort: drop one of them")
-	} else if b.socksOff != nil {
-		b.warn(*b.socksOff, "no listener is open: no program can use this node")
-	}
 	nonLocal := false
-	for _, p := range c.SocksPorts {
-		if p.Loopback() {
-			continue
+	for proto := range protocols {
+		ports, off := *c.ports(proto), b.off[proto]
+		if off != nil && len(ports) > 0 {
+			b.fail(*off, ErrConflict, "%v 0 beside another %v: drop one of them", proto, proto)
+		} else if off != nil && proto == SOCKS && len(c.Listeners()) == 0 {
+			b.warn(*off, "no listener is open: no program can use this node")
 		}
-		nonLocal = true
-		if !c.AllowNonLocalSocks {
-			b.fail(l, ErrConflict, "%s is reachable from other machines, and SOCKS has neither encryption nor a password here; set AllowNonLocalSocks 1 if that is meant", p)
-			continue
+		for _, p := range ports {
+			if p.Loopback() {
+				continue
+			}
+			nonLocal = true
+			l := b.set[proto.String()]
+			if !c.AllowNonLocalSocks {
+				b.fail(l, ErrConflict, "%s is reachable from other machines, and nothing of it is encrypted or needs a password; set AllowNonLocalSocks 1 if that is meant", p)
+				continue
+			}
+			b.warn(l, "%s is reachable from other machines: whoever reaches it can use this node and see its traffic", p)
 		}
-		b.warn(l, "%s is reachable from other machines: whoever reaches it can use this node and see its traffic", p)
 	}
 	if c.AllowNonLocalSocks && !nonLocal {
-		b.warn(b.set["AllowNonLocalSocks"], "has no effect: every SocksPort is local")
+		b.warn(b.set["AllowNonLocalSocks"], "has no effect: every listener is local")
 	}
 }

@@ -50,7 +50,7 @@ func TestDefaults(t *testing.T) {
 		DataDirectory: "/home/u/.local/share/chive", CacheDirectory: "/home/u/.local/share/chive",
 		SocksPorts: []SocksPort{{
 			Network: "tcp", Address: netip.MustParseAddrPort("127.0.0.1:9050"), IsolateClientAddr: true,
-			IsolateSOCKSAuth: true, SessionGroup: -1, IPv4Traffic: true, IPv6Traffic: true,
+			IsolateSOCKSAuth: true, SessionGroup: -1, IPv4Traffic: true, IPv6Traffic: true, DNSRequest: true, OnionTraffic: true,
 		}},
 		IsolateSOCKSAuth: true, EnableCircuitPrebuilding: true, CircuitPoolMinSize: 2, CircuitPoolMaxSize: 10,
 		NewCircuitPeriod: 30 * time.Second, EnableConnectionPooling: true, ConnectionPoolMaxIdle: 5,
@@ -153,10 +153,10 @@ func TestMistakes(t *testing.T) {
 		{"SocksPort 1 IsolateDestAdr", "torrc:1: SocksPort: unknown flag IsolateDestAdr (did you mean IsolateDestAddr?)", ErrUnknown},
 		{"SocksPort 1 CacheDNS", "torrc:1: SocksPort: the flag CacheDNS is not supported yet", ErrUnsupported},
 		{"SocksPort 1 WorldWritable", "torrc:1: SocksPort: GroupWritable, WorldWritable and RelaxDirModeCheck are for unix sockets", ErrConflict},
-		{"SocksPort 1 NoIPv4Traffic NoIPv6Traffic", "torrc:1: SocksPort: NoIPv4Traffic and NoIPv6Traffic together leave nothing to connect to", ErrConflict},
+		{"SocksPort 1 NoIPv4Traffic NoIPv6Traffic NoOnionTraffic", "torrc:1: SocksPort: NoIPv4Traffic, NoIPv6Traffic and NoOnionTraffic together leave nothing to connect to", ErrConflict},
 		{"SocksPort 1\nSocksPort 127.0.0.1:1", "torrc:2: SocksPort: 127.0.0.1:1 is given twice", ErrConflict},
 		{"SocksPort 0\nSocksPort 1", "torrc:1: SocksPort: SocksPort 0 beside another SocksPort: drop one of them", ErrConflict},
-		{"SocksPort 0.0.0.0:1", "torrc:1: SocksPort: 0.0.0.0:1 is reachable from other machines, and SOCKS has neither encryption nor a password here; set AllowNonLocalSocks 1 if that is meant", ErrConflict},
+		{"SocksPort 0.0.0.0:1", "torrc:1: SocksPort: 0.0.0.0:1 is reachable from other machines, and nothing of it is encrypted or needs a password; set AllowNonLocalSocks 1 if that is meant", ErrConflict},
 		{"SocksPort unix:/" + strings.Repeat("a", 107), "torrc:1: SocksPort: the socket path " + strings.Repeat("a", 60) + "… is longer than 107 bytes", ErrValue},
 		{"SocksPort 1 SessionGroup=x", `torrc:1: SocksPort: "SessionGroup=x" is not a session group: a number from 0`, ErrValue},
 		{"TestingTorNetwork 1", "torrc:1: TestingTorNetwork: a test network needs DirAuthority lines of its own", ErrConflict},
@@ -203,7 +203,7 @@ func TestWarnings(t *testing.T) {
 	tests := []struct{ torrc, want string }{
 		{"Fleet a\nFleet b", "torrc:2: Fleet: given 2 times; only this one counts"},
 		{"AllowNonLocalSocks 1\nSocksPort 0.0.0.0:1", "torrc:2: SocksPort: 0.0.0.0:1 is reachable from other machines: whoever reaches it can use this node and see its traffic"},
-		{"AllowNonLocalSocks 1", "torrc:1: AllowNonLocalSocks: has no effect: every SocksPort is local"},
+		{"AllowNonLocalSocks 1", "torrc:1: AllowNonLocalSocks: has no effect: every listener is local"},
 		{"NatsCredentialFile /x", "torrc:1: NatsCredentialFile: has no effect without NatsListen"},
 	}
 	for _, tt := range tests {

@@ -55,8 +55,8 @@ type builder struct {
 	origin  map[string]Origin // of these
 	testing bool              // TestingTorNetwork 1: some defaults differ
 
-	socksOff *Line             // SocksPort 0
-	explicit []map[string]bool // flags that each SocksPort names, lower case
+	off      [protocols]*Line             // SocksPort 0 and the like
+	explicit [protocols][]map[string]bool // flags that each listener names, lower case
 }
 
 func (b *builder) fail(l Line, kind error, format string, args ...any) {

@@ -11,9 +11,13 @@ import (
 
 var loopback4 = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 
-// socksPort reads "[address:]port|auto|unix:path|0 [flags]". A 0 is noted in
-// socksOff and judged with the other lines in finish.
-func (b *builder) socksPort(l Line) {
+// listener reads "[address:]port|auto|unix:path|0 [flags]" of a protocol's option.
+// A 0 is noted in off and judged with the other lines in finish.
+func listener(proto Protocol) func(*builder, Line) {
+	return func(b *builder, l Line) { b.listener(proto, l) }
+}
+
+func (b *builder) listener(proto Protocol, l Line) {
 	where, flags, err := splitListener(l.Value)
 	if err != nil {
 		b.fail(l, ErrValue, "%v", err)
@@ -21,14 +25,15 @@ func (b *builder) socksPort(l Line) {
 	}
 	if where == "0" {
 		if strings.TrimSpace(flags) != "" {
-			b.fail(l, ErrValue, "SocksPort 0 takes no flags")
+			b.fail(l, ErrValue, "%v 0 takes no flags", proto)
 		}
-		b.socksOff = &l
+		b.off[proto] = &l
 		return
 	}
 	p := SocksPort{
-		Network: "tcp", IsolateClientAddr: true, IsolateSOCKSAuth: true,
-		SessionGroup: -1 - len(b.cfg.SocksPorts), IPv4Traffic: true, IPv6Traffic: true,
+		Protocol: proto, Network: "tcp", IsolateClientAddr: true, IsolateSOCKSAuth: true,
+		SessionGroup: -1 - len(b.cfg.Listeners()), IPv4Traffic: true, IPv6Traffic: true,
+		DNSRequest: true, OnionTraffic: true,
 	}
 	if path, ok := strings.CutPrefix(where, "unix:"); ok {
 		p.Network = "unix"
@@ -52,15 +57,19 @@ func (b *builder) socksPort(l Line) {
 		}
 	}
 	b.checkSocksPort(l, &p)
-	b.cfg.SocksPorts = append(b.cfg.SocksPorts, p)
-	b.explicit = append(b.explicit, explicit)
+	ports := b.cfg.ports(proto)
+	*ports = append(*ports, p)
+	b.explicit[proto] = append(b.explicit[proto], explicit)
 }
 
 // isolate gives every listener what the options of all listeners say, where its
 // own flags say nothing.
 func (b *builder) isolate() {
-	for i := range b.cfg.SocksPorts {
-		b.cfg.SocksPorts[i].isolate(&b.cfg, b.explicit[i])
+	for proto := range protocols {
+		ports := *b.cfg.ports(proto)
+		for i := range ports {
+			ports[i].isolate(&b.cfg, b.explicit[proto][i])
+		}
 	}
 }
 
@@ -76,15 +85,19 @@ func (p *SocksPort) isolate(c *Config, explicit map[string]bool) {
 	p.IsolateClientPort = c.IsolateClientPort
 }
 
-// showSocksPorts gives each listener with the flags that differ from those it
-// has without any.
-func showSocksPorts(c *Config) []string {
-	if len(c.SocksPorts) == 0 {
+// showListeners gives each listener with the flags that differ from those it has
+// without any.
+func showListeners(proto Protocol) func(*Config) []string {
+	return func(c *Config) []string { return c.showPorts(*c.ports(proto)) }
+}
+
+func (c *Config) showPorts(ports []SocksPort) []string {
+	if len(ports) == 0 {
 		return []string{"0"}
 	}
 	var out []string
-	for _, p := range c.SocksPorts {
-		plain := SocksPort{IsolateClientAddr: p.Network != "unix", IPv4Traffic: true, IPv6Traffic: true}
+	for _, p := range ports {
+		plain := SocksPort{IsolateClientAddr: p.Network != "unix", IPv4Traffic: true, IPv6Traffic: true, DNSRequest: true, OnionTraffic: true}
 		plain.isolate(c, nil)
 		text, has, usual := p.String(), p.flags(), plain.flags()
 		if p.Network == "unix" && strings.ContainsAny(p.Path, blank+`"\#`) {
@@ -113,13 +126,16 @@ func (b *builder) checkSocksPort(l Line, p *SocksPort) {
 	} else if p.GroupWritable || p.WorldWritable || p.RelaxDirModeCheck {
 		b.fail(l, ErrConflict, "GroupWritable, WorldWritable and RelaxDirModeCheck are for unix sockets")
 	}
-	if !p.IPv4Traffic && !p.IPv6Traffic {
-		b.fail(l, ErrConflict, "NoIPv4Traffic and NoIPv6Traffic together leave nothing to connect to")
+	if !p.IPv4Traffic && !p.IPv6Traffic && !p.OnionTraffic {
+		b.fail(l, ErrConflict, "NoIPv4Traffic, NoIPv6Traffic and NoOnionTraffic together leave nothing to connect to")
+	}
+	if p.Protocol == HTTP && (p.ExtendedErrors || p.PreferSOCKSNoAuth) {
+		b.fail(l, ErrConflict, "ExtendedErrors and PreferSOCKSNoAuth are for a SocksPort")
 	}
 	if p.PreferIPv6 && !p.IPv6Traffic {
 		b.fail(l, ErrConflict, "PreferIPv6 contradicts NoIPv6Traffic")
 	}
-	for _, other := range b.cfg.SocksPorts {
+	for _, other := range b.cfg.Listeners() {
 		same := p.Network == other.Network && p.Path == other.Path && p.Address == other.Address
 		if same && !p.Auto && !other.Auto {
 			b.fail(l, ErrConflict, "%s is given twice", p)
@@ -204,10 +220,9 @@ func (e *flagError) Error() string { return e.problem }
 // refusedFlags are C tor's flags that chive does not honour, lower case,
 // without their No-, and whether the No- form asks for what chive does anyway.
 var refusedFlags = map[string]bool{
-	"dnsrequest": false, "oniontrafficonly": false, "cacheipv4dns": true, "cacheipv6dns": true,
+	"cacheipv4dns": true, "cacheipv6dns": true,
 	"cachedns": true, "useipv4cache": true, "useipv6cache": true, "usednscache": true,
-	"preferipv6automap": true, "prefersocksnoauth": true, "keepaliveisolatesocksauth": true,
-	"oniontraffic": true,
+	"preferipv6automap": true, "keepaliveisolatesocksauth": true,
 }
 
 // flag applies one flag word. Case does not count, "No" negates, and the
@@ -220,6 +235,10 @@ func (p *SocksPort) flag(word string, explicit map[string]bool) error {
 			return fmt.Errorf("%q is not a session group: a number from 0", clip(word))
 		}
 		p.SessionGroup = int(n)
+		return nil
+	}
+	if lower == "oniontrafficonly" { // as in C tor: a name for three flags
+		p.DNSRequest, p.IPv4Traffic, p.IPv6Traffic = false, false, false
 		return nil
 	}
 	name, negated := strings.CutPrefix(lower, "no")
@@ -248,18 +267,21 @@ func (p *SocksPort) flags() map[string]*bool {
 		"isolatedestport": &p.IsolateDestPort, "ipv4traffic": &p.IPv4Traffic,
 		"ipv6traffic": &p.IPv6Traffic, "preferipv6": &p.PreferIPv6,
 		"extendederrors": &p.ExtendedErrors, "groupwritable": &p.GroupWritable,
-		"worldwritable": &p.WorldWritable, "relaxdirmodecheck": &p.RelaxDirModeCheck,
+		"dnsrequest": &p.DNSRequest, "oniontraffic": &p.OnionTraffic,
+		"prefersocksnoauth": &p.PreferSOCKSNoAuth,
+		"worldwritable":     &p.WorldWritable, "relaxdirmodecheck": &p.RelaxDirModeCheck,
 	}
 }
 
 var flagNames = []string{
 	"IsolateClientAddr", "IsolateSOCKSAuth", "IsolateClientProtocol", "IsolateDestAddr", "IsolateDestPort",
-	"SessionGroup=", "IPv4Traffic", "IPv6Traffic", "PreferIPv6", "ExtendedErrors",
+	"SessionGroup=", "IPv4Traffic", "IPv6Traffic", "PreferIPv6", "DNSRequest", "OnionTraffic",
+	"PreferSOCKSNoAuth", "ExtendedErrors",
 	"GroupWritable", "WorldWritable", "RelaxDirModeCheck",
 }
 
 func suggestFlag(word string) string {
-	names := append([]string(nil), flagNames...)
+	names := append([]string{"OnionTrafficOnly"}, flagNames...)
 	for _, n := range flagNames {
 		names = append(names, "No"+n)
 	}

@@ -19,7 +19,7 @@ const (
 )
 
 // table is every option that chive honours.
-var table = sections(placeOptions, socksOptions, directoryOptions, pathOptions, circuitOptions, buildOptions, connectionOptions, limitOptions, logOptions, fleetOptions, natsOptions)
+var table = sections(placeOptions, socksOptions, frontOptions, directoryOptions, pathOptions, circuitOptions, buildOptions, connectionOptions, limitOptions, logOptions, fleetOptions, natsOptions)
 
 func sections(all ...[]Option) (out []Option) {
 	for _, s := range all {
@@ -68,15 +68,15 @@ var socksOptions = []Option{
 		Name: "SocksPort", Default: "127.0.0.1:9050", List: true, Class: Hot, RemoteDenied: deniedListener,
 		Effect: "At once: new listeners open before old ones close, and a listener whose address stays is never closed. Streams of a closed listener go on. If one cannot open, nothing changes.",
 		Range:  "[address:]port, auto, unix:/path or 0, then flags",
-		Doc: "Where SOCKS5 clients connect. Streams of different SocksPorts never share a circuit unless their SessionGroup is equal. 0 opens none. " +
-			"Flags, each with a No- form: IsolateClientAddr and IsolateSOCKSAuth (both on by default), IsolateClientProtocol, IsolateDestAddr, IsolateDestPort, SessionGroup=N, IPv4Traffic and IPv6Traffic (both on by default), PreferIPv6, ExtendedErrors; for unix sockets GroupWritable, WorldWritable, RelaxDirModeCheck. " +
+		Doc: "Where SOCKS4, SOCKS4a and SOCKS5 clients connect, and HTTP clients that ask for a tunnel with CONNECT. Streams of different SocksPorts never share a circuit unless their SessionGroup is equal. 0 opens none. " +
+			"Flags, each with a No- form: IsolateClientAddr and IsolateSOCKSAuth (both on by default), IsolateClientProtocol, IsolateDestAddr, IsolateDestPort, SessionGroup=N, IPv4Traffic and IPv6Traffic (both on by default), PreferIPv6, DNSRequest (on; off, names other than .onion are refused), OnionTraffic (on), PreferSOCKSNoAuth, ExtendedErrors; for unix sockets GroupWritable, WorldWritable, RelaxDirModeCheck. OnionTrafficOnly is NoIPv4Traffic, NoIPv6Traffic and NoDNSRequest in one. " +
 			"The options IsolateSOCKSAuth, IsolateClientProtocol and IsolateDestinations set what a listener without the flag does.",
-		Differs: "An address beyond loopback needs AllowNonLocalSocks 1. A host name other than localhost is refused. An unknown flag is an error. SOCKS4 clients are refused.",
-	}, "listener", (*builder).socksPort, showSocksPorts),
+		Differs: "An address beyond loopback needs AllowNonLocalSocks 1. A host name other than localhost is refused. An unknown flag is an error. HTTP CONNECT is spoken here, too.",
+	}, "listener", listener(SOCKS), showListeners(SOCKS)),
 	flag(Option{
 		Name: "AllowNonLocalSocks", Default: "0", Own: true, Class: Hot, RemoteDenied: deniedListener,
 		Effect: "With the SocksPorts of the same change.",
-		Doc:    "Permit a SocksPort on an address that other machines can reach. SOCKS is neither encrypted nor, as used here, authenticated: whoever reaches the port can use it and see its traffic. chive warns at each start.",
+		Doc:    "Permit a SocksPort or HTTPTunnelPort on an address that other machines can reach. Their protocols are neither encrypted nor, as used here, authenticated: whoever reaches the port can use it and see its traffic. chive warns at each start.",
 	}, func(c *Config) *bool { return &c.AllowNonLocalSocks }),
 	flag(Option{
 		Name: "IsolateDestinations", Default: "0", Own: true, Class: Hot, Effect: newStreams, RemoteDenied: deniedIsolation,
@@ -92,7 +92,7 @@ var socksOptions = []Option{
 	}, func(c *Config) *bool { return &c.IsolateClientPort }),
 	flag(Option{
 		Name: "IsolateClientProtocol", Default: "0", Own: true, Class: Hot, Effect: newStreams, RemoteDenied: deniedIsolation,
-		Doc: "Streams asked for in different protocols (SOCKS5 CONNECT, RESOLVE) share no circuit, but where a SocksPort says NoIsolateClientProtocol.",
+		Doc: "Streams asked for in different protocols (SOCKS4, SOCKS5, HTTP, and in SOCKS CONNECT or RESOLVE) share no circuit, but where a SocksPort says NoIsolateClientProtocol.",
 	}, func(c *Config) *bool { return &c.IsolateClientProtocol }),
 	flag(Option{
 		Name: "ClientRejectInternalAddresses", Default: "1", TestingDefault: "0", Class: Hot, Effect: "From the next stream on.", RemoteDenied: deniedPrivacy,

@@ -120,7 +120,7 @@ func (c *circuitActor) event(ctx actor.Context, ev circuit.Event) {
 	case circuit.Resolved:
 		if l := c.lanes[ev.Stream]; l != nil {
 			if l.pid != nil {
-				c.posts = append(c.posts, post{l.pid, &stream.Resolved{Addr: ev.Addr}})
+				c.posts = append(c.posts, post{l.pid, &stream.Resolved{Answers: ev.Answers}})
 			}
 			c.dropLane(ev.Stream, l, false)
 		}

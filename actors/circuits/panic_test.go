@@ -19,6 +19,7 @@ import (
 	"chive/actors/stream"
 	"chive/messages"
 	"chive/messages/chivev1"
+	"chive/tor/cell"
 	"chive/tor/netdoc"
 	"chive/tor/path"
 )
@@ -30,8 +31,10 @@ func TestMain(m *testing.M) {
 // front hears what the application is told.
 type front struct{ refused chan chivev1.Outcome }
 
-func (front) Connected(netip.Addr) []byte        { return nil }
-func (front) Resolved(netip.Addr) []byte         { return nil }
+func (front) Connected(netip.Addr) []byte { return nil }
+func (front) Resolved([]cell.Answer) ([]byte, chivev1.Outcome) {
+	return nil, chivev1.Outcome_OUTCOME_OK
+}
 func (f front) Refused(o chivev1.Outcome) []byte { f.refused <- o; return []byte("no") }
 
 // noGuards fails when it is asked.

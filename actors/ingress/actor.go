@@ -54,7 +54,7 @@ type (
 
 // Limits on applications in dialogue.
 const (
-	dialogueTime = 60 * time.Second // for the whole SOCKS dialogue
+	dialogueTime = 60 * time.Second // for the whole dialogue
 	maxDialogues = 4096             // at once; more wait in the accept queue
 )
 
@@ -103,15 +103,24 @@ func (l *listener) start(ctx actor.Context) {
 	}
 	l.l = ln
 	l.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_LISTENER, l.id, &chivev1.ListenerOpened{
-		Protocol: "socks5", Loopback: l.o.Rules.Load().Port.Loopback(),
+		Protocol: protocolName(l.o.Rules.Load().Port.Protocol), Loopback: l.o.Rules.Load().Port.Loopback(),
 	}))
 	if l.o.OnOpen != nil {
 		l.o.OnOpen(ln.Addr())
 	}
 	root, self := ctx.ActorSystem().Root, ctx.Self()
-	kernel.Go("socks accept", func() {
+	kernel.Go("ingress accept", func() {
 		root.Send(self, &acceptFailed{l.accept(root)})
 	}, func(p *kernel.Panic) { root.Send(self, &acceptFailed{p}) })
+}
+
+func protocolName(p config.Protocol) string {
+	switch p {
+	case config.HTTP:
+		return "http"
+	default:
+		return "socks"
+	}
 }
 
 // Listen binds a listener; a stale unix socket is replaced, a live one is not.
@@ -119,16 +128,16 @@ func Listen(p config.SocksPort) (net.Listener, error) {
 	if p.Network != "unix" {
 		ln, err := net.Listen("tcp", p.Address.String())
 		if err != nil {
-			return nil, fmt.Errorf("SocksPort %v: %w", p, err)
+			return nil, fmt.Errorf("%v %v: %w", p.Protocol, p, err)
 		}
 		return ln, nil
 	}
 	if err := clearUnix(p); err != nil {
-		return nil, fmt.Errorf("SocksPort %v: %w", p, err)
+		return nil, fmt.Errorf("%v %v: %w", p.Protocol, p, err)
 	}
 	ln, err := net.Listen("unix", p.Path)
 	if err != nil {
-		return nil, fmt.Errorf("SocksPort %v: %w", p, err)
+		return nil, fmt.Errorf("%v %v: %w", p.Protocol, p, err)
 	}
 	if err := SetMode(p); err != nil {
 		return nil, errors.Join(err, ln.Close())
@@ -149,7 +158,7 @@ func SetMode(p config.SocksPort) error {
 		mode = 0o660
 	}
 	if err := os.Chmod(p.Path, mode); err != nil {
-		return fmt.Errorf("SocksPort %v: %w", p, err)
+		return fmt.Errorf("%v %v: %w", p.Protocol, p, err)
 	}
 	return nil
 }
@@ -200,7 +209,7 @@ func (l *listener) accept(root *actor.RootContext) error {
 			<-l.slots
 			continue
 		}
-		kernel.Go("socks dialogue", func() {
+		kernel.Go("ingress dialogue", func() {
 			defer func() { <-l.slots }()
 			l.dialogue(root, c)
 		}, func(p *kernel.Panic) {

@@ -4,19 +4,18 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
 	"chive/actors/block"
-	"chive/actors/outcome"
 	"chive/actors/stream"
 	"chive/config"
 	"chive/messages"
 	"chive/messages/chivev1"
+	"chive/tor/cell"
+	"chive/tor/httpconnect"
 	"chive/tor/socks"
 )
 
@@ -25,52 +24,109 @@ var (
 	errAborted      = error(syscall.ECONNABORTED)
 )
 
-// BEGIN flags for host names and preferences (tor-spec §6.2).
-const (
-	flagIPv6OK        = 1
-	flagIPv4NotOK     = 2
-	flagIPv6Preferred = 4
-)
-
 // dialogue reads one application's request and passes it on. Bytes behind the
 // request belong to the stream.
 func (l *listener) dialogue(root *actor.RootContext, c stream.Conn) {
-	req, early := l.negotiate(c)
-	if !l.untrack(c) || req == nil {
+	rules := l.o.Rules.Load()
+	a, early := l.negotiate(rules, c)
+	if !l.untrack(c) || a == nil {
 		_ = c.Close() // refused, gone, or the listener closed
 		return
 	}
-	rules := l.o.Rules.Load()
-	spec := l.spec(rules, c, req, early)
+	_ = c.SetDeadline(time.Time{}) // a socket that fails here fails at its first use
+	l.serve(root, rules, a, c, early, clientAddr(c))
+}
+
+// serve answers a request, or sees to it that a stream does.
+func (l *listener) serve(root *actor.RootContext, rules *Rules, a *asked, c stream.Conn, early []byte, client netip.AddrPort) {
+	id := messages.RandomID()
+	spec := &stream.Spec{
+		ID: id, Conn: c, Early: early,
+		Target: a.target(), Resolve: a.resolve || a.reverse, Port: a.exitPort(),
+		IPv6:      a.addr.Is6() && !a.reverse,
+		Flags:     a.beginFlags(),
+		Purpose:   chivev1.Purpose_PURPOSE_GENERAL,
+		Isolation: isolation(l.o.IsolationKey, rules.Port, l.o.Group, id, client, a),
+		Front:     a.front,
+		Requested: l.o.Now(),
+	}
+	if rules.RejectInternal && !a.addr.IsValid() {
+		spec.Unwanted = internal
+	}
 	spec.Cause = l.o.Recorder.Emit(messages.Because(messages.Event(chivev1.Kind_KIND_STREAM, spec.ID, &chivev1.StreamRequested{
 		Purpose: spec.Purpose, Isolation: spec.Isolation, ListenerId: l.id, Target: spec.Target,
 	}), "", spec.ID))
-	out := refuses(rules, req)
-	if out == chivev1.Outcome_OUTCOME_OK {
+	out := chivev1.Outcome_OUTCOME_REFUSED
+	if !a.refuses(rules) {
 		out = l.admit()
 	}
-	if out != chivev1.Outcome_OUTCOME_OK {
+	switch {
+	case out != chivev1.Outcome_OUTCOME_OK:
 		stream.Refuse(spec, out)
-		l.o.Recorder.Emit(stream.EndedEvent(spec, out, l.o.Now(), 0, 0))
+	case a.known():
+		out = stream.Resolve(spec, []cell.Answer{{Addr: a.addr}})
+	default:
+		l.request(root, spec)
 		return
 	}
-	l.request(root, spec)
+	l.o.Recorder.Emit(stream.EndedEvent(spec, out, l.o.Now(), 0, 0))
 }
 
-// negotiate runs the SOCKS machine to its end; nil means that it was refused
+// talker is the machine of a protocol: bytes in, reply and at last a request out.
+type talker func(in []byte) (n int, reply []byte, a *asked, err error)
+
+// talker chooses the protocol by the first byte that came.
+func (l *listener) talker(rules *Rules, first byte) (talker, error) {
+	http := httpconnect.Speaks(first)
+	switch {
+	case http:
+		m := httpconnect.New()
+		return func(in []byte) (int, []byte, *asked, error) {
+			n, reply, req, err := m.Feed(in)
+			if req == nil {
+				return n, reply, nil, err
+			}
+			return n, reply, askedHTTP(rules, req), nil
+		}, nil
+	case rules.Port.Protocol == config.HTTP:
+		return nil, errNotHTTP
+	default:
+		m := socks.New(socks.Config{ExtendedErrors: rules.Port.ExtendedErrors, PreferNoAuth: rules.Port.PreferSOCKSNoAuth})
+		return func(in []byte) (int, []byte, *asked, error) {
+			n, reply, req, err := m.Feed(in)
+			if req == nil {
+				return n, reply, nil, err
+			}
+			return n, reply, askedSOCKS(rules, req), nil
+		}, nil
+	}
+}
+
+var errNotHTTP = errors.New("not HTTP on an HTTPTunnelPort")
+
+// negotiate runs a protocol's machine to its end; nil means that it was refused
 // (and answered) or that the application left.
-func (l *listener) negotiate(c net.Conn) (*socks.Request, []byte) {
+func (l *listener) negotiate(rules *Rules, c net.Conn) (*asked, []byte) {
 	if err := c.SetDeadline(l.o.Now().Add(dialogueTime)); err != nil {
 		return nil, nil
 	}
-	machine := socks.New(socks.Config{ExtendedErrors: l.o.Rules.Load().Port.ExtendedErrors})
+	var feed talker
 	buf := make([]byte, 1024)
 	for {
 		n, err := c.Read(buf)
 		if n == 0 && err != nil {
 			return nil, nil
 		}
-		used, reply, req, refusal := machine.Feed(buf[:n])
+		if n == 0 {
+			continue
+		}
+		if feed == nil {
+			if feed, err = l.talker(rules, buf[0]); err != nil {
+				l.refused(err)
+				return nil, nil
+			}
+		}
+		used, reply, a, refusal := feed(buf[:n])
 		if len(reply) > 0 {
 			if _, err := c.Write(reply); err != nil {
 				return nil, nil
@@ -80,8 +136,8 @@ func (l *listener) negotiate(c net.Conn) (*socks.Request, []byte) {
 			l.refused(refusal)
 			return nil, nil
 		}
-		if req != nil {
-			return req, append([]byte(nil), buf[used:n]...)
+		if a != nil {
+			return a, append([]byte(nil), buf[used:n]...)
 		}
 	}
 }
@@ -89,77 +145,14 @@ func (l *listener) negotiate(c net.Conn) (*socks.Request, []byte) {
 // refused tells the operator what is wrong with an application's set-up: the
 // rule broken, never the content.
 func (l *listener) refused(err error) {
-	var r *socks.RefusalError
-	if errors.As(err, &r) {
-		l.o.Log.Info("SOCKS request refused", "reason", r.Err.Error())
+	if errors.Is(err, httpconnect.ErrOptions) {
+		return // it asked and was answered
 	}
-}
-
-func (l *listener) spec(rules *Rules, c stream.Conn, req *socks.Request, early []byte) *stream.Spec {
-	_ = c.SetDeadline(time.Time{}) // a socket that fails here fails at its first use
-	addr, err := netip.ParseAddr(req.Host)
-	isIP := err == nil
-	target := net.JoinHostPort(req.Host, strconv.Itoa(int(req.Port)))
-	if req.Resolve {
-		target = req.Host
+	reason := err
+	if inner := errors.Unwrap(err); inner != nil {
+		reason = inner
 	}
-	id := messages.RandomID()
-	return &stream.Spec{
-		ID: id, Conn: c, Early: early,
-		Target: target, Resolve: req.Resolve, Port: portOf(req),
-		IPv6:      isIP && addr.Is6(),
-		Flags:     beginFlags(rules.Port, isIP),
-		Purpose:   chivev1.Purpose_PURPOSE_GENERAL,
-		Isolation: isolation(l.o.IsolationKey, rules.Port, l.o.Group, id, clientAddr(c), req),
-		Front:     &front{extended: rules.Port.ExtendedErrors, onion: socks.IsOnion(req.Host), rejectInternal: rules.RejectInternal},
-		Requested: l.o.Now(),
-	}
-}
-
-// portOf: names are asked of exits that carry the web's port, which most do.
-func portOf(req *socks.Request) uint16 {
-	if req.Resolve {
-		return 443
-	}
-	return req.Port
-}
-
-func beginFlags(p config.SocksPort, isIP bool) uint32 {
-	var flags uint32
-	if isIP {
-		return 0
-	}
-	if p.IPv6Traffic {
-		flags |= flagIPv6OK
-	}
-	if !p.IPv4Traffic {
-		flags |= flagIPv4NotOK
-	}
-	if p.PreferIPv6 && p.IPv6Traffic {
-		flags |= flagIPv6Preferred
-	}
-	return flags
-}
-
-// refuses decides what never reaches a circuit.
-func refuses(rules *Rules, req *socks.Request) chivev1.Outcome {
-	if socks.IsOnion(req.Host) {
-		return chivev1.Outcome_OUTCOME_REFUSED // onion services are not supported yet
-	}
-	addr, err := netip.ParseAddr(req.Host)
-	switch {
-	case err != nil:
-		if rules.RejectInternal && localName(req.Host) {
-			return chivev1.Outcome_OUTCOME_REFUSED
-		}
-		return chivev1.Outcome_OUTCOME_OK
-	case addr.Is4() && !rules.Port.IPv4Traffic, addr.Is6() && !rules.Port.IPv6Traffic:
-		return chivev1.Outcome_OUTCOME_REFUSED
-	case rules.RejectInternal && internal(addr):
-		return chivev1.Outcome_OUTCOME_REFUSED
-	default:
-		return chivev1.Outcome_OUTCOME_OK
-	}
+	l.o.Log.Info("request refused", "protocol", l.o.Rules.Load().Port.Protocol, "reason", reason)
 }
 
 // admit refuses a request when the node is at a limit of its own.
@@ -171,45 +164,4 @@ func (l *listener) admit() chivev1.Outcome {
 		return chivev1.Outcome_OUTCOME_OVERLOADED
 	}
 	return chivev1.Outcome_OUTCOME_OK
-}
-
-// localName: a name that means something only on the machine or network that
-// resolves it.
-func localName(host string) bool {
-	return host == "localhost" || strings.HasSuffix(host, ".localhost") || strings.HasSuffix(host, ".local")
-}
-
-// internal: an address that means something only where the exit is.
-func internal(a netip.Addr) bool {
-	return a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast() || a.IsUnspecified() || a.IsMulticast() || a.IsLinkLocalMulticast()
-}
-
-// front answers in SOCKS5.
-type front struct{ extended, onion, rejectInternal bool }
-
-// Connected makes the reply that the stream is there. The exit's address is
-// not passed on: applications that ask by name do not expect one.
-func (f *front) Connected(netip.Addr) []byte {
-	return socks.AppendReply(nil, socks.ReplySucceeded, netip.AddrPort{})
-}
-
-// Resolved makes the reply with an address; one that means something only where
-// the exit is, is not passed on.
-func (f *front) Resolved(addr netip.Addr) []byte {
-	if f.rejectInternal && internal(addr) {
-		return socks.AppendReply(nil, socks.ReplyHostUnreachable, netip.AddrPort{})
-	}
-	return socks.AppendReply(nil, socks.ReplySucceeded, netip.AddrPortFrom(addr, 0))
-}
-
-// Refused makes the reply that it is not, and why.
-func (f *front) Refused(o chivev1.Outcome) []byte {
-	code := outcome.Reply(o)
-	if f.onion {
-		code = socks.ReplyOnionUnavailable
-	}
-	if !f.extended {
-		code = code.Basic()
-	}
-	return socks.AppendReply(nil, code, netip.AddrPort{})
 }

@@ -1,5 +1,7 @@
-// Package ingress is the actor of one SOCKS listener: it accepts applications,
-// reads their requests and passes them, as stream.Spec, to package circuits.
+// Package ingress is the actor of one listener for applications: it accepts them,
+// reads their requests and passes them, as stream.Spec, to package circuits. A
+// SocksPort speaks SOCKS4, 4a and 5 and, which the first byte tells, HTTP CONNECT;
+// an HTTPTunnelPort speaks HTTP CONNECT only.
 //
 //	opening ──► listening ── Close ──► closed
 //	   └── cannot bind: fails (its supervisor tries again)

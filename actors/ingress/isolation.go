@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"chive/config"
-	"chive/tor/socks"
 )
 
 // isolation names the group that a stream belongs to: streams share circuits
@@ -19,7 +18,7 @@ import (
 // to circuits of other rules. The name is a keyed digest, so that it tells nothing
 // of what went into it and differs in each boot. group is the listener's, for one
 // without SessionGroup, and id the stream's.
-func isolation(key [32]byte, p config.SocksPort, group, id string, client netip.AddrPort, req *socks.Request) string {
+func isolation(key [32]byte, p config.SocksPort, group, id string, client netip.AddrPort, a *asked) string {
 	mac := hmac.New(sha256.New, key[:])
 	field := func(used bool, values ...string) {
 		if !used {
@@ -37,20 +36,13 @@ func isolation(key [32]byte, p config.SocksPort, group, id string, client netip.
 	field(p.SessionGroup < 0, group)
 	field(p.SessionGroup >= 0, strconv.Itoa(p.SessionGroup))
 	field(p.IsolateClientAddr, client.Addr().Unmap().String())
-	field(p.IsolateSOCKSAuth, authentication(req), req.Username, req.Password)
-	field(p.IsolateClientProtocol, protocol(req))
-	field(p.IsolateDestAddr, req.Host)
-	field(p.IsolateDestPort, strconv.Itoa(int(req.Port)))
+	field(p.IsolateSOCKSAuth, a.auth...)
+	field(p.IsolateClientProtocol, a.protocol)
+	field(p.IsolateDestAddr, a.host)
+	field(p.IsolateDestPort, strconv.Itoa(int(a.port)))
 	field(p.IsolateClientPort, source(client, id))
 	sum := mac.Sum(nil)
 	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:8]))
-}
-
-func protocol(req *socks.Request) string {
-	if req.Resolve {
-		return "socks5 resolve"
-	}
-	return "socks5 connect"
 }
 
 // source names the client's port; a unix socket has none, so that each
@@ -60,11 +52,4 @@ func source(client netip.AddrPort, id string) string {
 		return "stream " + id
 	}
 	return strconv.Itoa(int(client.Port()))
-}
-
-func authentication(req *socks.Request) string {
-	if req.HasAuth {
-		return "password"
-	}
-	return "none"
 }

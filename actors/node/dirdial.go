@@ -17,6 +17,7 @@ import (
 	"chive/actors/stream"
 	"chive/messages"
 	"chive/messages/chivev1"
+	"chive/tor/cell"
 	"chive/tor/circuit"
 )
 
@@ -40,7 +41,9 @@ func (f *dirFront) Connected(netip.Addr) []byte {
 }
 
 // Resolved never happens: directory streams ask for no names.
-func (f *dirFront) Resolved(netip.Addr) []byte { return f.Refused(chivev1.Outcome_OUTCOME_INTERNAL) }
+func (f *dirFront) Resolved([]cell.Answer) ([]byte, chivev1.Outcome) {
+	return f.Refused(chivev1.Outcome_OUTCOME_INTERNAL), chivev1.Outcome_OUTCOME_INTERNAL
+}
 
 func (f *dirFront) Refused(o chivev1.Outcome) []byte {
 	f.once.Do(func() { f.result <- o })

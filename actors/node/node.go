@@ -91,7 +91,7 @@ func Start(_ context.Context, o Options) (*Node, error) {
 	n := &Node{
 		o: o, progress: make(chan Progress, 64), stopped: make(chan struct{}), status: newStatus(),
 		names: newNames(), failed: make(chan error, 1),
-		listening: make(chan net.Addr, len(o.Config.SocksPorts)*4+1),
+		listening: make(chan net.Addr, len(o.Config.Listeners())*4+1),
 	}
 	if err := n.openData(); err != nil {
 		return nil, err

@@ -160,9 +160,10 @@ type keyedPort struct {
 
 func keyed(c *config.Config) []keyedPort {
 	seen := map[string]int{}
-	out := make([]keyedPort, len(c.SocksPorts))
-	for i, p := range c.SocksPorts {
-		place := p.String()
+	ports := c.Listeners()
+	out := make([]keyedPort, len(ports))
+	for i, p := range ports {
+		place := p.Protocol.String() + " " + p.String()
 		seen[place]++ // several may be auto
 		out[i] = keyedPort{fmt.Sprintf("%s#%d", place, seen[place]), p}
 	}
@@ -218,7 +219,7 @@ func (b *bound) close() {
 	b.ready = nil
 }
 
-// listener is one SOCKS listener as the node's actor knows it.
+// listener is one listener as the node's actor knows it.
 type listener struct {
 	key     string
 	rules   atomic.Pointer[ingress.Rules]

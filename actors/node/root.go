@@ -201,7 +201,7 @@ func (r *rootActor) listener(self *actor.PID, name string, l *listener) *actor.P
 		Circuits: self, Recorder: n.recorder, Log: n.o.Log, Now: time.Now, Limits: &n.limits,
 		OnOpen: func(a net.Addr) {
 			l.open.Store(true)
-			n.o.Log.Info("SOCKS listener is open", "address", a.String())
+			n.o.Log.Info("listener is open", "option", l.rules.Load().Port.Protocol, "address", a.String())
 			select {
 			case n.listening <- a:
 			default: // nobody asked

@@ -127,3 +127,25 @@ func Reply(o chivev1.Outcome) socks.ReplyCode {
 		return socks.ReplyGeneralFailure
 	}
 }
+
+// HTTPStatus is the status for a CONNECT that ended before it was connected, as
+// C tor gives it for the same cause.
+func HTTPStatus(o chivev1.Outcome) int {
+	switch o {
+	case chivev1.Outcome_OUTCOME_EXIT_POLICY, chivev1.Outcome_OUTCOME_REFUSED, chivev1.Outcome_OUTCOME_TARGET_REFUSED,
+		chivev1.Outcome_OUTCOME_STREAM_RESET:
+		return 403
+	case chivev1.Outcome_OUTCOME_RESOLVE_FAILED, chivev1.Outcome_OUTCOME_TARGET_UNREACHABLE:
+		return 404
+	case chivev1.Outcome_OUTCOME_TIMEOUT:
+		return 504
+	case chivev1.Outcome_OUTCOME_OVERLOADED, chivev1.Outcome_OUTCOME_SHUTDOWN, chivev1.Outcome_OUTCOME_NO_DIRECTORY,
+		chivev1.Outcome_OUTCOME_NO_PATH, chivev1.Outcome_OUTCOME_CONNECT_UNREACHABLE, chivev1.Outcome_OUTCOME_BACKOFF,
+		chivev1.Outcome_OUTCOME_QUARANTINED:
+		return 503
+	case chivev1.Outcome_OUTCOME_INTERNAL:
+		return 500
+	default:
+		return 502
+	}
+}

@@ -136,6 +136,10 @@ func (s *stream) attached(m *Attached) {
 }
 
 func (s *stream) connect(ctx actor.Context, m *Connected) {
+	if s.spec.Unwanted != nil && s.spec.Unwanted(m.Addr) {
+		s.finish(ctx, chivev1.Outcome_OUTCOME_STREAM_PROTOCOL, true, false)
+		return
+	}
 	s.timer.Stop()
 	s.connected = true
 	s.emit(messages.Event(chivev1.Kind_KIND_STREAM, s.spec.ID, &chivev1.StreamConnected{
@@ -310,15 +314,9 @@ func (s *stream) ended(ctx actor.Context, m *Ended) {
 	}
 }
 
-// resolved answers a question for an address; the stream is then done.
+// resolved answers a question for a name; the stream is then done.
 func (s *stream) resolved(ctx actor.Context, m *Resolved) {
-	out := chivev1.Outcome_OUTCOME_OK
-	if m.Addr.IsValid() {
-		answer(s.spec, s.spec.Front.Resolved(m.Addr))
-	} else {
-		out = chivev1.Outcome_OUTCOME_RESOLVE_FAILED
-		Refuse(s.spec, out)
-	}
+	out := Resolve(s.spec, m.Answers)
 	s.done = true
 	s.timer.Stop()
 	s.emit(EndedEvent(s.spec, out, s.o.Now(), 0, 0))
@@ -432,6 +430,14 @@ func (s *stream) release(out chivev1.Outcome, whole bool) {
 
 func (s *stream) emit(e *chivev1.Envelope) {
 	s.spec.Cause = s.o.Recorder.Emit(messages.Because(e, s.spec.Cause, s.spec.ID))
+}
+
+// Resolve answers a question for a name and closes its socket; the outcome is how
+// the stream ended.
+func Resolve(spec *Spec, answers []cell.Answer) chivev1.Outcome {
+	reply, out := spec.Front.Resolved(answers)
+	answer(spec, reply)
+	return out
 }
 
 // Refuse answers a request that never got connected and closes its socket.

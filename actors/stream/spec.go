@@ -26,9 +26,10 @@ type Front interface {
 	// Refused is called once if the stream ends before; what it returns is
 	// written before the socket is closed.
 	Refused(o chivev1.Outcome) []byte
-	// Resolved is called instead of Connected for a Spec with Resolve; what it
-	// returns is written before the socket is closed.
-	Resolved(addr netip.Addr) []byte
+	// Resolved is called instead of Connected for a Spec with Resolve, with what
+	// the exit answered: anything, or nothing. The reply is written before the
+	// socket is closed; the outcome is how the stream ended.
+	Resolved(answers []cell.Answer) (reply []byte, o chivev1.Outcome)
 }
 
 // Spec is a request for a stream, and all that must survive when one circuit
@@ -38,13 +39,16 @@ type Spec struct {
 	Conn      Conn
 	Early     []byte // what the application sent before it was told "connected"
 	Target    string // host:port for BEGIN, name for RESOLVE; "" asks for the relay's directory
-	Resolve   bool   // ask for the address of Target and end
+	Resolve   bool   // ask what the name Target stands for and end
 	Port      uint16 // of the target
 	IPv6      bool   // the target is an IPv6 address
 	Flags     uint32 // BEGIN flags
 	Purpose   chivev1.Purpose
 	Isolation string // token of the isolation group
 	Front     Front
+	// Unwanted says of an address that no exit may connect to for this stream; nil:
+	// of none. An exit that names one is told END.
+	Unwanted  func(netip.Addr) bool
 	Requested time.Time
 	Attempt   uint32          // attachments so far
 	Cause     string          // id of the last event about it
@@ -57,8 +61,8 @@ type (
 	Attached struct{ Stream cell.StreamID }
 	// Connected: the far end is there.
 	Connected struct{ Addr netip.Addr }
-	// Resolved: the exit answered; Addr is zero if the name has no address.
-	Resolved struct{ Addr netip.Addr }
+	// Resolved: the exit answered.
+	Resolved struct{ Answers []cell.Answer }
 	// Ended: the far end ended the stream.
 	Ended struct{ Reason cell.EndReason }
 	// CircuitGone: the circuit is; the stream ends or is handed back.

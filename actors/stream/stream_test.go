@@ -33,7 +33,12 @@ type front struct{}
 
 func (front) Connected(a netip.Addr) []byte    { return []byte("connected " + a.String() + "\n") }
 func (front) Refused(o chivev1.Outcome) []byte { return []byte("refused " + o.String() + "\n") }
-func (front) Resolved(a netip.Addr) []byte     { return []byte("resolved " + a.String() + "\n") }
+func (f front) Resolved(answers []cell.Answer) ([]byte, chivev1.Outcome) {
+	if len(answers) == 0 {
+		return f.Refused(chivev1.Outcome_OUTCOME_RESOLVE_FAILED), chivev1.Outcome_OUTCOME_RESOLVE_FAILED
+	}
+	return []byte("resolved " + answers[0].Addr.String() + "\n"), chivev1.Outcome_OUTCOME_OK
+}
 
 // spawn asks the circuit to make the stream.
 type spawn struct{}
@@ -461,8 +466,11 @@ func TestResolve(t *testing.T) {
 		"":          chivev1.Outcome_OUTCOME_RESOLVE_FAILED,
 	} {
 		r := newRig(t, func(s *Spec) { s.Resolve = true })
-		a, _ := netip.ParseAddr(addr)
-		r.tell(&Resolved{Addr: a})
+		var answers []cell.Answer
+		if a, err := netip.ParseAddr(addr); err == nil {
+			answers = []cell.Answer{{Addr: a}}
+		}
+		r.tell(&Resolved{Answers: answers})
 		r.finished(want, false, false)
 		if addr == "" {
 			r.read("refused " + want.String() + "\n")

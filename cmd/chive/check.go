@@ -54,7 +54,7 @@ func (c checkCommand) Run(std streams, options overrides) error {
 		network = "private network"
 	}
 	fmt.Fprintf(std.out, "ok: %s, %s, %s, %s\n", network, count(len(cfg.DirAuthorities), "authority"),
-		count(len(cfg.FallbackDirs), "fallback directory"), count(len(cfg.SocksPorts), "listener"))
+		count(len(cfg.FallbackDirs), "fallback directory"), count(len(cfg.Listeners()), "listener"))
 	return nil
 }
 

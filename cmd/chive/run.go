@@ -133,7 +133,7 @@ func showProgress(w io.Writer, log *slog.Logger, n *node.Node, signals <-chan os
 		case err := <-n.Failed():
 			return err
 		case a := <-n.Listening():
-			notice(log, "SOCKS listener is open", "address", a.String())
+			notice(log, "listener is open", "address", a.String())
 		case p := <-n.Bootstrap():
 			if terminal {
 				fmt.Fprintf(w, "Bootstrapped %3d%%  %s\n", p.Percent, p.Summary)

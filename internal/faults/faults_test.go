@@ -38,7 +38,7 @@ type front struct{}
 
 func (front) Connected(netip.Addr) []byte     { return nil }
 func (front) Refused(chivev1.Outcome) []byte  { return nil }
-func (front) Resolved(addr netip.Addr) []byte { return nil }
+func (front) Resolved([]cell.Answer) ([]byte, chivev1.Outcome) { return nil, chivev1.Outcome_OUTCOME_OK }
 
 // log collects events.
 type log struct {

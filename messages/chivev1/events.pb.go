@@ -1461,7 +1461,7 @@ func (x *ActorFailed) GetRestarted() bool {
 
 type ListenerOpened struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Protocol      string                 `protobuf:"bytes,1,opt,name=protocol,proto3" json:"protocol,omitempty"` // "socks5"
+	Protocol      string                 `protobuf:"bytes,1,opt,name=protocol,proto3" json:"protocol,omitempty"` // "socks", "http" or "dns"
 	Loopback      bool                   `protobuf:"varint,2,opt,name=loopback,proto3" json:"loopback,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

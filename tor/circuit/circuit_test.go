@@ -350,7 +350,7 @@ func TestResolve(t *testing.T) {
 	}
 	want := netip.MustParseAddr("192.0.2.1")
 	_, ev, err := c.Receive(nil, cell.Relay, r.send(2, cell.RelayResolved, id, cell.AppendResolved(nil, 60, want)))
-	if err != nil || ev.Kind != Resolved || ev.Addr != want {
+	if err != nil || ev.Kind != Resolved || len(ev.Answers) != 1 || ev.Answers[0].Addr != want {
 		t.Fatalf("%+v, %v", ev, err)
 	}
 }

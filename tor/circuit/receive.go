@@ -20,7 +20,7 @@ const (
 	Connected            // the stream's target answered
 	Data                 // bytes for the stream
 	Ended                // the far end ended the stream
-	Resolved             // the exit answered for a name; Addr is zero if it has no address
+	Resolved             // the exit answered for a name
 	MayPackage           // a window opened: blocked streams may send again
 )
 
@@ -31,6 +31,8 @@ type Event struct {
 	Data   []byte         // Data: the payload, inside the cell's body
 	Reason cell.EndReason // Ended
 	Addr   netip.Addr     // Connected: the address the exit reached, if it said
+
+	Answers []cell.Answer // Resolved: what the exit answered; it may have nothing to say
 }
 
 // Receive takes one cell that arrived for this circuit, decrypting body in

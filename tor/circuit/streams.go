@@ -60,7 +60,7 @@ func (c *Circuit) receiveResolved(hop int, id cell.StreamID, s *stream, data []b
 	if !s.resolve {
 		return Event{}, c.violation(hop+1, fmt.Errorf("%w: RESOLVED on a connection", ErrUnexpected))
 	}
-	addrs, err := cell.ParseResolved(data)
+	answers, err := cell.ParseResolved(data)
 	if err != nil {
 		return Event{}, c.violation(hop+1, err)
 	}
@@ -69,11 +69,7 @@ func (c *Circuit) receiveResolved(hop int, id cell.StreamID, s *stream, data []b
 		c.counters.Dropped++
 		return Event{}, nil
 	}
-	ev := Event{Kind: Resolved, Stream: id}
-	if len(addrs) > 0 {
-		ev.Addr = addrs[0]
-	}
-	return ev, nil
+	return Event{Kind: Resolved, Stream: id, Answers: answers}, nil
 }
 
 func (c *Circuit) begin(dst []byte, command cell.RelayCommand, data []byte) ([]byte, cell.StreamID, error) {

@@ -4,8 +4,6 @@ import "errors"
 
 // The causes of a refusal. All but ErrDone come wrapped in a *RefusalError.
 var (
-	ErrSOCKS4         = errors.New("SOCKS4 is not supported, use SOCKS5")
-	ErrHTTP           = errors.New("HTTP request on a SOCKS port")
 	ErrTLS            = errors.New("TLS handshake on a SOCKS port")
 	ErrNotSOCKS       = errors.New("first byte is not a SOCKS version")
 	ErrMethods        = errors.New("no acceptable authentication method offered")
@@ -15,6 +13,7 @@ var (
 	ErrCommand        = errors.New("command not supported")
 	ErrAddressType    = errors.New("address type not supported")
 	ErrHost           = errors.New("not a valid host name or address")
+	ErrReverse        = errors.New("RESOLVE_PTR is for addresses")
 	ErrPort           = errors.New("port 0 cannot be connected to")
 	ErrExit           = errors.New(".exit names are not supported")
 	ErrOnionV2        = errors.New("version 2 onion addresses no longer exist")

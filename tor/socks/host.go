@@ -88,6 +88,13 @@ func numeric(l string) bool {
 
 func lastLabel(s string) string { return s[strings.LastIndexByte(s, '.')+1:] }
 
+// ParseHost is the canonical form of a host, as Request has it: an IP literal or
+// a lower-case name. The error is one of the package's, without the host.
+func ParseHost(s string) (host string, isIP bool, err error) {
+	host, isIP, _, err = parseHost([]byte(s))
+	return host, isIP, err
+}
+
 // IsOnion reports whether host is in the .onion domain (RFC 7686), well-formed
 // or not, in any case and with or without a final dot. Such a name must never
 // reach a resolver or an exit.

@@ -18,14 +18,14 @@ type Config struct {
 	ExtendedErrors bool
 }
 
-// Request is a complete CONNECT or RESOLVE.
+// Request is a complete CONNECT, RESOLVE or RESOLVE_PTR.
 type Request struct {
 	// Host is a canonical IP literal (no brackets, IPv4-mapped addresses
 	// unmapped) if IsIP, else a valid host name in lower case, without a final
 	// dot, of at most 253 octets. A name for which IsOnion holds is a version 3
 	// onion address whose checksum is right, with any labels before it.
 	Host string
-	Port uint16 // never 0 for CONNECT; means nothing for RESOLVE
+	Port uint16 // never 0 for CONNECT; means nothing otherwise
 	IsIP bool
 	// Username and Password are as sent, 0-255 octets of any value. HasAuth
 	// tells empty credentials from none; both isolate.
@@ -34,6 +34,11 @@ type Request struct {
 	// Resolve: the client asks for the address of Host, not for a connection
 	// (socks-extensions §2, command F0).
 	Resolve bool
+	// Reverse: the client asks for the name of Host, an IP literal (F1).
+	Reverse bool
+	// SOCKS4: asked for in SOCKS4 or SOCKS4a, so answer with AppendReply4.
+	// Password is then empty, and Reverse never set.
+	SOCKS4 bool
 }
 
 const (
@@ -46,13 +51,15 @@ const (
 
 	commandConnect = 1
 	commandResolve = 0xF0
+	commandReverse = 0xF1
 
 	addrIPv4 = 1
 	addrName = 3
 	addrIPv6 = 4
 
-	// maxMessage is the longest message, credentials: VER, ULEN, 255, PLEN, 255.
-	maxMessage = 3 + 255 + 255
+	// maxMessage is the longest message. (SOCKS5's longest, credentials, are VER,
+	// ULEN, 255, PLEN, 255.)
+	maxMessage = maxMessage4
 
 	// extendedPrefix begins user names that proposal 351 reserves; the octet
 	// after it is the format, and format 0 has nothing after it.
@@ -75,7 +82,8 @@ type Machine struct {
 	cfg   Config
 	state state
 	buf   [maxMessage]byte
-	n     int // octets of the current message in buf
+	n     int  // octets of the current message in buf
+	four  bool // the client speaks SOCKS4
 	req   Request
 }
 
@@ -123,10 +131,14 @@ func (m *Machine) want() int {
 	}
 	switch {
 	case m.state == stateStart:
-		if b[0] != version5 {
+		switch b[0] {
+		case version4:
+			return want4(b)
+		case version5:
+			return countedEnd(b, 1)
+		default:
 			return 1
 		}
-		return countedEnd(b, 1)
 	case m.isCredentials(b[0]):
 		if b[0] != authVersion {
 			return 1
@@ -182,6 +194,9 @@ func countedEnd(b []byte, at int) int {
 // step answers one whole message.
 func (m *Machine) step(b []byte) ([]byte, *Request, error) {
 	switch {
+	case m.state == stateStart && b[0] == version4:
+		m.four = true
+		return m.request4(b)
 	case m.state == stateStart:
 		reply, err := m.greeting(b)
 		return reply, nil, err
@@ -241,7 +256,9 @@ func (m *Machine) request(b []byte) ([]byte, *Request, error) {
 	if t := b[3]; t != addrIPv4 && t != addrName && t != addrIPv6 {
 		return m.refuse(ReplyAddressTypeNotSupported, ErrAddressType)
 	}
-	if b[1] != commandConnect && b[1] != commandResolve {
+	switch b[1] {
+	case commandConnect, commandResolve, commandReverse:
+	default:
 		return m.refuse(ReplyCommandNotSupported, ErrCommand)
 	}
 	field, port := b[4:len(b)-2], binary.BigEndian.Uint16(b[len(b)-2:])
@@ -256,8 +273,11 @@ func (m *Machine) request(b []byte) ([]byte, *Request, error) {
 		addr, _ := netip.AddrFromSlice(field) // 4 or 16 octets, by want
 		r.Host, r.IsIP = canonical(addr), true
 	}
-	r.Resolve = b[1] == commandResolve
-	if port == 0 && !r.Resolve {
+	r.Resolve, r.Reverse = b[1] == commandResolve, b[1] == commandReverse
+	if r.Reverse && !r.IsIP {
+		return m.refuse(ReplyAddressTypeNotSupported, ErrReverse)
+	}
+	if port == 0 && !r.Resolve && !r.Reverse {
 		return m.refuse(ReplyGeneralFailure, ErrPort)
 	}
 	r.Port = port
@@ -269,5 +289,9 @@ func (m *Machine) refuse(code ReplyCode, err error) ([]byte, *Request, error) {
 	if !m.cfg.ExtendedErrors {
 		code = code.Basic()
 	}
-	return AppendReply(nil, code, netip.AddrPort{}), nil, &RefusalError{code, err}
+	reply := AppendReply(nil, code, netip.AddrPort{})
+	if m.four {
+		reply = AppendReply4(nil, false, netip.Addr{})
+	}
+	return reply, nil, &RefusalError{code, err}
 }

@@ -89,6 +89,13 @@ func withAuth(r *socks.Request, user, pass string) *socks.Request {
 	return r
 }
 
+const rejected4 = "\x00\x5b\x00\x00\x00\x00\x00\x00"
+
+func four(r *socks.Request, user string) *socks.Request {
+	r.SOCKS4, r.Username, r.HasAuth = true, user, user != ""
+	return r
+}
+
 var dialogues = []dialogue{
 	// RFC 1928 §4, §5: the three address types.
 	{name: "IPv4", in: greetNone + connect(1, "\x01\x02\x03\x04", 443), reply: saidNone, req: req("1.2.3.4", true)},
@@ -129,7 +136,10 @@ var dialogues = []dialogue{
 	{name: "BIND", in: greetNone + request(2, 1, "\x01\x02\x03\x04", 443), reply: saidNone + refused(7), err: socks.ErrCommand, code: 7},
 	{name: "UDP ASSOCIATE without a target", in: greetNone + request(3, 1, "\x00\x00\x00\x00", 0), reply: saidNone + refused(7), err: socks.ErrCommand, code: 7},
 	{name: "RESOLVE", in: greetNone + request(0xF0, 3, name("a.b"), 0), reply: saidNone, req: &socks.Request{Host: "a.b", Resolve: true}},
-	{name: "RESOLVE_PTR", in: greetNone + request(0xF1, 1, "\x01\x02\x03\x04", 0), reply: saidNone + refused(7), err: socks.ErrCommand, code: 7},
+	{name: "RESOLVE_PTR of IPv4", in: greetNone + request(0xF1, 1, "\x01\x02\x03\x04", 0), reply: saidNone, req: &socks.Request{Host: "1.2.3.4", IsIP: true, Reverse: true}},
+	{name: "RESOLVE_PTR of IPv6", in: greetNone + request(0xF1, 4, "\x20\x01\x0d\xb8\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01", 0), reply: saidNone, req: &socks.Request{Host: "2001:db8::1", IsIP: true, Reverse: true}},
+	{name: "RESOLVE_PTR of an address as text", in: greetNone + request(0xF1, 3, name("1.2.3.4"), 0), reply: saidNone, req: &socks.Request{Host: "1.2.3.4", IsIP: true, Reverse: true}},
+	{name: "RESOLVE_PTR of a name", in: greetNone + request(0xF1, 3, name("a.b"), 0), reply: saidNone + refused(8), err: socks.ErrReverse, code: 8},
 	{name: "command 0", in: greetNone + request(0, 1, "\x01\x02\x03\x04", 1), reply: saidNone + refused(7), err: socks.ErrCommand, code: 7},
 	{name: "address type 2", in: greetNone + "\x05\x01\x00\x02abc", reply: saidNone + refused(8), err: socks.ErrAddressType, code: 8, rest: 3},
 	{name: "reserved octet", in: greetNone + "\x05\x01\x01\x01\x01\x02\x03\x04\x00\x50", reply: saidNone + refused(1), err: socks.ErrRequest, code: 1},
@@ -148,7 +158,24 @@ var dialogues = []dialogue{
 	{name: "exit name", in: greetNone + connect(3, name("example.com.relay.exit"), 443), reply: saidNone + refused(2), err: socks.ErrExit, code: 2},
 
 	// Other protocols on the port; each is decided on the first octet.
-	{name: "SOCKS4", in: "\x04\x01\x00\x50\x01\x02\x03\x04u\x00", reply: "\x00\x5b\x00\x00\x00\x00\x00\x00", err: socks.ErrSOCKS4, code: 1, rest: 9},
+	// SOCKS4 and SOCKS4a.
+	{name: "SOCKS4 CONNECT", in: "\x04\x01\x01\xbb\x01\x02\x03\x04\x00", req: four(req("1.2.3.4", true), "")},
+	{name: "SOCKS4 user id isolates", in: "\x04\x01\x01\xbb\x01\x02\x03\x04alice\x00", req: four(req("1.2.3.4", true), "alice")},
+	{name: "SOCKS4 early data stays", in: "\x04\x01\x01\xbb\x01\x02\x03\x04\x00GET", req: four(req("1.2.3.4", true), ""), rest: 3},
+	{name: "SOCKS4a name", in: "\x04\x01\x01\xbb\x00\x00\x00\x01\x00A.B\x00GET", req: four(req("a.b", false), ""), rest: 3},
+	{name: "SOCKS4a name and user id", in: "\x04\x01\x01\xbb\x00\x00\x00\xffu\x00a.b\x00", req: four(req("a.b", false), "u")},
+	{name: "SOCKS4a IPv6 as text", in: "\x04\x01\x01\xbb\x00\x00\x00\x01\x00[2001:db8::1]\x00", req: four(req("2001:db8::1", true), "")},
+	{name: "SOCKS4a RESOLVE", in: "\x04\xf0\x00\x00\x00\x00\x00\x01\x00a.b\x00", req: &socks.Request{Host: "a.b", Resolve: true, SOCKS4: true}},
+	{name: "SOCKS4 longest fields", in: "\x04\x01\x01\xbb\x00\x00\x00\x01" + strings.Repeat("u", 255) + "\x00" + longName(253) + "\x00", req: four(req(longName(253), false), strings.Repeat("u", 255))},
+	{name: "SOCKS4 user id without end", in: "\x04\x01\x01\xbb\x01\x02\x03\x04" + strings.Repeat("u", 300), reply: rejected4, err: socks.ErrRequest, code: 1, rest: 44},
+	{name: "SOCKS4a user id without end", in: "\x04\x01\x01\xbb\x00\x00\x00\x01" + strings.Repeat("u", 300), reply: rejected4, err: socks.ErrRequest, code: 1, rest: 44},
+	{name: "SOCKS4a name without end", in: "\x04\x01\x01\xbb\x00\x00\x00\x01\x00" + strings.Repeat("u", 300), reply: rejected4, err: socks.ErrRequest, code: 1, rest: 44},
+	{name: "SOCKS4 BIND", in: "\x04\x02\x01\xbb\x01\x02\x03\x04\x00", reply: rejected4, err: socks.ErrCommand, code: 7},
+	{name: "SOCKS4 has no RESOLVE_PTR", in: "\x04\xf1\x01\xbb\x01\x02\x03\x04\x00", reply: rejected4, err: socks.ErrCommand, code: 7},
+	{name: "SOCKS4 address 0", in: "\x04\x01\x01\xbb\x00\x00\x00\x00\x00", reply: rejected4, err: socks.ErrHost, code: 1},
+	{name: "SOCKS4 port 0", in: "\x04\x01\x00\x00\x01\x02\x03\x04\x00", reply: rejected4, err: socks.ErrPort, code: 1},
+	{name: "SOCKS4a .exit", in: "\x04\x01\x01\xbb\x00\x00\x00\x01\x00a.exit\x00", reply: rejected4, err: socks.ErrExit, code: 2},
+	{name: "SOCKS4 extended user id", in: "\x04\x01\x01\xbb\x01\x02\x03\x04<torS0X>0\x00", reply: rejected4, err: socks.ErrExtendedFormat, code: 2},
 	{name: "TLS", in: "\x16\x03\x01\x02\x00\x01", reply: "\x15\x03\x01\x00\x02\x02\x0a", err: socks.ErrTLS, code: 1, rest: 5},
 	{name: "binary noise", in: "\x00\x01", reply: "", err: socks.ErrNotSOCKS, code: 1, rest: 1},
 	{name: "lower-case text", in: "hello", reply: "", err: socks.ErrNotSOCKS, code: 1, rest: 4},
@@ -206,16 +233,6 @@ func TestBadNames(t *testing.T) {
 	}
 }
 
-// socks-extensions §4: a program set to use the port as an HTTP proxy is told.
-func TestHTTPIsToldWhatThisIs(t *testing.T) {
-	for _, line := range []string{"GET / HTTP/1.1\r\n", "CONNECT a.b:443 HTTP/1.1\r\n", "POST /", "HEAD /", "PUT /", "DELETE /", "OPTIONS *", "PATCH /", "TRACE /", "PRI * HTTP/2.0\r\n"} {
-		got := talk(socks.Config{}, []byte(line))
-		if !errors.Is(got.Err, socks.ErrHTTP) || !strings.HasPrefix(got.Reply, "HTTP/1.0 501 ") || !strings.Contains(got.Reply, "\r\n\r\n") || !strings.Contains(got.Reply, "SOCKS5") {
-			t.Errorf("%q: %v, reply %q", line, got.Err, got.Reply)
-		}
-	}
-}
-
 // What is sent does not depend on how reads cut it, and stops being consumed at
 // the same octet.
 func TestChunkingNeverChangesTheResult(t *testing.T) {
@@ -239,7 +256,7 @@ func sameError(a, b error) bool {
 }
 
 func TestFeedAfterTheEnd(t *testing.T) {
-	for _, in := range []string{greetNone + connect(3, name("a.b"), 443), "\x04"} {
+	for _, in := range []string{greetNone + connect(3, name("a.b"), 443), "\x16"} {
 		m := socks.New(socks.Config{})
 		if _, _, req, err := m.Feed([]byte(in)); req == nil && err == nil {
 			t.Fatalf("%q: dialogue not over", in)
@@ -278,7 +295,7 @@ func FuzzFeed(f *testing.F) {
 			t.Fatalf("consumed %d of %d", whole.Used, len(in))
 		}
 		if r := whole.Req; r != nil {
-			if r.Port == 0 && !r.Resolve || r.Host == "" || len(r.Host) > 253 || strings.ToLower(r.Host) != r.Host || strings.ContainsAny(r.Host, " \x00\t\r\n/%") {
+			if r.Port == 0 && !r.Resolve && !r.Reverse || r.Host == "" || len(r.Host) > 253 || strings.ToLower(r.Host) != r.Host || strings.ContainsAny(r.Host, " \x00\t\r\n/%") {
 				t.Fatalf("request %+v", r)
 			}
 			again := talk(cfg, []byte(greetNone+connect(3, name(r.Host), max(r.Port, 1))))
@@ -286,8 +303,8 @@ func FuzzFeed(f *testing.F) {
 				t.Fatalf("%+v is not canonical: %+v", r, again.Req)
 			}
 		}
-		if bytes.HasPrefix(in, []byte{4}) && whole.Req != nil {
-			t.Fatal("SOCKS4 accepted")
+		if whole.Req != nil && whole.Req.SOCKS4 != bytes.HasPrefix(in, []byte{4}) {
+			t.Fatalf("%+v of version %d", whole.Req, in[0])
 		}
 	})
 }

@@ -31,10 +31,10 @@ const (
 	// ReplyTTLExpired: the exit or the circuit was too slow (END reason
 	// TIMEOUT, our own stream time limit).
 	ReplyTTLExpired ReplyCode = 0x06
-	// ReplyCommandNotSupported: BIND, UDP ASSOCIATE, RESOLVE_PTR and
-	// every unknown command.
+	// ReplyCommandNotSupported: BIND, UDP ASSOCIATE and every unknown command.
 	ReplyCommandNotSupported ReplyCode = 0x07
-	// ReplyAddressTypeNotSupported: an address type other than 1, 3 and 4.
+	// ReplyAddressTypeNotSupported: an address type other than 1, 3 and 4, or a
+	// name where only an address will do.
 	ReplyAddressTypeNotSupported ReplyCode = 0x08
 )
 
@@ -130,4 +130,12 @@ func AppendReply(dst []byte, code ReplyCode, bound netip.AddrPort) []byte {
 		dst = append(dst, a[:]...)
 	}
 	return binary.BigEndian.AppendUint16(dst, bound.Port())
+}
+
+// AppendNameReply appends a SOCKS5 reply whose bound address is a host name, the
+// answer to RESOLVE_PTR (socks-extensions §2). name has at most 255 octets.
+func AppendNameReply(dst []byte, name string) []byte {
+	dst = append(dst, version5, byte(ReplySucceeded), 0, addrName, byte(len(name)))
+	dst = append(dst, name...)
+	return append(dst, 0, 0)
 }

@@ -1,0 +1,13 @@
+package config
+
+// frontOptions are ways in for programs that do not speak SOCKS.
+var frontOptions = []Option{
+	custom(Option{
+		Name: "HTTPTunnelPort", Default: "0", List: true, Class: Hot, RemoteDenied: deniedListener,
+		Effect: "At once, as SocksPort.",
+		Range:  "[address:]port, auto, unix:/path or 0, then flags",
+		Doc: "Where HTTP clients connect that ask for a tunnel with CONNECT, as browsers and curl --proxytunnel do; nothing else is spoken there. The flags are those of SocksPort but ExtendedErrors and PreferSOCKSNoAuth. " +
+			"Proxy-Authorization, Tor-Stream-Isolation and X-Tor-Stream-Isolation keep streams apart as SOCKS user names do (IsolateSOCKSAuth); Tor-Family-Preference is ipv4-preferred, ipv6-preferred, ipv4-only or ipv6-only. A failed request is answered with Tor-Request-Failed.",
+		Differs: "An address beyond loopback needs AllowNonLocalSocks 1.",
+	}, "listener", listener(HTTP), showListeners(HTTP)),
+}

@@ -1,0 +1,59 @@
+package config
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+// written loads the lines as a torrc.
+func written(t *testing.T, text string) (*Config, error) {
+	t.Helper()
+	torrc := filepath.Join(t.TempDir(), "torrc")
+	if err := os.WriteFile(torrc, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return Load(torrc, nil)
+}
+
+func TestHTTPTunnelPort(t *testing.T) {
+	c, err := written(t, "SocksPort 0\nHTTPTunnelPort 8118 IsolateDestAddr\nHTTPTunnelPort auto SessionGroup=3\n")
+	if err != nil || len(c.Warnings) != 0 {
+		t.Fatal(err, c.Warnings)
+	}
+	p := c.HTTPTunnelPorts
+	if len(p) != 2 || p[0].Protocol != HTTP || p[0].String() != "127.0.0.1:8118" || !p[0].IsolateDestAddr || !p[1].Auto || p[1].SessionGroup != 3 || len(c.Listeners()) != 2 {
+		t.Fatalf("%+v", p)
+	}
+	if got := Find("HTTPTunnelPort").Values(c); !slices.Equal(got, []string{"127.0.0.1:8118 IsolateDestAddr", "127.0.0.1:auto SessionGroup=3"}) {
+		t.Errorf("%q", got)
+	}
+	for _, bad := range []string{
+		"SocksPort 9050\nHTTPTunnelPort 9050\n", "HTTPTunnelPort 1\nHTTPTunnelPort 0\n", "HTTPTunnelPort 1 ExtendedErrors\n",
+		"HTTPTunnelPort 0.0.0.0:1\n",
+	} {
+		if _, err := written(t, bad); !errors.Is(err, ErrConflict) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+	if AllowRemote("HTTPTunnelPort") == nil {
+		t.Error("a remote party may open a listener")
+	}
+}
+
+// OnionTrafficOnly is NoDNSRequest, NoIPv4Traffic and NoIPv6Traffic (tor manual).
+func TestOnionTrafficOnly(t *testing.T) {
+	c, err := written(t, "SocksPort 1 OnionTrafficOnly\nSocksPort 2 NoDNSRequest PreferSOCKSNoAuth\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := c.SocksPorts[0], c.SocksPorts[1]
+	if a.DNSRequest || a.IPv4Traffic || a.IPv6Traffic || !a.OnionTraffic {
+		t.Errorf("%+v", a)
+	}
+	if b.DNSRequest || !b.IPv4Traffic || !b.PreferSOCKSNoAuth {
+		t.Errorf("%+v", b)
+	}
+}
