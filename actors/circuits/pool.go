@@ -51,7 +51,7 @@ func (c *circuits) ready() int {
 // used and none waits for.
 func (c *circuits) clean() (out []*record) {
 	for _, r := range c.records {
-		if r.purpose == chivev1.Purpose_PURPOSE_GENERAL && r.dirtied.IsZero() && !r.tired && !c.taken(r) {
+		if r.purpose == chivev1.Purpose_PURPOSE_GENERAL && r.dirtied.IsZero() && !r.tired && !r.waits && !c.taken(r) {
 			out = append(out, r)
 		}
 	}
@@ -119,7 +119,7 @@ func (c *circuits) configure(ctx actor.Context, m *Configure) {
 	}
 	if m.Settings.BuildTimeout != old.BuildTimeout {
 		for _, r := range c.records {
-			if !r.open {
+			if !r.open && !r.waits {
 				ctx.Send(r.pid, &circuit.BuildTimeout{Limit: m.Settings.BuildTimeout})
 			}
 		}

@@ -460,6 +460,9 @@ type Envelope struct {
 	//	*Envelope_GuardSampled
 	//	*Envelope_GuardReachable
 	//	*Envelope_GuardUnreachable
+	//	*Envelope_GuardConfirmed
+	//	*Envelope_GuardRemoved
+	//	*Envelope_GuardsRetried
 	//	*Envelope_DocumentFetched
 	//	*Envelope_DocumentVerified
 	//	*Envelope_DocumentRejected
@@ -814,6 +817,33 @@ func (x *Envelope) GetGuardUnreachable() *GuardUnreachable {
 	return nil
 }
 
+func (x *Envelope) GetGuardConfirmed() *GuardConfirmed {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_GuardConfirmed); ok {
+			return x.GuardConfirmed
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetGuardRemoved() *GuardRemoved {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_GuardRemoved); ok {
+			return x.GuardRemoved
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetGuardsRetried() *GuardsRetried {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_GuardsRetried); ok {
+			return x.GuardsRetried
+		}
+	}
+	return nil
+}
+
 func (x *Envelope) GetDocumentFetched() *DocumentFetched {
 	if x != nil {
 		if x, ok := x.Event.(*Envelope_DocumentFetched); ok {
@@ -1043,6 +1073,18 @@ type Envelope_GuardUnreachable struct {
 	GuardUnreachable *GuardUnreachable `protobuf:"bytes,62,opt,name=guard_unreachable,json=guardUnreachable,proto3,oneof"`
 }
 
+type Envelope_GuardConfirmed struct {
+	GuardConfirmed *GuardConfirmed `protobuf:"bytes,63,opt,name=guard_confirmed,json=guardConfirmed,proto3,oneof"`
+}
+
+type Envelope_GuardRemoved struct {
+	GuardRemoved *GuardRemoved `protobuf:"bytes,64,opt,name=guard_removed,json=guardRemoved,proto3,oneof"`
+}
+
+type Envelope_GuardsRetried struct {
+	GuardsRetried *GuardsRetried `protobuf:"bytes,65,opt,name=guards_retried,json=guardsRetried,proto3,oneof"`
+}
+
 type Envelope_DocumentFetched struct {
 	DocumentFetched *DocumentFetched `protobuf:"bytes,70,opt,name=document_fetched,json=documentFetched,proto3,oneof"`
 }
@@ -1148,6 +1190,12 @@ func (*Envelope_GuardSampled) isEnvelope_Event() {}
 func (*Envelope_GuardReachable) isEnvelope_Event() {}
 
 func (*Envelope_GuardUnreachable) isEnvelope_Event() {}
+
+func (*Envelope_GuardConfirmed) isEnvelope_Event() {}
+
+func (*Envelope_GuardRemoved) isEnvelope_Event() {}
+
+func (*Envelope_GuardsRetried) isEnvelope_Event() {}
 
 func (*Envelope_DocumentFetched) isEnvelope_Event() {}
 
@@ -2671,6 +2719,159 @@ func (x *GuardUnreachable) GetRelay() []byte {
 	return nil
 }
 
+// GuardConfirmed: a circuit for users opened through it for the first time; from now
+// on it comes before the guards that are confirmed later.
+type GuardConfirmed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Relay         []byte                 `protobuf:"bytes,1,opt,name=relay,proto3" json:"relay,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GuardConfirmed) Reset() {
+	*x = GuardConfirmed{}
+	mi := &file_chive_v1_events_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GuardConfirmed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GuardConfirmed) ProtoMessage() {}
+
+func (x *GuardConfirmed) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GuardConfirmed.ProtoReflect.Descriptor instead.
+func (*GuardConfirmed) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *GuardConfirmed) GetRelay() []byte {
+	if x != nil {
+		return x.Relay
+	}
+	return nil
+}
+
+// GuardRemoved: it is no longer in the sample, for one of: expired, unlisted.
+type GuardRemoved struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	Relay         []byte                 `protobuf:"bytes,2,opt,name=relay,proto3" json:"relay,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GuardRemoved) Reset() {
+	*x = GuardRemoved{}
+	mi := &file_chive_v1_events_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GuardRemoved) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GuardRemoved) ProtoMessage() {}
+
+func (x *GuardRemoved) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GuardRemoved.ProtoReflect.Descriptor instead.
+func (*GuardRemoved) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *GuardRemoved) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *GuardRemoved) GetRelay() []byte {
+	if x != nil {
+		return x.Relay
+	}
+	return nil
+}
+
+// GuardsRetried: guards that failed may be tried again at once, before their time has
+// come, for one of: all-down, back, asked, woken, network-change.
+type GuardsRetried struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	Guards        uint32                 `protobuf:"varint,2,opt,name=guards,proto3" json:"guards,omitempty"` // how many had failed
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GuardsRetried) Reset() {
+	*x = GuardsRetried{}
+	mi := &file_chive_v1_events_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GuardsRetried) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GuardsRetried) ProtoMessage() {}
+
+func (x *GuardsRetried) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GuardsRetried.ProtoReflect.Descriptor instead.
+func (*GuardsRetried) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *GuardsRetried) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *GuardsRetried) GetGuards() uint32 {
+	if x != nil {
+		return x.Guards
+	}
+	return 0
+}
+
 type DocumentFetched struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Kind          DocumentKind           `protobuf:"varint,1,opt,name=kind,proto3,enum=chive.v1.DocumentKind" json:"kind,omitempty"`
@@ -2684,7 +2885,7 @@ type DocumentFetched struct {
 
 func (x *DocumentFetched) Reset() {
 	*x = DocumentFetched{}
-	mi := &file_chive_v1_events_proto_msgTypes[28]
+	mi := &file_chive_v1_events_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2696,7 +2897,7 @@ func (x *DocumentFetched) String() string {
 func (*DocumentFetched) ProtoMessage() {}
 
 func (x *DocumentFetched) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[28]
+	mi := &file_chive_v1_events_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2709,7 +2910,7 @@ func (x *DocumentFetched) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentFetched.ProtoReflect.Descriptor instead.
 func (*DocumentFetched) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{28}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *DocumentFetched) GetKind() DocumentKind {
@@ -2759,7 +2960,7 @@ type DocumentVerified struct {
 
 func (x *DocumentVerified) Reset() {
 	*x = DocumentVerified{}
-	mi := &file_chive_v1_events_proto_msgTypes[29]
+	mi := &file_chive_v1_events_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2771,7 +2972,7 @@ func (x *DocumentVerified) String() string {
 func (*DocumentVerified) ProtoMessage() {}
 
 func (x *DocumentVerified) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[29]
+	mi := &file_chive_v1_events_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2784,7 +2985,7 @@ func (x *DocumentVerified) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentVerified.ProtoReflect.Descriptor instead.
 func (*DocumentVerified) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{29}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *DocumentVerified) GetKind() DocumentKind {
@@ -2826,7 +3027,7 @@ type DocumentRejected struct {
 
 func (x *DocumentRejected) Reset() {
 	*x = DocumentRejected{}
-	mi := &file_chive_v1_events_proto_msgTypes[30]
+	mi := &file_chive_v1_events_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2838,7 +3039,7 @@ func (x *DocumentRejected) String() string {
 func (*DocumentRejected) ProtoMessage() {}
 
 func (x *DocumentRejected) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[30]
+	mi := &file_chive_v1_events_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2851,7 +3052,7 @@ func (x *DocumentRejected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentRejected.ProtoReflect.Descriptor instead.
 func (*DocumentRejected) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{30}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *DocumentRejected) GetKind() DocumentKind {
@@ -2888,7 +3089,7 @@ type SupervisorStateChanged struct {
 
 func (x *SupervisorStateChanged) Reset() {
 	*x = SupervisorStateChanged{}
-	mi := &file_chive_v1_events_proto_msgTypes[31]
+	mi := &file_chive_v1_events_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2900,7 +3101,7 @@ func (x *SupervisorStateChanged) String() string {
 func (*SupervisorStateChanged) ProtoMessage() {}
 
 func (x *SupervisorStateChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[31]
+	mi := &file_chive_v1_events_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2913,7 +3114,7 @@ func (x *SupervisorStateChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SupervisorStateChanged.ProtoReflect.Descriptor instead.
 func (*SupervisorStateChanged) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{31}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *SupervisorStateChanged) GetChild() string {
@@ -2968,7 +3169,7 @@ type BreakerOpened struct {
 
 func (x *BreakerOpened) Reset() {
 	*x = BreakerOpened{}
-	mi := &file_chive_v1_events_proto_msgTypes[32]
+	mi := &file_chive_v1_events_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2980,7 +3181,7 @@ func (x *BreakerOpened) String() string {
 func (*BreakerOpened) ProtoMessage() {}
 
 func (x *BreakerOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[32]
+	mi := &file_chive_v1_events_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2993,7 +3194,7 @@ func (x *BreakerOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerOpened.ProtoReflect.Descriptor instead.
 func (*BreakerOpened) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{32}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *BreakerOpened) GetChild() string {
@@ -3056,7 +3257,7 @@ type BreakerHalfOpened struct {
 
 func (x *BreakerHalfOpened) Reset() {
 	*x = BreakerHalfOpened{}
-	mi := &file_chive_v1_events_proto_msgTypes[33]
+	mi := &file_chive_v1_events_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3068,7 +3269,7 @@ func (x *BreakerHalfOpened) String() string {
 func (*BreakerHalfOpened) ProtoMessage() {}
 
 func (x *BreakerHalfOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[33]
+	mi := &file_chive_v1_events_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3081,7 +3282,7 @@ func (x *BreakerHalfOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerHalfOpened.ProtoReflect.Descriptor instead.
 func (*BreakerHalfOpened) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{33}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *BreakerHalfOpened) GetChild() string {
@@ -3109,7 +3310,7 @@ type BreakerClosed struct {
 
 func (x *BreakerClosed) Reset() {
 	*x = BreakerClosed{}
-	mi := &file_chive_v1_events_proto_msgTypes[34]
+	mi := &file_chive_v1_events_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3121,7 +3322,7 @@ func (x *BreakerClosed) String() string {
 func (*BreakerClosed) ProtoMessage() {}
 
 func (x *BreakerClosed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[34]
+	mi := &file_chive_v1_events_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3134,7 +3335,7 @@ func (x *BreakerClosed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerClosed.ProtoReflect.Descriptor instead.
 func (*BreakerClosed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{34}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *BreakerClosed) GetChild() string {
@@ -3165,7 +3366,7 @@ type RetriesExhausted struct {
 
 func (x *RetriesExhausted) Reset() {
 	*x = RetriesExhausted{}
-	mi := &file_chive_v1_events_proto_msgTypes[35]
+	mi := &file_chive_v1_events_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3177,7 +3378,7 @@ func (x *RetriesExhausted) String() string {
 func (*RetriesExhausted) ProtoMessage() {}
 
 func (x *RetriesExhausted) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[35]
+	mi := &file_chive_v1_events_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3190,7 +3391,7 @@ func (x *RetriesExhausted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetriesExhausted.ProtoReflect.Descriptor instead.
 func (*RetriesExhausted) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{35}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *RetriesExhausted) GetChild() string {
@@ -3236,7 +3437,7 @@ type InputQuarantined struct {
 
 func (x *InputQuarantined) Reset() {
 	*x = InputQuarantined{}
-	mi := &file_chive_v1_events_proto_msgTypes[36]
+	mi := &file_chive_v1_events_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3248,7 +3449,7 @@ func (x *InputQuarantined) String() string {
 func (*InputQuarantined) ProtoMessage() {}
 
 func (x *InputQuarantined) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[36]
+	mi := &file_chive_v1_events_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3261,7 +3462,7 @@ func (x *InputQuarantined) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InputQuarantined.ProtoReflect.Descriptor instead.
 func (*InputQuarantined) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{36}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *InputQuarantined) GetChild() string {
@@ -3312,7 +3513,7 @@ type ConfigProposed struct {
 
 func (x *ConfigProposed) Reset() {
 	*x = ConfigProposed{}
-	mi := &file_chive_v1_events_proto_msgTypes[37]
+	mi := &file_chive_v1_events_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3324,7 +3525,7 @@ func (x *ConfigProposed) String() string {
 func (*ConfigProposed) ProtoMessage() {}
 
 func (x *ConfigProposed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[37]
+	mi := &file_chive_v1_events_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3337,7 +3538,7 @@ func (x *ConfigProposed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigProposed.ProtoReflect.Descriptor instead.
 func (*ConfigProposed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{37}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ConfigProposed) GetMouth() string {
@@ -3377,7 +3578,7 @@ type ConfigApplied struct {
 
 func (x *ConfigApplied) Reset() {
 	*x = ConfigApplied{}
-	mi := &file_chive_v1_events_proto_msgTypes[38]
+	mi := &file_chive_v1_events_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3389,7 +3590,7 @@ func (x *ConfigApplied) String() string {
 func (*ConfigApplied) ProtoMessage() {}
 
 func (x *ConfigApplied) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[38]
+	mi := &file_chive_v1_events_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3402,7 +3603,7 @@ func (x *ConfigApplied) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigApplied.ProtoReflect.Descriptor instead.
 func (*ConfigApplied) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{38}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ConfigApplied) GetRevision() uint64 {
@@ -3468,7 +3669,7 @@ type ConfigRejected struct {
 
 func (x *ConfigRejected) Reset() {
 	*x = ConfigRejected{}
-	mi := &file_chive_v1_events_proto_msgTypes[39]
+	mi := &file_chive_v1_events_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3480,7 +3681,7 @@ func (x *ConfigRejected) String() string {
 func (*ConfigRejected) ProtoMessage() {}
 
 func (x *ConfigRejected) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[39]
+	mi := &file_chive_v1_events_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3493,7 +3694,7 @@ func (x *ConfigRejected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigRejected.ProtoReflect.Descriptor instead.
 func (*ConfigRejected) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{39}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ConfigRejected) GetMouth() string {
@@ -3544,7 +3745,7 @@ type ConfigReverted struct {
 
 func (x *ConfigReverted) Reset() {
 	*x = ConfigReverted{}
-	mi := &file_chive_v1_events_proto_msgTypes[40]
+	mi := &file_chive_v1_events_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3556,7 +3757,7 @@ func (x *ConfigReverted) String() string {
 func (*ConfigReverted) ProtoMessage() {}
 
 func (x *ConfigReverted) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[40]
+	mi := &file_chive_v1_events_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3569,7 +3770,7 @@ func (x *ConfigReverted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigReverted.ProtoReflect.Descriptor instead.
 func (*ConfigReverted) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{40}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ConfigReverted) GetRevision() uint64 {
@@ -3597,7 +3798,7 @@ var File_chive_v1_events_proto protoreflect.FileDescriptor
 
 const file_chive_v1_events_proto_rawDesc = "" +
 	"\n" +
-	"\x15chive/v1/events.proto\x12\bchive.v1\x1a\x13chive/v1/tier.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa4\x1a\n" +
+	"\x15chive/v1/events.proto\x12\bchive.v1\x1a\x13chive/v1/tier.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfc\x1b\n" +
 	"\bEnvelope\x12\x14\n" +
 	"\x02id\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\x02id\x124\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampB\x04\xa8\xd4\x18\x02R\x04time\x12\x18\n" +
@@ -3633,7 +3834,10 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\fstream_ended\x186 \x01(\v2\x15.chive.v1.StreamEndedB\x04\xa8\xd4\x18\x02H\x00R\vstreamEnded\x12C\n" +
 	"\rguard_sampled\x18< \x01(\v2\x16.chive.v1.GuardSampledB\x04\xa8\xd4\x18\x02H\x00R\fguardSampled\x12I\n" +
 	"\x0fguard_reachable\x18= \x01(\v2\x18.chive.v1.GuardReachableB\x04\xa8\xd4\x18\x02H\x00R\x0eguardReachable\x12O\n" +
-	"\x11guard_unreachable\x18> \x01(\v2\x1a.chive.v1.GuardUnreachableB\x04\xa8\xd4\x18\x02H\x00R\x10guardUnreachable\x12L\n" +
+	"\x11guard_unreachable\x18> \x01(\v2\x1a.chive.v1.GuardUnreachableB\x04\xa8\xd4\x18\x02H\x00R\x10guardUnreachable\x12I\n" +
+	"\x0fguard_confirmed\x18? \x01(\v2\x18.chive.v1.GuardConfirmedB\x04\xa8\xd4\x18\x02H\x00R\x0eguardConfirmed\x12C\n" +
+	"\rguard_removed\x18@ \x01(\v2\x16.chive.v1.GuardRemovedB\x04\xa8\xd4\x18\x02H\x00R\fguardRemoved\x12F\n" +
+	"\x0eguards_retried\x18A \x01(\v2\x17.chive.v1.GuardsRetriedB\x04\xa8\xd4\x18\x02H\x00R\rguardsRetried\x12L\n" +
 	"\x10document_fetched\x18F \x01(\v2\x19.chive.v1.DocumentFetchedB\x04\xa8\xd4\x18\x02H\x00R\x0fdocumentFetched\x12O\n" +
 	"\x11document_verified\x18G \x01(\v2\x1a.chive.v1.DocumentVerifiedB\x04\xa8\xd4\x18\x02H\x00R\x10documentVerified\x12O\n" +
 	"\x11document_rejected\x18H \x01(\v2\x1a.chive.v1.DocumentRejectedB\x04\xa8\xd4\x18\x02H\x00R\x10documentRejected\x12b\n" +
@@ -3742,7 +3946,15 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x05relay\x18\x01 \x01(\fB\x04\xa8\xd4\x18\x03R\x05relay\"a\n" +
 	"\x10GuardUnreachable\x121\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome\x12\x1a\n" +
-	"\x05relay\x18\x02 \x01(\fB\x04\xa8\xd4\x18\x03R\x05relay\"\xd0\x01\n" +
+	"\x05relay\x18\x02 \x01(\fB\x04\xa8\xd4\x18\x03R\x05relay\",\n" +
+	"\x0eGuardConfirmed\x12\x1a\n" +
+	"\x05relay\x18\x01 \x01(\fB\x04\xa8\xd4\x18\x03R\x05relay\"H\n" +
+	"\fGuardRemoved\x12\x1c\n" +
+	"\x06reason\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\x06reason\x12\x1a\n" +
+	"\x05relay\x18\x02 \x01(\fB\x04\xa8\xd4\x18\x03R\x05relay\"K\n" +
+	"\rGuardsRetried\x12\x1c\n" +
+	"\x06reason\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\x06reason\x12\x1c\n" +
+	"\x06guards\x18\x02 \x01(\rB\x04\xa8\xd4\x18\x02R\x06guards\"\xd0\x01\n" +
 	"\x0fDocumentFetched\x120\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x16.chive.v1.DocumentKindB\x04\xa8\xd4\x18\x02R\x04kind\x12\x1a\n" +
 	"\x05bytes\x18\x02 \x01(\x04B\x04\xa8\xd4\x18\x02R\x05bytes\x123\n" +
@@ -3901,7 +4113,7 @@ func file_chive_v1_events_proto_rawDescGZIP() []byte {
 }
 
 var file_chive_v1_events_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_chive_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
+var file_chive_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
 var file_chive_v1_events_proto_goTypes = []any{
 	(Outcome)(0),                   // 0: chive.v1.Outcome
 	(Kind)(0),                      // 1: chive.v1.Kind
@@ -3936,24 +4148,27 @@ var file_chive_v1_events_proto_goTypes = []any{
 	(*GuardSampled)(nil),           // 30: chive.v1.GuardSampled
 	(*GuardReachable)(nil),         // 31: chive.v1.GuardReachable
 	(*GuardUnreachable)(nil),       // 32: chive.v1.GuardUnreachable
-	(*DocumentFetched)(nil),        // 33: chive.v1.DocumentFetched
-	(*DocumentVerified)(nil),       // 34: chive.v1.DocumentVerified
-	(*DocumentRejected)(nil),       // 35: chive.v1.DocumentRejected
-	(*SupervisorStateChanged)(nil), // 36: chive.v1.SupervisorStateChanged
-	(*BreakerOpened)(nil),          // 37: chive.v1.BreakerOpened
-	(*BreakerHalfOpened)(nil),      // 38: chive.v1.BreakerHalfOpened
-	(*BreakerClosed)(nil),          // 39: chive.v1.BreakerClosed
-	(*RetriesExhausted)(nil),       // 40: chive.v1.RetriesExhausted
-	(*InputQuarantined)(nil),       // 41: chive.v1.InputQuarantined
-	(*ConfigProposed)(nil),         // 42: chive.v1.ConfigProposed
-	(*ConfigApplied)(nil),          // 43: chive.v1.ConfigApplied
-	(*ConfigRejected)(nil),         // 44: chive.v1.ConfigRejected
-	(*ConfigReverted)(nil),         // 45: chive.v1.ConfigReverted
-	(*timestamppb.Timestamp)(nil),  // 46: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),    // 47: google.protobuf.Duration
+	(*GuardConfirmed)(nil),         // 33: chive.v1.GuardConfirmed
+	(*GuardRemoved)(nil),           // 34: chive.v1.GuardRemoved
+	(*GuardsRetried)(nil),          // 35: chive.v1.GuardsRetried
+	(*DocumentFetched)(nil),        // 36: chive.v1.DocumentFetched
+	(*DocumentVerified)(nil),       // 37: chive.v1.DocumentVerified
+	(*DocumentRejected)(nil),       // 38: chive.v1.DocumentRejected
+	(*SupervisorStateChanged)(nil), // 39: chive.v1.SupervisorStateChanged
+	(*BreakerOpened)(nil),          // 40: chive.v1.BreakerOpened
+	(*BreakerHalfOpened)(nil),      // 41: chive.v1.BreakerHalfOpened
+	(*BreakerClosed)(nil),          // 42: chive.v1.BreakerClosed
+	(*RetriesExhausted)(nil),       // 43: chive.v1.RetriesExhausted
+	(*InputQuarantined)(nil),       // 44: chive.v1.InputQuarantined
+	(*ConfigProposed)(nil),         // 45: chive.v1.ConfigProposed
+	(*ConfigApplied)(nil),          // 46: chive.v1.ConfigApplied
+	(*ConfigRejected)(nil),         // 47: chive.v1.ConfigRejected
+	(*ConfigReverted)(nil),         // 48: chive.v1.ConfigReverted
+	(*timestamppb.Timestamp)(nil),  // 49: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),    // 50: google.protobuf.Duration
 }
 var file_chive_v1_events_proto_depIdxs = []int32{
-	46, // 0: chive.v1.Envelope.time:type_name -> google.protobuf.Timestamp
+	49, // 0: chive.v1.Envelope.time:type_name -> google.protobuf.Timestamp
 	1,  // 1: chive.v1.Envelope.kind:type_name -> chive.v1.Kind
 	6,  // 2: chive.v1.Envelope.node_started:type_name -> chive.v1.NodeStarted
 	7,  // 3: chive.v1.Envelope.node_stopping:type_name -> chive.v1.NodeStopping
@@ -3982,62 +4197,65 @@ var file_chive_v1_events_proto_depIdxs = []int32{
 	30, // 26: chive.v1.Envelope.guard_sampled:type_name -> chive.v1.GuardSampled
 	31, // 27: chive.v1.Envelope.guard_reachable:type_name -> chive.v1.GuardReachable
 	32, // 28: chive.v1.Envelope.guard_unreachable:type_name -> chive.v1.GuardUnreachable
-	33, // 29: chive.v1.Envelope.document_fetched:type_name -> chive.v1.DocumentFetched
-	34, // 30: chive.v1.Envelope.document_verified:type_name -> chive.v1.DocumentVerified
-	35, // 31: chive.v1.Envelope.document_rejected:type_name -> chive.v1.DocumentRejected
-	36, // 32: chive.v1.Envelope.supervisor_state_changed:type_name -> chive.v1.SupervisorStateChanged
-	37, // 33: chive.v1.Envelope.breaker_opened:type_name -> chive.v1.BreakerOpened
-	38, // 34: chive.v1.Envelope.breaker_half_opened:type_name -> chive.v1.BreakerHalfOpened
-	39, // 35: chive.v1.Envelope.breaker_closed:type_name -> chive.v1.BreakerClosed
-	40, // 36: chive.v1.Envelope.retries_exhausted:type_name -> chive.v1.RetriesExhausted
-	41, // 37: chive.v1.Envelope.input_quarantined:type_name -> chive.v1.InputQuarantined
-	42, // 38: chive.v1.Envelope.config_proposed:type_name -> chive.v1.ConfigProposed
-	43, // 39: chive.v1.Envelope.config_applied:type_name -> chive.v1.ConfigApplied
-	44, // 40: chive.v1.Envelope.config_rejected:type_name -> chive.v1.ConfigRejected
-	45, // 41: chive.v1.Envelope.config_reverted:type_name -> chive.v1.ConfigReverted
-	0,  // 42: chive.v1.NodeStopping.outcome:type_name -> chive.v1.Outcome
-	3,  // 43: chive.v1.BootstrapAdvanced.phase:type_name -> chive.v1.BootstrapPhase
-	0,  // 44: chive.v1.ListenerClosed.outcome:type_name -> chive.v1.Outcome
-	2,  // 45: chive.v1.ConnectionDialled.purpose:type_name -> chive.v1.Purpose
-	47, // 46: chive.v1.ConnectionOpened.took:type_name -> google.protobuf.Duration
-	47, // 47: chive.v1.ConnectionOpened.clock_skew:type_name -> google.protobuf.Duration
-	0,  // 48: chive.v1.ConnectionFailed.outcome:type_name -> chive.v1.Outcome
-	47, // 49: chive.v1.ConnectionFailed.took:type_name -> google.protobuf.Duration
-	0,  // 50: chive.v1.ConnectionClosed.outcome:type_name -> chive.v1.Outcome
-	47, // 51: chive.v1.ConnectionClosed.lived:type_name -> google.protobuf.Duration
-	2,  // 52: chive.v1.CircuitLaunched.purpose:type_name -> chive.v1.Purpose
-	47, // 53: chive.v1.CircuitOpened.took:type_name -> google.protobuf.Duration
-	0,  // 54: chive.v1.CircuitFailed.outcome:type_name -> chive.v1.Outcome
-	47, // 55: chive.v1.CircuitFailed.took:type_name -> google.protobuf.Duration
-	0,  // 56: chive.v1.CircuitClosed.outcome:type_name -> chive.v1.Outcome
-	47, // 57: chive.v1.CircuitClosed.lived:type_name -> google.protobuf.Duration
-	2,  // 58: chive.v1.StreamRequested.purpose:type_name -> chive.v1.Purpose
-	47, // 59: chive.v1.StreamConnected.took:type_name -> google.protobuf.Duration
-	0,  // 60: chive.v1.StreamDetached.outcome:type_name -> chive.v1.Outcome
-	0,  // 61: chive.v1.StreamEnded.outcome:type_name -> chive.v1.Outcome
-	47, // 62: chive.v1.StreamEnded.lived:type_name -> google.protobuf.Duration
-	0,  // 63: chive.v1.GuardUnreachable.outcome:type_name -> chive.v1.Outcome
-	4,  // 64: chive.v1.DocumentFetched.kind:type_name -> chive.v1.DocumentKind
-	47, // 65: chive.v1.DocumentFetched.took:type_name -> google.protobuf.Duration
-	4,  // 66: chive.v1.DocumentVerified.kind:type_name -> chive.v1.DocumentKind
-	46, // 67: chive.v1.DocumentVerified.valid_until:type_name -> google.protobuf.Timestamp
-	4,  // 68: chive.v1.DocumentRejected.kind:type_name -> chive.v1.DocumentKind
-	0,  // 69: chive.v1.DocumentRejected.outcome:type_name -> chive.v1.Outcome
-	47, // 70: chive.v1.SupervisorStateChanged.delay:type_name -> google.protobuf.Duration
-	0,  // 71: chive.v1.SupervisorStateChanged.outcome:type_name -> chive.v1.Outcome
-	47, // 72: chive.v1.BreakerOpened.retry_after:type_name -> google.protobuf.Duration
-	0,  // 73: chive.v1.BreakerOpened.outcome:type_name -> chive.v1.Outcome
-	47, // 74: chive.v1.RetriesExhausted.delay:type_name -> google.protobuf.Duration
-	0,  // 75: chive.v1.RetriesExhausted.outcome:type_name -> chive.v1.Outcome
-	47, // 76: chive.v1.InputQuarantined.lasts:type_name -> google.protobuf.Duration
-	0,  // 77: chive.v1.InputQuarantined.outcome:type_name -> chive.v1.Outcome
-	47, // 78: chive.v1.ConfigApplied.took:type_name -> google.protobuf.Duration
-	0,  // 79: chive.v1.ConfigRejected.outcome:type_name -> chive.v1.Outcome
-	80, // [80:80] is the sub-list for method output_type
-	80, // [80:80] is the sub-list for method input_type
-	80, // [80:80] is the sub-list for extension type_name
-	80, // [80:80] is the sub-list for extension extendee
-	0,  // [0:80] is the sub-list for field type_name
+	33, // 29: chive.v1.Envelope.guard_confirmed:type_name -> chive.v1.GuardConfirmed
+	34, // 30: chive.v1.Envelope.guard_removed:type_name -> chive.v1.GuardRemoved
+	35, // 31: chive.v1.Envelope.guards_retried:type_name -> chive.v1.GuardsRetried
+	36, // 32: chive.v1.Envelope.document_fetched:type_name -> chive.v1.DocumentFetched
+	37, // 33: chive.v1.Envelope.document_verified:type_name -> chive.v1.DocumentVerified
+	38, // 34: chive.v1.Envelope.document_rejected:type_name -> chive.v1.DocumentRejected
+	39, // 35: chive.v1.Envelope.supervisor_state_changed:type_name -> chive.v1.SupervisorStateChanged
+	40, // 36: chive.v1.Envelope.breaker_opened:type_name -> chive.v1.BreakerOpened
+	41, // 37: chive.v1.Envelope.breaker_half_opened:type_name -> chive.v1.BreakerHalfOpened
+	42, // 38: chive.v1.Envelope.breaker_closed:type_name -> chive.v1.BreakerClosed
+	43, // 39: chive.v1.Envelope.retries_exhausted:type_name -> chive.v1.RetriesExhausted
+	44, // 40: chive.v1.Envelope.input_quarantined:type_name -> chive.v1.InputQuarantined
+	45, // 41: chive.v1.Envelope.config_proposed:type_name -> chive.v1.ConfigProposed
+	46, // 42: chive.v1.Envelope.config_applied:type_name -> chive.v1.ConfigApplied
+	47, // 43: chive.v1.Envelope.config_rejected:type_name -> chive.v1.ConfigRejected
+	48, // 44: chive.v1.Envelope.config_reverted:type_name -> chive.v1.ConfigReverted
+	0,  // 45: chive.v1.NodeStopping.outcome:type_name -> chive.v1.Outcome
+	3,  // 46: chive.v1.BootstrapAdvanced.phase:type_name -> chive.v1.BootstrapPhase
+	0,  // 47: chive.v1.ListenerClosed.outcome:type_name -> chive.v1.Outcome
+	2,  // 48: chive.v1.ConnectionDialled.purpose:type_name -> chive.v1.Purpose
+	50, // 49: chive.v1.ConnectionOpened.took:type_name -> google.protobuf.Duration
+	50, // 50: chive.v1.ConnectionOpened.clock_skew:type_name -> google.protobuf.Duration
+	0,  // 51: chive.v1.ConnectionFailed.outcome:type_name -> chive.v1.Outcome
+	50, // 52: chive.v1.ConnectionFailed.took:type_name -> google.protobuf.Duration
+	0,  // 53: chive.v1.ConnectionClosed.outcome:type_name -> chive.v1.Outcome
+	50, // 54: chive.v1.ConnectionClosed.lived:type_name -> google.protobuf.Duration
+	2,  // 55: chive.v1.CircuitLaunched.purpose:type_name -> chive.v1.Purpose
+	50, // 56: chive.v1.CircuitOpened.took:type_name -> google.protobuf.Duration
+	0,  // 57: chive.v1.CircuitFailed.outcome:type_name -> chive.v1.Outcome
+	50, // 58: chive.v1.CircuitFailed.took:type_name -> google.protobuf.Duration
+	0,  // 59: chive.v1.CircuitClosed.outcome:type_name -> chive.v1.Outcome
+	50, // 60: chive.v1.CircuitClosed.lived:type_name -> google.protobuf.Duration
+	2,  // 61: chive.v1.StreamRequested.purpose:type_name -> chive.v1.Purpose
+	50, // 62: chive.v1.StreamConnected.took:type_name -> google.protobuf.Duration
+	0,  // 63: chive.v1.StreamDetached.outcome:type_name -> chive.v1.Outcome
+	0,  // 64: chive.v1.StreamEnded.outcome:type_name -> chive.v1.Outcome
+	50, // 65: chive.v1.StreamEnded.lived:type_name -> google.protobuf.Duration
+	0,  // 66: chive.v1.GuardUnreachable.outcome:type_name -> chive.v1.Outcome
+	4,  // 67: chive.v1.DocumentFetched.kind:type_name -> chive.v1.DocumentKind
+	50, // 68: chive.v1.DocumentFetched.took:type_name -> google.protobuf.Duration
+	4,  // 69: chive.v1.DocumentVerified.kind:type_name -> chive.v1.DocumentKind
+	49, // 70: chive.v1.DocumentVerified.valid_until:type_name -> google.protobuf.Timestamp
+	4,  // 71: chive.v1.DocumentRejected.kind:type_name -> chive.v1.DocumentKind
+	0,  // 72: chive.v1.DocumentRejected.outcome:type_name -> chive.v1.Outcome
+	50, // 73: chive.v1.SupervisorStateChanged.delay:type_name -> google.protobuf.Duration
+	0,  // 74: chive.v1.SupervisorStateChanged.outcome:type_name -> chive.v1.Outcome
+	50, // 75: chive.v1.BreakerOpened.retry_after:type_name -> google.protobuf.Duration
+	0,  // 76: chive.v1.BreakerOpened.outcome:type_name -> chive.v1.Outcome
+	50, // 77: chive.v1.RetriesExhausted.delay:type_name -> google.protobuf.Duration
+	0,  // 78: chive.v1.RetriesExhausted.outcome:type_name -> chive.v1.Outcome
+	50, // 79: chive.v1.InputQuarantined.lasts:type_name -> google.protobuf.Duration
+	0,  // 80: chive.v1.InputQuarantined.outcome:type_name -> chive.v1.Outcome
+	50, // 81: chive.v1.ConfigApplied.took:type_name -> google.protobuf.Duration
+	0,  // 82: chive.v1.ConfigRejected.outcome:type_name -> chive.v1.Outcome
+	83, // [83:83] is the sub-list for method output_type
+	83, // [83:83] is the sub-list for method input_type
+	83, // [83:83] is the sub-list for extension type_name
+	83, // [83:83] is the sub-list for extension extendee
+	0,  // [0:83] is the sub-list for field type_name
 }
 
 func init() { file_chive_v1_events_proto_init() }
@@ -4074,6 +4292,9 @@ func file_chive_v1_events_proto_init() {
 		(*Envelope_GuardSampled)(nil),
 		(*Envelope_GuardReachable)(nil),
 		(*Envelope_GuardUnreachable)(nil),
+		(*Envelope_GuardConfirmed)(nil),
+		(*Envelope_GuardRemoved)(nil),
+		(*Envelope_GuardsRetried)(nil),
 		(*Envelope_DocumentFetched)(nil),
 		(*Envelope_DocumentVerified)(nil),
 		(*Envelope_DocumentRejected)(nil),
@@ -4094,7 +4315,7 @@ func file_chive_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chive_v1_events_proto_rawDesc), len(file_chive_v1_events_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   41,
+			NumMessages:   44,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
