@@ -17,7 +17,7 @@ type Role string
 // The roles. None includes another's rights to change something.
 const (
 	RoleObserve   Role = "observe"   // events, status, history, the list of members
-	RoleOperate   Role = "operate"   // the same, the configuration and acknowledgements, and to drain nodes
+	RoleOperate   Role = "operate"   // the same, the configuration and acknowledgements, to drain nodes and have guards retried
 	RoleConfigure Role = "configure" // as observe, the configuration and acknowledgements, and to publish one
 )
 
@@ -61,7 +61,7 @@ func asks(fleet string, r Role) []string {
 	}
 	switch r {
 	case RoleOperate:
-		out = append(out, verb("drain"))
+		out = append(out, verb("drain"), verb(messages.VerbGuardsRetry))
 	case RoleConfigure:
 		out = append(out, "$KV."+shared.ConfigBucket(fleet)+".>")
 	}

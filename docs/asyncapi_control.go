@@ -123,6 +123,9 @@ func (a *api) control() {
 	a.message("drain-answer", "", a.schemas.answer(node.DrainAnswer{}))
 	a.verb("drain", "Take no new streams; those that are open go on. Or take them again.", "drain-question", "drain-answer", "refusal")
 
+	a.message("guards-retry-answer", "", a.schemas.answer(node.GuardsRetryAnswer{}))
+	a.verb("guards-retry", "Try guards that failed again at once. Which guard is used stays the guard specification's choice.", "nothing", "guards-retry-answer", "refusal")
+
 	a.discovery()
 }
 

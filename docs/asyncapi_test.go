@@ -155,6 +155,7 @@ func TestAsyncAPINamesTheRoles(t *testing.T) {
 		"status":           append(slices.Clone(all), localOperator),
 		"history":          append(slices.Clone(all), localOperator),
 		"drain":            {"operate", localOperator},
+		"guards-retry":     {"operate", localOperator},
 		"config-propose":   {localOperator},
 		"config-show":      {localOperator},
 		"services-PING":    append(slices.Clone(all), localOperator),

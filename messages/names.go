@@ -18,6 +18,9 @@ const maxName = 63
 // Version is the subject prefix of this vocabulary.
 const Version = "chive.v1"
 
+// VerbGuardsRetry has a node try guards that failed again at once.
+const VerbGuardsRetry = "guards-retry"
+
 // ValidName says whether s can name a node or a fleet: one NATS token of 1 to
 // 63 lower-case letters, digits and dashes, beginning and ending with a letter
 // or digit.

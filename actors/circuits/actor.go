@@ -50,11 +50,20 @@ type Settings struct {
 type Guards interface {
 	// Update takes a new view of the network.
 	Update(x *path.Index, params netdoc.Params, now time.Time)
-	// Usable lists the guards to build through now, best first.
-	Usable(now time.Time) []netdoc.Digest
-	// Reached: the outgoing connection to the guard was made.
-	Reached(id netdoc.Digest, now time.Time)
-	// Failed: the outgoing connection to the guard was tried and failed.
+	// Candidates lists the guards to build through now, best first.
+	Candidates(now time.Time) []netdoc.Digest
+	// Launched: a circuit is being built through one of them.
+	Launched(circuit string, guard netdoc.Digest, now time.Time)
+	// Opened: it is open, and may be used now; or it waits until Settle names it, for
+	// a better guard's may open.
+	Opened(circuit string, now time.Time) bool
+	// Gone: it is no more.
+	Gone(circuit string)
+	// Settle says which circuits wait no longer: these may be used, those be closed.
+	Settle(now time.Time) (usable, tooLong []string)
+	// Connected: the outgoing connection to a relay was made, for a directory.
+	Connected(id netdoc.Digest, now time.Time)
+	// Failed: the outgoing connection to a relay was tried and failed.
 	Failed(id netdoc.Digest, o chivev1.Outcome, now time.Time)
 }
 
@@ -93,6 +102,10 @@ type (
 	// Try builds one circuit that carries nothing, to see whether it can be built.
 	// The events tell.
 	Try struct{}
+	// GuardsRetried: guards that failed may be tried again at once. With Renew, the
+	// machine's way to the network is another one: circuits that are there take no new
+	// streams.
+	GuardsRetried struct{ Renew bool }
 	// Closed answers Close.
 	Closed struct{}
 	tick   struct{}
@@ -106,7 +119,8 @@ type record struct {
 	purpose   chivev1.Purpose
 	first     [20]byte
 	exit      *path.Relay // nil for directory circuits
-	open      bool
+	open      bool   // and may be used
+	waits     bool   // built, but a better guard's may open
 	tired     bool   // takes no new streams
 	slow      bool   // later than the timeout when that came
 	late      bool   // so late that it is only measured
@@ -210,6 +224,11 @@ func (c *circuits) Receive(ctx actor.Context) {
 	case *retry:
 		c.holdOff = nil
 		c.serve(ctx)
+	case *GuardsRetried:
+		if m.Renew {
+			c.rebuild(ctx)
+		}
+		c.resume(ctx)
 	case *Close:
 		c.close(ctx, m)
 	case *actor.Stopping:
@@ -276,7 +295,7 @@ func (c *circuits) place(ctx actor.Context, w *waiting) bool {
 		c.attach(ctx, r, w)
 		return true
 	}
-	if r := c.records[w.on]; r != nil && !r.open && !r.late {
+	if r := c.records[w.on]; r != nil && !r.open && !r.waits && !r.late {
 		return false // it is on its way
 	}
 	c.waitOn(w, nil)
@@ -356,17 +375,57 @@ func (c *circuits) opened(ctx actor.Context, m *circuit.Opened) {
 	}
 	c.paced(r, m.Took)
 	c.ended(r)
-	r.open, r.idleSince = true, c.o.Now()
-	c.failures = 0
 	if r.purpose == chivev1.Purpose_PURPOSE_GENERAL {
 		c.listen()
 		c.learn(c.times.Built(m.Took, r.slow))
 	}
+	c.failures = 0
+	if r.purpose != chivev1.Purpose_PURPOSE_GENERAL {
+		c.o.Guards.Connected(r.first, c.o.Now())
+	} else if !c.o.Guards.Opened(r.id, c.o.Now()) {
+		r.waits = true
+	}
+	if !r.waits {
+		c.usable(r)
+	}
+	c.settle(ctx)
+	c.serve(ctx)
+}
+
+// usable: streams may go on the circuit from now on.
+func (c *circuits) usable(r *record) {
+	r.open, r.waits, r.idleSince = true, false, c.o.Now()
 	if r.purpose == chivev1.Purpose_PURPOSE_GENERAL {
-		c.o.Guards.Reached(r.first, c.o.Now())
 		c.advance(chivev1.BootstrapPhase_BOOTSTRAP_PHASE_DONE, 100, "ready: a circuit is open")
 	}
-	c.serve(ctx)
+}
+
+// settle has circuits wait no longer that guard-spec lets go.
+func (c *circuits) settle(ctx actor.Context) {
+	ready, tooLong := c.o.Guards.Settle(c.o.Now())
+	for _, id := range ready {
+		if r := c.records[id]; r != nil && r.waits {
+			c.usable(r)
+		}
+	}
+	for _, id := range tooLong {
+		if r := c.records[id]; r != nil && r.waits {
+			c.dismiss(ctx, r, chivev1.Outcome_OUTCOME_IDLE)
+		}
+	}
+}
+
+// resume tries at once what would have been tried later.
+func (c *circuits) resume(ctx actor.Context) {
+	c.failures = 0
+	if c.holdOff != nil {
+		c.holdOff.Stop()
+		c.holdOff = nil
+	}
+	if c.closing == nil {
+		c.settle(ctx)
+		c.serve(ctx)
+	}
 }
 
 func (c *circuits) streamOff(ctx actor.Context, id string) {
@@ -411,6 +470,7 @@ func (c *circuits) gone(ctx actor.Context, m *circuit.Gone) {
 	if !m.WasOpen && !r.closing {
 		c.buildFailed(ctx, r, m)
 	}
+	c.o.Guards.Gone(r.id)
 	if c.maybeClosed(ctx) {
 		return
 	}
@@ -427,21 +487,22 @@ func (c *circuits) forget(r *record) {
 // connection itself failed does the guard hear of it.
 func (c *circuits) buildFailed(ctx actor.Context, r *record, m *circuit.Gone) {
 	c.blame(r, m.Cause)
+	blames := m.Dialled && blamesRelay(m.Outcome)
+	if blames {
+		c.o.Guards.Failed(r.first, m.Outcome, c.o.Now())
+	}
 	if r.purpose == chivev1.Purpose_PURPOSE_DIRECTORY {
 		c.refuseWaiting(r.id, m.Outcome)
 		return
 	}
 	c.unbuilt(r, m)
-	if r.late {
-		return // counted when it was late
-	}
 	switch {
-	case m.Dialled:
-		c.o.Guards.Failed(r.first, m.Outcome, c.o.Now())
+	case r.late: // counted when it was late
 	case m.Outcome == chivev1.Outcome_OUTCOME_SHUTDOWN:
-		return
+	case blames: // that guard is not tried again soon, and the others are not to wait for it
+	default:
+		c.failed(ctx, notTried(m.Outcome))
 	}
-	c.failed(ctx, notTried(m.Outcome))
 }
 
 // blame names the event for which what waits for the circuit has to wait on.
@@ -463,6 +524,16 @@ func (c *circuits) failed(ctx actor.Context, atOnce bool) {
 	if c.holdOff == nil {
 		c.holdOff = kernel.After(ctx.ActorSystem(), ctx.Self(), pause.Delay(c.failures, c.o.Rand), &retry{})
 	}
+}
+
+// blamesRelay: is a failed outgoing connection the relay's? Not if it was this node
+// that gave up, or failed itself.
+func blamesRelay(out chivev1.Outcome) bool {
+	switch out {
+	case chivev1.Outcome_OUTCOME_SHUTDOWN, chivev1.Outcome_OUTCOME_CANCELLED, chivev1.Outcome_OUTCOME_INTERNAL:
+		return false
+	}
+	return true
 }
 
 // notTried: the connection was refused without a dial, and so would the next.
@@ -502,12 +573,12 @@ func (c *circuits) childFailed(ctx actor.Context, m *kernel.ChildFailed) {
 			continue
 		}
 		c.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, r.id, &chivev1.ActorFailed{Reason: m.Site()}))
-		if r.open {
+		if r.open || r.waits {
 			c.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, r.id, &chivev1.CircuitClosed{Outcome: chivev1.Outcome_OUTCOME_INTERNAL}))
 		} else {
 			c.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, r.id, &chivev1.CircuitFailed{Outcome: chivev1.Outcome_OUTCOME_INTERNAL}))
 		}
-		c.gone(ctx, &circuit.Gone{ID: r.id, Outcome: chivev1.Outcome_OUTCOME_INTERNAL, WasOpen: r.open})
+		c.gone(ctx, &circuit.Gone{ID: r.id, Outcome: chivev1.Outcome_OUTCOME_INTERNAL, WasOpen: r.open || r.waits})
 		return
 	}
 }

@@ -61,7 +61,7 @@ func (c *circuits) sharedBuild(w *waiting) *record {
 		if other == w || other.on == "" || other.Spec.Isolation != w.Spec.Isolation {
 			continue
 		}
-		if r := c.records[other.on]; r != nil && !r.open && c.suits(r, w) {
+		if r := c.records[other.on]; r != nil && !r.open && !r.waits && !r.late && c.suits(r, w) {
 			return r
 		}
 	}
@@ -96,7 +96,7 @@ func (c *circuits) launchFor(ctx actor.Context, w *waiting) error {
 // spare finds a circuit being built that nobody waits for.
 func (c *circuits) spare(w *waiting) *record {
 	for r := range c.places.clean {
-		if !r.open && !r.late && r.waiters == 0 && c.suits(r, w) {
+		if !r.open && !r.waits && !r.late && r.waiters == 0 && c.suits(r, w) {
 			return r
 		}
 	}
@@ -107,11 +107,16 @@ func (c *circuits) path(want path.Want, avoid []netdoc.Digest) ([]*path.Relay, e
 	if !c.dir.Enough {
 		return nil, errNotYet
 	}
-	guards := c.o.Guards.Usable(c.o.Now())
+	guards := c.o.Guards.Candidates(c.o.Now())
 	if len(guards) == 0 {
 		return nil, errNotYet
 	}
-	return c.dir.Index.Path(c.o.Rand, path.Request{Guards: guards, Want: want, AvoidExits: avoid})
+	relays, err := c.dir.Index.Path(c.o.Rand, path.Request{Guards: guards, Want: want, AvoidExits: avoid})
+	var none *path.NoPathError
+	if errors.As(err, &none) && none.Rule == path.RuleMicrodescriptor {
+		return nil, errNotYet // guard-spec §4.12: it is being fetched
+	}
+	return relays, err
 }
 
 func hops(relays []*path.Relay) []torcircuit.Hop {
@@ -141,6 +146,7 @@ func (c *circuits) launch(ctx actor.Context, purpose chivev1.Purpose, path []tor
 	if purpose == chivev1.Purpose_PURPOSE_GENERAL {
 		c.pace(r.first).building++
 		c.times.Launched(r.launched)
+		c.o.Guards.Launched(r.id, r.first, r.launched)
 	}
 	return r
 }
@@ -165,6 +171,7 @@ func (c *circuits) tick(ctx actor.Context) {
 	if c.closing == nil {
 		c.keep()
 		c.test(ctx)
+		c.settle(ctx)
 		c.pool.follow(now, c.o.Settings.Period)
 		c.shrink(ctx)
 		c.serve(ctx)
@@ -184,12 +191,14 @@ func (c *circuits) lateOutcome(w *waiting) chivev1.Outcome {
 
 // retire closes a circuit that has no stream and will get none.
 func (c *circuits) retire(ctx actor.Context, r *record) {
-	if !r.open || r.streams > 0 || r.closing {
+	if !r.open && !r.waits || r.streams > 0 || r.closing {
 		return
 	}
 	idle := c.o.Now().Sub(r.idleSince)
 	switch {
 	case r.tired, !c.fresh(r):
+	case r.waits:
+		return
 	case r.purpose == chivev1.Purpose_PURPOSE_DIRECTORY && idle > directoryLife:
 	case r.dirtied.IsZero() && idle > c.cleanLife():
 	default:

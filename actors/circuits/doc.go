@@ -12,6 +12,9 @@
 // since its first, or tired (an exit left a BEGIN unanswered); it is closed
 // when its last stream ends.
 //
+// A circuit through a guard that is not primary waits, open, until the guards say
+// that no better one will be had (guard-spec §4.9).
+//
 // Only a failed outgoing connection to a guard is told to the guard's state;
 // no failure further out ever is (rule 0, guard-spec §4).
 //

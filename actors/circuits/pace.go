@@ -45,7 +45,7 @@ func (c *circuits) room(relays []*path.Relay) bool {
 // planFor is the path that a request is waiting with, or a new one. It is dropped
 // when the guards' state no longer has its guard.
 func (c *circuits) planFor(w *waiting) ([]*path.Relay, error) {
-	if w.plan != nil && slices.Contains(c.o.Guards.Usable(c.o.Now()), w.plan[0].Identity) {
+	if w.plan != nil && slices.Contains(c.o.Guards.Candidates(c.o.Now()), w.plan[0].Identity) {
 		return w.plan, nil
 	}
 	return c.path(w.want, w.Spec.Avoid)
@@ -61,7 +61,7 @@ func (c *circuits) paced(r *record, took time.Duration) {
 
 // ended counts a circuit that is not being built any more, or only measured.
 func (c *circuits) ended(r *record) {
-	if r.open || r.late {
+	if r.open || r.waits || r.late {
 		return
 	}
 	c.building--

@@ -50,7 +50,7 @@ func (c *circuits) ready() int {
 // used and none waits for.
 func (c *circuits) clean() (out []*record) {
 	for r := range c.places.clean {
-		if r.purpose == chivev1.Purpose_PURPOSE_GENERAL && !r.tired && r.waiters == 0 {
+		if r.purpose == chivev1.Purpose_PURPOSE_GENERAL && !r.tired && !r.waits && r.waiters == 0 {
 			out = append(out, r)
 		}
 	}

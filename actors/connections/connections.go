@@ -102,8 +102,13 @@ type (
 		Settings Settings
 		Dialer   connection.Dialer
 	}
-	// Forgive forgets every failure: relays may be tried at once.
-	Forgive struct{}
+	// Forgive forgets failures: relays may be tried at once.
+	Forgive struct {
+		Relays [][20]byte // nil: every relay
+		// Renew: the machine's way to the network is another one. Connections that are
+		// open take no new circuits.
+		Renew bool
+	}
 	// Close ends all connections; Closed is sent when none is left.
 	Close struct{ Reply *actor.PID }
 	// Closed answers Close.
@@ -163,7 +168,7 @@ func (c *connections) Receive(ctx actor.Context) {
 	case *kernel.ChildFailed:
 		c.childFailed(ctx, m)
 	case *Forgive:
-		c.forgive()
+		c.forgive(m)
 	case *Configure:
 		c.configure(ctx, m)
 	case *sweep:

@@ -138,12 +138,28 @@ func (c *connections) failed(e *entry, permit retry.Permit, out chivev1.Outcome)
 	c.o.Recorder.Emit(change.Event(e.name, "connection/"+e.id, out))
 }
 
-// forgive forgets every failure. What the quarantine holds stays there: it
-// says nothing about the network.
-func (c *connections) forgive() {
-	for _, e := range c.relays {
-		e.failures, e.until = 0, time.Time{}
-		e.breaker.Reset()
+// forgive forgets failures. What the quarantine holds stays there: it says
+// nothing about the network.
+func (c *connections) forgive(m *Forgive) {
+	for _, relay := range m.Relays {
+		if e := c.relays[relay]; e != nil {
+			e.forgive()
+		}
 	}
-	c.budgets.Refill()
+	if m.Relays == nil {
+		for _, e := range c.relays {
+			e.forgive()
+		}
+		c.budgets.Refill()
+	}
+	for _, e := range c.relays {
+		if m.Renew && e.conn != nil && e.conn.link != nil {
+			e.conn = nil
+		}
+	}
+}
+
+func (e *entry) forgive() {
+	e.failures, e.until = 0, time.Time{}
+	e.breaker.Reset()
 }

@@ -189,7 +189,7 @@ func TestBudgetBoundsRetriesOfAPurpose(t *testing.T) {
 	if _, _, err := d.admit(d.relay(59), chivev1.Purpose_PURPOSE_DIRECTORY); err != nil {
 		t.Fatalf("another purpose: %v", err)
 	}
-	d.forgive()
+	d.forgive(&Forgive{})
 	for n := range byte(60) {
 		if err := d.dial(d.relay(n), refused); err != nil {
 			t.Fatalf("forgiven: %v", err)
@@ -240,7 +240,7 @@ func TestForgivingClosesTheBreaker(t *testing.T) {
 		t.Fatal("the breaker is not open")
 	}
 	d.names()
-	d.forgive()
+	d.forgive(&Forgive{})
 	if got := d.names(); !slices.Equal(got, []string{"breaker-closed"}) {
 		t.Fatalf("told %q", got)
 	}

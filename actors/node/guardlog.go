@@ -25,27 +25,61 @@ const (
 	kindUnlisted       = "guard-unlisted"
 	kindListed         = "guard-listed"
 	kindRemoved        = "guard-removed"
-	guardEventVersion  = 1
+
+	// guardEventVersion: since 2 the confirmed are in the order of their events, and an
+	// event may name a selection.
+	guardEventVersion = 2
 )
 
 func guardSchema() messages.JournalSchema {
 	s := messages.JournalSchema{}
 	for _, kind := range []string{kindGuards, kindGuardsImported, kindSampled, kindConfirmed, kindUnlisted, kindListed, kindRemoved} {
-		s[kind] = messages.JournalKind{Version: guardEventVersion}
+		s[kind] = messages.JournalKind{
+			Version: guardEventVersion, Upcast: map[uint32]func([]byte) ([]byte, error){1: sameGuardEvent},
+		}
 	}
+	s[kindConfirmed].Upcast[1] = confirmedByTime
 	return s
+}
+
+func sameGuardEvent(data []byte) ([]byte, error) { return data, nil }
+
+// confirmedByTime: in version 1 the confirmed were sorted by their times.
+func confirmedByTime(data []byte) ([]byte, error) {
+	var g guardEvent
+	if err := json.Unmarshal(data, &g); err != nil {
+		return nil, err
+	}
+	g.ByTime = true
+	return json.Marshal(g)
 }
 
 // guardEvent is the data of the events that tell of one guard; what a kind does not speak
 // of is missing.
 type guardEvent struct {
-	Identity netdoc.Digest `json:"identity"`
-	At       time.Time     `json:"at,omitzero"`
-	Expires  time.Time     `json:"expires,omitzero"`
+	Identity  netdoc.Digest `json:"identity"`
+	Selection string        `json:"selection,omitzero"`
+	At        time.Time     `json:"at,omitzero"`
+	Expires   time.Time     `json:"expires,omitzero"`
+	Reason    guard.Reason  `json:"reason,omitzero"`
+	ByTime    bool          `json:"by_time,omitzero"` // upcast: the order is that of the times
 }
 
-// guardFold is the list of guards that events lead to.
-type guardFold []guard.Guard
+var guardKinds = map[guard.Kind]string{
+	guard.Sampled: kindSampled, guard.Confirmed: kindConfirmed, guard.Unlisted: kindUnlisted,
+	guard.Listed: kindListed, guard.Removed: kindRemoved,
+}
+
+// journalled is the event as the journal keeps it; e is Kept.
+func journalled(e guard.Event) messages.JournalEvent {
+	data, _ := json.Marshal(guardEvent{ // texts, arrays and times: always possible
+		Identity: e.Guard, Selection: e.Selection, At: e.At, Expires: e.Expires, Reason: e.Reason,
+	})
+	return messages.JournalEvent{Kind: guardKinds[e.Kind], Version: guardEventVersion, Data: data}
+}
+
+// guardFold is the list of guards that events lead to, with its form on disk.
+type guardFold guard.List
 
 // guardDocument is what guard.Set writes and reads; Sequence is of the mirror alone.
 type guardDocument struct {
@@ -77,92 +111,35 @@ func (f *guardFold) apply(e messages.JournalEntry) error {
 	if err := json.Unmarshal(e.Event.Data, &g); err != nil {
 		return fmt.Errorf("%w: %s: %w", messages.ErrJournalCorrupt, e.Event.Kind, err)
 	}
-	at := slices.IndexFunc(*f, func(x guard.Guard) bool { return x.Identity == g.Identity })
-	if at < 0 != (e.Event.Kind == kindSampled) {
-		return fmt.Errorf("%w: %s of a guard that the history before does not allow", messages.ErrJournalCorrupt, e.Event.Kind)
+	event := guard.Event{Guard: g.Identity, Selection: g.Selection, At: g.At, Expires: g.Expires, Reason: g.Reason}
+	for kind, name := range guardKinds {
+		if name == e.Event.Kind {
+			event.Kind = kind
+		}
 	}
-	switch e.Event.Kind {
-	case kindSampled:
-		*f = append(*f, guard.Guard{Identity: g.Identity, Sampled: g.At, Expires: g.Expires})
-	case kindConfirmed:
-		(*f)[at].Confirmed, (*f)[at].Expires = g.At, g.Expires
+	if err := (*guard.List)(f).Apply(event); err != nil {
+		return fmt.Errorf("%w: %s: %w", messages.ErrJournalCorrupt, e.Event.Kind, err)
+	}
+	if g.ByTime {
 		f.order()
-	case kindUnlisted:
-		(*f)[at].Unlisted = g.At
-	case kindListed:
-		(*f)[at].Unlisted = time.Time{}
-	case kindRemoved:
-		*f = slices.Delete(*f, at, at+1)
 	}
 	return nil
 }
 
-// order puts confirmed guards first, in the order of their confirmation.
+// order puts confirmed guards first, in the order of their confirmation's times.
 func (f guardFold) order() {
 	slices.SortStableFunc(f, func(a, b guard.Guard) int {
 		switch {
-		case a.Confirmed.IsZero() || b.Confirmed.IsZero():
-			return boolInt(a.Confirmed.IsZero()) - boolInt(b.Confirmed.IsZero())
+		case a.Confirmed.IsZero() && b.Confirmed.IsZero():
+			return 0
+		case a.Confirmed.IsZero():
+			return 1
+		case b.Confirmed.IsZero():
+			return -1
 		default:
 			return a.Confirmed.Compare(b.Confirmed)
 		}
 	})
-}
-
-func boolInt(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
-}
-
-// guardEvents tells what happened between two lists: applied to the one they give the other.
-func guardEvents(before, after guardFold) ([]messages.JournalEvent, error) {
-	var out []messages.JournalEvent
-	add := func(kind string, g guardEvent) {
-		data, _ := json.Marshal(g) // arrays and times: always possible
-		out = append(out, messages.JournalEvent{Kind: kind, Version: guardEventVersion, Data: data})
-	}
-	was := map[netdoc.Digest]guard.Guard{}
-	for _, g := range before {
-		was[g.Identity] = g
-		if !slices.ContainsFunc(after, func(x guard.Guard) bool { return x.Identity == g.Identity }) {
-			add(kindRemoved, guardEvent{Identity: g.Identity})
-		}
-	}
-	for _, g := range after {
-		old, ok := was[g.Identity]
-		if !ok {
-			add(kindSampled, guardEvent{g.Identity, g.Sampled, g.Expires})
-		}
-		if !old.Confirmed.Equal(g.Confirmed) {
-			add(kindConfirmed, guardEvent{g.Identity, g.Confirmed, g.Expires})
-		}
-		switch {
-		case old.Unlisted.Equal(g.Unlisted):
-		case g.Unlisted.IsZero():
-			add(kindListed, guardEvent{Identity: g.Identity})
-		default:
-			add(kindUnlisted, guardEvent{Identity: g.Identity, At: g.Unlisted})
-		}
-	}
-	if leads, err := before.leadTo(after, out); err != nil || leads {
-		return out, err
-	}
-	// Nothing that guard.Set does comes here; the list is what counts.
-	data, err := after.document(0)
-	return []messages.JournalEvent{{Kind: kindGuardsImported, Version: guardEventVersion, Data: data}}, err
-}
-
-// leadTo says whether the events, applied to f, give after.
-func (f guardFold) leadTo(after guardFold, events []messages.JournalEvent) (bool, error) {
-	got := slices.Clone(f)
-	for _, e := range events {
-		if got.apply(messages.JournalEntry{Event: e}) != nil {
-			return false, nil
-		}
-	}
-	return got.equal(after)
 }
 
 // equal compares what is kept on disk.

@@ -16,32 +16,47 @@ import (
 )
 
 // guards joins the pure guard state with its store and the events. The circuits
-// actor calls it in its turn; the directory's worker asks for directories.
+// actor calls it in its turn; the directory's worker asks for directories, and the
+// operator for another try.
 type guards struct {
 	recorder *messages.Recorder
+	log      *slog.Logger
 
-	mu    sync.Mutex // protects the fields below
-	store *guardStore
-	set   *guard.Set
-	x     *path.Index
+	mu      sync.Mutex // protects the fields below
+	retried func(relays [][20]byte)
+	store   *guardStore
+	set     *guard.Set
+	x       *path.Index
+	params  netdoc.Params
+	outcome chivev1.Outcome // of the failure that is being told
+	extreme bool            // the filter was found extreme
 }
 
 // newGuards loads the guards. j may be nil: there is no journal then. trouble is told what
 // is wrong with it.
 func newGuards(j messages.Journal, dataDir string, recorder *messages.Recorder, log *slog.Logger, trouble func(error), rng *rand.Rand) (*guards, error) {
-	g := &guards{recorder: recorder, set: guard.New(rng)}
+	g := &guards{recorder: recorder, log: log, set: guard.New(rng), retried: func([][20]byte) {}}
 	g.store = openGuards(j, dataDir, log, trouble, func(document []byte) error {
-		return guard.New(rng).Unmarshal(document)
+		_, err := guard.ParseList(document)
+		return err
 	})
 	document, err := g.store.kept.document(0)
-	if err == nil {
-		err = g.set.Unmarshal(document)
+	if err != nil {
+		return g, err
 	}
+	list, err := guard.ParseList(document)
+	g.set.Load(list)
+	g.store.kept = guardFold(g.set.List())
 	return g, err
 }
 
-// save records what changed in the set; it does not wait for the disk.
-func (g *guards) save() { g.store.save(g.set.Guards()) }
+// onRetried has f told of guards that may be tried again before their time. It must not
+// wait.
+func (g *guards) onRetried(f func(relays [][20]byte)) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.retried = f
+}
 
 // close returns when all is on disk, or ctx is done.
 func (g *guards) close(ctx context.Context) error {
@@ -50,53 +65,155 @@ func (g *guards) close(ctx context.Context) error {
 	return g.store.close(ctx)
 }
 
-func (g *guards) sampled(id netdoc.Digest) {
-	g.recorder.Emit(messages.Event(chivev1.Kind_KIND_GUARD, "guard", &chivev1.GuardSampled{Relay: id[:]}))
+// told hands on what happened in the set: to the journal what must survive, and to the
+// recorder what is told. Called with mu held, at the end of each change.
+func (g *guards) told() {
+	happened := g.set.Take()
+	if len(happened) == 0 {
+		return
+	}
+	if err := g.store.keep(happened); err != nil { // the store's list is another one: the set's counts
+		g.log.Error("the guards' history does not fit; the list is written anew", "err", err)
+		g.store.replace(g.set.List())
+	}
+	retried := map[guard.Reason][][20]byte{}
+	for _, e := range happened {
+		if e.Kind == guard.Retriable && e.Reason != guard.TimeCame {
+			retried[e.Reason] = append(retried[e.Reason], e.Guard)
+		}
+		g.tell(e)
+	}
+	for reason, relays := range retried {
+		g.emitRetried(reason, len(relays))
+		g.retried(relays)
+	}
+}
+
+func (g *guards) emitRetried(reason guard.Reason, n int) {
+	g.recorder.Emit(messages.Event(chivev1.Kind_KIND_NODE, g.recorder.Node(), &chivev1.GuardsRetried{
+		Reason: string(reason), Guards: uint32(n),
+	}))
+}
+
+func (g *guards) tell(e guard.Event) {
+	relay := e.Guard[:]
+	var event *chivev1.Envelope
+	switch e.Kind {
+	case guard.Sampled:
+		event = messages.Event(chivev1.Kind_KIND_GUARD, "guard", &chivev1.GuardSampled{Relay: relay})
+	case guard.Confirmed:
+		event = messages.Event(chivev1.Kind_KIND_GUARD, "guard", &chivev1.GuardConfirmed{Relay: relay})
+	case guard.Removed:
+		event = messages.Event(chivev1.Kind_KIND_GUARD, "guard", &chivev1.GuardRemoved{Reason: string(e.Reason), Relay: relay})
+	case guard.Reached:
+		event = messages.Event(chivev1.Kind_KIND_GUARD, "guard", &chivev1.GuardReachable{Relay: relay})
+	case guard.Failed:
+		event = messages.Event(chivev1.Kind_KIND_GUARD, "guard", &chivev1.GuardUnreachable{Outcome: g.outcome, Relay: relay})
+	default:
+		return
+	}
+	g.recorder.Emit(event)
+}
+
+// SetFilter restricts which relays may be guards, by what the user set; see
+// guard.Set.SetFilter. It counts from the next view of the network, and at once if there
+// is one.
+func (g *guards) SetFilter(allows func(*path.Relay) bool, name string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.set.SetFilter(allows, name)
+	if g.x != nil {
+		g.update(time.Now())
+	}
 }
 
 // Update implements circuits.Guards.
 func (g *guards) Update(x *path.Index, params netdoc.Params, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.x = x
-	added := g.set.Update(x, params, now)
-	for _, id := range added {
-		g.sampled(id)
-	}
-	g.save()
+	g.x, g.params = x, params
+	g.update(now)
 }
 
-// Usable implements circuits.Guards.
-func (g *guards) Usable(now time.Time) []netdoc.Digest {
+func (g *guards) update(now time.Time) {
+	g.set.Update(g.x, g.params, now)
+	if extreme := g.set.Extreme(); extreme != g.extreme {
+		g.extreme = extreme
+		if extreme {
+			g.log.Warn("so few relays are allowed as guards that this client can be told by them")
+		}
+	}
+	g.told()
+}
+
+// Candidates implements circuits.Guards.
+func (g *guards) Candidates(now time.Time) []netdoc.Digest {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.set.Usable(now)
+	out := g.set.Candidates(now, false)
+	g.told()
+	return out
 }
 
-// Reached implements circuits.Guards.
-func (g *guards) Reached(id netdoc.Digest, now time.Time) {
+// Launched implements circuits.Guards.
+func (g *guards) Launched(circuit string, id netdoc.Digest, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.set.Reached(id, now) {
-		g.recorder.Emit(messages.Event(chivev1.Kind_KIND_GUARD, "guard", &chivev1.GuardReachable{Relay: id[:]}))
-		g.save()
-	}
+	g.set.Launched(circuit, id, now)
+	g.told()
 }
 
-// Failed implements circuits.Guards. When no guard is left to try, the sample
-// grows by one.
+// Opened implements circuits.Guards.
+func (g *guards) Opened(circuit string, now time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	usable := g.set.Opened(circuit, now) == guard.Complete
+	g.told()
+	return usable
+}
+
+// Gone implements circuits.Guards.
+func (g *guards) Gone(circuit string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.set.Gone(circuit)
+}
+
+// Settle implements circuits.Guards.
+func (g *guards) Settle(now time.Time) (usable, tooLong []string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.set.Settle(now)
+}
+
+// Connected implements circuits.Guards.
+func (g *guards) Connected(id netdoc.Digest, now time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.set.Connected(id, now)
+	g.told()
+}
+
+// Failed implements circuits.Guards.
 func (g *guards) Failed(id netdoc.Digest, o chivev1.Outcome, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.outcome = o
 	g.set.Failed(id, now)
-	g.recorder.Emit(messages.Event(chivev1.Kind_KIND_GUARD, "guard", &chivev1.GuardUnreachable{Outcome: o, Relay: id[:]}))
-	if len(g.set.Usable(now)) > 0 || g.x == nil {
-		return
+	g.told()
+}
+
+// retry has every guard that failed tried again; it says how many these are, and tells it
+// also if there are none.
+func (g *guards) retry(why guard.Reason) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n := g.set.RetryNow(why)
+	if n == 0 {
+		g.emitRetried(why, 0)
 	}
-	if id, ok := g.set.Widen(g.x, now); ok {
-		g.sampled(id)
-		g.save()
-	}
+	g.told()
+	return n
 }
 
 // directories lists the guards as directories, once their keys are known.
@@ -107,10 +224,11 @@ func (g *guards) directories() []directory.Target {
 		return nil
 	}
 	var out []directory.Target
-	for _, id := range g.set.Usable(time.Now()) {
+	for _, id := range g.set.Candidates(time.Now(), true) {
 		if r, ok := g.x.ByIdentity(id); ok {
 			out = append(out, directory.Target{Identity: id, Ed25519: r.Ed25519, Addr: r.IPv4, NtorKey: r.NtorKey})
 		}
 	}
+	g.told()
 	return out
 }

@@ -133,18 +133,28 @@ func (s *guardStore) imported(found bool) {
 	s.record(messages.JournalEvent{Kind: kindGuardsImported, Version: guardEventVersion, Data: data})
 }
 
-// save records what changed. It does not wait for the disk.
-func (s *guardStore) save(list []guard.Guard) {
-	events, err := guardEvents(s.kept, list)
-	if err != nil {
-		s.log.Warn("cannot save the guard state", "err", err)
-		return
+// keep records what happened, as far as it is kept. It does not wait for the disk.
+func (s *guardStore) keep(happened []guard.Event) error {
+	var events []messages.JournalEvent
+	for _, e := range happened {
+		if !e.Kept() {
+			continue
+		}
+		if err := (*guard.List)(&s.kept).Apply(e); err != nil {
+			return err
+		}
+		events = append(events, journalled(e))
 	}
-	if len(events) == 0 {
-		return
+	if len(events) > 0 {
+		s.record(events...)
 	}
-	s.kept = list
-	s.record(events...)
+	return nil
+}
+
+// replace records the whole list.
+func (s *guardStore) replace(list guard.List) {
+	s.kept = guardFold(list)
+	s.imported(true)
 }
 
 func (s *guardStore) record(events ...messages.JournalEvent) {

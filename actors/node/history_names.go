@@ -131,6 +131,10 @@ func (n *names) guard(e *chivev1.Envelope) *chivev1.Envelope {
 	switch body := e.GetEvent().(type) {
 	case *chivev1.Envelope_GuardSampled:
 		relay = body.GuardSampled.GetRelay()
+	case *chivev1.Envelope_GuardConfirmed:
+		relay = body.GuardConfirmed.GetRelay()
+	case *chivev1.Envelope_GuardRemoved:
+		relay = body.GuardRemoved.GetRelay()
 	case *chivev1.Envelope_GuardReachable:
 		relay = body.GuardReachable.GetRelay()
 	case *chivev1.Envelope_GuardUnreachable:

@@ -129,6 +129,9 @@ func Start(_ context.Context, o Options) (*Node, error) {
 	if n.member, err = n.joinFleet(); err == nil {
 		err = n.bridge.Share("drain", n.answerDrain)
 	}
+	if err == nil {
+		err = n.bridge.Share(messages.VerbGuardsRetry, n.answerGuardsRetry)
+	}
 	if err != nil {
 		return nil, errors.Join(err, n.closeKept(context.Background()), n.bridge.Close(context.Background()), n.lock.Close())
 	}

@@ -40,6 +40,8 @@ type rootActor struct {
 	seed         maphash.Seed         // of the quarantine's keys
 	netdir       *circuits.Netdir     // the last one, for circuits that start anew
 	down         *shutdown
+	wake         wake
+	looker       *kernel.Timer
 }
 
 func newRoot(n *Node) (*rootActor, error) {
@@ -91,6 +93,10 @@ func (r *rootActor) Receive(ctx actor.Context) {
 		if r.down == nil && !r.n.deaf.Load() {
 			r.listen(ctx, r.n.Config(), &bound{})
 		}
+	case *tryAgain:
+		r.tryAgain(ctx, m)
+	case *look:
+		r.look(ctx)
 	case *circuits.Try:
 		r.pass(ctx, "circuits", m)
 	case *reconfigure:
@@ -146,6 +152,7 @@ func (r *rootActor) setAside(s supervisor.SetAside) {
 
 func (r *rootActor) start(ctx actor.Context) {
 	n, self := r.n, ctx.Self()
+	r.beginRetries(ctx)
 	r.add(ctx, "connections", func() *actor.Props {
 		cfg := n.Config()
 		return connections.Props(connections.Options{
@@ -262,6 +269,7 @@ func (r *rootActor) reason(s supervisor.StateChanged) string {
 
 func (r *rootActor) shutdown(ctx actor.Context, m *shutdown) {
 	r.down = m
+	r.looker.Stop()
 	r.parts.Halt()
 	r.parts.Forget(ctx, "directory")
 	r.closeListeners(ctx)

@@ -461,6 +461,9 @@ type Envelope struct {
 	//	*Envelope_GuardSampled
 	//	*Envelope_GuardReachable
 	//	*Envelope_GuardUnreachable
+	//	*Envelope_GuardConfirmed
+	//	*Envelope_GuardRemoved
+	//	*Envelope_GuardsRetried
 	//	*Envelope_DocumentFetched
 	//	*Envelope_DocumentVerified
 	//	*Envelope_DocumentRejected
@@ -825,6 +828,33 @@ func (x *Envelope) GetGuardUnreachable() *GuardUnreachable {
 	return nil
 }
 
+func (x *Envelope) GetGuardConfirmed() *GuardConfirmed {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_GuardConfirmed); ok {
+			return x.GuardConfirmed
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetGuardRemoved() *GuardRemoved {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_GuardRemoved); ok {
+			return x.GuardRemoved
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetGuardsRetried() *GuardsRetried {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_GuardsRetried); ok {
+			return x.GuardsRetried
+		}
+	}
+	return nil
+}
+
 func (x *Envelope) GetDocumentFetched() *DocumentFetched {
 	if x != nil {
 		if x, ok := x.Event.(*Envelope_DocumentFetched); ok {
@@ -1067,6 +1097,18 @@ type Envelope_GuardUnreachable struct {
 	GuardUnreachable *GuardUnreachable `protobuf:"bytes,62,opt,name=guard_unreachable,json=guardUnreachable,proto3,oneof"`
 }
 
+type Envelope_GuardConfirmed struct {
+	GuardConfirmed *GuardConfirmed `protobuf:"bytes,63,opt,name=guard_confirmed,json=guardConfirmed,proto3,oneof"`
+}
+
+type Envelope_GuardRemoved struct {
+	GuardRemoved *GuardRemoved `protobuf:"bytes,64,opt,name=guard_removed,json=guardRemoved,proto3,oneof"`
+}
+
+type Envelope_GuardsRetried struct {
+	GuardsRetried *GuardsRetried `protobuf:"bytes,65,opt,name=guards_retried,json=guardsRetried,proto3,oneof"`
+}
+
 type Envelope_DocumentFetched struct {
 	DocumentFetched *DocumentFetched `protobuf:"bytes,70,opt,name=document_fetched,json=documentFetched,proto3,oneof"`
 }
@@ -1178,6 +1220,12 @@ func (*Envelope_GuardSampled) isEnvelope_Event() {}
 func (*Envelope_GuardReachable) isEnvelope_Event() {}
 
 func (*Envelope_GuardUnreachable) isEnvelope_Event() {}
+
+func (*Envelope_GuardConfirmed) isEnvelope_Event() {}
+
+func (*Envelope_GuardRemoved) isEnvelope_Event() {}
+
+func (*Envelope_GuardsRetried) isEnvelope_Event() {}
 
 func (*Envelope_DocumentFetched) isEnvelope_Event() {}
 
@@ -2773,6 +2821,159 @@ func (x *GuardUnreachable) GetRelay() []byte {
 	return nil
 }
 
+// GuardConfirmed: a circuit for users opened through it for the first time; from now
+// on it comes before the guards that are confirmed later.
+type GuardConfirmed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Relay         []byte                 `protobuf:"bytes,1,opt,name=relay,proto3" json:"relay,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GuardConfirmed) Reset() {
+	*x = GuardConfirmed{}
+	mi := &file_chive_v1_events_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GuardConfirmed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GuardConfirmed) ProtoMessage() {}
+
+func (x *GuardConfirmed) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GuardConfirmed.ProtoReflect.Descriptor instead.
+func (*GuardConfirmed) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *GuardConfirmed) GetRelay() []byte {
+	if x != nil {
+		return x.Relay
+	}
+	return nil
+}
+
+// GuardRemoved: it is no longer in the sample, for one of: expired, unlisted.
+type GuardRemoved struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	Relay         []byte                 `protobuf:"bytes,2,opt,name=relay,proto3" json:"relay,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GuardRemoved) Reset() {
+	*x = GuardRemoved{}
+	mi := &file_chive_v1_events_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GuardRemoved) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GuardRemoved) ProtoMessage() {}
+
+func (x *GuardRemoved) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GuardRemoved.ProtoReflect.Descriptor instead.
+func (*GuardRemoved) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *GuardRemoved) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *GuardRemoved) GetRelay() []byte {
+	if x != nil {
+		return x.Relay
+	}
+	return nil
+}
+
+// GuardsRetried: guards that failed may be tried again at once, before their time has
+// come, for one of: all-down, back, asked, woken, network-change.
+type GuardsRetried struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	Guards        uint32                 `protobuf:"varint,2,opt,name=guards,proto3" json:"guards,omitempty"` // how many had failed
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GuardsRetried) Reset() {
+	*x = GuardsRetried{}
+	mi := &file_chive_v1_events_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GuardsRetried) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GuardsRetried) ProtoMessage() {}
+
+func (x *GuardsRetried) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GuardsRetried.ProtoReflect.Descriptor instead.
+func (*GuardsRetried) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *GuardsRetried) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *GuardsRetried) GetGuards() uint32 {
+	if x != nil {
+		return x.Guards
+	}
+	return 0
+}
+
 type DocumentFetched struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Kind          DocumentKind           `protobuf:"varint,1,opt,name=kind,proto3,enum=chive.v1.DocumentKind" json:"kind,omitempty"`
@@ -2788,7 +2989,7 @@ type DocumentFetched struct {
 
 func (x *DocumentFetched) Reset() {
 	*x = DocumentFetched{}
-	mi := &file_chive_v1_events_proto_msgTypes[29]
+	mi := &file_chive_v1_events_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2800,7 +3001,7 @@ func (x *DocumentFetched) String() string {
 func (*DocumentFetched) ProtoMessage() {}
 
 func (x *DocumentFetched) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[29]
+	mi := &file_chive_v1_events_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2813,7 +3014,7 @@ func (x *DocumentFetched) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentFetched.ProtoReflect.Descriptor instead.
 func (*DocumentFetched) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{29}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *DocumentFetched) GetKind() DocumentKind {
@@ -2877,7 +3078,7 @@ type DocumentVerified struct {
 
 func (x *DocumentVerified) Reset() {
 	*x = DocumentVerified{}
-	mi := &file_chive_v1_events_proto_msgTypes[30]
+	mi := &file_chive_v1_events_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2889,7 +3090,7 @@ func (x *DocumentVerified) String() string {
 func (*DocumentVerified) ProtoMessage() {}
 
 func (x *DocumentVerified) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[30]
+	mi := &file_chive_v1_events_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2902,7 +3103,7 @@ func (x *DocumentVerified) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentVerified.ProtoReflect.Descriptor instead.
 func (*DocumentVerified) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{30}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *DocumentVerified) GetKind() DocumentKind {
@@ -2944,7 +3145,7 @@ type DocumentRejected struct {
 
 func (x *DocumentRejected) Reset() {
 	*x = DocumentRejected{}
-	mi := &file_chive_v1_events_proto_msgTypes[31]
+	mi := &file_chive_v1_events_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2956,7 +3157,7 @@ func (x *DocumentRejected) String() string {
 func (*DocumentRejected) ProtoMessage() {}
 
 func (x *DocumentRejected) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[31]
+	mi := &file_chive_v1_events_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2969,7 +3170,7 @@ func (x *DocumentRejected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentRejected.ProtoReflect.Descriptor instead.
 func (*DocumentRejected) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{31}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *DocumentRejected) GetKind() DocumentKind {
@@ -3005,7 +3206,7 @@ type ProtocolsMissing struct {
 
 func (x *ProtocolsMissing) Reset() {
 	*x = ProtocolsMissing{}
-	mi := &file_chive_v1_events_proto_msgTypes[32]
+	mi := &file_chive_v1_events_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3017,7 +3218,7 @@ func (x *ProtocolsMissing) String() string {
 func (*ProtocolsMissing) ProtoMessage() {}
 
 func (x *ProtocolsMissing) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[32]
+	mi := &file_chive_v1_events_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3030,7 +3231,7 @@ func (x *ProtocolsMissing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProtocolsMissing.ProtoReflect.Descriptor instead.
 func (*ProtocolsMissing) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{32}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ProtocolsMissing) GetRequired() string {
@@ -3060,7 +3261,7 @@ type SupervisorStateChanged struct {
 
 func (x *SupervisorStateChanged) Reset() {
 	*x = SupervisorStateChanged{}
-	mi := &file_chive_v1_events_proto_msgTypes[33]
+	mi := &file_chive_v1_events_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3072,7 +3273,7 @@ func (x *SupervisorStateChanged) String() string {
 func (*SupervisorStateChanged) ProtoMessage() {}
 
 func (x *SupervisorStateChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[33]
+	mi := &file_chive_v1_events_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3085,7 +3286,7 @@ func (x *SupervisorStateChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SupervisorStateChanged.ProtoReflect.Descriptor instead.
 func (*SupervisorStateChanged) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{33}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *SupervisorStateChanged) GetChild() string {
@@ -3140,7 +3341,7 @@ type BreakerOpened struct {
 
 func (x *BreakerOpened) Reset() {
 	*x = BreakerOpened{}
-	mi := &file_chive_v1_events_proto_msgTypes[34]
+	mi := &file_chive_v1_events_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3152,7 +3353,7 @@ func (x *BreakerOpened) String() string {
 func (*BreakerOpened) ProtoMessage() {}
 
 func (x *BreakerOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[34]
+	mi := &file_chive_v1_events_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3165,7 +3366,7 @@ func (x *BreakerOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerOpened.ProtoReflect.Descriptor instead.
 func (*BreakerOpened) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{34}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *BreakerOpened) GetChild() string {
@@ -3228,7 +3429,7 @@ type BreakerHalfOpened struct {
 
 func (x *BreakerHalfOpened) Reset() {
 	*x = BreakerHalfOpened{}
-	mi := &file_chive_v1_events_proto_msgTypes[35]
+	mi := &file_chive_v1_events_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3240,7 +3441,7 @@ func (x *BreakerHalfOpened) String() string {
 func (*BreakerHalfOpened) ProtoMessage() {}
 
 func (x *BreakerHalfOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[35]
+	mi := &file_chive_v1_events_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3253,7 +3454,7 @@ func (x *BreakerHalfOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerHalfOpened.ProtoReflect.Descriptor instead.
 func (*BreakerHalfOpened) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{35}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *BreakerHalfOpened) GetChild() string {
@@ -3281,7 +3482,7 @@ type BreakerClosed struct {
 
 func (x *BreakerClosed) Reset() {
 	*x = BreakerClosed{}
-	mi := &file_chive_v1_events_proto_msgTypes[36]
+	mi := &file_chive_v1_events_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3293,7 +3494,7 @@ func (x *BreakerClosed) String() string {
 func (*BreakerClosed) ProtoMessage() {}
 
 func (x *BreakerClosed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[36]
+	mi := &file_chive_v1_events_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3306,7 +3507,7 @@ func (x *BreakerClosed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerClosed.ProtoReflect.Descriptor instead.
 func (*BreakerClosed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{36}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *BreakerClosed) GetChild() string {
@@ -3337,7 +3538,7 @@ type RetriesExhausted struct {
 
 func (x *RetriesExhausted) Reset() {
 	*x = RetriesExhausted{}
-	mi := &file_chive_v1_events_proto_msgTypes[37]
+	mi := &file_chive_v1_events_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3349,7 +3550,7 @@ func (x *RetriesExhausted) String() string {
 func (*RetriesExhausted) ProtoMessage() {}
 
 func (x *RetriesExhausted) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[37]
+	mi := &file_chive_v1_events_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3362,7 +3563,7 @@ func (x *RetriesExhausted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetriesExhausted.ProtoReflect.Descriptor instead.
 func (*RetriesExhausted) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{37}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *RetriesExhausted) GetChild() string {
@@ -3408,7 +3609,7 @@ type InputQuarantined struct {
 
 func (x *InputQuarantined) Reset() {
 	*x = InputQuarantined{}
-	mi := &file_chive_v1_events_proto_msgTypes[38]
+	mi := &file_chive_v1_events_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3420,7 +3621,7 @@ func (x *InputQuarantined) String() string {
 func (*InputQuarantined) ProtoMessage() {}
 
 func (x *InputQuarantined) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[38]
+	mi := &file_chive_v1_events_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3433,7 +3634,7 @@ func (x *InputQuarantined) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InputQuarantined.ProtoReflect.Descriptor instead.
 func (*InputQuarantined) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{38}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *InputQuarantined) GetChild() string {
@@ -3484,7 +3685,7 @@ type ConfigProposed struct {
 
 func (x *ConfigProposed) Reset() {
 	*x = ConfigProposed{}
-	mi := &file_chive_v1_events_proto_msgTypes[39]
+	mi := &file_chive_v1_events_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3496,7 +3697,7 @@ func (x *ConfigProposed) String() string {
 func (*ConfigProposed) ProtoMessage() {}
 
 func (x *ConfigProposed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[39]
+	mi := &file_chive_v1_events_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3509,7 +3710,7 @@ func (x *ConfigProposed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigProposed.ProtoReflect.Descriptor instead.
 func (*ConfigProposed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{39}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ConfigProposed) GetMouth() string {
@@ -3549,7 +3750,7 @@ type ConfigApplied struct {
 
 func (x *ConfigApplied) Reset() {
 	*x = ConfigApplied{}
-	mi := &file_chive_v1_events_proto_msgTypes[40]
+	mi := &file_chive_v1_events_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3561,7 +3762,7 @@ func (x *ConfigApplied) String() string {
 func (*ConfigApplied) ProtoMessage() {}
 
 func (x *ConfigApplied) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[40]
+	mi := &file_chive_v1_events_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3574,7 +3775,7 @@ func (x *ConfigApplied) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigApplied.ProtoReflect.Descriptor instead.
 func (*ConfigApplied) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{40}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ConfigApplied) GetRevision() uint64 {
@@ -3640,7 +3841,7 @@ type ConfigRejected struct {
 
 func (x *ConfigRejected) Reset() {
 	*x = ConfigRejected{}
-	mi := &file_chive_v1_events_proto_msgTypes[41]
+	mi := &file_chive_v1_events_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3652,7 +3853,7 @@ func (x *ConfigRejected) String() string {
 func (*ConfigRejected) ProtoMessage() {}
 
 func (x *ConfigRejected) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[41]
+	mi := &file_chive_v1_events_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3665,7 +3866,7 @@ func (x *ConfigRejected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigRejected.ProtoReflect.Descriptor instead.
 func (*ConfigRejected) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{41}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ConfigRejected) GetMouth() string {
@@ -3716,7 +3917,7 @@ type ConfigReverted struct {
 
 func (x *ConfigReverted) Reset() {
 	*x = ConfigReverted{}
-	mi := &file_chive_v1_events_proto_msgTypes[42]
+	mi := &file_chive_v1_events_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3728,7 +3929,7 @@ func (x *ConfigReverted) String() string {
 func (*ConfigReverted) ProtoMessage() {}
 
 func (x *ConfigReverted) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[42]
+	mi := &file_chive_v1_events_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3741,7 +3942,7 @@ func (x *ConfigReverted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigReverted.ProtoReflect.Descriptor instead.
 func (*ConfigReverted) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{42}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ConfigReverted) GetRevision() uint64 {
@@ -3769,7 +3970,7 @@ var File_chive_v1_events_proto protoreflect.FileDescriptor
 
 const file_chive_v1_events_proto_rawDesc = "" +
 	"\n" +
-	"\x15chive/v1/events.proto\x12\bchive.v1\x1a\x13chive/v1/tier.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc4\x1b\n" +
+	"\x15chive/v1/events.proto\x12\bchive.v1\x1a\x13chive/v1/tier.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9c\x1d\n" +
 	"\bEnvelope\x12\x14\n" +
 	"\x02id\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\x02id\x124\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampB\x04\xa8\xd4\x18\x02R\x04time\x12\x18\n" +
@@ -3806,7 +4007,10 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\fstream_ended\x186 \x01(\v2\x15.chive.v1.StreamEndedB\x04\xa8\xd4\x18\x02H\x00R\vstreamEnded\x12C\n" +
 	"\rguard_sampled\x18< \x01(\v2\x16.chive.v1.GuardSampledB\x04\xa8\xd4\x18\x02H\x00R\fguardSampled\x12I\n" +
 	"\x0fguard_reachable\x18= \x01(\v2\x18.chive.v1.GuardReachableB\x04\xa8\xd4\x18\x02H\x00R\x0eguardReachable\x12O\n" +
-	"\x11guard_unreachable\x18> \x01(\v2\x1a.chive.v1.GuardUnreachableB\x04\xa8\xd4\x18\x02H\x00R\x10guardUnreachable\x12L\n" +
+	"\x11guard_unreachable\x18> \x01(\v2\x1a.chive.v1.GuardUnreachableB\x04\xa8\xd4\x18\x02H\x00R\x10guardUnreachable\x12I\n" +
+	"\x0fguard_confirmed\x18? \x01(\v2\x18.chive.v1.GuardConfirmedB\x04\xa8\xd4\x18\x02H\x00R\x0eguardConfirmed\x12C\n" +
+	"\rguard_removed\x18@ \x01(\v2\x16.chive.v1.GuardRemovedB\x04\xa8\xd4\x18\x02H\x00R\fguardRemoved\x12F\n" +
+	"\x0eguards_retried\x18A \x01(\v2\x17.chive.v1.GuardsRetriedB\x04\xa8\xd4\x18\x02H\x00R\rguardsRetried\x12L\n" +
 	"\x10document_fetched\x18F \x01(\v2\x19.chive.v1.DocumentFetchedB\x04\xa8\xd4\x18\x02H\x00R\x0fdocumentFetched\x12O\n" +
 	"\x11document_verified\x18G \x01(\v2\x1a.chive.v1.DocumentVerifiedB\x04\xa8\xd4\x18\x02H\x00R\x10documentVerified\x12O\n" +
 	"\x11document_rejected\x18H \x01(\v2\x1a.chive.v1.DocumentRejectedB\x04\xa8\xd4\x18\x02H\x00R\x10documentRejected\x12O\n" +
@@ -3921,7 +4125,15 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x05relay\x18\x01 \x01(\fB\x04\xa8\xd4\x18\x03R\x05relay\"a\n" +
 	"\x10GuardUnreachable\x121\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome\x12\x1a\n" +
-	"\x05relay\x18\x02 \x01(\fB\x04\xa8\xd4\x18\x03R\x05relay\"\x86\x02\n" +
+	"\x05relay\x18\x02 \x01(\fB\x04\xa8\xd4\x18\x03R\x05relay\",\n" +
+	"\x0eGuardConfirmed\x12\x1a\n" +
+	"\x05relay\x18\x01 \x01(\fB\x04\xa8\xd4\x18\x03R\x05relay\"H\n" +
+	"\fGuardRemoved\x12\x1c\n" +
+	"\x06reason\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\x06reason\x12\x1a\n" +
+	"\x05relay\x18\x02 \x01(\fB\x04\xa8\xd4\x18\x03R\x05relay\"K\n" +
+	"\rGuardsRetried\x12\x1c\n" +
+	"\x06reason\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\x06reason\x12\x1c\n" +
+	"\x06guards\x18\x02 \x01(\rB\x04\xa8\xd4\x18\x02R\x06guards\"\x86\x02\n" +
 	"\x0fDocumentFetched\x120\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x16.chive.v1.DocumentKindB\x04\xa8\xd4\x18\x02R\x04kind\x12\x1a\n" +
 	"\x05bytes\x18\x02 \x01(\x04B\x04\xa8\xd4\x18\x02R\x05bytes\x123\n" +
@@ -4085,7 +4297,7 @@ func file_chive_v1_events_proto_rawDescGZIP() []byte {
 }
 
 var file_chive_v1_events_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_chive_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
+var file_chive_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_chive_v1_events_proto_goTypes = []any{
 	(Outcome)(0),                   // 0: chive.v1.Outcome
 	(Kind)(0),                      // 1: chive.v1.Kind
@@ -4121,25 +4333,28 @@ var file_chive_v1_events_proto_goTypes = []any{
 	(*GuardSampled)(nil),           // 31: chive.v1.GuardSampled
 	(*GuardReachable)(nil),         // 32: chive.v1.GuardReachable
 	(*GuardUnreachable)(nil),       // 33: chive.v1.GuardUnreachable
-	(*DocumentFetched)(nil),        // 34: chive.v1.DocumentFetched
-	(*DocumentVerified)(nil),       // 35: chive.v1.DocumentVerified
-	(*DocumentRejected)(nil),       // 36: chive.v1.DocumentRejected
-	(*ProtocolsMissing)(nil),       // 37: chive.v1.ProtocolsMissing
-	(*SupervisorStateChanged)(nil), // 38: chive.v1.SupervisorStateChanged
-	(*BreakerOpened)(nil),          // 39: chive.v1.BreakerOpened
-	(*BreakerHalfOpened)(nil),      // 40: chive.v1.BreakerHalfOpened
-	(*BreakerClosed)(nil),          // 41: chive.v1.BreakerClosed
-	(*RetriesExhausted)(nil),       // 42: chive.v1.RetriesExhausted
-	(*InputQuarantined)(nil),       // 43: chive.v1.InputQuarantined
-	(*ConfigProposed)(nil),         // 44: chive.v1.ConfigProposed
-	(*ConfigApplied)(nil),          // 45: chive.v1.ConfigApplied
-	(*ConfigRejected)(nil),         // 46: chive.v1.ConfigRejected
-	(*ConfigReverted)(nil),         // 47: chive.v1.ConfigReverted
-	(*timestamppb.Timestamp)(nil),  // 48: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),    // 49: google.protobuf.Duration
+	(*GuardConfirmed)(nil),         // 34: chive.v1.GuardConfirmed
+	(*GuardRemoved)(nil),           // 35: chive.v1.GuardRemoved
+	(*GuardsRetried)(nil),          // 36: chive.v1.GuardsRetried
+	(*DocumentFetched)(nil),        // 37: chive.v1.DocumentFetched
+	(*DocumentVerified)(nil),       // 38: chive.v1.DocumentVerified
+	(*DocumentRejected)(nil),       // 39: chive.v1.DocumentRejected
+	(*ProtocolsMissing)(nil),       // 40: chive.v1.ProtocolsMissing
+	(*SupervisorStateChanged)(nil), // 41: chive.v1.SupervisorStateChanged
+	(*BreakerOpened)(nil),          // 42: chive.v1.BreakerOpened
+	(*BreakerHalfOpened)(nil),      // 43: chive.v1.BreakerHalfOpened
+	(*BreakerClosed)(nil),          // 44: chive.v1.BreakerClosed
+	(*RetriesExhausted)(nil),       // 45: chive.v1.RetriesExhausted
+	(*InputQuarantined)(nil),       // 46: chive.v1.InputQuarantined
+	(*ConfigProposed)(nil),         // 47: chive.v1.ConfigProposed
+	(*ConfigApplied)(nil),          // 48: chive.v1.ConfigApplied
+	(*ConfigRejected)(nil),         // 49: chive.v1.ConfigRejected
+	(*ConfigReverted)(nil),         // 50: chive.v1.ConfigReverted
+	(*timestamppb.Timestamp)(nil),  // 51: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),    // 52: google.protobuf.Duration
 }
 var file_chive_v1_events_proto_depIdxs = []int32{
-	48, // 0: chive.v1.Envelope.time:type_name -> google.protobuf.Timestamp
+	51, // 0: chive.v1.Envelope.time:type_name -> google.protobuf.Timestamp
 	1,  // 1: chive.v1.Envelope.kind:type_name -> chive.v1.Kind
 	6,  // 2: chive.v1.Envelope.node_started:type_name -> chive.v1.NodeStarted
 	7,  // 3: chive.v1.Envelope.node_stopping:type_name -> chive.v1.NodeStopping
@@ -4169,65 +4384,68 @@ var file_chive_v1_events_proto_depIdxs = []int32{
 	31, // 27: chive.v1.Envelope.guard_sampled:type_name -> chive.v1.GuardSampled
 	32, // 28: chive.v1.Envelope.guard_reachable:type_name -> chive.v1.GuardReachable
 	33, // 29: chive.v1.Envelope.guard_unreachable:type_name -> chive.v1.GuardUnreachable
-	34, // 30: chive.v1.Envelope.document_fetched:type_name -> chive.v1.DocumentFetched
-	35, // 31: chive.v1.Envelope.document_verified:type_name -> chive.v1.DocumentVerified
-	36, // 32: chive.v1.Envelope.document_rejected:type_name -> chive.v1.DocumentRejected
-	37, // 33: chive.v1.Envelope.protocols_missing:type_name -> chive.v1.ProtocolsMissing
-	38, // 34: chive.v1.Envelope.supervisor_state_changed:type_name -> chive.v1.SupervisorStateChanged
-	39, // 35: chive.v1.Envelope.breaker_opened:type_name -> chive.v1.BreakerOpened
-	40, // 36: chive.v1.Envelope.breaker_half_opened:type_name -> chive.v1.BreakerHalfOpened
-	41, // 37: chive.v1.Envelope.breaker_closed:type_name -> chive.v1.BreakerClosed
-	42, // 38: chive.v1.Envelope.retries_exhausted:type_name -> chive.v1.RetriesExhausted
-	43, // 39: chive.v1.Envelope.input_quarantined:type_name -> chive.v1.InputQuarantined
-	44, // 40: chive.v1.Envelope.config_proposed:type_name -> chive.v1.ConfigProposed
-	45, // 41: chive.v1.Envelope.config_applied:type_name -> chive.v1.ConfigApplied
-	46, // 42: chive.v1.Envelope.config_rejected:type_name -> chive.v1.ConfigRejected
-	47, // 43: chive.v1.Envelope.config_reverted:type_name -> chive.v1.ConfigReverted
-	0,  // 44: chive.v1.NodeStopping.outcome:type_name -> chive.v1.Outcome
-	3,  // 45: chive.v1.BootstrapAdvanced.phase:type_name -> chive.v1.BootstrapPhase
-	0,  // 46: chive.v1.ListenerClosed.outcome:type_name -> chive.v1.Outcome
-	49, // 47: chive.v1.BuildTimeoutSet.timeout:type_name -> google.protobuf.Duration
-	49, // 48: chive.v1.BuildTimeoutSet.close:type_name -> google.protobuf.Duration
-	2,  // 49: chive.v1.ConnectionDialled.purpose:type_name -> chive.v1.Purpose
-	49, // 50: chive.v1.ConnectionOpened.took:type_name -> google.protobuf.Duration
-	49, // 51: chive.v1.ConnectionOpened.clock_skew:type_name -> google.protobuf.Duration
-	0,  // 52: chive.v1.ConnectionFailed.outcome:type_name -> chive.v1.Outcome
-	49, // 53: chive.v1.ConnectionFailed.took:type_name -> google.protobuf.Duration
-	0,  // 54: chive.v1.ConnectionClosed.outcome:type_name -> chive.v1.Outcome
-	49, // 55: chive.v1.ConnectionClosed.lived:type_name -> google.protobuf.Duration
-	2,  // 56: chive.v1.CircuitLaunched.purpose:type_name -> chive.v1.Purpose
-	49, // 57: chive.v1.CircuitOpened.took:type_name -> google.protobuf.Duration
-	0,  // 58: chive.v1.CircuitFailed.outcome:type_name -> chive.v1.Outcome
-	49, // 59: chive.v1.CircuitFailed.took:type_name -> google.protobuf.Duration
-	0,  // 60: chive.v1.CircuitClosed.outcome:type_name -> chive.v1.Outcome
-	49, // 61: chive.v1.CircuitClosed.lived:type_name -> google.protobuf.Duration
-	2,  // 62: chive.v1.StreamRequested.purpose:type_name -> chive.v1.Purpose
-	49, // 63: chive.v1.StreamConnected.took:type_name -> google.protobuf.Duration
-	0,  // 64: chive.v1.StreamDetached.outcome:type_name -> chive.v1.Outcome
-	0,  // 65: chive.v1.StreamEnded.outcome:type_name -> chive.v1.Outcome
-	49, // 66: chive.v1.StreamEnded.lived:type_name -> google.protobuf.Duration
-	0,  // 67: chive.v1.GuardUnreachable.outcome:type_name -> chive.v1.Outcome
-	4,  // 68: chive.v1.DocumentFetched.kind:type_name -> chive.v1.DocumentKind
-	49, // 69: chive.v1.DocumentFetched.took:type_name -> google.protobuf.Duration
-	4,  // 70: chive.v1.DocumentVerified.kind:type_name -> chive.v1.DocumentKind
-	48, // 71: chive.v1.DocumentVerified.valid_until:type_name -> google.protobuf.Timestamp
-	4,  // 72: chive.v1.DocumentRejected.kind:type_name -> chive.v1.DocumentKind
-	0,  // 73: chive.v1.DocumentRejected.outcome:type_name -> chive.v1.Outcome
-	49, // 74: chive.v1.SupervisorStateChanged.delay:type_name -> google.protobuf.Duration
-	0,  // 75: chive.v1.SupervisorStateChanged.outcome:type_name -> chive.v1.Outcome
-	49, // 76: chive.v1.BreakerOpened.retry_after:type_name -> google.protobuf.Duration
-	0,  // 77: chive.v1.BreakerOpened.outcome:type_name -> chive.v1.Outcome
-	49, // 78: chive.v1.RetriesExhausted.delay:type_name -> google.protobuf.Duration
-	0,  // 79: chive.v1.RetriesExhausted.outcome:type_name -> chive.v1.Outcome
-	49, // 80: chive.v1.InputQuarantined.lasts:type_name -> google.protobuf.Duration
-	0,  // 81: chive.v1.InputQuarantined.outcome:type_name -> chive.v1.Outcome
-	49, // 82: chive.v1.ConfigApplied.took:type_name -> google.protobuf.Duration
-	0,  // 83: chive.v1.ConfigRejected.outcome:type_name -> chive.v1.Outcome
-	84, // [84:84] is the sub-list for method output_type
-	84, // [84:84] is the sub-list for method input_type
-	84, // [84:84] is the sub-list for extension type_name
-	84, // [84:84] is the sub-list for extension extendee
-	0,  // [0:84] is the sub-list for field type_name
+	34, // 30: chive.v1.Envelope.guard_confirmed:type_name -> chive.v1.GuardConfirmed
+	35, // 31: chive.v1.Envelope.guard_removed:type_name -> chive.v1.GuardRemoved
+	36, // 32: chive.v1.Envelope.guards_retried:type_name -> chive.v1.GuardsRetried
+	37, // 33: chive.v1.Envelope.document_fetched:type_name -> chive.v1.DocumentFetched
+	38, // 34: chive.v1.Envelope.document_verified:type_name -> chive.v1.DocumentVerified
+	39, // 35: chive.v1.Envelope.document_rejected:type_name -> chive.v1.DocumentRejected
+	40, // 36: chive.v1.Envelope.protocols_missing:type_name -> chive.v1.ProtocolsMissing
+	41, // 37: chive.v1.Envelope.supervisor_state_changed:type_name -> chive.v1.SupervisorStateChanged
+	42, // 38: chive.v1.Envelope.breaker_opened:type_name -> chive.v1.BreakerOpened
+	43, // 39: chive.v1.Envelope.breaker_half_opened:type_name -> chive.v1.BreakerHalfOpened
+	44, // 40: chive.v1.Envelope.breaker_closed:type_name -> chive.v1.BreakerClosed
+	45, // 41: chive.v1.Envelope.retries_exhausted:type_name -> chive.v1.RetriesExhausted
+	46, // 42: chive.v1.Envelope.input_quarantined:type_name -> chive.v1.InputQuarantined
+	47, // 43: chive.v1.Envelope.config_proposed:type_name -> chive.v1.ConfigProposed
+	48, // 44: chive.v1.Envelope.config_applied:type_name -> chive.v1.ConfigApplied
+	49, // 45: chive.v1.Envelope.config_rejected:type_name -> chive.v1.ConfigRejected
+	50, // 46: chive.v1.Envelope.config_reverted:type_name -> chive.v1.ConfigReverted
+	0,  // 47: chive.v1.NodeStopping.outcome:type_name -> chive.v1.Outcome
+	3,  // 48: chive.v1.BootstrapAdvanced.phase:type_name -> chive.v1.BootstrapPhase
+	0,  // 49: chive.v1.ListenerClosed.outcome:type_name -> chive.v1.Outcome
+	52, // 50: chive.v1.BuildTimeoutSet.timeout:type_name -> google.protobuf.Duration
+	52, // 51: chive.v1.BuildTimeoutSet.close:type_name -> google.protobuf.Duration
+	2,  // 52: chive.v1.ConnectionDialled.purpose:type_name -> chive.v1.Purpose
+	52, // 53: chive.v1.ConnectionOpened.took:type_name -> google.protobuf.Duration
+	52, // 54: chive.v1.ConnectionOpened.clock_skew:type_name -> google.protobuf.Duration
+	0,  // 55: chive.v1.ConnectionFailed.outcome:type_name -> chive.v1.Outcome
+	52, // 56: chive.v1.ConnectionFailed.took:type_name -> google.protobuf.Duration
+	0,  // 57: chive.v1.ConnectionClosed.outcome:type_name -> chive.v1.Outcome
+	52, // 58: chive.v1.ConnectionClosed.lived:type_name -> google.protobuf.Duration
+	2,  // 59: chive.v1.CircuitLaunched.purpose:type_name -> chive.v1.Purpose
+	52, // 60: chive.v1.CircuitOpened.took:type_name -> google.protobuf.Duration
+	0,  // 61: chive.v1.CircuitFailed.outcome:type_name -> chive.v1.Outcome
+	52, // 62: chive.v1.CircuitFailed.took:type_name -> google.protobuf.Duration
+	0,  // 63: chive.v1.CircuitClosed.outcome:type_name -> chive.v1.Outcome
+	52, // 64: chive.v1.CircuitClosed.lived:type_name -> google.protobuf.Duration
+	2,  // 65: chive.v1.StreamRequested.purpose:type_name -> chive.v1.Purpose
+	52, // 66: chive.v1.StreamConnected.took:type_name -> google.protobuf.Duration
+	0,  // 67: chive.v1.StreamDetached.outcome:type_name -> chive.v1.Outcome
+	0,  // 68: chive.v1.StreamEnded.outcome:type_name -> chive.v1.Outcome
+	52, // 69: chive.v1.StreamEnded.lived:type_name -> google.protobuf.Duration
+	0,  // 70: chive.v1.GuardUnreachable.outcome:type_name -> chive.v1.Outcome
+	4,  // 71: chive.v1.DocumentFetched.kind:type_name -> chive.v1.DocumentKind
+	52, // 72: chive.v1.DocumentFetched.took:type_name -> google.protobuf.Duration
+	4,  // 73: chive.v1.DocumentVerified.kind:type_name -> chive.v1.DocumentKind
+	51, // 74: chive.v1.DocumentVerified.valid_until:type_name -> google.protobuf.Timestamp
+	4,  // 75: chive.v1.DocumentRejected.kind:type_name -> chive.v1.DocumentKind
+	0,  // 76: chive.v1.DocumentRejected.outcome:type_name -> chive.v1.Outcome
+	52, // 77: chive.v1.SupervisorStateChanged.delay:type_name -> google.protobuf.Duration
+	0,  // 78: chive.v1.SupervisorStateChanged.outcome:type_name -> chive.v1.Outcome
+	52, // 79: chive.v1.BreakerOpened.retry_after:type_name -> google.protobuf.Duration
+	0,  // 80: chive.v1.BreakerOpened.outcome:type_name -> chive.v1.Outcome
+	52, // 81: chive.v1.RetriesExhausted.delay:type_name -> google.protobuf.Duration
+	0,  // 82: chive.v1.RetriesExhausted.outcome:type_name -> chive.v1.Outcome
+	52, // 83: chive.v1.InputQuarantined.lasts:type_name -> google.protobuf.Duration
+	0,  // 84: chive.v1.InputQuarantined.outcome:type_name -> chive.v1.Outcome
+	52, // 85: chive.v1.ConfigApplied.took:type_name -> google.protobuf.Duration
+	0,  // 86: chive.v1.ConfigRejected.outcome:type_name -> chive.v1.Outcome
+	87, // [87:87] is the sub-list for method output_type
+	87, // [87:87] is the sub-list for method input_type
+	87, // [87:87] is the sub-list for extension type_name
+	87, // [87:87] is the sub-list for extension extendee
+	0,  // [0:87] is the sub-list for field type_name
 }
 
 func init() { file_chive_v1_events_proto_init() }
@@ -4265,6 +4483,9 @@ func file_chive_v1_events_proto_init() {
 		(*Envelope_GuardSampled)(nil),
 		(*Envelope_GuardReachable)(nil),
 		(*Envelope_GuardUnreachable)(nil),
+		(*Envelope_GuardConfirmed)(nil),
+		(*Envelope_GuardRemoved)(nil),
+		(*Envelope_GuardsRetried)(nil),
 		(*Envelope_DocumentFetched)(nil),
 		(*Envelope_DocumentVerified)(nil),
 		(*Envelope_DocumentRejected)(nil),
@@ -4286,7 +4507,7 @@ func file_chive_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chive_v1_events_proto_rawDesc), len(file_chive_v1_events_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   43,
+			NumMessages:   46,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -186,6 +186,16 @@ func (x *Index) Count(pos Position) int {
 	return len(x.lists[pos].relays)
 }
 
+// CountGuards is the number of relays that may be guards and that allow agrees to.
+func (x *Index) CountGuards(allow func(*Relay) bool) (n int) {
+	for _, r := range x.lists[Guard].relays {
+		if allow(r) {
+			n++
+		}
+	}
+	return n
+}
+
 // LongLived reports whether connections to a port need Stable relays.
 func (x *Index) LongLived(port uint16) bool { return slices.Contains(x.longLived, port) }
 

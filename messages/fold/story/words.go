@@ -156,7 +156,13 @@ func (l *Log) sayOther(e *chivev1.Envelope) string {
 	case *chivev1.Envelope_GuardSampled:
 		return "became one of the guards to choose from"
 	case *chivev1.Envelope_GuardReachable:
-		return "was reached for the first time"
+		return "can be reached"
+	case *chivev1.Envelope_GuardConfirmed:
+		return "is confirmed: it comes before the guards that are confirmed later"
+	case *chivev1.Envelope_GuardRemoved:
+		return "is no guard any more: " + body.GuardRemoved.GetReason()
+	case *chivev1.Envelope_GuardsRetried:
+		return fmt.Sprintf("tries %d guards that failed again: %s", body.GuardsRetried.GetGuards(), body.GuardsRetried.GetReason())
 	case *chivev1.Envelope_GuardUnreachable:
 		return "counts as unreachable: " + meaning(body.GuardUnreachable.GetOutcome())
 	case *chivev1.Envelope_SupervisorStateChanged:
