@@ -119,14 +119,14 @@ type record struct {
 	purpose   chivev1.Purpose
 	first     [20]byte
 	exit      *path.Relay // nil for directory circuits
-	open      bool   // and may be used
-	waits     bool   // built, but a better guard's may open
-	tired     bool   // takes no new streams
-	slow      bool   // later than the timeout when that came
-	late      bool   // so late that it is only measured
-	measured  bool   // and has been
-	closing   bool   // was told to close
-	isolation string // "" while clean
+	open      bool        // and may be used
+	waits     bool        // built, but a better guard's may open
+	tired     bool        // takes no new streams
+	slow      bool        // later than the timeout when that came
+	late      bool        // so late that it is only measured
+	measured  bool        // and has been
+	closing   bool        // was told to close
+	isolation string      // "" while clean
 	launched  time.Time
 	dirtied   time.Time
 	streams   int

@@ -36,9 +36,11 @@ func TestMain(m *testing.M) {
 // front counts nothing: the events tell.
 type front struct{}
 
-func (front) Connected(netip.Addr) []byte     { return nil }
-func (front) Refused(chivev1.Outcome) []byte  { return nil }
-func (front) Resolved([]cell.Answer) ([]byte, chivev1.Outcome) { return nil, chivev1.Outcome_OUTCOME_OK }
+func (front) Connected(netip.Addr) []byte    { return nil }
+func (front) Refused(chivev1.Outcome) []byte { return nil }
+func (front) Resolved([]cell.Answer) ([]byte, chivev1.Outcome) {
+	return nil, chivev1.Outcome_OUTCOME_OK
+}
 
 // log collects events.
 type log struct {
