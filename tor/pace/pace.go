@@ -18,9 +18,9 @@ const (
 	Least = 4
 	// quick and slow are multiples of the shortest time seen; between them the
 	// window stays.
-	quick, slow = 3, 6
+	quick, slow = 5, 10
 	// grace is added to both, so that jitter on a near guard counts for nothing.
-	grace  = 20 * time.Millisecond
+	grace  = 50 * time.Millisecond
 	onSlow = 0.9
 	onLate = 0.7
 	// memory is of how many circuits the time between two is the average.

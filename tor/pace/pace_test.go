@@ -20,10 +20,10 @@ func TestAllIsAllowedUntilItIsTooMuch(t *testing.T) {
 		t.Fatal(w.Size(limit))
 	}
 	for i := range 100 {
-		w.Built(time.Second, limit, limit, start.Add(time.Duration(i)*time.Second))
+		w.Built(2*time.Second, limit, limit, start.Add(time.Duration(2*i)*time.Second))
 	}
 	if w.Size(limit) != Least {
-		t.Fatalf("%d at once though each takes ten times as long", w.Size(limit))
+		t.Fatalf("%d at once though each takes twenty times as long", w.Size(limit))
 	}
 }
 
