@@ -27,6 +27,7 @@ type worker struct {
 	shunned   map[netdoc.Digest]time.Time // sources not to be asked before
 	phase     chivev1.BootstrapPhase
 	failures  int
+	again     chan struct{} // of one: failures are forgotten
 	cacheRead bool      // the cached microdescriptors were looked at
 	offered   time.Time // the consensus that was left for others last
 }
@@ -37,7 +38,7 @@ var between = supervisor.Backoff{Min: 200 * time.Millisecond, Max: 2 * time.Minu
 func newWorker(o Options) *worker {
 	return &worker{
 		o: o, store: store{o.CacheDir}, mds: map[netdoc.MDDigest]*netdoc.Microdesc{},
-		shunned: map[netdoc.Digest]time.Time{},
+		shunned: map[netdoc.Digest]time.Time{}, again: make(chan struct{}, 1),
 	}
 }
 
@@ -61,18 +62,22 @@ func (w *worker) run(ctx context.Context) {
 		} else {
 			w.failures = 0
 		}
-		if !pause(ctx, wait) {
+		if !w.pause(ctx, wait) {
 			return
 		}
 	}
 }
 
-func pause(ctx context.Context, d time.Duration) bool {
+// pause waits before the next step, or until another try is asked for.
+func (w *worker) pause(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(max(d, 0))
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
 		return false
+	case <-w.again:
+		w.failures = 0
+		return true
 	case <-t.C:
 		return true
 	}
