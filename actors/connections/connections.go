@@ -104,7 +104,7 @@ type (
 	}
 	// Forgive forgets failures: relays may be tried at once.
 	Forgive struct {
-		Relays [][20]byte // nil: every relay
+		Relays [][20]byte // nil: every relay, and what was counted
 		// Renew: the machine's way to the network is another one. Connections that are
 		// open take no new circuits.
 		Renew bool

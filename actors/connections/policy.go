@@ -143,12 +143,17 @@ func (c *connections) failed(e *entry, permit retry.Permit, out chivev1.Outcome)
 func (c *connections) forgive(m *Forgive) {
 	for _, relay := range m.Relays {
 		if e := c.relays[relay]; e != nil {
-			e.forgive()
+			// Its failures are no reason to wait any more, but they count on.
+			e.failures, e.until = 0, time.Time{}
+			if e.breaker.RetryAfter() > 0 {
+				e.breaker.Reset()
+			}
 		}
 	}
 	if m.Relays == nil {
 		for _, e := range c.relays {
-			e.forgive()
+			e.failures, e.until = 0, time.Time{}
+			e.breaker.Reset()
 		}
 		c.budgets.Refill()
 	}
@@ -157,9 +162,4 @@ func (c *connections) forgive(m *Forgive) {
 			e.conn = nil
 		}
 	}
-}
-
-func (e *entry) forgive() {
-	e.failures, e.until = 0, time.Time{}
-	e.breaker.Reset()
 }

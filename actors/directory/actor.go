@@ -64,11 +64,15 @@ type Updated struct {
 	Unusable  bool // the consensus requires what this version lacks: never Enough
 }
 
+// Retry has what failed tried again at once.
+type Retry struct{}
+
 type workerDone struct{ p *kernel.Panic }
 
 type directory struct {
 	o      Options
 	cancel context.CancelFunc
+	worker *worker
 }
 
 // Props makes the actor.
@@ -83,10 +87,17 @@ func (d *directory) Receive(ctx actor.Context) {
 		work, cancel := context.WithCancel(context.Background())
 		d.cancel = cancel
 		root, self := ctx.ActorSystem().Root, ctx.Self()
+		worker := newWorker(d.o)
+		d.worker = worker
 		kernel.Go("directory worker", func() {
-			newWorker(d.o).run(work)
+			worker.run(work)
 			root.Send(self, &workerDone{})
 		}, func(p *kernel.Panic) { root.Send(self, &workerDone{p}) })
+	case *Retry:
+		select {
+		case d.worker.again <- struct{}{}:
+		default: // it was asked already
+		}
 	case *workerDone:
 		if m.p != nil {
 			panic(m.p) // the node starts a new one

@@ -30,12 +30,13 @@ type worker struct {
 	failures  int
 	base      consdiff.Digest // of the consensus in use, while the cache has its text
 	misses    map[netdoc.MDDigest]miss
-	enough    bool      // paths may be built with what was published last
-	published int       // microdescriptors that were here then
-	unusable  bool      // the consensus requires protocols that are not here
-	lack      string    // protocols that were told to be missing
-	cacheRead bool      // the cached microdescriptors were looked at
-	offered   time.Time // the consensus that was left for others last
+	enough    bool          // paths may be built with what was published last
+	published int           // microdescriptors that were here then
+	unusable  bool          // the consensus requires protocols that are not here
+	lack      string        // protocols that were told to be missing
+	again     chan struct{} // of one: failures are forgotten
+	cacheRead bool          // the cached microdescriptors were looked at
+	offered   time.Time     // the consensus that was left for others last
 }
 
 // between is the wait between attempts that fail.
@@ -44,7 +45,7 @@ var between = supervisor.Backoff{Min: 200 * time.Millisecond, Max: 2 * time.Minu
 func newWorker(o Options) *worker {
 	return &worker{
 		o: o, store: store{o.CacheDir}, mds: map[netdoc.MDDigest]*netdoc.Microdesc{},
-		shunned: map[netdoc.Digest]time.Time{}, misses: map[netdoc.MDDigest]miss{}, lack: "/",
+		shunned: map[netdoc.Digest]time.Time{}, misses: map[netdoc.MDDigest]miss{}, lack: "/", again: make(chan struct{}, 1),
 	}
 }
 
@@ -68,7 +69,7 @@ func (w *worker) run(ctx context.Context) {
 		} else {
 			w.failures = 0
 		}
-		if !pause(ctx, wait) {
+		if !w.pause(ctx, wait) {
 			return
 		}
 	}
@@ -86,12 +87,16 @@ func (w *worker) until(refresh time.Time) time.Duration {
 // minPause is between two steps, whatever the times in a consensus are.
 const minPause = 100 * time.Millisecond
 
-func pause(ctx context.Context, d time.Duration) bool {
+// pause waits before the next step, or until another try is asked for.
+func (w *worker) pause(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(max(d, 0))
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
 		return false
+	case <-w.again:
+		w.failures = 0
+		return true
 	case <-t.C:
 		return true
 	}

@@ -11,6 +11,7 @@ import (
 
 	"chive/actors/circuits"
 	"chive/actors/connections"
+	"chive/actors/directory"
 	"chive/actors/kernel"
 	"chive/tor/guard"
 )
@@ -120,6 +121,9 @@ func (r *rootActor) look(ctx actor.Context) {
 func (r *rootActor) tryAgain(ctx actor.Context, m *tryAgain) {
 	r.pass(ctx, "connections", &connections.Forgive{Relays: m.relays, Renew: m.renew})
 	r.pass(ctx, "circuits", &circuits.GuardsRetried{Renew: m.renew})
+	if m.relays == nil {
+		r.pass(ctx, "directory", &directory.Retry{})
+	}
 }
 
 // GuardsRetryAnswer is the answer to the verb guards-retry.

@@ -10,13 +10,18 @@ import (
 )
 
 type guardsCommand struct {
+	List  guardsList  `cmd:"" default:"withargs" help:"List guards, now or as of a past moment (what chive guards does)."`
+	Retry guardsRetry `cmd:"" help:"Try guards that failed again at once."`
+}
+
+type guardsList struct {
 	ID string `arg:"" optional:"" help:"Only those whose name begins so."`
 	listFlags
 	State []string `sep:"," placeholder:"STATE" help:"Only in these states: sampled, reachable, unreachable."`
 }
 
-// Help is printed by chive guards --help.
-func (guardsCommand) Help() string {
+// Help is printed by chive guards list --help.
+func (guardsList) Help() string {
 	return `Lists the guards that the node's events speak of since it started, now or as of a
 past moment. Their names are opaque, for one boot: which relays are guards is in no
 event that leaves the node. A guard of an earlier start that was neither reached for
@@ -31,7 +36,7 @@ Examples:
 var guardStates = []string{"sampled", "reachable", "unreachable"}
 
 // Run lists.
-func (c guardsCommand) Run(std streams) error {
+func (c guardsList) Run(std streams) error {
 	if err := (endedFlags{State: c.State}).check(guardStates...); err != nil {
 		return err
 	}

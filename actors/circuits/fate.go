@@ -1,0 +1,162 @@
+package circuits
+
+import (
+	"github.com/asynkron/protoactor-go/actor"
+
+	"chive/actors/circuit"
+	"chive/actors/kernel"
+	"chive/messages/chivev1"
+)
+
+// What becomes of a circuit that was launched:
+//
+//	being built ── opened ──► usable            (its guard is as good as any)
+//	     │            └─────► waits ── settle ──► usable, or closed
+//	     └─ gone ──► buildFailed: its guard hears of it only when the connection failed
+
+func (c *circuits) opened(ctx actor.Context, m *circuit.Opened) {
+	r := c.records[m.ID]
+	if r == nil {
+		return
+	}
+	if r.late { // it opened just when it was told not to
+		r.open = true
+		c.listen()
+		c.learn(c.times.Built(m.Took, true))
+		c.dismiss(ctx, r, chivev1.Outcome_OUTCOME_TIMEOUT)
+		return
+	}
+	c.paced(r, m.Took)
+	c.ended(r)
+	if r.purpose == chivev1.Purpose_PURPOSE_GENERAL {
+		c.listen()
+		c.learn(c.times.Built(m.Took, r.slow))
+	}
+	c.failures = 0
+	if r.purpose != chivev1.Purpose_PURPOSE_GENERAL {
+		c.o.Guards.Connected(r.first, c.o.Now())
+	} else if !c.o.Guards.Opened(r.id, c.o.Now()) {
+		r.waits = true
+	}
+	if !r.waits {
+		c.usable(r)
+	}
+	c.settle(ctx)
+	c.serve(ctx)
+}
+
+// usable: streams may go on the circuit from now on.
+func (c *circuits) usable(r *record) {
+	r.open, r.waits, r.idleSince = true, false, c.o.Now()
+	if r.purpose == chivev1.Purpose_PURPOSE_GENERAL {
+		c.advance(chivev1.BootstrapPhase_BOOTSTRAP_PHASE_DONE, 100, "ready: a circuit is open")
+	}
+}
+
+// settle has circuits wait no longer that guard-spec lets go.
+func (c *circuits) settle(ctx actor.Context) {
+	ready, tooLong := c.o.Guards.Settle(c.o.Now())
+	for _, id := range ready {
+		if r := c.records[id]; r != nil && r.waits {
+			c.usable(r)
+		}
+	}
+	for _, id := range tooLong {
+		if r := c.records[id]; r != nil && r.waits {
+			c.dismiss(ctx, r, chivev1.Outcome_OUTCOME_IDLE)
+		}
+	}
+}
+
+// resume tries at once what would have been tried later.
+func (c *circuits) resume(ctx actor.Context) {
+	c.failures = 0
+	if c.holdOff != nil {
+		c.holdOff.Stop()
+		c.holdOff = nil
+	}
+	if c.closing == nil {
+		c.settle(ctx)
+		c.serve(ctx)
+	}
+}
+
+func (c *circuits) gone(ctx actor.Context, m *circuit.Gone) {
+	r := c.records[m.ID]
+	if r == nil {
+		return
+	}
+	c.forget(r)
+	if !m.WasOpen && !r.closing {
+		c.buildFailed(ctx, r, m)
+	}
+	c.o.Guards.Gone(r.id)
+	if c.maybeClosed(ctx) {
+		return
+	}
+	c.serve(ctx)
+}
+
+func (c *circuits) forget(r *record) {
+	delete(c.records, r.id)
+	c.places.forget(r)
+	c.ended(r)
+}
+
+// buildFailed counts a circuit that did not open. Only when the outgoing
+// connection itself failed does the guard hear of it.
+func (c *circuits) buildFailed(ctx actor.Context, r *record, m *circuit.Gone) {
+	c.blame(r, m.Cause)
+	blames := m.Dialled && blamesRelay(m.Outcome)
+	if blames {
+		c.o.Guards.Failed(r.first, m.Outcome, c.o.Now())
+	}
+	if r.purpose == chivev1.Purpose_PURPOSE_DIRECTORY {
+		c.refuseWaiting(r.id, m.Outcome)
+		return
+	}
+	c.unbuilt(r, m)
+	switch {
+	case r.late: // counted when it was late
+	case m.Outcome == chivev1.Outcome_OUTCOME_SHUTDOWN:
+	case blames: // that guard is not tried again soon, and the others are not to wait for it
+	default:
+		c.failed(ctx, notTried(m.Outcome))
+	}
+}
+
+// blame names the event for which what waits for the circuit has to wait on.
+func (c *circuits) blame(r *record, cause string) {
+	for _, w := range c.queue {
+		if w.on == r.id {
+			w.blame = cause
+		}
+	}
+}
+
+// failed counts a circuit that was not built in time; after several in a row
+// there is a pause.
+func (c *circuits) failed(ctx actor.Context, atOnce bool) {
+	c.failures++
+	if c.failures < 3 && !atOnce {
+		return
+	}
+	if c.holdOff == nil {
+		c.holdOff = kernel.After(ctx.ActorSystem(), ctx.Self(), pause.Delay(c.failures, c.o.Rand), &retry{})
+	}
+}
+
+// blamesRelay: is a failed outgoing connection the relay's? Not if it was this node
+// that gave up, or failed itself.
+func blamesRelay(out chivev1.Outcome) bool {
+	switch out {
+	case chivev1.Outcome_OUTCOME_SHUTDOWN, chivev1.Outcome_OUTCOME_CANCELLED, chivev1.Outcome_OUTCOME_INTERNAL:
+		return false
+	}
+	return true
+}
+
+// notTried: the connection was refused without a dial, and so would the next.
+func notTried(out chivev1.Outcome) bool {
+	return out == chivev1.Outcome_OUTCOME_BACKOFF || out == chivev1.Outcome_OUTCOME_QUARANTINED
+}

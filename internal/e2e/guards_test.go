@@ -1,0 +1,167 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"chive/internal/testnet"
+	"chive/messages/chivev1"
+)
+
+// outage is how long the network is away: CHIVE_OUTAGE (a duration) in a soak.
+func outage(t *testing.T) time.Duration {
+	text := os.Getenv("CHIVE_OUTAGE")
+	if text == "" {
+		return 15 * time.Second
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatalf("CHIVE_OUTAGE: %v", err)
+	}
+	return d
+}
+
+// recovery only bounds a failure; what is aimed at is recoveryAim.
+const (
+	recovery    = time.Minute
+	recoveryAim = 10 * time.Second
+)
+
+// backAfter asks until an answer comes and tells how long that took.
+func (c *client) backAfter(t *testing.T, n *testnet.Network) time.Duration {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), recovery)
+	defer cancel()
+	began := time.Now()
+	for i := 0; ; i++ {
+		once, end := context.WithTimeout(ctx, recoveryAim)
+		_, got, err := c.get(once, fmt.Sprint("back", i), resource(n, 50_000))
+		end()
+		if err == nil && got == 50_000 {
+			return time.Since(began)
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("no answer %v after the network was back: %v", recovery, err)
+		}
+	}
+}
+
+// seen is how many events there are so far, for since.
+func (c *client) seen() int { return c.count(func(*chivev1.Envelope) bool { return true }) }
+
+// after tells whether these come in this order among the events from the one numbered on.
+func (c *client) after(t *testing.T, from int, order ...func(*chivev1.Envelope) bool) {
+	t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at := from
+	for i, match := range order {
+		for at < len(c.log) && !match(c.log[at]) {
+			at++
+		}
+		if at == len(c.log) {
+			t.Errorf("event %d of the order did not come", i)
+			return
+		}
+	}
+}
+
+func relays(n *testnet.Network) (out []string) {
+	for _, x := range n.Nodes() {
+		if x.ORPort != 0 {
+			out = append(out, x.Name)
+		}
+	}
+	return out
+}
+
+// The whole network is gone and comes back: the client is back soon after, without a
+// restart and without other guards than it had.
+func TestBackAfterAnOutage(t *testing.T) {
+	n := testnet.ForTest(t, testnet.Options{Onions: -1})
+	for _, test := range []struct {
+		name       string
+		stop, cont func(string) error
+	}{
+		{"killed", n.Kill, n.Restart},
+		{"silent", n.Stop, n.Cont},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := start(t, n)
+			c.serves(t, n, "before")
+			names := relays(n)
+			mark := c.seen()
+			for _, name := range names {
+				if err := test.stop(name); err != nil {
+					t.Fatal(err)
+				}
+			}
+			gone, cancel := context.WithTimeout(t.Context(), outage(t))
+			defer cancel()
+			for i := 0; gone.Err() == nil; i++ {
+				if _, got, err := c.get(gone, fmt.Sprint("gone", i), resource(n, 50_000)); err == nil {
+					t.Errorf("%d bytes came while the network was gone", got)
+				}
+			}
+			for _, name := range names {
+				if err := test.cont(name); err != nil {
+					t.Fatal(err)
+				}
+			}
+			took := c.backAfter(t, n)
+			t.Logf("back %v after the network was, which was gone for %v", took.Round(10*time.Millisecond), outage(t))
+			if took > recoveryAim {
+				t.Errorf("more than %v", recoveryAim)
+			}
+			if test.name == "killed" {
+				c.after(t, mark,
+					func(e *chivev1.Envelope) bool { return e.GetGuardUnreachable() != nil },
+					func(e *chivev1.Envelope) bool { return e.GetGuardsRetried().GetReason() == "all-down" },
+					func(e *chivev1.Envelope) bool { return e.GetGuardReachable() != nil },
+					func(e *chivev1.Envelope) bool { return e.GetCircuitOpened().GetHops() == 3 },
+					func(e *chivev1.Envelope) bool { return e.GetStreamConnected() != nil },
+				)
+			}
+			if got := c.count(func(e *chivev1.Envelope) bool { return e.GetNodeStarted() != nil }); got != 1 {
+				t.Errorf("the node started %d times", got)
+			}
+			c.stop()
+		})
+	}
+}
+
+// One guard dies for good. What was on its circuits may fail once; everything after is
+// served through another guard, and nothing waits for the dead one.
+func TestOneDeadGuardCostsAtMostOneRequest(t *testing.T) {
+	n := network(t)
+	c := start(t, n)
+	c.serves(t, n, "before")
+	dead := c.guard(t, n)
+	if err := n.Kill(dead); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.Restart(dead); err != nil {
+			t.Error(err)
+		}
+	})
+	failed := 0
+	for i := range 8 {
+		began := time.Now()
+		_, got, err := c.get(t.Context(), fmt.Sprint("request", i), resource(n, 50_000))
+		if err != nil || got != 50_000 {
+			failed++
+		}
+		t.Logf("request %d: %d bytes, %v, after %v", i, got, err, time.Since(began).Round(time.Millisecond))
+	}
+	if failed > 1 {
+		t.Errorf("%d requests failed", failed)
+	}
+	if c.guard(t, n) == dead {
+		t.Error("the dead guard is used")
+	}
+	c.stop()
+}
