@@ -180,7 +180,7 @@ func (drip) DialDir(ctx context.Context, _ Target) (net.Conn, error) {
 		if _, err := theirs.Read(make([]byte, 4096)); err != nil {
 			return
 		}
-		for _, err := theirs.Write([]byte("HTTP/1.0 200 OK\r\n")); err == nil && b.pause(ctx, 7*time.Second); {
+		for _, err := theirs.Write([]byte("HTTP/1.0 200 OK\r\n")); err == nil && (&worker{}).pause(ctx, 7*time.Second); {
 			_, err = theirs.Write([]byte("X: y\r\n"))
 		}
 	}()
