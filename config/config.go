@@ -17,6 +17,7 @@ type Config struct {
 
 	SocksPorts         []SocksPort // in order of the torrc; empty when SocksPort 0
 	HTTPTunnelPorts    []SocksPort // likewise, of Protocol HTTP
+	DNSPorts           []SocksPort // likewise, of Protocol DNS
 	AllowNonLocalSocks bool        // a listener beyond loopback was permitted
 	DirAuthorities     []DirAuthority
 	FallbackDirs       []FallbackDir
@@ -94,17 +95,18 @@ type Protocol uint8
 const (
 	SOCKS     Protocol = iota // SOCKS4, 4a, 5 and HTTP CONNECT
 	HTTP                      // HTTP CONNECT
+	DNS                       // over UDP and TCP
 	protocols                 // how many there are
 )
 
 // String is the name of the protocol's option.
 func (p Protocol) String() string {
-	return [protocols]string{"SocksPort", "HTTPTunnelPort"}[p]
+	return [protocols]string{"SocksPort", "HTTPTunnelPort", "DNSPort"}[p]
 }
 
 // ports are the listeners of a protocol.
 func (c *Config) ports(p Protocol) *[]SocksPort {
-	return [protocols]*[]SocksPort{&c.SocksPorts, &c.HTTPTunnelPorts}[p]
+	return [protocols]*[]SocksPort{&c.SocksPorts, &c.HTTPTunnelPorts, &c.DNSPorts}[p]
 }
 
 // Listeners are those of every protocol.

@@ -10,4 +10,11 @@ var frontOptions = []Option{
 			"Proxy-Authorization, Tor-Stream-Isolation and X-Tor-Stream-Isolation keep streams apart as SOCKS user names do (IsolateSOCKSAuth); Tor-Family-Preference is ipv4-preferred, ipv6-preferred, ipv4-only or ipv6-only. A failed request is answered with Tor-Request-Failed.",
 		Differs: "An address beyond loopback needs AllowNonLocalSocks 1.",
 	}, "listener", listener(HTTP), showListeners(HTTP)),
+	custom(Option{
+		Name: "DNSPort", Default: "0", List: true, Class: Hot, RemoteDenied: deniedListener,
+		Effect:  "At once, as SocksPort. Questions that wait at a closed listener get no answer.",
+		Range:   "[address:]port, auto or 0, then flags",
+		Doc:     "Where DNS clients ask, over UDP and TCP: A, AAAA and PTR, which an exit resolves. Other types are answered with NOTIMP. The flags are those of SocksPort that isolate, and SessionGroup. There is no cache.",
+		Differs: "An address beyond loopback needs AllowNonLocalSocks 1. TCP is answered, too. A message with more than one question is refused.",
+	}, "listener", listener(DNS), showListeners(DNS)),
 }

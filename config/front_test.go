@@ -57,3 +57,21 @@ func TestOnionTrafficOnly(t *testing.T) {
 		t.Errorf("%+v", b)
 	}
 }
+
+func TestDNSPort(t *testing.T) {
+	c, err := written(t, "DNSPort 5353 IsolateDestAddr SessionGroup=2\nDNSPort [::1]:auto\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := c.DNSPorts; len(p) != 2 || p[0].Protocol != DNS || !p[0].IsolateDestAddr || p[0].SessionGroup != 2 || !p[1].Auto || len(c.Listeners()) != 3 {
+		t.Fatalf("%+v", c.DNSPorts)
+	}
+	for _, bad := range []string{"DNSPort unix:/tmp/x\n", "DNSPort 1 NoIPv6Traffic\n", "DNSPort 1 NoDNSRequest\n", "DNSPort 1 ExtendedErrors\n", "DNSPort 0.0.0.0:53\n"} {
+		if _, err := written(t, bad); !errors.Is(err, ErrConflict) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+	if AllowRemote("DNSPort") == nil {
+		t.Error("a remote party may open a listener")
+	}
+}

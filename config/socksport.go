@@ -132,6 +132,9 @@ func (b *builder) checkSocksPort(l Line, p *SocksPort) {
 	if p.Protocol == HTTP && (p.ExtendedErrors || p.PreferSOCKSNoAuth) {
 		b.fail(l, ErrConflict, "ExtendedErrors and PreferSOCKSNoAuth are for a SocksPort")
 	}
+	if p.Protocol == DNS && (p.Network != "tcp" || !p.IPv4Traffic || !p.IPv6Traffic || p.PreferIPv6 || !p.DNSRequest || !p.OnionTraffic || p.PreferSOCKSNoAuth || p.ExtendedErrors) {
+		b.fail(l, ErrConflict, "a DNSPort has an address and a port, and takes no flags but those that isolate and SessionGroup")
+	}
 	if p.PreferIPv6 && !p.IPv6Traffic {
 		b.fail(l, ErrConflict, "PreferIPv6 contradicts NoIPv6Traffic")
 	}

@@ -112,12 +112,19 @@ func (l *listener) start(ctx actor.Context) {
 	kernel.Go("ingress accept", func() {
 		root.Send(self, &acceptFailed{l.accept(root)})
 	}, func(p *kernel.Panic) { root.Send(self, &acceptFailed{p}) })
+	if dns, ok := ln.(*dnsSockets); ok {
+		kernel.Go("dns packets", func() {
+			root.Send(self, &acceptFailed{l.packets(root, dns.packets)})
+		}, func(p *kernel.Panic) { root.Send(self, &acceptFailed{p}) })
+	}
 }
 
 func protocolName(p config.Protocol) string {
 	switch p {
 	case config.HTTP:
 		return "http"
+	case config.DNS:
+		return "dns"
 	default:
 		return "socks"
 	}
@@ -125,6 +132,9 @@ func protocolName(p config.Protocol) string {
 
 // Listen binds a listener; a stale unix socket is replaced, a live one is not.
 func Listen(p config.SocksPort) (net.Listener, error) {
+	if p.Protocol == config.DNS {
+		return listenDNS(p)
+	}
 	if p.Network != "unix" {
 		ln, err := net.Listen("tcp", p.Address.String())
 		if err != nil {

@@ -28,6 +28,10 @@ var (
 // request belong to the stream.
 func (l *listener) dialogue(root *actor.RootContext, c stream.Conn) {
 	rules := l.o.Rules.Load()
+	if rules.Port.Protocol == config.DNS {
+		l.questions(root, c)
+		return
+	}
 	a, early := l.negotiate(rules, c)
 	if !l.untrack(c) || a == nil {
 		_ = c.Close() // refused, gone, or the listener closed

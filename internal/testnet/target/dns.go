@@ -65,7 +65,7 @@ func resolve(name string, typ uint16, ip netip.Addr) (rcode byte, data []byte) {
 			return rcodeNoError, a[:]
 		}
 		return rcodeNoError, nil
-	case strings.HasSuffix(name, ".127.in-addr.arpa") && typ == typePTR:
+	case typ == typePTR && (strings.HasSuffix(name, ".127.in-addr.arpa") || strings.HasSuffix(name, ".100.51.198.in-addr.arpa")):
 		return rcodeNoError, []byte("\x06target\x04test\x00")
 	}
 	return rcodeNXDomain, nil
