@@ -28,8 +28,8 @@ type worker struct {
 	phase     chivev1.BootstrapPhase
 	failures  int
 	again     chan struct{} // of one: failures are forgotten
-	cacheRead bool      // the cached microdescriptors were looked at
-	offered   time.Time // the consensus that was left for others last
+	cacheRead bool          // the cached microdescriptors were looked at
+	offered   time.Time     // the consensus that was left for others last
 }
 
 // between is the wait between attempts that fail.
