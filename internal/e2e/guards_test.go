@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -162,6 +163,35 @@ func TestOneDeadGuardCostsAtMostOneRequest(t *testing.T) {
 	}
 	if c.guard(t, n) == dead {
 		t.Error("the dead guard is used")
+	}
+	c.stop()
+}
+
+// As many guards die as are primary, one after the other while each is in use. The next
+// one is not primary: its circuits wait until it is sure that no better one can be had,
+// and then carry what was asked for.
+func TestPrimaryGuardsDieOneAfterTheOther(t *testing.T) {
+	n := testnet.ForTest(t, testnet.Options{Onions: -1})
+	c := start(t, n)
+	confirmed := func(e *chivev1.Envelope) bool { return e.GetGuardConfirmed() != nil }
+	var dead []string
+	for i := range 4 {
+		c.backAfter(t, n)
+		used := c.guard(t, n)
+		if slices.Contains(dead, used) {
+			t.Fatalf("%s is used, and dead", used)
+		}
+		if i == 3 {
+			break
+		}
+		dead = append(dead, used)
+		if err := n.Kill(used); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("%d guards are dead, %d were confirmed", len(dead), c.count(confirmed))
+	if c.count(confirmed) < 4 {
+		t.Errorf("%d guards were confirmed, want 4", c.count(confirmed))
 	}
 	c.stop()
 }

@@ -1,0 +1,164 @@
+package node
+
+import (
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"chive/bridge/journal"
+	"chive/messages"
+	"chive/messages/chivev1"
+	"chive/tor/guard"
+	"chive/tor/netdoc"
+	"chive/tor/path"
+)
+
+// guardNetwork is a network of so many guards.
+func guardNetwork(n int) *path.Index {
+	c := &netdoc.Consensus{}
+	for i := range n {
+		c.Relays = append(c.Relays, netdoc.RouterStatus{
+			Identity: netdoc.Digest{1, byte(i)}, Bandwidth: 1000,
+			IPv4:  netip.AddrPortFrom(netip.AddrFrom4([4]byte{20, byte(i), 0, 1}), 9001),
+			Flags: netdoc.FlagRunning | netdoc.FlagValid | netdoc.FlagFast | netdoc.FlagStable | netdoc.FlagV2Dir | netdoc.FlagGuard,
+		})
+	}
+	return path.NewIndex(c, func(netdoc.MDDigest) *netdoc.Microdesc { return nil }, path.Options{})
+}
+
+// guardNode is the guards of a node in dir, with what they tell.
+type guardNode struct {
+	*guards
+	journal *journal.Journal
+	events  []*chivev1.Envelope
+	retried [][20]byte
+}
+
+func newGuardNode(t *testing.T, dir string) *guardNode {
+	t.Helper()
+	j, _, err := journal.Open(journal.Options{Dir: filepath.Join(dir, journalFolder), Timeout: guardPatience})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &guardNode{journal: j}
+	recorder := messages.NewRecorder("n", time.Now, 64)
+	recorder.Observe(func(e *chivev1.Envelope) { n.events = append(n.events, e) })
+	n.guards, err = newGuards(j, dir, recorder, slog.New(slog.DiscardHandler), func(err error) { t.Error(err) }, newRand())
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.onRetried(func(relays [][20]byte) { n.retried = append(n.retried, relays...) })
+	t.Cleanup(func() {
+		if err := n.close(guardContext(t)); err != nil {
+			t.Error(err)
+		}
+		if err := j.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return n
+}
+
+func (n *guardNode) told(match func(*chivev1.Envelope) bool) (count int) {
+	for _, e := range n.events {
+		if match(e) {
+			count++
+		}
+	}
+	return count
+}
+
+// Killed at any moment, a node starts with the guards it had: what is on disk then is
+// copied, without an end of what writes it.
+func TestGuardsSurviveAKill(t *testing.T) {
+	dir, now := t.TempDir(), time.Now()
+	n := newGuardNode(t, dir)
+	n.Update(guardNetwork(100), nil, now)
+	chosen := n.Candidates(now)[0]
+	n.Launched("c", chosen, now)
+	if !n.Opened("c", now) {
+		t.Error("a circuit through a primary guard waits")
+	}
+	if err := n.store.lane.Flush(guardContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	for _, without := range []string{"guards.json", journalFolder, ""} {
+		killed := t.TempDir()
+		if err := n.store.mirror.wait(guardContext(t)); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.CopyFS(killed, os.DirFS(dir)); err != nil {
+			t.Fatal(err)
+		}
+		if without != "" {
+			if err := os.RemoveAll(filepath.Join(killed, without)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		again := newGuardNode(t, killed)
+		if !slices.Equal(again.set.List(), n.set.List()) {
+			t.Errorf("without %q: %v, want %v", without, again.set.List(), n.set.List())
+		}
+		again.Update(guardNetwork(100), nil, now)
+		if got := again.set.Primaries(); !slices.Equal(got, n.set.Primaries()) || got[0] != chosen {
+			t.Errorf("without %q: primaries %v, want %v", without, got, n.set.Primaries())
+		}
+	}
+}
+
+// What the guards do is told: to the recorder, and to who dials.
+func TestWhatGuardsTell(t *testing.T) {
+	n, now := newGuardNode(t, t.TempDir()), time.Now()
+	n.Update(guardNetwork(100), nil, now)
+	down := n.Candidates(now)
+	for i, id := range down {
+		n.Launched(string(rune('a'+i)), id, now)
+		n.Failed(id, chivev1.Outcome_OUTCOME_TIMEOUT, now)
+		n.Gone(string(rune('a' + i)))
+	}
+	if got := n.retry(guard.Asked); got != 3 || len(n.retried) != 3 {
+		t.Errorf("%d guards are tried again, %d relays; want 3", got, len(n.retried))
+	}
+	n.retry(guard.Woken)
+	for name, tt := range map[string]struct {
+		want  int
+		match func(*chivev1.Envelope) bool
+	}{
+		"sampled": {20, func(e *chivev1.Envelope) bool { return e.GetGuardSampled() != nil }},
+		"unreachable": {3, func(e *chivev1.Envelope) bool {
+			return e.GetGuardUnreachable().GetOutcome() == chivev1.Outcome_OUTCOME_TIMEOUT
+		}},
+		"asked": {1, func(e *chivev1.Envelope) bool {
+			return e.GetGuardsRetried().GetReason() == "asked" && e.GetGuardsRetried().GetGuards() == 3
+		}},
+		"woken": {1, func(e *chivev1.Envelope) bool { return e.GetGuardsRetried().GetReason() == "woken" }},
+	} {
+		if got := n.told(tt.match); got != tt.want {
+			t.Errorf("%s: told %d times, want %d", name, got, tt.want)
+		}
+	}
+}
+
+// A filter that is set while the node runs counts at once.
+func TestGuardFilterCountsAtOnce(t *testing.T) {
+	n, now := newGuardNode(t, t.TempDir()), time.Now()
+	n.Update(guardNetwork(100), nil, now)
+	few := func(r *path.Relay) bool { return r.Identity[1] < 5 }
+	n.SetFilter(few, "")
+	for _, id := range n.Candidates(now) {
+		if id[1] >= 5 {
+			t.Errorf("%v is not allowed", id)
+		}
+	}
+	if n.set.Selection() != guard.Restricted {
+		t.Errorf("selection %q", n.set.Selection())
+	}
+	n.SetFilter(nil, "")
+	if n.set.Selection() != guard.Default {
+		t.Errorf("selection %q", n.set.Selection())
+	}
+}
