@@ -13,7 +13,7 @@ type Body interface {
 		*chivev1.StreamRequested | *chivev1.StreamAttached | *chivev1.StreamConnected | *chivev1.StreamDetached |
 		*chivev1.StreamEnded |
 		*chivev1.GuardSampled | *chivev1.GuardReachable | *chivev1.GuardUnreachable |
-		*chivev1.DocumentFetched | *chivev1.DocumentVerified | *chivev1.DocumentRejected |
+		*chivev1.DocumentFetched | *chivev1.DocumentVerified | *chivev1.DocumentRejected | *chivev1.ProtocolsMissing |
 		*chivev1.SupervisorStateChanged | *chivev1.BreakerOpened | *chivev1.BreakerHalfOpened | *chivev1.BreakerClosed |
 		*chivev1.RetriesExhausted | *chivev1.InputQuarantined |
 		*chivev1.ConfigProposed | *chivev1.ConfigApplied | *chivev1.ConfigRejected | *chivev1.ConfigReverted
@@ -97,6 +97,8 @@ func wrap(e *chivev1.Envelope, body any) {
 		e.Event = &chivev1.Envelope_DocumentVerified{DocumentVerified: b}
 	case *chivev1.DocumentRejected:
 		e.Event = &chivev1.Envelope_DocumentRejected{DocumentRejected: b}
+	case *chivev1.ProtocolsMissing:
+		e.Event = &chivev1.Envelope_ProtocolsMissing{ProtocolsMissing: b}
 	case *chivev1.SupervisorStateChanged:
 		e.Event = &chivev1.Envelope_SupervisorStateChanged{SupervisorStateChanged: b}
 	case *chivev1.BreakerOpened:

@@ -58,12 +58,14 @@ type Guards interface {
 type (
 	// Netdir is a new view of the network. Enough says that paths may be built.
 	// Rules names the user's rules for paths: circuits built by others take no
-	// new streams.
+	// new streams. Unusable: this version must not use the network, and no circuit
+	// takes new streams.
 	Netdir struct {
-		Index  *path.Index
-		Params netdoc.Params
-		Enough bool
-		Rules  string
+		Index    *path.Index
+		Params   netdoc.Params
+		Enough   bool
+		Unusable bool
+		Rules    string
 	}
 	// Configure changes the settings, at once. With Rebuild, circuits that are
 	// there take no new streams.
@@ -468,7 +470,7 @@ func (c *circuits) childFailed(ctx actor.Context, m *kernel.ChildFailed) {
 }
 
 func (c *circuits) netdir(ctx actor.Context, m *Netdir) {
-	if c.dir.Index != nil && c.dir.Rules != m.Rules {
+	if c.dir.Index != nil && (c.dir.Rules != m.Rules || m.Unusable) {
 		c.rebuild(ctx)
 	}
 	c.dir = *m

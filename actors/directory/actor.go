@@ -61,6 +61,7 @@ type Updated struct {
 	Consensus *netdoc.Consensus
 	Index     *path.Index
 	Enough    bool // paths may be built
+	Unusable  bool // the consensus requires what this version lacks: never Enough
 }
 
 type workerDone struct{ p *kernel.Panic }

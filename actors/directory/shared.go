@@ -53,7 +53,8 @@ func (w *worker) useShared(c messages.DirectoryCopy, start time.Time) error {
 	w.advance(chivev1.BootstrapPhase_BOOTSTRAP_PHASE_CONSENSUS, 20, "the fleet has a consensus")
 	w.consensus = consensus
 	w.fetchedShared(kind, len(c.Consensus), start)
-	w.save(fileConsensus, c.Consensus)
+	w.saveConsensus(c.Consensus)
+	w.checkProtocols()
 	w.saveCerts()
 	w.takeMicrodescs(c.Microdescs, start)
 	w.publish()

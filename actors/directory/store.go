@@ -10,6 +10,7 @@ import (
 	"chive/internal/cores"
 	"chive/messages"
 	"chive/messages/chivev1"
+	"chive/tor/consdiff"
 	"chive/tor/netdoc"
 )
 
@@ -63,7 +64,9 @@ func (s store) append(name string, content []byte) error {
 
 // save and append go on without the disk when it refuses: what is in memory is
 // verified, and the event tells.
-func (w *worker) save(name string, content []byte) { w.stored(w.store.write(name, content)) }
+func (w *worker) save(name string, content []byte) bool {
+	return w.stored(w.store.write(name, content))
+}
 
 func (w *worker) append(name string, content []byte) {
 	if len(content) > 0 {
@@ -71,14 +74,15 @@ func (w *worker) append(name string, content []byte) {
 	}
 }
 
-func (w *worker) stored(err error) {
+func (w *worker) stored(err error) bool {
 	if err == nil {
-		return
+		return true
 	}
 	w.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_DIRECTORY, "directory", &chivev1.DocumentRejected{
 		Outcome: chivev1.Outcome_OUTCOME_STORAGE, Reason: "cannot write the cache",
 	}))
 	w.o.Log.Warn("cannot write the directory cache; going on without", "err", err)
+	return false
 }
 
 // load takes from the cache what still verifies.
@@ -104,6 +108,8 @@ func (w *worker) load() {
 		return
 	}
 	w.consensus = c
+	w.base, _ = consdiff.SignedDigest(text)
+	w.checkProtocols()
 	w.fetched(chivev1.DocumentKind_DOCUMENT_KIND_CONSENSUS, len(text), w.o.Now().Sub(start), true)
 	w.loadMicrodescs()
 	w.publish()

@@ -12,6 +12,7 @@ import (
 	"chive/messages"
 	"chive/messages/chivev1"
 	"chive/supervisor"
+	"chive/tor/consdiff"
 	"chive/tor/netdoc"
 	"chive/tor/path"
 )
@@ -27,6 +28,12 @@ type worker struct {
 	shunned   map[netdoc.Digest]time.Time // sources not to be asked before
 	phase     chivev1.BootstrapPhase
 	failures  int
+	base      consdiff.Digest // of the consensus in use, while the cache has its text
+	misses    map[netdoc.MDDigest]miss
+	enough    bool      // paths may be built with what was published last
+	published int       // microdescriptors that were here then
+	unusable  bool      // the consensus requires protocols that are not here
+	lack      string    // protocols that were told to be missing
 	cacheRead bool      // the cached microdescriptors were looked at
 	offered   time.Time // the consensus that was left for others last
 }
@@ -37,7 +44,7 @@ var between = supervisor.Backoff{Min: 200 * time.Millisecond, Max: 2 * time.Minu
 func newWorker(o Options) *worker {
 	return &worker{
 		o: o, store: store{o.CacheDir}, mds: map[netdoc.MDDigest]*netdoc.Microdesc{},
-		shunned: map[netdoc.Digest]time.Time{},
+		shunned: map[netdoc.Digest]time.Time{}, misses: map[netdoc.MDDigest]miss{}, lack: "/",
 	}
 }
 
@@ -52,7 +59,7 @@ func (w *worker) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		wait := refresh.Sub(w.o.Now())
+		wait := w.until(refresh)
 		w.offer()
 		if err != nil {
 			w.failures++
@@ -66,6 +73,18 @@ func (w *worker) run(ctx context.Context) {
 		}
 	}
 }
+
+// until is the time to the refresh, or to when something that is missing may be asked
+// for again.
+func (w *worker) until(refresh time.Time) time.Duration {
+	if next := w.nextMicrodescs(); !next.IsZero() && next.Before(refresh) {
+		refresh = next
+	}
+	return max(refresh.Sub(w.o.Now()), minPause)
+}
+
+// minPause is between two steps, whatever the times in a consensus are.
+const minPause = 100 * time.Millisecond
 
 func pause(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(max(d, 0))
@@ -86,6 +105,9 @@ func (w *worker) step(ctx context.Context, refresh *time.Time) error {
 			return err
 		}
 		*refresh = w.refreshTime()
+	}
+	if w.unusable {
+		return nil
 	}
 	return w.fetchMicrodescs(ctx)
 }
@@ -162,11 +184,11 @@ func (w *worker) publish() {
 	x := path.NewIndex(w.consensus, func(d netdoc.MDDigest) *netdoc.Microdesc { return w.mds[d] }, w.o.Path)
 	need := float64(w.consensus.Params.Get("min_paths_for_circs_pct", 60, 25, 95)) / 100
 	live := w.consensus.CheckTime(w.o.Now(), netdoc.ReasonablyLive, netdoc.ReasonablyLive) == nil
-	enough := live && x.Coverage() >= need
-	if enough {
+	w.enough, w.published = live && !w.unusable && x.Coverage() >= need, len(w.mds)
+	if w.enough {
 		w.advance(chivev1.BootstrapPhase_BOOTSTRAP_PHASE_ENOUGH_DIRECTORY, 80, "enough directory information to build circuits")
 	}
-	w.o.OnUpdate(Updated{Consensus: w.consensus, Index: x, Enough: enough})
+	w.o.OnUpdate(Updated{Consensus: w.consensus, Index: x, Enough: w.enough, Unusable: w.unusable})
 }
 
 func (w *worker) advance(phase chivev1.BootstrapPhase, percent uint32, summary string) {

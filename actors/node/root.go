@@ -178,7 +178,9 @@ func (r *rootActor) directory(ctx actor.Context) {
 			Path: pathOptions(cfg), Limits: &n.limits, Shared: n.sharedDirectory(), Memory: n.newest,
 			Recorder: n.recorder, Log: n.o.Log, Now: time.Now, Rand: newRand(),
 			OnUpdate: func(u directory.Updated) {
-				root.Send(self, &circuits.Netdir{Index: u.Index, Params: u.Consensus.Params, Enough: u.Enough, Rules: rules})
+				root.Send(self, &circuits.Netdir{
+					Index: u.Index, Params: u.Consensus.Params, Enough: u.Enough, Unusable: u.Unusable, Rules: rules,
+				})
 			},
 		})
 	})

@@ -463,6 +463,7 @@ type Envelope struct {
 	//	*Envelope_DocumentFetched
 	//	*Envelope_DocumentVerified
 	//	*Envelope_DocumentRejected
+	//	*Envelope_ProtocolsMissing
 	//	*Envelope_SupervisorStateChanged
 	//	*Envelope_BreakerOpened
 	//	*Envelope_BreakerHalfOpened
@@ -841,6 +842,15 @@ func (x *Envelope) GetDocumentRejected() *DocumentRejected {
 	return nil
 }
 
+func (x *Envelope) GetProtocolsMissing() *ProtocolsMissing {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_ProtocolsMissing); ok {
+			return x.ProtocolsMissing
+		}
+	}
+	return nil
+}
+
 func (x *Envelope) GetSupervisorStateChanged() *SupervisorStateChanged {
 	if x != nil {
 		if x, ok := x.Event.(*Envelope_SupervisorStateChanged); ok {
@@ -1055,6 +1065,10 @@ type Envelope_DocumentRejected struct {
 	DocumentRejected *DocumentRejected `protobuf:"bytes,72,opt,name=document_rejected,json=documentRejected,proto3,oneof"`
 }
 
+type Envelope_ProtocolsMissing struct {
+	ProtocolsMissing *ProtocolsMissing `protobuf:"bytes,73,opt,name=protocols_missing,json=protocolsMissing,proto3,oneof"`
+}
+
 type Envelope_SupervisorStateChanged struct {
 	SupervisorStateChanged *SupervisorStateChanged `protobuf:"bytes,80,opt,name=supervisor_state_changed,json=supervisorStateChanged,proto3,oneof"`
 }
@@ -1154,6 +1168,8 @@ func (*Envelope_DocumentFetched) isEnvelope_Event() {}
 func (*Envelope_DocumentVerified) isEnvelope_Event() {}
 
 func (*Envelope_DocumentRejected) isEnvelope_Event() {}
+
+func (*Envelope_ProtocolsMissing) isEnvelope_Event() {}
 
 func (*Envelope_SupervisorStateChanged) isEnvelope_Event() {}
 
@@ -2678,6 +2694,8 @@ type DocumentFetched struct {
 	Took          *durationpb.Duration   `protobuf:"bytes,3,opt,name=took,proto3" json:"took,omitempty"`
 	Cached        bool                   `protobuf:"varint,4,opt,name=cached,proto3" json:"cached,omitempty"` // read from disk
 	Shared        bool                   `protobuf:"varint,5,opt,name=shared,proto3" json:"shared,omitempty"` // left by another node of the fleet
+	Diff          bool                   `protobuf:"varint,6,opt,name=diff,proto3" json:"diff,omitempty"`     // bytes are those of a diff from the consensus before
+	Whole         uint64                 `protobuf:"varint,7,opt,name=whole,proto3" json:"whole,omitempty"`   // bytes of the consensus that the diff gave
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2745,6 +2763,20 @@ func (x *DocumentFetched) GetShared() bool {
 		return x.Shared
 	}
 	return false
+}
+
+func (x *DocumentFetched) GetDiff() bool {
+	if x != nil {
+		return x.Diff
+	}
+	return false
+}
+
+func (x *DocumentFetched) GetWhole() uint64 {
+	if x != nil {
+		return x.Whole
+	}
+	return 0
 }
 
 type DocumentVerified struct {
@@ -2875,6 +2907,60 @@ func (x *DocumentRejected) GetReason() string {
 	return ""
 }
 
+// ProtocolsMissing: the authorities require or recommend subprotocols of clients that this version does not have.
+// When they are required, the node uses the network no more, but for asking for the next consensus.
+type ProtocolsMissing struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Required      string                 `protobuf:"bytes,1,opt,name=required,proto3" json:"required,omitempty"`       // such as "Relay=7"; empty: all that is required is there
+	Recommended   string                 `protobuf:"bytes,2,opt,name=recommended,proto3" json:"recommended,omitempty"` // the same for what is recommended
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProtocolsMissing) Reset() {
+	*x = ProtocolsMissing{}
+	mi := &file_chive_v1_events_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProtocolsMissing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProtocolsMissing) ProtoMessage() {}
+
+func (x *ProtocolsMissing) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProtocolsMissing.ProtoReflect.Descriptor instead.
+func (*ProtocolsMissing) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ProtocolsMissing) GetRequired() string {
+	if x != nil {
+		return x.Required
+	}
+	return ""
+}
+
+func (x *ProtocolsMissing) GetRecommended() string {
+	if x != nil {
+		return x.Recommended
+	}
+	return ""
+}
+
 type SupervisorStateChanged struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Child         string                 `protobuf:"bytes,1,opt,name=child,proto3" json:"child,omitempty"` // kind/id of the child, no relay names
@@ -2888,7 +2974,7 @@ type SupervisorStateChanged struct {
 
 func (x *SupervisorStateChanged) Reset() {
 	*x = SupervisorStateChanged{}
-	mi := &file_chive_v1_events_proto_msgTypes[31]
+	mi := &file_chive_v1_events_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2900,7 +2986,7 @@ func (x *SupervisorStateChanged) String() string {
 func (*SupervisorStateChanged) ProtoMessage() {}
 
 func (x *SupervisorStateChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[31]
+	mi := &file_chive_v1_events_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2913,7 +2999,7 @@ func (x *SupervisorStateChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SupervisorStateChanged.ProtoReflect.Descriptor instead.
 func (*SupervisorStateChanged) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{31}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SupervisorStateChanged) GetChild() string {
@@ -2968,7 +3054,7 @@ type BreakerOpened struct {
 
 func (x *BreakerOpened) Reset() {
 	*x = BreakerOpened{}
-	mi := &file_chive_v1_events_proto_msgTypes[32]
+	mi := &file_chive_v1_events_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2980,7 +3066,7 @@ func (x *BreakerOpened) String() string {
 func (*BreakerOpened) ProtoMessage() {}
 
 func (x *BreakerOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[32]
+	mi := &file_chive_v1_events_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2993,7 +3079,7 @@ func (x *BreakerOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerOpened.ProtoReflect.Descriptor instead.
 func (*BreakerOpened) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{32}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *BreakerOpened) GetChild() string {
@@ -3056,7 +3142,7 @@ type BreakerHalfOpened struct {
 
 func (x *BreakerHalfOpened) Reset() {
 	*x = BreakerHalfOpened{}
-	mi := &file_chive_v1_events_proto_msgTypes[33]
+	mi := &file_chive_v1_events_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3068,7 +3154,7 @@ func (x *BreakerHalfOpened) String() string {
 func (*BreakerHalfOpened) ProtoMessage() {}
 
 func (x *BreakerHalfOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[33]
+	mi := &file_chive_v1_events_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3081,7 +3167,7 @@ func (x *BreakerHalfOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerHalfOpened.ProtoReflect.Descriptor instead.
 func (*BreakerHalfOpened) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{33}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *BreakerHalfOpened) GetChild() string {
@@ -3109,7 +3195,7 @@ type BreakerClosed struct {
 
 func (x *BreakerClosed) Reset() {
 	*x = BreakerClosed{}
-	mi := &file_chive_v1_events_proto_msgTypes[34]
+	mi := &file_chive_v1_events_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3121,7 +3207,7 @@ func (x *BreakerClosed) String() string {
 func (*BreakerClosed) ProtoMessage() {}
 
 func (x *BreakerClosed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[34]
+	mi := &file_chive_v1_events_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3134,7 +3220,7 @@ func (x *BreakerClosed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerClosed.ProtoReflect.Descriptor instead.
 func (*BreakerClosed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{34}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *BreakerClosed) GetChild() string {
@@ -3165,7 +3251,7 @@ type RetriesExhausted struct {
 
 func (x *RetriesExhausted) Reset() {
 	*x = RetriesExhausted{}
-	mi := &file_chive_v1_events_proto_msgTypes[35]
+	mi := &file_chive_v1_events_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3177,7 +3263,7 @@ func (x *RetriesExhausted) String() string {
 func (*RetriesExhausted) ProtoMessage() {}
 
 func (x *RetriesExhausted) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[35]
+	mi := &file_chive_v1_events_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3190,7 +3276,7 @@ func (x *RetriesExhausted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetriesExhausted.ProtoReflect.Descriptor instead.
 func (*RetriesExhausted) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{35}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RetriesExhausted) GetChild() string {
@@ -3236,7 +3322,7 @@ type InputQuarantined struct {
 
 func (x *InputQuarantined) Reset() {
 	*x = InputQuarantined{}
-	mi := &file_chive_v1_events_proto_msgTypes[36]
+	mi := &file_chive_v1_events_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3248,7 +3334,7 @@ func (x *InputQuarantined) String() string {
 func (*InputQuarantined) ProtoMessage() {}
 
 func (x *InputQuarantined) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[36]
+	mi := &file_chive_v1_events_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3261,7 +3347,7 @@ func (x *InputQuarantined) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InputQuarantined.ProtoReflect.Descriptor instead.
 func (*InputQuarantined) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{36}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *InputQuarantined) GetChild() string {
@@ -3312,7 +3398,7 @@ type ConfigProposed struct {
 
 func (x *ConfigProposed) Reset() {
 	*x = ConfigProposed{}
-	mi := &file_chive_v1_events_proto_msgTypes[37]
+	mi := &file_chive_v1_events_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3324,7 +3410,7 @@ func (x *ConfigProposed) String() string {
 func (*ConfigProposed) ProtoMessage() {}
 
 func (x *ConfigProposed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[37]
+	mi := &file_chive_v1_events_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3337,7 +3423,7 @@ func (x *ConfigProposed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigProposed.ProtoReflect.Descriptor instead.
 func (*ConfigProposed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{37}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ConfigProposed) GetMouth() string {
@@ -3377,7 +3463,7 @@ type ConfigApplied struct {
 
 func (x *ConfigApplied) Reset() {
 	*x = ConfigApplied{}
-	mi := &file_chive_v1_events_proto_msgTypes[38]
+	mi := &file_chive_v1_events_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3389,7 +3475,7 @@ func (x *ConfigApplied) String() string {
 func (*ConfigApplied) ProtoMessage() {}
 
 func (x *ConfigApplied) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[38]
+	mi := &file_chive_v1_events_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3402,7 +3488,7 @@ func (x *ConfigApplied) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigApplied.ProtoReflect.Descriptor instead.
 func (*ConfigApplied) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{38}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ConfigApplied) GetRevision() uint64 {
@@ -3468,7 +3554,7 @@ type ConfigRejected struct {
 
 func (x *ConfigRejected) Reset() {
 	*x = ConfigRejected{}
-	mi := &file_chive_v1_events_proto_msgTypes[39]
+	mi := &file_chive_v1_events_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3480,7 +3566,7 @@ func (x *ConfigRejected) String() string {
 func (*ConfigRejected) ProtoMessage() {}
 
 func (x *ConfigRejected) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[39]
+	mi := &file_chive_v1_events_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3493,7 +3579,7 @@ func (x *ConfigRejected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigRejected.ProtoReflect.Descriptor instead.
 func (*ConfigRejected) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{39}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ConfigRejected) GetMouth() string {
@@ -3544,7 +3630,7 @@ type ConfigReverted struct {
 
 func (x *ConfigReverted) Reset() {
 	*x = ConfigReverted{}
-	mi := &file_chive_v1_events_proto_msgTypes[40]
+	mi := &file_chive_v1_events_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3556,7 +3642,7 @@ func (x *ConfigReverted) String() string {
 func (*ConfigReverted) ProtoMessage() {}
 
 func (x *ConfigReverted) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[40]
+	mi := &file_chive_v1_events_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3569,7 +3655,7 @@ func (x *ConfigReverted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigReverted.ProtoReflect.Descriptor instead.
 func (*ConfigReverted) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{40}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ConfigReverted) GetRevision() uint64 {
@@ -3597,7 +3683,7 @@ var File_chive_v1_events_proto protoreflect.FileDescriptor
 
 const file_chive_v1_events_proto_rawDesc = "" +
 	"\n" +
-	"\x15chive/v1/events.proto\x12\bchive.v1\x1a\x13chive/v1/tier.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa4\x1a\n" +
+	"\x15chive/v1/events.proto\x12\bchive.v1\x1a\x13chive/v1/tier.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf5\x1a\n" +
 	"\bEnvelope\x12\x14\n" +
 	"\x02id\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\x02id\x124\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampB\x04\xa8\xd4\x18\x02R\x04time\x12\x18\n" +
@@ -3636,7 +3722,8 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x11guard_unreachable\x18> \x01(\v2\x1a.chive.v1.GuardUnreachableB\x04\xa8\xd4\x18\x02H\x00R\x10guardUnreachable\x12L\n" +
 	"\x10document_fetched\x18F \x01(\v2\x19.chive.v1.DocumentFetchedB\x04\xa8\xd4\x18\x02H\x00R\x0fdocumentFetched\x12O\n" +
 	"\x11document_verified\x18G \x01(\v2\x1a.chive.v1.DocumentVerifiedB\x04\xa8\xd4\x18\x02H\x00R\x10documentVerified\x12O\n" +
-	"\x11document_rejected\x18H \x01(\v2\x1a.chive.v1.DocumentRejectedB\x04\xa8\xd4\x18\x02H\x00R\x10documentRejected\x12b\n" +
+	"\x11document_rejected\x18H \x01(\v2\x1a.chive.v1.DocumentRejectedB\x04\xa8\xd4\x18\x02H\x00R\x10documentRejected\x12O\n" +
+	"\x11protocols_missing\x18I \x01(\v2\x1a.chive.v1.ProtocolsMissingB\x04\xa8\xd4\x18\x02H\x00R\x10protocolsMissing\x12b\n" +
 	"\x18supervisor_state_changed\x18P \x01(\v2 .chive.v1.SupervisorStateChangedB\x04\xa8\xd4\x18\x02H\x00R\x16supervisorStateChanged\x12F\n" +
 	"\x0ebreaker_opened\x18Q \x01(\v2\x17.chive.v1.BreakerOpenedB\x04\xa8\xd4\x18\x02H\x00R\rbreakerOpened\x12S\n" +
 	"\x13breaker_half_opened\x18R \x01(\v2\x1b.chive.v1.BreakerHalfOpenedB\x04\xa8\xd4\x18\x02H\x00R\x11breakerHalfOpened\x12F\n" +
@@ -3742,13 +3829,15 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x05relay\x18\x01 \x01(\fB\x04\xa8\xd4\x18\x03R\x05relay\"a\n" +
 	"\x10GuardUnreachable\x121\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome\x12\x1a\n" +
-	"\x05relay\x18\x02 \x01(\fB\x04\xa8\xd4\x18\x03R\x05relay\"\xd0\x01\n" +
+	"\x05relay\x18\x02 \x01(\fB\x04\xa8\xd4\x18\x03R\x05relay\"\x86\x02\n" +
 	"\x0fDocumentFetched\x120\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x16.chive.v1.DocumentKindB\x04\xa8\xd4\x18\x02R\x04kind\x12\x1a\n" +
 	"\x05bytes\x18\x02 \x01(\x04B\x04\xa8\xd4\x18\x02R\x05bytes\x123\n" +
 	"\x04took\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\x04\xa8\xd4\x18\x02R\x04took\x12\x1c\n" +
 	"\x06cached\x18\x04 \x01(\bB\x04\xa8\xd4\x18\x02R\x06cached\x12\x1c\n" +
-	"\x06shared\x18\x05 \x01(\bB\x04\xa8\xd4\x18\x02R\x06shared\"\xc9\x01\n" +
+	"\x06shared\x18\x05 \x01(\bB\x04\xa8\xd4\x18\x02R\x06shared\x12\x18\n" +
+	"\x04diff\x18\x06 \x01(\bB\x04\xa8\xd4\x18\x02R\x04diff\x12\x1a\n" +
+	"\x05whole\x18\a \x01(\x04B\x04\xa8\xd4\x18\x02R\x05whole\"\xc9\x01\n" +
 	"\x10DocumentVerified\x120\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x16.chive.v1.DocumentKindB\x04\xa8\xd4\x18\x02R\x04kind\x12\x1a\n" +
 	"\x05items\x18\x02 \x01(\rB\x04\xa8\xd4\x18\x02R\x05items\x12$\n" +
@@ -3760,7 +3849,10 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x10DocumentRejected\x120\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x16.chive.v1.DocumentKindB\x04\xa8\xd4\x18\x02R\x04kind\x121\n" +
 	"\aoutcome\x18\x02 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome\x12\x1c\n" +
-	"\x06reason\x18\x03 \x01(\tB\x04\xa8\xd4\x18\x02R\x06reason\"\xda\x01\n" +
+	"\x06reason\x18\x03 \x01(\tB\x04\xa8\xd4\x18\x02R\x06reason\"\\\n" +
+	"\x10ProtocolsMissing\x12 \n" +
+	"\brequired\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\brequired\x12&\n" +
+	"\vrecommended\x18\x02 \x01(\tB\x04\xa8\xd4\x18\x02R\vrecommended\"\xda\x01\n" +
 	"\x16SupervisorStateChanged\x12\x1a\n" +
 	"\x05child\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\x05child\x12\x1a\n" +
 	"\x05state\x18\x02 \x01(\tB\x04\xa8\xd4\x18\x02R\x05state\x12\x1e\n" +
@@ -3901,7 +3993,7 @@ func file_chive_v1_events_proto_rawDescGZIP() []byte {
 }
 
 var file_chive_v1_events_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_chive_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
+var file_chive_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_chive_v1_events_proto_goTypes = []any{
 	(Outcome)(0),                   // 0: chive.v1.Outcome
 	(Kind)(0),                      // 1: chive.v1.Kind
@@ -3939,21 +4031,22 @@ var file_chive_v1_events_proto_goTypes = []any{
 	(*DocumentFetched)(nil),        // 33: chive.v1.DocumentFetched
 	(*DocumentVerified)(nil),       // 34: chive.v1.DocumentVerified
 	(*DocumentRejected)(nil),       // 35: chive.v1.DocumentRejected
-	(*SupervisorStateChanged)(nil), // 36: chive.v1.SupervisorStateChanged
-	(*BreakerOpened)(nil),          // 37: chive.v1.BreakerOpened
-	(*BreakerHalfOpened)(nil),      // 38: chive.v1.BreakerHalfOpened
-	(*BreakerClosed)(nil),          // 39: chive.v1.BreakerClosed
-	(*RetriesExhausted)(nil),       // 40: chive.v1.RetriesExhausted
-	(*InputQuarantined)(nil),       // 41: chive.v1.InputQuarantined
-	(*ConfigProposed)(nil),         // 42: chive.v1.ConfigProposed
-	(*ConfigApplied)(nil),          // 43: chive.v1.ConfigApplied
-	(*ConfigRejected)(nil),         // 44: chive.v1.ConfigRejected
-	(*ConfigReverted)(nil),         // 45: chive.v1.ConfigReverted
-	(*timestamppb.Timestamp)(nil),  // 46: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),    // 47: google.protobuf.Duration
+	(*ProtocolsMissing)(nil),       // 36: chive.v1.ProtocolsMissing
+	(*SupervisorStateChanged)(nil), // 37: chive.v1.SupervisorStateChanged
+	(*BreakerOpened)(nil),          // 38: chive.v1.BreakerOpened
+	(*BreakerHalfOpened)(nil),      // 39: chive.v1.BreakerHalfOpened
+	(*BreakerClosed)(nil),          // 40: chive.v1.BreakerClosed
+	(*RetriesExhausted)(nil),       // 41: chive.v1.RetriesExhausted
+	(*InputQuarantined)(nil),       // 42: chive.v1.InputQuarantined
+	(*ConfigProposed)(nil),         // 43: chive.v1.ConfigProposed
+	(*ConfigApplied)(nil),          // 44: chive.v1.ConfigApplied
+	(*ConfigRejected)(nil),         // 45: chive.v1.ConfigRejected
+	(*ConfigReverted)(nil),         // 46: chive.v1.ConfigReverted
+	(*timestamppb.Timestamp)(nil),  // 47: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),    // 48: google.protobuf.Duration
 }
 var file_chive_v1_events_proto_depIdxs = []int32{
-	46, // 0: chive.v1.Envelope.time:type_name -> google.protobuf.Timestamp
+	47, // 0: chive.v1.Envelope.time:type_name -> google.protobuf.Timestamp
 	1,  // 1: chive.v1.Envelope.kind:type_name -> chive.v1.Kind
 	6,  // 2: chive.v1.Envelope.node_started:type_name -> chive.v1.NodeStarted
 	7,  // 3: chive.v1.Envelope.node_stopping:type_name -> chive.v1.NodeStopping
@@ -3985,59 +4078,60 @@ var file_chive_v1_events_proto_depIdxs = []int32{
 	33, // 29: chive.v1.Envelope.document_fetched:type_name -> chive.v1.DocumentFetched
 	34, // 30: chive.v1.Envelope.document_verified:type_name -> chive.v1.DocumentVerified
 	35, // 31: chive.v1.Envelope.document_rejected:type_name -> chive.v1.DocumentRejected
-	36, // 32: chive.v1.Envelope.supervisor_state_changed:type_name -> chive.v1.SupervisorStateChanged
-	37, // 33: chive.v1.Envelope.breaker_opened:type_name -> chive.v1.BreakerOpened
-	38, // 34: chive.v1.Envelope.breaker_half_opened:type_name -> chive.v1.BreakerHalfOpened
-	39, // 35: chive.v1.Envelope.breaker_closed:type_name -> chive.v1.BreakerClosed
-	40, // 36: chive.v1.Envelope.retries_exhausted:type_name -> chive.v1.RetriesExhausted
-	41, // 37: chive.v1.Envelope.input_quarantined:type_name -> chive.v1.InputQuarantined
-	42, // 38: chive.v1.Envelope.config_proposed:type_name -> chive.v1.ConfigProposed
-	43, // 39: chive.v1.Envelope.config_applied:type_name -> chive.v1.ConfigApplied
-	44, // 40: chive.v1.Envelope.config_rejected:type_name -> chive.v1.ConfigRejected
-	45, // 41: chive.v1.Envelope.config_reverted:type_name -> chive.v1.ConfigReverted
-	0,  // 42: chive.v1.NodeStopping.outcome:type_name -> chive.v1.Outcome
-	3,  // 43: chive.v1.BootstrapAdvanced.phase:type_name -> chive.v1.BootstrapPhase
-	0,  // 44: chive.v1.ListenerClosed.outcome:type_name -> chive.v1.Outcome
-	2,  // 45: chive.v1.ConnectionDialled.purpose:type_name -> chive.v1.Purpose
-	47, // 46: chive.v1.ConnectionOpened.took:type_name -> google.protobuf.Duration
-	47, // 47: chive.v1.ConnectionOpened.clock_skew:type_name -> google.protobuf.Duration
-	0,  // 48: chive.v1.ConnectionFailed.outcome:type_name -> chive.v1.Outcome
-	47, // 49: chive.v1.ConnectionFailed.took:type_name -> google.protobuf.Duration
-	0,  // 50: chive.v1.ConnectionClosed.outcome:type_name -> chive.v1.Outcome
-	47, // 51: chive.v1.ConnectionClosed.lived:type_name -> google.protobuf.Duration
-	2,  // 52: chive.v1.CircuitLaunched.purpose:type_name -> chive.v1.Purpose
-	47, // 53: chive.v1.CircuitOpened.took:type_name -> google.protobuf.Duration
-	0,  // 54: chive.v1.CircuitFailed.outcome:type_name -> chive.v1.Outcome
-	47, // 55: chive.v1.CircuitFailed.took:type_name -> google.protobuf.Duration
-	0,  // 56: chive.v1.CircuitClosed.outcome:type_name -> chive.v1.Outcome
-	47, // 57: chive.v1.CircuitClosed.lived:type_name -> google.protobuf.Duration
-	2,  // 58: chive.v1.StreamRequested.purpose:type_name -> chive.v1.Purpose
-	47, // 59: chive.v1.StreamConnected.took:type_name -> google.protobuf.Duration
-	0,  // 60: chive.v1.StreamDetached.outcome:type_name -> chive.v1.Outcome
-	0,  // 61: chive.v1.StreamEnded.outcome:type_name -> chive.v1.Outcome
-	47, // 62: chive.v1.StreamEnded.lived:type_name -> google.protobuf.Duration
-	0,  // 63: chive.v1.GuardUnreachable.outcome:type_name -> chive.v1.Outcome
-	4,  // 64: chive.v1.DocumentFetched.kind:type_name -> chive.v1.DocumentKind
-	47, // 65: chive.v1.DocumentFetched.took:type_name -> google.protobuf.Duration
-	4,  // 66: chive.v1.DocumentVerified.kind:type_name -> chive.v1.DocumentKind
-	46, // 67: chive.v1.DocumentVerified.valid_until:type_name -> google.protobuf.Timestamp
-	4,  // 68: chive.v1.DocumentRejected.kind:type_name -> chive.v1.DocumentKind
-	0,  // 69: chive.v1.DocumentRejected.outcome:type_name -> chive.v1.Outcome
-	47, // 70: chive.v1.SupervisorStateChanged.delay:type_name -> google.protobuf.Duration
-	0,  // 71: chive.v1.SupervisorStateChanged.outcome:type_name -> chive.v1.Outcome
-	47, // 72: chive.v1.BreakerOpened.retry_after:type_name -> google.protobuf.Duration
-	0,  // 73: chive.v1.BreakerOpened.outcome:type_name -> chive.v1.Outcome
-	47, // 74: chive.v1.RetriesExhausted.delay:type_name -> google.protobuf.Duration
-	0,  // 75: chive.v1.RetriesExhausted.outcome:type_name -> chive.v1.Outcome
-	47, // 76: chive.v1.InputQuarantined.lasts:type_name -> google.protobuf.Duration
-	0,  // 77: chive.v1.InputQuarantined.outcome:type_name -> chive.v1.Outcome
-	47, // 78: chive.v1.ConfigApplied.took:type_name -> google.protobuf.Duration
-	0,  // 79: chive.v1.ConfigRejected.outcome:type_name -> chive.v1.Outcome
-	80, // [80:80] is the sub-list for method output_type
-	80, // [80:80] is the sub-list for method input_type
-	80, // [80:80] is the sub-list for extension type_name
-	80, // [80:80] is the sub-list for extension extendee
-	0,  // [0:80] is the sub-list for field type_name
+	36, // 32: chive.v1.Envelope.protocols_missing:type_name -> chive.v1.ProtocolsMissing
+	37, // 33: chive.v1.Envelope.supervisor_state_changed:type_name -> chive.v1.SupervisorStateChanged
+	38, // 34: chive.v1.Envelope.breaker_opened:type_name -> chive.v1.BreakerOpened
+	39, // 35: chive.v1.Envelope.breaker_half_opened:type_name -> chive.v1.BreakerHalfOpened
+	40, // 36: chive.v1.Envelope.breaker_closed:type_name -> chive.v1.BreakerClosed
+	41, // 37: chive.v1.Envelope.retries_exhausted:type_name -> chive.v1.RetriesExhausted
+	42, // 38: chive.v1.Envelope.input_quarantined:type_name -> chive.v1.InputQuarantined
+	43, // 39: chive.v1.Envelope.config_proposed:type_name -> chive.v1.ConfigProposed
+	44, // 40: chive.v1.Envelope.config_applied:type_name -> chive.v1.ConfigApplied
+	45, // 41: chive.v1.Envelope.config_rejected:type_name -> chive.v1.ConfigRejected
+	46, // 42: chive.v1.Envelope.config_reverted:type_name -> chive.v1.ConfigReverted
+	0,  // 43: chive.v1.NodeStopping.outcome:type_name -> chive.v1.Outcome
+	3,  // 44: chive.v1.BootstrapAdvanced.phase:type_name -> chive.v1.BootstrapPhase
+	0,  // 45: chive.v1.ListenerClosed.outcome:type_name -> chive.v1.Outcome
+	2,  // 46: chive.v1.ConnectionDialled.purpose:type_name -> chive.v1.Purpose
+	48, // 47: chive.v1.ConnectionOpened.took:type_name -> google.protobuf.Duration
+	48, // 48: chive.v1.ConnectionOpened.clock_skew:type_name -> google.protobuf.Duration
+	0,  // 49: chive.v1.ConnectionFailed.outcome:type_name -> chive.v1.Outcome
+	48, // 50: chive.v1.ConnectionFailed.took:type_name -> google.protobuf.Duration
+	0,  // 51: chive.v1.ConnectionClosed.outcome:type_name -> chive.v1.Outcome
+	48, // 52: chive.v1.ConnectionClosed.lived:type_name -> google.protobuf.Duration
+	2,  // 53: chive.v1.CircuitLaunched.purpose:type_name -> chive.v1.Purpose
+	48, // 54: chive.v1.CircuitOpened.took:type_name -> google.protobuf.Duration
+	0,  // 55: chive.v1.CircuitFailed.outcome:type_name -> chive.v1.Outcome
+	48, // 56: chive.v1.CircuitFailed.took:type_name -> google.protobuf.Duration
+	0,  // 57: chive.v1.CircuitClosed.outcome:type_name -> chive.v1.Outcome
+	48, // 58: chive.v1.CircuitClosed.lived:type_name -> google.protobuf.Duration
+	2,  // 59: chive.v1.StreamRequested.purpose:type_name -> chive.v1.Purpose
+	48, // 60: chive.v1.StreamConnected.took:type_name -> google.protobuf.Duration
+	0,  // 61: chive.v1.StreamDetached.outcome:type_name -> chive.v1.Outcome
+	0,  // 62: chive.v1.StreamEnded.outcome:type_name -> chive.v1.Outcome
+	48, // 63: chive.v1.StreamEnded.lived:type_name -> google.protobuf.Duration
+	0,  // 64: chive.v1.GuardUnreachable.outcome:type_name -> chive.v1.Outcome
+	4,  // 65: chive.v1.DocumentFetched.kind:type_name -> chive.v1.DocumentKind
+	48, // 66: chive.v1.DocumentFetched.took:type_name -> google.protobuf.Duration
+	4,  // 67: chive.v1.DocumentVerified.kind:type_name -> chive.v1.DocumentKind
+	47, // 68: chive.v1.DocumentVerified.valid_until:type_name -> google.protobuf.Timestamp
+	4,  // 69: chive.v1.DocumentRejected.kind:type_name -> chive.v1.DocumentKind
+	0,  // 70: chive.v1.DocumentRejected.outcome:type_name -> chive.v1.Outcome
+	48, // 71: chive.v1.SupervisorStateChanged.delay:type_name -> google.protobuf.Duration
+	0,  // 72: chive.v1.SupervisorStateChanged.outcome:type_name -> chive.v1.Outcome
+	48, // 73: chive.v1.BreakerOpened.retry_after:type_name -> google.protobuf.Duration
+	0,  // 74: chive.v1.BreakerOpened.outcome:type_name -> chive.v1.Outcome
+	48, // 75: chive.v1.RetriesExhausted.delay:type_name -> google.protobuf.Duration
+	0,  // 76: chive.v1.RetriesExhausted.outcome:type_name -> chive.v1.Outcome
+	48, // 77: chive.v1.InputQuarantined.lasts:type_name -> google.protobuf.Duration
+	0,  // 78: chive.v1.InputQuarantined.outcome:type_name -> chive.v1.Outcome
+	48, // 79: chive.v1.ConfigApplied.took:type_name -> google.protobuf.Duration
+	0,  // 80: chive.v1.ConfigRejected.outcome:type_name -> chive.v1.Outcome
+	81, // [81:81] is the sub-list for method output_type
+	81, // [81:81] is the sub-list for method input_type
+	81, // [81:81] is the sub-list for extension type_name
+	81, // [81:81] is the sub-list for extension extendee
+	0,  // [0:81] is the sub-list for field type_name
 }
 
 func init() { file_chive_v1_events_proto_init() }
@@ -4077,6 +4171,7 @@ func file_chive_v1_events_proto_init() {
 		(*Envelope_DocumentFetched)(nil),
 		(*Envelope_DocumentVerified)(nil),
 		(*Envelope_DocumentRejected)(nil),
+		(*Envelope_ProtocolsMissing)(nil),
 		(*Envelope_SupervisorStateChanged)(nil),
 		(*Envelope_BreakerOpened)(nil),
 		(*Envelope_BreakerHalfOpened)(nil),
@@ -4094,7 +4189,7 @@ func file_chive_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chive_v1_events_proto_rawDesc), len(file_chive_v1_events_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   41,
+			NumMessages:   42,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -18,6 +18,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"chive/tor/consdiff"
 	"chive/tor/netdoc"
 )
 
@@ -35,16 +36,18 @@ var (
 type Request struct {
 	Path            string
 	IfModifiedSince time.Time
+	DiffFrom        consdiff.Digest // zero: no diff
 }
 
 // ConsensusRequest asks for the newest microdesc consensus that a majority of
-// the authorities signed.
-func ConsensusRequest(v3idents []netdoc.Digest, since time.Time) Request {
+// the authorities signed, and says that a diff will do from the consensus whose
+// signed part has the digest from, unless that is zero (dir-spec §4.5.2).
+func ConsensusRequest(v3idents []netdoc.Digest, since time.Time, from consdiff.Digest) Request {
 	prefixes := make([]string, len(v3idents))
 	for i, id := range v3idents {
 		prefixes[i] = id.String()[:6]
 	}
-	return Request{"/tor/status-vote/current/consensus-microdesc/" + strings.Join(prefixes, "+"), since}
+	return Request{"/tor/status-vote/current/consensus-microdesc/" + strings.Join(prefixes, "+"), since, from}
 }
 
 // CertsRequest asks for authority certificates.
@@ -73,6 +76,11 @@ func (r Request) Append(dst []byte) []byte {
 	if !r.IfModifiedSince.IsZero() {
 		dst = append(dst, "If-Modified-Since: "...)
 		dst = r.IfModifiedSince.UTC().AppendFormat(dst, "Mon, 02 Jan 2006 15:04:05 GMT")
+		dst = append(dst, "\r\n"...)
+	}
+	if !r.DiffFrom.IsZero() {
+		dst = append(dst, "X-Or-Diff-From-Consensus: "...)
+		dst = append(dst, r.DiffFrom.String()...)
 		dst = append(dst, "\r\n"...)
 	}
 	return append(dst, "\r\n"...)

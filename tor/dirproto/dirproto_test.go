@@ -13,6 +13,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"chive/tor/consdiff"
 	"chive/tor/dirproto"
 	"chive/tor/netdoc"
 )
@@ -163,9 +164,10 @@ func TestRequests(t *testing.T) {
 	since := time.Date(2026, 11, 23, 1, 2, 3, 0, time.UTC)
 	const tail = " HTTP/1.0\r\nAccept-Encoding: x-zstd, deflate, identity\r\n"
 	for want, r := range map[string]dirproto.Request{
-		"GET /tor/status-vote/current/consensus-microdesc/012345+012345" + tail + "If-Modified-Since: Mon, 23 Nov 2026 01:02:03 GMT\r\n\r\n": dirproto.ConsensusRequest([]netdoc.Digest{id, id}, since),
-		"GET /tor/keys/fp-sk/0123456789ABCDEF0123456789ABCDEF01234567-0123456789ABCDEF0123456789ABCDEF01234567" + tail + "\r\n":              dirproto.CertsRequest([]netdoc.KeyID{{Identity: id, SigningKey: id}}),
-		"GET /tor/micro/d/" + strings.Repeat("A", 43) + "-" + strings.Repeat("A", 43) + tail + "\r\n":                                        dirproto.MicrodescsRequest(make([]netdoc.MDDigest, 2)),
+		"GET /tor/status-vote/current/consensus-microdesc/012345+012345" + tail + "If-Modified-Since: Mon, 23 Nov 2026 01:02:03 GMT\r\n\r\n":    dirproto.ConsensusRequest([]netdoc.Digest{id, id}, since, consdiff.Digest{}),
+		"GET /tor/status-vote/current/consensus-microdesc/012345" + tail + "X-Or-Diff-From-Consensus: " + strings.Repeat("AB", 32) + "\r\n\r\n": dirproto.ConsensusRequest([]netdoc.Digest{id}, time.Time{}, consdiff.Digest(bytes.Repeat([]byte{0xab}, 32))),
+		"GET /tor/keys/fp-sk/0123456789ABCDEF0123456789ABCDEF01234567-0123456789ABCDEF0123456789ABCDEF01234567" + tail + "\r\n":                 dirproto.CertsRequest([]netdoc.KeyID{{Identity: id, SigningKey: id}}),
+		"GET /tor/micro/d/" + strings.Repeat("A", 43) + "-" + strings.Repeat("A", 43) + tail + "\r\n":                                           dirproto.MicrodescsRequest(make([]netdoc.MDDigest, 2)),
 	} {
 		if got := string(r.Append(nil)); got != want {
 			t.Errorf("got %q, want %q", got, want)

@@ -180,6 +180,8 @@ func hinders(e *chivev1.Envelope) bool {
 		return true
 	case *chivev1.Envelope_ConnectionClosed:
 		return bad(endOf(e))
+	case *chivev1.Envelope_ProtocolsMissing:
+		return e.GetProtocolsMissing().GetRequired() != ""
 	}
 	return false
 }

@@ -195,6 +195,8 @@ func (l *Log) sayOther(e *chivev1.Envelope) string {
 		return "what waits in queues is within limits again"
 	case *chivev1.Envelope_JournalChanged:
 		return journalWords(body.JournalChanged)
+	case *chivev1.Envelope_ProtocolsMissing:
+		return protocolWords(body.ProtocolsMissing)
 	case *chivev1.Envelope_DocumentRejected:
 		return fmt.Sprintf("rejected a %s: %s", messages.DocumentName(body.DocumentRejected.GetKind()), body.DocumentRejected.GetReason())
 	}
@@ -308,5 +310,16 @@ func journalWords(j *chivev1.JournalChanged) string {
 		return "the node goes on without the journal (" + j.GetReason() + ")"
 	default:
 		return "the journal cannot be written (" + j.GetReason() + "); what is to be kept waits"
+	}
+}
+
+func protocolWords(m *chivev1.ProtocolsMissing) string {
+	switch {
+	case m.GetRequired() != "":
+		return "lacks what the network requires of clients, and uses it no more: " + m.GetRequired()
+	case m.GetRecommended() != "":
+		return "lacks what the network recommends to clients: " + m.GetRecommended()
+	default:
+		return "has all that the network requires of clients"
 	}
 }
