@@ -96,20 +96,23 @@ func (w *worker) patched(base consdiff.Digest, diff []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%w: not asked for", consdiff.ErrBase)
 	}
 	defer cores.Wide()()
-	text, err := w.store.read(fileConsensus)
-	if err == nil {
-		if is, ok := consdiff.SignedDigest(text); !ok || is != base {
-			err = errCacheLost
-		}
-	}
+	d, err := consdiff.Parse(diff)
 	if err != nil {
-		w.base = consdiff.Digest{}
-		if errors.Is(err, fs.ErrNotExist) {
-			err = nil
-		}
-		return nil, errors.Join(errCacheLost, err)
+		return nil, err
 	}
-	return consdiff.Apply(text, diff)
+	if d.From != base {
+		return nil, consdiff.ErrBase
+	}
+	text, err := w.store.read(fileConsensus)
+	var out []byte
+	if err == nil {
+		out, err = d.Apply(text)
+	}
+	if errors.Is(err, consdiff.ErrBase) || errors.Is(err, fs.ErrNotExist) {
+		w.base = consdiff.Digest{}
+		return nil, errCacheLost
+	}
+	return out, err
 }
 
 // useConsensus verifies the text of a consensus, with certificates that from is asked

@@ -77,7 +77,7 @@ type bench struct {
 	events  []*chivev1.Envelope
 }
 
-func newBench(t *testing.T, n *network, dir string, now time.Time) *bench {
+func newBench(t testing.TB, n *network, dir string, now time.Time) *bench {
 	t.Helper()
 	b := &bench{}
 	recorder := messages.NewRecorder("test", func() time.Time { return now }, 1024)

@@ -19,18 +19,23 @@ import (
 // mirrors are directories that give what is asked for, and nothing else; lacks says
 // what one of them does not have.
 type mirrors struct {
-	docs  *netdoctest.Network
-	lacks func(who netdoc.Digest, d netdoc.MDDigest) bool
-	mu    sync.Mutex
-	most  int // microdescriptors in one request
-	now   int // requests that run
-	peak  int
-	asked map[netdoc.Digest]int // microdescriptors, by directory
-	hold  chan struct{}         // if set, answers wait for it
+	docs   *netdoctest.Network
+	byName map[string]*netdoctest.Relay
+	lacks  func(who netdoc.Digest, d netdoc.MDDigest) bool
+	mu     sync.Mutex
+	most   int // microdescriptors in one request
+	now    int // requests that run
+	peak   int
+	asked  map[netdoc.Digest]int // microdescriptors, by directory
+	hold   chan struct{}         // if set, answers wait for it
 }
 
 func newMirrors(n *netdoctest.Network) *mirrors {
-	return &mirrors{docs: n, lacks: func(netdoc.Digest, netdoc.MDDigest) bool { return false }, asked: map[netdoc.Digest]int{}}
+	byName := map[string]*netdoctest.Relay{}
+	for _, r := range n.Relays {
+		byName[r.MD.String()] = r
+	}
+	return &mirrors{docs: n, byName: byName, lacks: func(netdoc.Digest, netdoc.MDDigest) bool { return false }, asked: map[netdoc.Digest]int{}}
 }
 
 // DialDir implements Dialer.
@@ -53,8 +58,8 @@ func (m *mirrors) DialDir(ctx context.Context, t Target) (net.Conn, error) {
 		}
 		var b bytes.Buffer
 		b.WriteString("HTTP/1.0 200 OK\r\n\r\n")
-		for _, r := range m.docs.Relays {
-			if strings.Contains(list, r.MD.String()) && !m.lacks(t.Identity, r.MD) {
+		for _, name := range names {
+			if r := m.byName[name]; r != nil && !m.lacks(t.Identity, r.MD) {
 				b.Write(r.Microdesc)
 			}
 		}
@@ -129,14 +134,14 @@ func TestWithheldMicrodescriptors(t *testing.T) {
 		for range 5 {
 			wait := b.nextMicrodescs().Sub(b.o.Now())
 			waits = append(waits, wait)
-			time.Sleep(wait)
+			pause(t.Context(), wait)
 			_ = b.fetchMicrodescs(t.Context()) // it is withheld again
 		}
 		if got := fmt.Sprint(waits); got != "[1m0s 5m0s 10m0s 1h0m0s 1h0m0s]" {
 			t.Errorf("asked again after %s", got)
 		}
 		m.lacks = func(netdoc.Digest, netdoc.MDDigest) bool { return false }
-		time.Sleep(time.Hour)
+		pause(t.Context(), time.Hour)
 		if err := b.fetchMicrodescs(t.Context()); err != nil || len(b.missing()) != 0 || len(b.misses) != 0 {
 			t.Errorf("once somebody has it: %v, %d missing", err, len(b.missing()))
 		}
@@ -151,7 +156,9 @@ func TestHeadersThatDrip(t *testing.T) {
 		b := newBench(t, &network{docs: docs}, dir, duringValidity(docs))
 		b.o.Dialer = drip{}
 		begin := time.Now()
-		if err := b.once(t); err == nil {
+		err := b.once(t)
+		synctest.Wait()
+		if err == nil {
 			t.Fatal("accepted")
 		}
 		if took := time.Since(begin); took != fetchTime {
@@ -166,15 +173,15 @@ func TestHeadersThatDrip(t *testing.T) {
 type drip struct{}
 
 // DialDir implements Dialer.
-func (drip) DialDir(context.Context, Target) (net.Conn, error) {
+func (drip) DialDir(ctx context.Context, _ Target) (net.Conn, error) {
 	ours, theirs := net.Pipe()
 	go func() {
 		defer theirs.Close()
 		if _, err := theirs.Read(make([]byte, 4096)); err != nil {
 			return
 		}
-		for _, err := theirs.Write([]byte("HTTP/1.0 200 OK\r\n")); err == nil; _, err = theirs.Write([]byte("X: y\r\n")) {
-			time.Sleep(5 * time.Second)
+		for _, err := theirs.Write([]byte("HTTP/1.0 200 OK\r\n")); err == nil && pause(ctx, 7*time.Second); {
+			_, err = theirs.Write([]byte("X: y\r\n"))
 		}
 	}()
 	return ours, nil
