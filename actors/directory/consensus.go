@@ -136,7 +136,10 @@ func (w *worker) useConsensus(ctx context.Context, from Target, text []byte) err
 	}
 	if w.consensus != nil && !c.ValidAfter.After(w.consensus.ValidAfter) {
 		w.shun(from) // it was told what we have, and there should be another by now
-		return errNotNewer
+		if w.o.Now().Before(w.consensus.ValidUntil) {
+			return errNotNewer
+		}
+		return w.reject(kind, fmt.Errorf("%w: no newer one", netdoc.ErrExpired))
 	}
 	w.consensus = c
 	w.saveConsensus(text)

@@ -69,6 +69,9 @@ func (w *worker) downloadable() []netdoc.MDDigest {
 	now := w.o.Now()
 	want := slices.DeleteFunc(w.missing(), func(d netdoc.MDDigest) bool { return w.enough && now.Before(w.misses[d].next) })
 	w.o.Rand.Shuffle(len(want), func(i, j int) { want[i], want[j] = want[j], want[i] })
+	if len(w.misses) == 0 {
+		return want
+	}
 	slices.SortStableFunc(want, func(a, b netdoc.MDDigest) int { return w.misses[a].times - w.misses[b].times })
 	return want
 }

@@ -134,14 +134,14 @@ func TestWithheldMicrodescriptors(t *testing.T) {
 		for range 5 {
 			wait := b.nextMicrodescs().Sub(b.o.Now())
 			waits = append(waits, wait)
-			b.pause(t.Context(), wait)
+			pause(t.Context(), wait)
 			_ = b.fetchMicrodescs(t.Context()) // it is withheld again
 		}
 		if got := fmt.Sprint(waits); got != "[1m0s 5m0s 10m0s 1h0m0s 1h0m0s]" {
 			t.Errorf("asked again after %s", got)
 		}
 		m.lacks = func(netdoc.Digest, netdoc.MDDigest) bool { return false }
-		b.pause(t.Context(), time.Hour)
+		pause(t.Context(), time.Hour)
 		if err := b.fetchMicrodescs(t.Context()); err != nil || len(b.missing()) != 0 || len(b.misses) != 0 {
 			t.Errorf("once somebody has it: %v, %d missing", err, len(b.missing()))
 		}
@@ -180,7 +180,7 @@ func (drip) DialDir(ctx context.Context, _ Target) (net.Conn, error) {
 		if _, err := theirs.Read(make([]byte, 4096)); err != nil {
 			return
 		}
-		for _, err := theirs.Write([]byte("HTTP/1.0 200 OK\r\n")); err == nil && (&worker{}).pause(ctx, 7*time.Second); {
+		for _, err := theirs.Write([]byte("HTTP/1.0 200 OK\r\n")); err == nil && pause(ctx, 7*time.Second); {
 			_, err = theirs.Write([]byte("X: y\r\n"))
 		}
 	}()
@@ -225,5 +225,16 @@ func TestSupported(t *testing.T) {
 	want, err := netdoc.ParseProtocols("Cons=2 Desc=2 FlowCtrl=1 Link=4 Microdesc=2 Relay=2")
 	if err != nil || !want.Missing(supported).IsEmpty() {
 		t.Errorf("%v; lacks %v", err, want.Missing(supported))
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(max(d, 0))
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
 	}
 }

@@ -60,47 +60,67 @@ func (w *worker) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		wait := w.until(refresh)
 		w.offer()
+		next := w.next(refresh)
 		if err != nil {
 			w.failures++
-			wait = between.Delay(w.failures, w.o.Rand)
+			wait := w.backoff(err).Delay(w.failures, w.o.Rand)
+			next = w.o.Now().Add(wait)
 			w.o.Log.Info("directory", "err", err, "again", wait.Round(10*time.Millisecond))
 		} else {
 			w.failures = 0
 		}
-		if !w.pause(ctx, wait) {
+		if !w.rest(ctx, next) {
 			return
 		}
 	}
 }
 
-// until is the time to the refresh, or to when something that is missing may be asked
-// for again.
-func (w *worker) until(refresh time.Time) time.Duration {
-	if next := w.nextMicrodescs(); !next.IsZero() && next.Before(refresh) {
-		refresh = next
+// backoff is what to wait with between attempts that fail. Directories that have no newer
+// consensus yet are asked less often the longer a consensus lives: every ten minutes at
+// most on the public network.
+func (w *worker) backoff(err error) supervisor.Backoff {
+	b := between
+	if errors.Is(err, errNotNewer) {
+		fresh := w.consensus.FreshUntil.Sub(w.consensus.ValidAfter)
+		b.Min, b.Max = fresh/60, fresh/6
 	}
-	return max(refresh.Sub(w.o.Now()), minPause)
+	return b
+}
+
+// next is the time of the refresh, or when something that is missing may be asked for
+// again.
+func (w *worker) next(refresh time.Time) time.Time {
+	if t := w.nextMicrodescs(); !t.IsZero() && t.Before(refresh) {
+		return t
+	}
+	return refresh
+}
+
+// rest waits until a time by the clock on the wall, which is looked at now and then: a
+// machine that slept wakes with a consensus that may be old. Or until another try is
+// asked for. False: the context ended.
+func (w *worker) rest(ctx context.Context, until time.Time) bool {
+	const look = time.Minute
+	until = until.Round(0) // without the clock that stands still in a machine's sleep
+	for first := true; first || w.o.Now().Before(until); first = false {
+		t := time.NewTimer(min(max(until.Sub(w.o.Now()), minPause), look))
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return false
+		case <-w.again:
+			t.Stop()
+			w.failures = 0
+			return true
+		case <-t.C:
+		}
+	}
+	return true
 }
 
 // minPause is between two steps, whatever the times in a consensus are.
 const minPause = 100 * time.Millisecond
-
-// pause waits before the next step, or until another try is asked for.
-func (w *worker) pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(max(d, 0))
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-w.again:
-		w.failures = 0
-		return true
-	case <-t.C:
-		return true
-	}
-}
 
 // step brings everything up to date once.
 func (w *worker) step(ctx context.Context, refresh *time.Time) error {

@@ -21,13 +21,15 @@ var required = []string{
 	"forged consensus signature", "too few signatures", "wrong CERTS", "expired CERTS", "wrong identity at a real relay",
 	"wrong handshake authenticator", "bad relay digest", "cell on an unknown circuit", "oversized document", "truncated document",
 	"zlib bomb", "zstd bomb", "concatenated bombs", "relay accepts and says nothing", "relay stalls in a handshake",
+	"consensus diff that is cut, too large, or leads elsewhere", "cached consensus changed under a diff",
+	"directory withholds microdescriptors", "directory drips headers", "required protocol is missing",
 	"relay stalls mid-download", "relay closes mid-download", "guard killed mid-download", "full disk before the start",
 	"full disk mid-run", "data directory used twice", "corrupt cache file", "truncated cache file",
 	"panic while a request is handled", "secrets in the log at info",
 }
 
 // otherOutcomes are those that are no event's.
-var otherOutcomes = []string{"exit code 1", "exit code 3", "ENOSPC", "ErrInUse", "fetched anew", "no line has any"}
+var otherOutcomes = []string{"exit code 1", "exit code 3", "ENOSPC", "ErrInUse", "fetched anew", "no line has any", "asked for elsewhere", "protocols-missing"}
 
 const root = "../.."
 
