@@ -181,8 +181,8 @@ func values(t *rapid.T, o *Option) []string {
 	case "nkey":
 		return some("UB5SO5SZO3ZSCZS6WWKZNE6C4J6ZWTENMV5FBPELB7N3CH3BEXPDMYAY")
 	case "listener":
-		if o.Name != "SocksPort" {
-			return some("0", "127.0.0.1:4222")
+		if port := map[string]string{"NatsListen": "4222", "NatsClusterListen": "6222", "HTTPTunnelPort": "8118", "DNSPort": "5353"}[o.Name]; port != "" {
+			return some("0", "127.0.0.1:"+port)
 		}
 		return rapid.SampledFrom([][]string{
 			{"0"},
