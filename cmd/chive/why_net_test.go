@@ -97,8 +97,15 @@ func (w *witness) guardOf(connection string) string {
 }
 
 // get fetches a URL through the node, calling begun when the answer begins.
-func (w *witness) get(target string, begun func()) error {
-	transport := &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "socks5h", Host: w.socks}), DisableKeepAlives: true}
+func (w *witness) get(target string, begun func()) error { return w.getAs("", target, begun) }
+
+// getAs does so isolated by user.
+func (w *witness) getAs(user, target string, begun func()) error {
+	proxy := &url.URL{Scheme: "socks5h", Host: w.socks}
+	if user != "" {
+		proxy.User = url.UserPassword(user, "x")
+	}
+	transport := &http.Transport{Proxy: http.ProxyURL(proxy), DisableKeepAlives: true}
 	defer transport.CloseIdleConnections()
 	ctx, cancel := context.WithTimeout(w.t.Context(), 90*time.Second)
 	defer cancel()
@@ -270,9 +277,10 @@ func killGuard(t *testing.T, n *testnet.Network, w *witness) (st story.Story, co
 	if err := <-done; err == nil {
 		t.Fatal("the download survived its guard")
 	}
-	// Until the guard is found unreachable: the node tries it again.
+	// Until the guard is found unreachable. Two are in use: circuits for others try it again.
 	guards := "in vain"
-	for deadline := time.Now().Add(60 * time.Second); ; {
+	for deadline, i := time.Now().Add(60*time.Second), 0; ; i++ {
+		_ = w.getAs(fmt.Sprint("other", i), fmt.Sprintf("http://%s:%d/bytes/1", n.Target().IP, n.Target().HTTPPort), nothing)
 		for _, g := range list[fold.GuardView](w, "guards", "--state", "unreachable") {
 			guards = g.ID
 		}

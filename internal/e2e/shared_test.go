@@ -21,10 +21,14 @@ var shared struct {
 	err  error
 }
 
+// oneGuard is a network whose clients use one primary guard where the public network has
+// them use two: tests take its place, and wait for what it does.
+var oneGuard = testnet.Options{Onions: -1, Override: map[string]int32{"guard-n-primary-guards-to-use": 1, "guard-n-primary-dir-guards-to-use": 1}}
+
 // network is the shared network; the first who asks starts it.
 func network(t testing.TB) *testnet.Network {
 	t.Helper()
-	shared.once.Do(func() { shared.n, shared.err = testnet.Start(context.Background(), testnet.Options{Onions: -1}) })
+	shared.once.Do(func() { shared.n, shared.err = testnet.Start(context.Background(), oneGuard) })
 	if shared.err != nil {
 		t.Fatal(shared.err)
 	}
