@@ -249,6 +249,48 @@ func TestForgivingClosesTheBreaker(t *testing.T) {
 	}
 }
 
+// Guards that are to be tried again are, at once, and no other relay; what failed counts
+// on towards their breakers.
+func TestForgivingSomeRelays(t *testing.T) {
+	d := newDesk(t)
+	one, other := d.relay(1), d.relay(2)
+	relay := [20]byte([]byte(one.key))
+	for n := range 4 {
+		if err := d.dial(one, refused); err != nil {
+			t.Fatalf("dial %d: %v", n, err)
+		}
+		d.forgive(&Forgive{Relays: [][20]byte{relay}})
+	}
+	_ = d.dial(other, refused)
+	d.forgive(&Forgive{Relays: [][20]byte{relay}})
+	if err := d.dial(other, refused); !errors.Is(err, ErrBackoff) {
+		t.Errorf("another relay: %v", err)
+	}
+	d.names()
+	if err := d.dial(one, refused); err != nil || !slices.Contains(d.names(), "breaker-opened") {
+		t.Errorf("the fifth failure does not open the breaker: %v", err)
+	}
+	d.forgive(&Forgive{Relays: [][20]byte{relay}})
+	if err := d.dial(one, chivev1.Outcome_OUTCOME_OK); err != nil {
+		t.Errorf("with an open breaker: %v", err)
+	}
+}
+
+// On another network the connections that are there take no new circuits; one that is
+// being made does.
+func TestConnectionsOfAnotherNetwork(t *testing.T) {
+	d := newDesk(t)
+	open, dialling := d.relay(1), d.relay(2)
+	for _, e := range []*entry{open, dialling} {
+		e.conn = &conn{id: e.name, entry: e}
+	}
+	open.conn.link = &connection.Link{}
+	d.forgive(&Forgive{Renew: true})
+	if open.conn != nil || dialling.conn == nil {
+		t.Errorf("open %v, dialling %v", open.conn, dialling.conn)
+	}
+}
+
 // A relay whose bytes crash our connections is left alone for a while; nobody
 // else is.
 func TestRelayThatCrashesConnectionsIsSetAside(t *testing.T) {
