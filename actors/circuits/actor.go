@@ -63,8 +63,6 @@ type Guards interface {
 	Settle(now time.Time) (usable, tooLong []string)
 	// Connected: the outgoing connection to a relay was made, for a directory.
 	Connected(id netdoc.Digest, now time.Time)
-	// Failed: the outgoing connection to a relay was tried and failed.
-	Failed(id netdoc.Digest, o chivev1.Outcome, now time.Time)
 }
 
 type (

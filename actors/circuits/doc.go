@@ -15,7 +15,7 @@
 // A circuit through a guard that is not primary waits, open, until the guards say
 // that no better one will be had (guard-spec §4.9).
 //
-// Only a failed outgoing connection to a guard is told to the guard's state;
+// Only a failed outgoing connection to a guard is told to the guards, by the connections;
 // no failure further out ever is (rule 0, guard-spec §4).
 //
 // Clean circuits are kept ready (pool.go): as many as the last NewCircuitPeriod

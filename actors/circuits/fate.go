@@ -12,7 +12,7 @@ import (
 //
 //	being built ── opened ──► usable            (its guard is as good as any)
 //	     │            └─────► waits ── settle ──► usable, or closed
-//	     └─ gone ──► buildFailed: its guard hears of it only when the connection failed
+//	     └─ gone ──► buildFailed: its guard hears of it, from the connections, only when that to it failed
 
 func (c *circuits) opened(ctx actor.Context, m *circuit.Opened) {
 	r := c.records[m.ID]
@@ -103,14 +103,10 @@ func (c *circuits) forget(r *record) {
 	c.ended(r)
 }
 
-// buildFailed counts a circuit that did not open. Only when the outgoing
-// connection itself failed does the guard hear of it.
+// buildFailed counts a circuit that did not open. If it was the outgoing connection that
+// failed, the guards have heard of it from the connections.
 func (c *circuits) buildFailed(ctx actor.Context, r *record, m *circuit.Gone) {
 	c.blame(r, m.Cause)
-	blames := m.Dialled && blamesRelay(m.Outcome)
-	if blames {
-		c.o.Guards.Failed(r.first, m.Outcome, c.o.Now())
-	}
 	if r.purpose == chivev1.Purpose_PURPOSE_DIRECTORY {
 		c.refuseWaiting(r.id, m.Outcome)
 		return
@@ -119,7 +115,7 @@ func (c *circuits) buildFailed(ctx actor.Context, r *record, m *circuit.Gone) {
 	switch {
 	case r.late: // counted when it was late
 	case m.Outcome == chivev1.Outcome_OUTCOME_SHUTDOWN:
-	case blames: // that guard is not tried again soon, and the others are not to wait for it
+	case m.Dialled: // that guard is not tried again soon, and the others are not to wait for it
 	default:
 		c.failed(ctx, notTried(m.Outcome))
 	}
@@ -144,16 +140,6 @@ func (c *circuits) failed(ctx actor.Context, atOnce bool) {
 	if c.holdOff == nil {
 		c.holdOff = kernel.After(ctx.ActorSystem(), ctx.Self(), pause.Delay(c.failures, c.o.Rand), &retry{})
 	}
-}
-
-// blamesRelay: is a failed outgoing connection the relay's? Not if it was this node
-// that gave up, or failed itself.
-func blamesRelay(out chivev1.Outcome) bool {
-	switch out {
-	case chivev1.Outcome_OUTCOME_SHUTDOWN, chivev1.Outcome_OUTCOME_CANCELLED, chivev1.Outcome_OUTCOME_INTERNAL:
-		return false
-	}
-	return true
 }
 
 // notTried: the connection was refused without a dial, and so would the next.

@@ -40,14 +40,13 @@ func (f front) Refused(o chivev1.Outcome) []byte { f.refused <- o; return []byte
 // noGuards fails when it is asked.
 type noGuards struct{ asked func() }
 
-func (g noGuards) Update(*path.Index, netdoc.Params, time.Time)     {}
-func (g noGuards) Candidates(time.Time) []netdoc.Digest             { g.asked(); return nil }
-func (g noGuards) Launched(string, netdoc.Digest, time.Time)        {}
-func (g noGuards) Opened(string, time.Time) bool                    { return true }
-func (g noGuards) Gone(string)                                      {}
-func (g noGuards) Settle(time.Time) (usable, tooLong []string)      { return nil, nil }
-func (g noGuards) Connected(netdoc.Digest, time.Time)               {}
-func (g noGuards) Failed(netdoc.Digest, chivev1.Outcome, time.Time) {}
+func (g noGuards) Update(*path.Index, netdoc.Params, time.Time) {}
+func (g noGuards) Candidates(time.Time) []netdoc.Digest         { g.asked(); return nil }
+func (g noGuards) Launched(string, netdoc.Digest, time.Time)    {}
+func (g noGuards) Opened(string, time.Time) bool                { return true }
+func (g noGuards) Gone(string)                                  {}
+func (g noGuards) Settle(time.Time) (usable, tooLong []string)  { return nil, nil }
+func (g noGuards) Connected(netdoc.Digest, time.Time)           {}
 
 // application is a program's end of a socket, and the request made on it.
 func application(t *testing.T, f front) (ours net.Conn, spec *stream.Spec) {

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"chive/messages"
-	"chive/messages/chivev1"
 	"chive/tor/netdoc"
 	"chive/tor/path"
 )
@@ -13,14 +12,13 @@ import (
 // noGuards knows no guard.
 type noGuards struct{}
 
-func (noGuards) Update(*path.Index, netdoc.Params, time.Time)     {}
-func (noGuards) Candidates(time.Time) []netdoc.Digest             { return nil }
-func (noGuards) Launched(string, netdoc.Digest, time.Time)        {}
-func (noGuards) Opened(string, time.Time) bool                    { return true }
-func (noGuards) Gone(string)                                      {}
-func (noGuards) Settle(time.Time) (usable, tooLong []string)      { return nil, nil }
-func (noGuards) Connected(netdoc.Digest, time.Time)               {}
-func (noGuards) Failed(netdoc.Digest, chivev1.Outcome, time.Time) {}
+func (noGuards) Update(*path.Index, netdoc.Params, time.Time) {}
+func (noGuards) Candidates(time.Time) []netdoc.Digest         { return nil }
+func (noGuards) Launched(string, netdoc.Digest, time.Time)    {}
+func (noGuards) Opened(string, time.Time) bool                { return true }
+func (noGuards) Gone(string)                                  {}
+func (noGuards) Settle(time.Time) (usable, tooLong []string)  { return nil, nil }
+func (noGuards) Connected(netdoc.Digest, time.Time)           {}
 
 // Once this version must not use the network, no circuit takes another stream; those
 // that are there may end.

@@ -50,6 +50,10 @@ type Options struct {
 	Settings Settings       // until a Configure
 	Limits   *limits.Limits // nil: none
 	Kept     Keeper         // nil: breakers are those of this boot only
+	// Unreachable hears of each outgoing connection that was tried and failed, before
+	// those who wanted it do, and also if nobody waits for it any more. It must not wait.
+	// nil: nobody does.
+	Unreachable func(relay [20]byte, out chivev1.Outcome)
 }
 
 // Keeper keeps breakers that are not closed over restarts. Its methods return at once.
@@ -213,6 +217,7 @@ func (c *connections) old(x *conn) bool {
 // asks for: an earlier one may have asked for less.
 func (c *connections) answer(ctx actor.Context, x *conn, w *Want) {
 	if w.Target.Ed25519 != ([32]byte{}) && x.link.Peer.Ed25519 != w.Target.Ed25519 {
+		c.unreachable(x.entry, chivev1.Outcome_OUTCOME_RELAY_IDENTITY)
 		ctx.Send(w.Reply, &Failed{
 			Token: w.Token, Outcome: chivev1.Outcome_OUTCOME_RELAY_IDENTITY, Dialled: true,
 			Err: errors.New("the relay proved another Ed25519 identity"),
@@ -266,6 +271,7 @@ func (c *connections) down(ctx actor.Context, m *connection.Down) {
 	}
 	if !m.WasUp {
 		c.failed(e, x.permit, m.Outcome)
+		c.unreachable(e, m.Outcome)
 	}
 	if m.Outcome == chivev1.Outcome_OUTCOME_INTERNAL {
 		c.quarantine.Crashed("relay", e.key, "connection/"+x.id)
@@ -273,10 +279,26 @@ func (c *connections) down(ctx actor.Context, m *connection.Down) {
 	for _, w := range x.waiting {
 		ctx.Send(w.Reply, &Failed{
 			Token: w.Token, Outcome: m.Outcome, Err: m.Err,
-			Dialled: !m.WasUp && m.Outcome != chivev1.Outcome_OUTCOME_SHUTDOWN, Cause: m.Cause,
+			Dialled: !m.WasUp && blamesRelay(m.Outcome), Cause: m.Cause,
 		})
 	}
 	c.maybeClosed(ctx)
+}
+
+func (c *connections) unreachable(e *entry, out chivev1.Outcome) {
+	if c.o.Unreachable != nil && blamesRelay(out) {
+		c.o.Unreachable([20]byte([]byte(e.key)), out)
+	}
+}
+
+// blamesRelay: is a failed outgoing connection the relay's? Not if it was this node
+// that gave up, or failed itself.
+func blamesRelay(out chivev1.Outcome) bool {
+	switch out {
+	case chivev1.Outcome_OUTCOME_SHUTDOWN, chivev1.Outcome_OUTCOME_CANCELLED, chivev1.Outcome_OUTCOME_INTERNAL:
+		return false
+	}
+	return true
 }
 
 // childFailed handles a connection actor that panicked: its own clean-up did

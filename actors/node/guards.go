@@ -16,8 +16,8 @@ import (
 )
 
 // guards joins the pure guard state with its store and the events. The circuits
-// actor calls it in its turn; the directory's worker asks for directories, and the
-// operator for another try.
+// actor calls it in its turn, and the connections tell what failed; the directory's
+// worker asks for directories, and the operator for another try.
 type guards struct {
 	recorder *messages.Recorder
 	log      *slog.Logger
@@ -194,7 +194,7 @@ func (g *guards) Connected(id netdoc.Digest, now time.Time) {
 	g.told()
 }
 
-// Failed implements circuits.Guards.
+// Failed: the outgoing connection to a relay was tried and failed; the connections tell.
 func (g *guards) Failed(id netdoc.Digest, o chivev1.Outcome, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

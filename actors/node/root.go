@@ -158,6 +158,7 @@ func (r *rootActor) start(ctx actor.Context) {
 		return connections.Props(connections.Options{
 			Dialer: dialer(cfg), Settings: connectionSettings(cfg),
 			Recorder: n.recorder, Now: time.Now, Rand: newRand(), Limits: &n.limits, Kept: n.breakers,
+			Unreachable: func(relay [20]byte, out chivev1.Outcome) { n.guards.Failed(relay, out, time.Now()) },
 		})
 	})
 	r.add(ctx, "circuits", func() *actor.Props {
