@@ -174,9 +174,25 @@ func TestStatusOfANode(t *testing.T) {
 	}
 }
 
+func TestGuardsRetryOfANode(t *testing.T) {
+	_, b, dir := startBridge(t)
+	if err := b.Handle("guards-retry", func([]byte) ([]byte, error) { return json.Marshal(node.GuardsRetryAnswer{Guards: 3}) }); err != nil {
+		t.Fatal(err)
+	}
+	for output, want := range map[string]string{"text": "3 guards that failed are tried again\n", "json": "{\"guards\":3}\n"} {
+		code, out, errOut := cli(t, "guards", "retry", "-o", output, "--data-dir", dir)
+		if output == "json" {
+			out = strings.Join(strings.Fields(out), "") + "\n"
+		}
+		if code != exitOK || errOut != "" || out != want {
+			t.Errorf("%s: exit %d, %q, stderr %q", output, code, out, errOut)
+		}
+	}
+}
+
 func TestNoNode(t *testing.T) {
-	for _, command := range []string{"status", "events"} {
-		code, out, errOut := cli(t, command, "--data-dir", t.TempDir())
+	for _, command := range []string{"status", "events", "guards retry"} {
+		code, out, errOut := cli(t, append(strings.Fields(command), "--data-dir", t.TempDir())...)
 		if code != exitNoNode || out != "" || !strings.Contains(errOut, "no chive runs with that DataDirectory") {
 			t.Errorf("%s: exit %d, stdout %q, stderr %q", command, code, out, errOut)
 		}
