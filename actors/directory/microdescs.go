@@ -236,6 +236,7 @@ func (w *worker) forgetOldMicrodescs() {
 	for d := range w.mds {
 		if !named[d] {
 			delete(w.mds, d)
+			w.dead++
 		}
 	}
 	for d := range w.misses {
@@ -243,4 +244,5 @@ func (w *worker) forgetOldMicrodescs() {
 			delete(w.misses, d)
 		}
 	}
+	w.compact()
 }

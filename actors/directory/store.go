@@ -142,7 +142,35 @@ func (w *worker) loadMicrodescs() {
 	w.fetched(chivev1.DocumentKind_DOCUMENT_KIND_MICRODESCRIPTORS, len(text), w.o.Now().Sub(start), true)
 	if err != nil || len(keep) < len(text)/2 {
 		w.save(fileMicrodescs, keep)
+		return
 	}
+	w.dead = len(w.mds) * (len(text) - len(keep)) / max(1, len(keep))
+}
+
+// compact writes the cached microdescriptors anew when most of the file is of relays as
+// they were: a node that runs for months would fill the disk.
+func (w *worker) compact() {
+	if w.dead <= len(w.mds) {
+		return
+	}
+	w.dead = 0 // whatever comes of it: not again soon
+	text, ok := w.cached(fileMicrodescs)
+	if !ok {
+		return
+	}
+	var keep []byte
+	seen := make(map[netdoc.MDDigest]bool, len(w.mds))
+	defer cores.Wide()()
+	err := w.reader.Read(text, func(md *netdoc.Microdesc, raw []byte) {
+		if w.mds[md.Digest] != nil && !seen[md.Digest] {
+			seen[md.Digest] = true
+			keep = append(keep, raw...)
+		}
+	})
+	if err != nil {
+		_ = w.reject(chivev1.DocumentKind_DOCUMENT_KIND_MICRODESCRIPTORS, err) // what is good stays
+	}
+	w.save(fileMicrodescs, keep)
 }
 
 func (w *worker) cached(name string) ([]byte, bool) {

@@ -32,6 +32,7 @@ type worker struct {
 	misses    map[netdoc.MDDigest]miss
 	enough    bool          // paths may be built with what was published last
 	published int           // microdescriptors that were here then
+	dead      int           // microdescriptors in the cache that no relay has any more, about
 	unusable  bool          // the consensus requires protocols that are not here
 	lack      string        // protocols that were told to be missing
 	again     chan struct{} // of one: failures are forgotten
