@@ -15,10 +15,16 @@ type Config struct {
 	DataDirectory  string // absolute; made with mode 0700 by the node
 	CacheDirectory string // absolute; equals DataDirectory unless set
 
-	SocksPorts         []SocksPort // in order of the torrc; empty when SocksPort 0
-	HTTPTunnelPorts    []SocksPort // likewise, of Protocol HTTP
-	DNSPorts           []SocksPort // likewise, of Protocol DNS
-	AllowNonLocalSocks bool        // a listener beyond loopback was permitted
+	SocksPorts             []SocksPort // in order of the torrc; empty when SocksPort 0
+	HTTPTunnelPorts        []SocksPort // likewise, of Protocol HTTP
+	DNSPorts               []SocksPort // likewise, of Protocol DNS
+	MapAddresses           []Mapping
+	AutomapHostsOnResolve  bool
+	AutomapHostsSuffixes   []string // each begins with a dot
+	VirtualAddrNetworkIPv4 netip.Prefix
+	VirtualAddrNetworkIPv6 netip.Prefix
+
+	AllowNonLocalSocks bool // a listener beyond loopback was permitted
 	DirAuthorities     []DirAuthority
 	FallbackDirs       []FallbackDir
 	PublicNetwork      bool // DirAuthorities are the compiled-in public ones

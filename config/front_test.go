@@ -75,3 +75,27 @@ func TestDNSPort(t *testing.T) {
 		t.Error("a remote party may open a listener")
 	}
 }
+
+func TestMapAddress(t *testing.T) {
+	c, err := written(t, "MapAddress A.example b.example\nMapAddress *.x.example *.y.example\nMapAddress 192.0.2.1 c.example\nAutomapHostsSuffixes .onion, .example\nVirtualAddrNetworkIPv4 10.1.2.3/16\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.MapAddresses) != 3 || c.MapAddresses[0] != (Mapping{"a.example", "b.example"}) || !slices.Equal(c.AutomapHostsSuffixes, []string{".onion", ".example"}) || c.VirtualAddrNetworkIPv4.String() != "10.1.0.0/16" {
+		t.Errorf("%+v %q %v", c.MapAddresses, c.AutomapHostsSuffixes, c.VirtualAddrNetworkIPv4)
+	}
+	for _, bad := range []string{
+		"MapAddress a.example", "MapAddress a.example *.b.example", "MapAddress a..b c.example", "MapAddress a.example b.exit",
+		"MapAddress *.exit b.example", "MapAddress a.example 127.1", "AutomapHostsSuffixes onion", "AutomapHostsSuffixes .exit",
+		"VirtualAddrNetworkIPv4 10.0.0.0/17", "VirtualAddrNetworkIPv4 [fe80::]/10", "VirtualAddrNetworkIPv6 [fe80::]/105", "VirtualAddrNetworkIPv6 10.0.0.0/8",
+	} {
+		if _, err := written(t, bad+"\n"); err == nil {
+			t.Errorf("%q is taken", bad)
+		}
+	}
+	for _, name := range []string{"MapAddress", "AutomapHostsOnResolve", "AutomapHostsSuffixes", "VirtualAddrNetworkIPv4", "VirtualAddrNetworkIPv6"} {
+		if AllowRemote(name) == nil {
+			t.Errorf("a remote party may set %s", name)
+		}
+	}
+}

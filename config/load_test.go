@@ -52,6 +52,7 @@ func TestDefaults(t *testing.T) {
 			Network: "tcp", Address: netip.MustParseAddrPort("127.0.0.1:9050"), IsolateClientAddr: true,
 			IsolateSOCKSAuth: true, SessionGroup: -1, IPv4Traffic: true, IPv6Traffic: true, DNSRequest: true, OnionTraffic: true,
 		}},
+		AutomapHostsSuffixes: []string{".onion"}, VirtualAddrNetworkIPv4: netip.MustParsePrefix("127.192.0.0/10"), VirtualAddrNetworkIPv6: netip.MustParsePrefix("fe80::/10"),
 		IsolateSOCKSAuth: true, EnableCircuitPrebuilding: true, CircuitPoolMinSize: 2, CircuitPoolMaxSize: 10,
 		NewCircuitPeriod: 30 * time.Second, EnableConnectionPooling: true, ConnectionPoolMaxIdle: 5,
 		ConnectionPoolMaxLife: 7 * 24 * time.Hour, EnableBufferPooling: true, UseDefaultFallbackDirs: true, DefaultFallbacks: true,
@@ -69,7 +70,7 @@ func TestDefaults(t *testing.T) {
 			NatsClusterCredentialFile: "/home/u/.local/share/chive/nats-cluster.secret",
 		},
 	}
-	if diff := cmp.Diff(want, cfg, cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
+	if diff := cmp.Diff(want, cfg, cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
 		t.Error(diff)
 	}
 }

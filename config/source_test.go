@@ -161,6 +161,15 @@ func values(t *rapid.T, o *Option) []string {
 		return some("a", "b-1")
 	case "folder", "file":
 		return some("/tmp/x", `/tmp/a "b" #c`)
+	case "mapping":
+		return some("a.example 192.0.2.1", "*.a.example *.b.example")
+	case "suffixes":
+		return some(".onion,.example", ".")
+	case "network":
+		if o.Name == "VirtualAddrNetworkIPv6" {
+			return some("[fc00::]/8", "[fe80::]/104")
+		}
+		return some("10.0.0.0/8", "172.16.0.0/16")
 	case "severity":
 		return some("debug", "err")
 	case "ports":
@@ -181,8 +190,14 @@ func values(t *rapid.T, o *Option) []string {
 	case "nkey":
 		return some("UB5SO5SZO3ZSCZS6WWKZNE6C4J6ZWTENMV5FBPELB7N3CH3BEXPDMYAY")
 	case "listener":
-		if port := map[string]string{"NatsListen": "4222", "NatsClusterListen": "6222", "HTTPTunnelPort": "8118", "DNSPort": "5353"}[o.Name]; port != "" {
-			return some("0", "127.0.0.1:"+port)
+		switch o.Name {
+		case "SocksPort":
+		case "HTTPTunnelPort":
+			return some("0", "127.0.0.1:8118 NoIPv6Traffic", "auto")
+		case "DNSPort":
+			return some("0", "127.0.0.1:5353 IsolateDestAddr", "[::1]:auto SessionGroup=7")
+		default:
+			return some("0", "127.0.0.1:4222")
 		}
 		return rapid.SampledFrom([][]string{
 			{"0"},

@@ -30,6 +30,7 @@ type Options struct {
 	Bind         func() (net.Listener, error)
 	Group        string     // of a listener without SessionGroup: unique in this boot
 	IsolationKey [32]byte   // per boot
+	Names        *Names     // of all listeners
 	Circuits     *actor.PID // or who passes circuits.Request on
 	Recorder     *messages.Recorder
 	Log          *slog.Logger
@@ -43,6 +44,7 @@ type Options struct {
 type Rules struct {
 	Port           config.SocksPort
 	RejectInternal bool // ClientRejectInternalAddresses
+	Mapping        Mapping
 }
 
 type (

@@ -27,6 +27,8 @@ type asked struct {
 	reverse  bool   // for the name of addr
 	family   family // that may be used
 	front    stream.Front
+	filter   *answers // of front; nil: it has none
+	original string   // host before Names
 }
 
 // family says what IP versions a request may use and which it prefers.
@@ -70,7 +72,8 @@ func askedSOCKS(rules *Rules, req *socks.Request) *asked {
 	if req.IsIP {
 		a.addr, _ = netip.ParseAddr(req.Host) // it is canonical
 	}
-	f := answers{family: a.family, rejectInternal: rules.RejectInternal}
+	f := &answers{family: a.family, rejectInternal: rules.RejectInternal}
+	a.filter = f
 	if req.SOCKS4 {
 		a.protocol = strings.Replace(a.protocol, "5", "4", 1)
 		f.family.v6 = f.family.v6 && !req.Resolve // a reply holds an IPv4 address
@@ -161,6 +164,13 @@ func internal(a netip.Addr) bool {
 	return a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast() || a.IsUnspecified() || a.IsMulticast() || a.IsLinkLocalMulticast()
 }
 
+// trust lets the node's own answers pass: a virtual address means something here.
+func (a *asked) trust() {
+	if a.filter != nil {
+		a.filter.family, a.filter.rejectInternal = family{v4: true, v6: true, prefer6: a.family.prefer6}, false
+	}
+}
+
 // answers chooses among what an exit said.
 type answers struct {
 	family         family
@@ -196,7 +206,7 @@ func (f answers) name(all []cell.Answer) (string, bool) {
 
 // front5 answers in SOCKS5.
 type front5 struct {
-	answers
+	*answers
 	extended, onion bool
 }
 
@@ -230,7 +240,7 @@ func (f *front5) Refused(o chivev1.Outcome) []byte {
 }
 
 // front4 answers in SOCKS4.
-type front4 struct{ answers }
+type front4 struct{ *answers }
 
 func (f *front4) Connected(netip.Addr) []byte { return socks.AppendReply4(nil, true, netip.Addr{}) }
 

@@ -43,6 +43,8 @@ func (l *listener) dialogue(root *actor.RootContext, c stream.Conn) {
 
 // serve answers a request, or sees to it that a stream does.
 func (l *listener) serve(root *actor.RootContext, rules *Rules, a *asked, c stream.Conn, early []byte, client netip.AddrPort) {
+	a.original = a.host
+	own, meant := l.o.Names.meant(rules.Mapping, a)
 	id := messages.RandomID()
 	spec := &stream.Spec{
 		ID: id, Conn: c, Early: early,
@@ -61,12 +63,15 @@ func (l *listener) serve(root *actor.RootContext, rules *Rules, a *asked, c stre
 		Purpose: spec.Purpose, Isolation: spec.Isolation, ListenerId: l.id, Target: spec.Target,
 	}), "", spec.ID))
 	out := chivev1.Outcome_OUTCOME_REFUSED
-	if !a.refuses(rules) {
+	if meant && (own != nil || !a.refuses(rules)) {
 		out = l.admit()
 	}
 	switch {
 	case out != chivev1.Outcome_OUTCOME_OK:
 		stream.Refuse(spec, out)
+	case own != nil:
+		a.trust()
+		out = stream.Resolve(spec, own)
 	case a.known():
 		out = stream.Resolve(spec, []cell.Answer{{Addr: a.addr}})
 	default:

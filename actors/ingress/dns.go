@@ -135,13 +135,14 @@ func (l *listener) question(root *actor.RootContext, q *dnsquery.Question, clien
 	if a.reverse {
 		a.host = a.addr.String()
 	}
-	a.front = &frontDNS{answers: answers{family: a.family, rejectInternal: rules.RejectInternal}, q: q}
+	a.filter = &answers{family: a.family, rejectInternal: rules.RejectInternal}
+	a.front = &frontDNS{answers: a.filter, q: q}
 	l.serve(root, rules, a, c, nil, client)
 }
 
 // frontDNS answers a DNS question.
 type frontDNS struct {
-	answers
+	*answers
 	q *dnsquery.Question
 }
 

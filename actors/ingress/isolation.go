@@ -38,7 +38,7 @@ func isolation(key [32]byte, p config.SocksPort, group, id string, client netip.
 	field(p.IsolateClientAddr, client.Addr().Unmap().String())
 	field(p.IsolateSOCKSAuth, a.auth...)
 	field(p.IsolateClientProtocol, a.protocol)
-	field(p.IsolateDestAddr, a.host)
+	field(p.IsolateDestAddr, a.original)
 	field(p.IsolateDestPort, strconv.Itoa(int(a.port)))
 	field(p.IsolateClientPort, source(client, id))
 	sum := mac.Sum(nil)

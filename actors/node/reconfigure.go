@@ -20,6 +20,7 @@ import (
 	"chive/actors/kernel"
 	"chive/config"
 	"chive/supervisor"
+	"chive/tor/addrmap"
 	"chive/tor/path"
 )
 
@@ -243,13 +244,15 @@ func (r *rootActor) reconfigure(ctx actor.Context, m *reconfigure) {
 
 // listen has every listener of a configuration open; others are leaving.
 func (r *rootActor) listen(ctx actor.Context, cfg *config.Config, b *bound) {
+	r.names.Move(virtualNetworks(cfg))
+	mapping := hostMapping(cfg)
 	named := map[string]*listener{}
 	for _, l := range r.listeners {
 		l.leaving = true
 		named[l.key] = l
 	}
 	for _, want := range keyed(cfg) {
-		rules := &ingress.Rules{Port: want.port, RejectInternal: cfg.ClientRejectInternalAddresses}
+		rules := &ingress.Rules{Port: want.port, RejectInternal: cfg.ClientRejectInternalAddresses, Mapping: mapping}
 		if l := named[want.key]; l != nil {
 			l.leaving = false
 			l.rules.Store(rules)
@@ -291,6 +294,18 @@ func connectionSettings(c *config.Config) connections.Settings {
 		Separate: !c.EnableConnectionPooling, LimitIdle: true, MaxIdle: c.ConnectionPoolMaxIdle, MaxLife: c.ConnectionPoolMaxLife,
 		BreakerFailures: c.RelayBreakerFailures, BreakerOpenFor: c.RelayBreakerOpenTime,
 	}
+}
+
+func virtualNetworks(c *config.Config) addrmap.Networks {
+	return addrmap.Networks{V4: c.VirtualAddrNetworkIPv4, V6: c.VirtualAddrNetworkIPv6}
+}
+
+func hostMapping(c *config.Config) ingress.Mapping {
+	lines := make([]addrmap.Line, len(c.MapAddresses))
+	for i, m := range c.MapAddresses {
+		lines[i] = addrmap.Line(m)
+	}
+	return ingress.Mapping{Rules: addrmap.NewRules(lines), Automap: c.AutomapHostsOnResolve, Suffixes: c.AutomapHostsSuffixes}
 }
 
 func dialer(c *config.Config) connection.Dialer {

@@ -36,16 +36,17 @@ type rootActor struct {
 	isolationKey [32]byte
 	parts        *supervisor.Children
 	listeners    map[string]*listener // by name
-	opened       int                  // listeners so far: names are not used again
-	seed         maphash.Seed         // of the quarantine's keys
-	netdir       *circuits.Netdir     // the last one, for circuits that start anew
+	names        *ingress.Names
+	opened       int              // listeners so far: names are not used again
+	seed         maphash.Seed     // of the quarantine's keys
+	netdir       *circuits.Netdir // the last one, for circuits that start anew
 	down         *shutdown
 	wake         wake
 	looker       *kernel.Timer
 }
 
 func newRoot(n *Node) (*rootActor, error) {
-	r := &rootActor{n: n, listeners: map[string]*listener{}, seed: maphash.MakeSeed()}
+	r := &rootActor{n: n, names: ingress.NewNames(virtualNetworks(n.Config())), listeners: map[string]*listener{}, seed: maphash.MakeSeed()}
 	if _, err := crand.Read(r.isolationKey[:]); err != nil {
 		return nil, err
 	}
@@ -206,7 +207,7 @@ func (r *rootActor) listener(self *actor.PID, name string, l *listener) *actor.P
 			}
 			return ingress.Listen(l.rules.Load().Port)
 		},
-		Circuits: self, Recorder: n.recorder, Log: n.o.Log, Now: time.Now, Limits: &n.limits,
+		Names: r.names, Circuits: self, Recorder: n.recorder, Log: n.o.Log, Now: time.Now, Limits: &n.limits,
 		OnOpen: func(a net.Addr) {
 			l.open.Store(true)
 			n.o.Log.Info("listener is open", "option", l.rules.Load().Port.Protocol, "address", a.String())

@@ -13,6 +13,13 @@ import (
 // documented is an address (RFC 5737) that has a name in the test network.
 const documented = "198.51.100.7"
 
+// askDNS is a resolver that asks one server only.
+func askDNS(addr, network string) *net.Resolver {
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, addr)
+	}}
+}
+
 // A DNS client that is none of ours, the standard library's, asks a DNSPort over
 // UDP and TCP; relays of C tor resolve.
 func TestDNSPort(t *testing.T) {
@@ -21,9 +28,7 @@ func TestDNSPort(t *testing.T) {
 	c := start(t, n, "DNSPort "+addr)
 	for _, network := range []string{"udp", "tcp"} {
 		t.Run(network, func(t *testing.T) {
-			r := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return (&net.Dialer{}).DialContext(ctx, network, addr)
-			}}
+			r := askDNS(addr, network)
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
 			addrs, err := r.LookupHost(ctx, "some.name.test.")
