@@ -24,6 +24,11 @@ type Config struct {
 	VirtualAddrNetworkIPv4 netip.Prefix
 	VirtualAddrNetworkIPv6 netip.Prefix
 
+	// The proxy that connections to relays go through: at most one is valid.
+	Socks4Proxy, Socks5Proxy, HTTPSProxy     netip.AddrPort
+	Socks5ProxyUsername, Socks5ProxyPassword string
+	HTTPSProxyAuthenticator                  string // username:password
+
 	AllowNonLocalSocks bool // a listener beyond loopback was permitted
 	DirAuthorities     []DirAuthority
 	FallbackDirs       []FallbackDir

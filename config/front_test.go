@@ -99,3 +99,23 @@ func TestMapAddress(t *testing.T) {
 		}
 	}
 }
+
+func TestUpstreamProxies(t *testing.T) {
+	c, err := written(t, "Socks5Proxy 127.0.0.1\nSocks5ProxyUsername u\nSocks5ProxyPassword p\n")
+	if err != nil || c.Socks5Proxy.String() != "127.0.0.1:1080" {
+		t.Fatal(c, err)
+	}
+	for _, bad := range []string{
+		"Socks4Proxy 127.0.0.1\nSocks5Proxy 127.0.0.1", "Socks5Proxy 127.0.0.1\nHTTPSProxy 127.0.0.1", "HTTPSProxy proxy.example:80",
+		"Socks5Proxy 127.0.0.1:0", "Socks5ProxyUsername u", "Socks5Proxy 127.0.0.1\nSocks5ProxyUsername u", "HTTPSProxyAuthenticator a:b",
+	} {
+		if _, err := written(t, bad+"\n"); err == nil {
+			t.Errorf("%q is taken", bad)
+		}
+	}
+	for _, name := range []string{"Socks4Proxy", "Socks5Proxy", "Socks5ProxyUsername", "Socks5ProxyPassword", "HTTPSProxy", "HTTPSProxyAuthenticator"} {
+		if AllowRemote(name) == nil {
+			t.Errorf("a remote party may set %s", name)
+		}
+	}
+}

@@ -169,6 +169,7 @@ func (b *builder) finish() {
 	}
 	b.checkLimits()
 	b.checkNats()
+	b.checkUpstream()
 	b.isolate()
 	b.finishSocks()
 }

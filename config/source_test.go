@@ -161,6 +161,10 @@ func values(t *rapid.T, o *Option) []string {
 		return some("a", "b-1")
 	case "folder", "file":
 		return some("/tmp/x", `/tmp/a "b" #c`)
+	case "proxy":
+		return some("127.0.0.1:1080", "[::1]:8443")
+	case "text":
+		return some("a:b", `x "y" #z`)
 	case "mapping":
 		return some("a.example 192.0.2.1", "*.a.example *.b.example")
 	case "suffixes":

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"chive/tor/link"
+	"chive/tor/upstream"
 )
 
 // dialTimeout bounds TCP, TLS and link handshake together.
@@ -31,7 +32,12 @@ type Target struct {
 // address.
 type Dialer struct {
 	Bind4, Bind6 netip.Addr // source addresses (OutboundBindAddress); zero: any
+	Proxy        upstream.Proxy
 }
+
+// ErrProxy marks a failure of the proxy that connections to relays go through: it
+// says nothing of the relay.
+var ErrProxy = errors.New("upstream proxy")
 
 // dialled is an open connection with what the relay proved.
 type dialled struct {
@@ -49,16 +55,28 @@ func (d Dialer) dial(ctx context.Context, t Target) (dialled, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	nd := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: time.Minute}}
+	to := t.Addr
+	if d.Proxy.Kind != upstream.None {
+		to = d.Proxy.Addr
+	}
 	bind := d.Bind4
-	if t.Addr.Addr().Is6() {
+	if to.Addr().Is6() {
 		bind = d.Bind6
 	}
 	if bind.IsValid() {
 		nd.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(bind, 0))
 	}
-	tcp, err := nd.DialContext(ctx, "tcp", t.Addr.String())
+	tcp, err := nd.DialContext(ctx, "tcp", to.String())
+	if err != nil && to != t.Addr {
+		return dialled{}, fmt.Errorf("%w: connect: %w", ErrProxy, err)
+	}
 	if err != nil {
 		return dialled{}, fmt.Errorf("connect: %w", err)
+	}
+	if d.Proxy.Kind != upstream.None {
+		if err := d.through(ctx, tcp, t.Addr); err != nil {
+			return dialled{}, errors.Join(err, tcp.Close())
+		}
 	}
 	name, err := serverName()
 	if err != nil {
@@ -78,6 +96,37 @@ func (d Dialer) dial(ctx context.Context, t Target) (dialled, error) {
 	}
 	res.records = records
 	return res, nil
+}
+
+// through has the proxy connect to a relay. That it could not is the only failure
+// that may be the relay's.
+func (d Dialer) through(ctx context.Context, tcp net.Conn, relay netip.AddrPort) error {
+	stop := context.AfterFunc(ctx, func() { tcp.Close() })
+	defer stop()
+	m, send, err := upstream.New(d.Proxy, relay)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrProxy, err)
+	}
+	buf := make([]byte, 1024)
+	for {
+		if _, err := tcp.Write(send); err != nil {
+			return fmt.Errorf("%w: %w", ErrProxy, linkIO(ctx, err))
+		}
+		n, err := tcp.Read(buf)
+		if n == 0 && err != nil {
+			return fmt.Errorf("%w: %w", ErrProxy, linkIO(ctx, err))
+		}
+		var done bool
+		send, done, err = m.Feed(buf[:n])
+		switch {
+		case errors.Is(err, upstream.ErrRefused):
+			return fmt.Errorf("through the proxy: %w", err)
+		case err != nil:
+			return fmt.Errorf("%w: %w", ErrProxy, err)
+		case done:
+			return nil
+		}
+	}
 }
 
 // errTLS marks a failure of the TLS layer.

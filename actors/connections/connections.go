@@ -217,7 +217,7 @@ func (c *connections) old(x *conn) bool {
 // asks for: an earlier one may have asked for less.
 func (c *connections) answer(ctx actor.Context, x *conn, w *Want) {
 	if w.Target.Ed25519 != ([32]byte{}) && x.link.Peer.Ed25519 != w.Target.Ed25519 {
-		c.unreachable(x.entry, chivev1.Outcome_OUTCOME_RELAY_IDENTITY)
+		c.unreachable(x.entry, chivev1.Outcome_OUTCOME_RELAY_IDENTITY, nil)
 		ctx.Send(w.Reply, &Failed{
 			Token: w.Token, Outcome: chivev1.Outcome_OUTCOME_RELAY_IDENTITY, Dialled: true,
 			Err: errors.New("the relay proved another Ed25519 identity"),
@@ -271,7 +271,7 @@ func (c *connections) down(ctx actor.Context, m *connection.Down) {
 	}
 	if !m.WasUp {
 		c.failed(e, x.permit, m.Outcome)
-		c.unreachable(e, m.Outcome)
+		c.unreachable(e, m.Outcome, m.Err)
 	}
 	if m.Outcome == chivev1.Outcome_OUTCOME_INTERNAL {
 		c.quarantine.Crashed("relay", e.key, "connection/"+x.id)
@@ -279,21 +279,24 @@ func (c *connections) down(ctx actor.Context, m *connection.Down) {
 	for _, w := range x.waiting {
 		ctx.Send(w.Reply, &Failed{
 			Token: w.Token, Outcome: m.Outcome, Err: m.Err,
-			Dialled: !m.WasUp && blamesRelay(m.Outcome), Cause: m.Cause,
+			Dialled: !m.WasUp && blamesRelay(m.Outcome, m.Err), Cause: m.Cause,
 		})
 	}
 	c.maybeClosed(ctx)
 }
 
-func (c *connections) unreachable(e *entry, out chivev1.Outcome) {
-	if c.o.Unreachable != nil && blamesRelay(out) {
+func (c *connections) unreachable(e *entry, out chivev1.Outcome, err error) {
+	if c.o.Unreachable != nil && blamesRelay(out, err) {
 		c.o.Unreachable([20]byte([]byte(e.key)), out)
 	}
 }
 
 // blamesRelay: is a failed outgoing connection the relay's? Not if it was this node
-// that gave up, or failed itself.
-func blamesRelay(out chivev1.Outcome) bool {
+// that gave up, or failed itself, or the proxy on the way.
+func blamesRelay(out chivev1.Outcome, err error) bool {
+	if errors.Is(err, connection.ErrProxy) {
+		return false
+	}
 	switch out {
 	case chivev1.Outcome_OUTCOME_SHUTDOWN, chivev1.Outcome_OUTCOME_CANCELLED, chivev1.Outcome_OUTCOME_INTERNAL:
 		return false

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,6 +23,7 @@ import (
 	"chive/supervisor"
 	"chive/tor/addrmap"
 	"chive/tor/path"
+	"chive/tor/upstream"
 )
 
 // Logs is a logger whose destinations can change while it is used; see
@@ -309,7 +311,17 @@ func hostMapping(c *config.Config) ingress.Mapping {
 }
 
 func dialer(c *config.Config) connection.Dialer {
-	return connection.Dialer{Bind4: c.OutboundBindAddress4, Bind6: c.OutboundBindAddress6}
+	d := connection.Dialer{Bind4: c.OutboundBindAddress4, Bind6: c.OutboundBindAddress6}
+	switch {
+	case c.Socks4Proxy.IsValid():
+		d.Proxy = upstream.Proxy{Kind: upstream.SOCKS4, Addr: c.Socks4Proxy}
+	case c.Socks5Proxy.IsValid():
+		d.Proxy = upstream.Proxy{Kind: upstream.SOCKS5, Addr: c.Socks5Proxy, Username: c.Socks5ProxyUsername, Password: c.Socks5ProxyPassword}
+	case c.HTTPSProxy.IsValid():
+		d.Proxy = upstream.Proxy{Kind: upstream.HTTP, Addr: c.HTTPSProxy}
+		d.Proxy.Username, d.Proxy.Password, _ = strings.Cut(c.HTTPSProxyAuthenticator, ":")
+	}
+	return d
 }
 
 func pathOptions(c *config.Config) path.Options {

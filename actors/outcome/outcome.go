@@ -19,6 +19,7 @@ import (
 	"chive/tor/link"
 	"chive/tor/path"
 	"chive/tor/socks"
+	"chive/tor/upstream"
 )
 
 // FromDial names why an outgoing connection failed.
@@ -44,7 +45,7 @@ func FromDial(err error) chivev1.Outcome {
 		return chivev1.Outcome_OUTCOME_LINK_PROTOCOL
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		return chivev1.Outcome_OUTCOME_TIMEOUT
-	case errors.Is(err, syscall.ECONNREFUSED):
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, upstream.ErrRefused):
 		return chivev1.Outcome_OUTCOME_CONNECT_REFUSED
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EADDRNOTAVAIL):
 		return chivev1.Outcome_OUTCOME_CONNECT_UNREACHABLE

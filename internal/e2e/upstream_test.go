@@ -1,0 +1,158 @@
+package e2e
+
+import (
+	"bufio"
+	"encoding/binary"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"chive/tor/socks"
+)
+
+// proxy is a small one on loopback that speaks SOCKS4, SOCKS5 and HTTP CONNECT, for
+// user u with password p.
+type proxy struct {
+	l      net.Listener
+	wg     sync.WaitGroup
+	passed [3]atomic.Int64 // connections made, by protocol
+	mu     sync.Mutex
+	conns  []net.Conn
+}
+
+func startProxy(t *testing.T) *proxy {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{l: l}
+	p.wg.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			p.wg.Go(func() { p.serve(c) })
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		p.mu.Lock()
+		for _, c := range p.conns {
+			_ = c.Close()
+		}
+		p.mu.Unlock()
+		p.wg.Wait()
+	})
+	return p
+}
+
+func (p *proxy) keep(c net.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.conns = append(p.conns, c)
+}
+
+func (p *proxy) serve(c net.Conn) {
+	p.keep(c)
+	defer c.Close()
+	r := bufio.NewReader(c)
+	first, err := r.Peek(1)
+	if err != nil {
+		return
+	}
+	var target string
+	var reply []byte
+	kind := 0
+	if first[0] == 'C' {
+		kind = 2
+		req, err := http.ReadRequest(r)
+		if err != nil {
+			return
+		}
+		if req.Header.Get("Proxy-Authorization") != "Basic dTpw" {
+			_, _ = io.WriteString(c, "HTTP/1.1 407 Who\r\n\r\n")
+			return
+		}
+		target, reply = req.Host, []byte("HTTP/1.1 200 OK\r\n\r\n")
+	} else {
+		m := socks.New(socks.Config{})
+		var req *socks.Request
+		for req == nil {
+			b, err := r.ReadByte()
+			if err != nil {
+				return
+			}
+			var out []byte
+			if _, out, req, err = m.Feed([]byte{b}); err != nil {
+				return
+			}
+			if _, err := c.Write(out); err != nil {
+				return
+			}
+		}
+		addr, err := netip.ParseAddr(req.Host)
+		if err != nil {
+			return
+		}
+		target = netip.AddrPortFrom(addr, req.Port).String()
+		reply = socks.AppendReply(nil, 0, netip.AddrPort{})
+		switch {
+		case req.SOCKS4:
+			reply = binary.BigEndian.AppendUint64(nil, 0x5a<<48)
+		case req.Username != "u" || req.Password != "p":
+			return
+		default:
+			kind = 1
+		}
+	}
+	relay, err := net.Dial("tcp", target)
+	if err != nil {
+		return
+	}
+	p.keep(relay)
+	p.passed[kind].Add(1)
+	if _, err := c.Write(reply); err != nil {
+		return
+	}
+	p.wg.Go(func() {
+		_, _ = io.Copy(relay, r)
+		_ = relay.Close()
+	})
+	_, _ = io.Copy(c, relay)
+}
+
+// Connections to real relays go through a proxy of each kind, and through none
+// beside it.
+func TestUpstreamProxies(t *testing.T) {
+	n := network(t)
+	p := startProxy(t)
+	at := p.l.Addr().String()
+	for kind, lines := range [][]string{
+		{"Socks4Proxy " + at},
+		{"Socks5Proxy " + at, "Socks5ProxyUsername u", "Socks5ProxyPassword p"},
+		{"HTTPSProxy " + at, "HTTPSProxyAuthenticator u:p"},
+	} {
+		t.Run(lines[0][:10], func(t *testing.T) {
+			c := start(t, n, lines...)
+			if _, size, err := c.get(t.Context(), "", resource(n, 100_000)); err != nil || size != 100_000 {
+				t.Errorf("%d bytes, %v", size, err)
+			}
+			c.stop()
+			opened := 0
+			for _, e := range c.log {
+				if e.GetConnectionOpened() != nil {
+					opened++
+				}
+			}
+			if passed := p.passed[kind].Load(); opened == 0 || passed < int64(opened) {
+				t.Errorf("%d connections, %d through the proxy", opened, passed)
+			}
+		})
+	}
+}
