@@ -20,6 +20,7 @@ import (
 	"chive/messages"
 	"chive/messages/chivev1"
 	"chive/supervisor"
+	"chive/tor/addrmap"
 	"chive/tor/netdoc"
 )
 
@@ -46,7 +47,7 @@ type rootActor struct {
 }
 
 func newRoot(n *Node) (*rootActor, error) {
-	r := &rootActor{n: n, listeners: map[string]*listener{}, seed: maphash.MakeSeed()}
+	r := &rootActor{n: n, names: ingress.NewNames(addrmap.Networks{}), listeners: map[string]*listener{}, seed: maphash.MakeSeed()}
 	if _, err := crand.Read(r.isolationKey[:]); err != nil {
 		return nil, err
 	}
@@ -152,7 +153,6 @@ func (r *rootActor) setAside(s supervisor.SetAside) {
 }
 
 func (r *rootActor) start(ctx actor.Context) {
-	r.names = ingress.NewNames(virtualNetworks(r.n.Config()))
 	n, self := r.n, ctx.Self()
 	r.beginRetries(ctx)
 	r.add(ctx, "connections", func() *actor.Props {
