@@ -85,7 +85,7 @@ func TestCorruptCacheFiles(t *testing.T) {
 		anew   []chivev1.DocumentKind
 	}{
 		"untouched":                {cachedConsensus, func(b []byte) []byte { return b }, "", nil},
-		"corrupt consensus":        {cachedConsensus, flip, "document-rejected document-untrusted", []chivev1.DocumentKind{consensus}},
+		"corrupt consensus":        {cachedConsensus, flipBandwidth, "document-rejected document-untrusted", []chivev1.DocumentKind{consensus}},
 		"truncated consensus":      {cachedConsensus, half, "document-rejected document-invalid", []chivev1.DocumentKind{consensus}},
 		"forged consensus":         {cachedConsensus, forged, "document-rejected document-untrusted", []chivev1.DocumentKind{consensus}},
 		"consensus of 1 signature": {cachedConsensus, oneSignature, "document-rejected document-untrusted", []chivev1.DocumentKind{consensus}},
@@ -370,4 +370,13 @@ func TestDataDirectoryTakenAway(t *testing.T) {
 	if got := again.fetched(); len(got) != 0 {
 		t.Errorf("fetched %v though the cache had it", got)
 	}
+}
+
+// flipBandwidth changes a bit of a digit: what is left is well-formed wherever the relays'
+// random keys lie, and nobody signed it.
+func flipBandwidth(b []byte) []byte {
+	const before = "\nw Bandwidth="
+	out := bytes.Clone(b)
+	out[bytes.Index(out, []byte(before))+len(before)] ^= 1
+	return out
 }
