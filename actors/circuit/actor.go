@@ -27,8 +27,8 @@ type Options struct {
 	Window      int // param circwindow
 	Purpose     chivev1.Purpose
 	Connections *actor.PID
-	// BuildTimeout is how long it may take from its CREATE on; CloseTimeout, no
-	// less, how long a later one is built on to measure it.
+	// BuildTimeout is how long it may take from its CREATE on; CloseTimeout, at least
+	// that, how long a later one is built on to measure it.
 	BuildTimeout, CloseTimeout time.Duration
 	Heard                      *atomic.Int64 // when cells arrived last, in Unix nanoseconds; nil: nobody asks
 	Recorder                   *messages.Recorder
@@ -179,6 +179,7 @@ func (c *circuitActor) Receive(ctx actor.Context) {
 
 func (c *circuitActor) start(ctx actor.Context) {
 	c.started = c.o.Now()
+	c.o.CloseTimeout = max(c.o.CloseTimeout, c.o.BuildTimeout)
 	c.arm(ctx)
 	first := c.o.Path[0]
 	addr := first.IPv4
