@@ -61,6 +61,8 @@ type Config struct {
 	ConnectionPoolMaxLife   time.Duration // an older one takes no new circuits; 0: no limit
 	EnableBufferPooling     bool          // buffers are used again
 
+	Nodes
+
 	MaxCircuitDirtiness      time.Duration // a circuit takes new streams this long after its first
 	LearnCircuitBuildTimeout bool
 	CircuitBuildTimeout      time.Duration // initial; 0: as the network says

@@ -170,6 +170,7 @@ func (b *builder) finish() {
 	b.checkLimits()
 	b.checkNats()
 	b.checkUpstream()
+	b.checkNodes()
 	b.isolate()
 	b.finishSocks()
 }

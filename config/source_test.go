@@ -176,6 +176,13 @@ func values(t *rapid.T, o *Option) []string {
 		return some("10.0.0.0/8", "172.16.0.0/16")
 	case "severity":
 		return some("debug", "err")
+	case "relays":
+		if strings.HasPrefix(o.Name, "Exclude") {
+			return some("{FR}", "203.0.113.0/24,"+strings.Repeat("cd", 20))
+		}
+		return some("$"+strings.Repeat("aB", 20)+"~nick {DE},192.0.2.7/24", "[2001:db8::]/32", "198.51.100.7")
+	case "auto|0|1":
+		return some("auto", "0", "1")
 	case "ports":
 		return some("1,2", "22")
 	case "log":

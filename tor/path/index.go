@@ -6,6 +6,7 @@ import (
 	"sort"
 
 	"chive/tor/netdoc"
+	"chive/tor/nodeset"
 )
 
 // DefaultLongLivedPorts are the ports whose connections tend to stay open, so
@@ -19,6 +20,10 @@ type Options struct {
 	EnforceDistinctSubnets bool
 	// LongLivedPorts: nil means DefaultLongLivedPorts, empty means none.
 	LongLivedPorts []uint16
+	// Nodes says which relays may be in which position; nil: every relay in each.
+	// Whether one may be a guard is package guard's to ask (MayEnter), so that a
+	// guard that is not allowed just now is not forgotten.
+	Nodes *nodeset.Rules
 }
 
 // Index is a consensus made ready for choosing. It is immutable and safe for
@@ -29,6 +34,7 @@ type Index struct {
 	longLived []uint16
 	coverage  float64
 	enough    float64 // coverage that circuits for users need
+	nodes     *nodeset.Rules
 }
 
 // Relay is one relay of the consensus. It belongs to its Index: read-only.
@@ -53,6 +59,9 @@ func (r *Relay) Usable() bool { return r.usable }
 // fit to be sampled and used as a guard, be its microdescriptor here or not.
 func (r *Relay) CanGuard() bool { return r.may[Guard] }
 
+// MayEnter reports whether the user's options allow the relay as a guard.
+func (x *Index) MayEnter(r *Relay) bool { return x.nodes.Guard(r.RouterStatus) }
+
 // CanExit reports whether the relay may be an exit for some port.
 func (r *Relay) CanExit() bool { return r.may[Exit] }
 
@@ -76,7 +85,7 @@ func (r *Relay) carries(port uint16, ipv6 bool) bool {
 // by digest and returns nil for one that is not here; it is called once a relay
 // and only during this call.
 func NewIndex(c *netdoc.Consensus, md func(netdoc.MDDigest) *netdoc.Microdesc, opts Options) *Index {
-	x := &Index{relays: make([]Relay, len(c.Relays)), longLived: DefaultLongLivedPorts}
+	x := &Index{relays: make([]Relay, len(c.Relays)), longLived: DefaultLongLivedPorts, nodes: opts.Nodes}
 	if opts.LongLivedPorts != nil {
 		x.longLived = slices.Clone(opts.LongLivedPorts)
 	}
@@ -128,10 +137,10 @@ func (b *builder) fill(r *Relay, rs *netdoc.RouterStatus, md *netdoc.Microdesc) 
 	fast := live && rs.Flags.Has(netdoc.FlagFast)
 	anywhere := !rs.Flags.Has(netdoc.FlagMiddleOnly)
 	r.may[Guard] = fast && anywhere && rs.Flags.Has(netdoc.FlagGuard|netdoc.FlagStable|netdoc.FlagV2Dir)
-	r.may[Middle] = fast && r.usable
-	r.may[Exit] = fast && r.usable && anywhere && !rs.Flags.Has(netdoc.FlagBadExit) &&
+	r.may[Middle] = fast && r.usable && b.opts.Nodes.MiddleHop(rs)
+	r.may[Exit] = fast && r.usable && anywhere && b.opts.Nodes.ExitHop(rs) && !rs.Flags.Has(netdoc.FlagBadExit) &&
 		(r.policy4.AllowsSome() || r.policy6.AllowsSome())
-	r.may[Directory] = live && anywhere && rs.Flags.Has(netdoc.FlagV2Dir)
+	r.may[Directory] = live && anywhere && rs.Flags.Has(netdoc.FlagV2Dir) && !b.opts.Nodes.Excluded(rs)
 }
 
 // describe takes what is needed from a microdescriptor. The family counts even
