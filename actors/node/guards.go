@@ -115,23 +115,12 @@ func (g *guards) tell(e guard.Event) {
 	g.recorder.Emit(event)
 }
 
-// SetFilter restricts which relays may be guards, by what the user set; see
-// guard.Set.SetFilter. It counts from the next view of the network, and at once if there
-// is one.
-func (g *guards) SetFilter(allows func(*path.Relay) bool, name string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.set.SetFilter(allows, name)
-	if g.x != nil {
-		g.update(time.Now())
-	}
-}
-
 // Update implements circuits.Guards.
 func (g *guards) Update(x *path.Index, params netdoc.Params, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.x, g.params = x, params
+	g.set.SetFilter(x.MayEnter, "")
 	g.update(now)
 }
 

@@ -14,11 +14,14 @@ import (
 	"chive/messages/chivev1"
 	"chive/tor/guard"
 	"chive/tor/netdoc"
+	"chive/tor/nodeset"
 	"chive/tor/path"
 )
 
 // guardNetwork is a network of so many guards.
-func guardNetwork(n int) *path.Index {
+func guardNetwork(n int) *path.Index { return guardNetworkOf(n, path.Options{}) }
+
+func guardNetworkOf(n int, o path.Options) *path.Index {
 	c := &netdoc.Consensus{}
 	for i := range n {
 		c.Relays = append(c.Relays, netdoc.RouterStatus{
@@ -27,7 +30,7 @@ func guardNetwork(n int) *path.Index {
 			Flags: netdoc.FlagRunning | netdoc.FlagValid | netdoc.FlagFast | netdoc.FlagStable | netdoc.FlagV2Dir | netdoc.FlagGuard,
 		})
 	}
-	return path.NewIndex(c, func(netdoc.MDDigest) *netdoc.Microdesc { return nil }, path.Options{})
+	return path.NewIndex(c, func(netdoc.MDDigest) *netdoc.Microdesc { return nil }, o)
 }
 
 // guardNode is the guards of a node in dir, with what they tell.
@@ -143,22 +146,29 @@ func TestWhatGuardsTell(t *testing.T) {
 	}
 }
 
-// A filter that is set while the node runs counts at once.
-func TestGuardFilterCountsAtOnce(t *testing.T) {
+// Guards are those that the rules of the newest view of the network allow.
+func TestGuardsFollowTheRules(t *testing.T) {
 	n, now := newGuardNode(t, t.TempDir()), time.Now()
 	n.Update(guardNetwork(100), nil, now)
-	few := func(r *path.Relay) bool { return r.Identity[1] < 5 }
-	n.SetFilter(few, "")
-	for _, id := range n.Candidates(now) {
-		if id[1] >= 5 {
+	all := n.Candidates(now)
+	few := &nodeset.Rules{Entry: nodeset.Set{Relays: []netdoc.Digest{{1, 0}, {1, 1}, {1, 2}}}}
+	n.Update(guardNetworkOf(100, path.Options{Nodes: few}), nil, now)
+	got := n.Candidates(now)
+	for _, id := range got {
+		if id[1] > 2 {
 			t.Errorf("%v is not allowed", id)
 		}
 	}
-	if n.set.Selection() != guard.Restricted {
-		t.Errorf("selection %q", n.set.Selection())
+	if len(got) == 0 || n.set.Selection() != guard.Restricted {
+		t.Errorf("%d guards, selection %q", len(got), n.set.Selection())
 	}
-	n.SetFilter(nil, "")
+	n.Update(guardNetwork(100), nil, now)
 	if n.set.Selection() != guard.Default {
 		t.Errorf("selection %q", n.set.Selection())
+	}
+	for _, id := range n.Candidates(now) { // those in use share the load by chance
+		if !slices.Contains(all, id) {
+			t.Errorf("%v is no guard of before", id)
+		}
 	}
 }

@@ -59,6 +59,7 @@ type Node struct {
 	recorder  *messages.Recorder
 	bridge    *bridge.Bridge
 	limits    limits.Limits
+	countries countries // of relays, if a rule names some
 	system    *actor.ActorSystem
 	root      *actor.PID
 	status    *status
@@ -153,6 +154,9 @@ func (n *Node) openState() error {
 	var err error
 	n.state, err = configuration.Open(source, configuration.NewJournalStore(n.durable(), configuration.NewFileStore(n.o.Config.DataDirectory), n.o.Log), n.o.Log, time.Now())
 	if err != nil {
+		return err
+	}
+	if err := n.readRelayRules(n.Config()); err != nil {
 		return err
 	}
 	block.SetPooling(n.Config().EnableBufferPooling)

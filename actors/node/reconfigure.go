@@ -22,7 +22,6 @@ import (
 	"chive/config"
 	"chive/supervisor"
 	"chive/tor/addrmap"
-	"chive/tor/path"
 	"chive/tor/upstream"
 )
 
@@ -46,7 +45,7 @@ type (
 // subscribers are the parts that follow the configuration. Listeners are last:
 // what can be seen from outside changes when the rest has.
 func (n *Node) subscribers() []configuration.Subscriber {
-	return []configuration.Subscriber{&logParts{n}, &bufferParts{}, &limitParts{n}, &actorParts{n}}
+	return []configuration.Subscriber{&logParts{n}, &bufferParts{}, &limitParts{n}, &nodeParts{n}, &actorParts{n}}
 }
 
 // logParts are the log's destinations.
@@ -323,14 +322,3 @@ func dialer(c *config.Config) connection.Dialer {
 	}
 	return d
 }
-
-func pathOptions(c *config.Config) path.Options {
-	ports := c.LongLivedPorts
-	if ports == nil {
-		ports = []uint16{} // none, not the default ones
-	}
-	return path.Options{EnforceDistinctSubnets: c.EnforceDistinctSubnets, LongLivedPorts: ports}
-}
-
-// pathRules names the user's rules for paths.
-func pathRules(c *config.Config) string { return fmt.Sprint(pathOptions(c)) }

@@ -180,12 +180,12 @@ func (r *rootActor) start(ctx actor.Context) {
 func (r *rootActor) directory(ctx actor.Context) {
 	n, self, root := r.n, ctx.Self(), ctx.ActorSystem().Root
 	r.add(ctx, "directory", func() *actor.Props {
-		cfg := n.Config()
+		cfg, db := n.Config(), n.countries.last()
 		rules := pathRules(cfg)
 		return directory.Props(directory.Options{
-			Dialer: &dirDialer{n: n, node: self}, V3Idents: v3idents(cfg), Authorities: authorities(cfg),
-			Fallbacks: fallbacks(cfg), Guards: n.guards.directories, CacheDir: cfg.CacheDirectory,
-			Path: pathOptions(cfg), Limits: &n.limits, Shared: n.sharedDirectory(), Memory: n.newest,
+			Dialer: &dirDialer{n: n, node: self}, V3Idents: v3idents(cfg), Authorities: askable(cfg, db, authorities(cfg)),
+			Fallbacks: askable(cfg, db, fallbacks(cfg)), Guards: n.guards.directories, CacheDir: cfg.CacheDirectory,
+			Path: pathOptions(cfg, db), Limits: &n.limits, Shared: n.sharedDirectory(), Memory: n.newest,
 			Recorder: n.recorder, Log: n.o.Log, Now: time.Now, Rand: newRand(),
 			OnUpdate: func(u directory.Updated) {
 				root.Send(self, &circuits.Netdir{
