@@ -25,6 +25,7 @@ demo: deps ## private Tor network, chive in front: a download, a live change, ki
 test: deps ## everything: vet, then all tests with the race detector
 	$(GO) vet ./...
 	$(GO) test -race -p 2 -timeout 15m ./...
+	$(GO) test ./tor/path # a million paths, for which the race detector has no time
 
 lint: ## gofumpt, vet, staticcheck, govulncheck
 	@unformatted=$$($(GO) tool gofumpt -l .); \
