@@ -123,6 +123,10 @@ func (a *api) control() {
 	a.message("drain-answer", "", a.schemas.answer(node.DrainAnswer{}))
 	a.verb("drain", "Take no new streams; those that are open go on. Or take them again.", "drain-question", "drain-answer", "refusal")
 
+	a.message("renew-question", "Either all, or the SOCKS user name of an identity, and if wanted its password.", a.schemas.answer(node.RenewAsk{}))
+	a.message("renew-answer", "", a.schemas.answer(node.RenewAnswer{}))
+	a.verb("renew", "Use other circuits from now on, for one identity or for all that were used; open streams go on. All at most once in 10 s.", "renew-question", "renew-answer", "refusal")
+
 	a.message("guards-retry-answer", "", a.schemas.answer(node.GuardsRetryAnswer{}))
 	a.verb("guards-retry", "Try guards that failed again at once. Which guard is used stays the guard specification's choice.", "nothing", "guards-retry-answer", "refusal")
 

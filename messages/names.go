@@ -18,6 +18,9 @@ const maxName = 63
 // Version is the subject prefix of this vocabulary.
 const Version = "chive.v1"
 
+// VerbRenew has a node use other circuits from now on, for one identity or for all.
+const VerbRenew = "renew"
+
 // VerbGuardsRetry has a node try guards that failed again at once.
 const VerbGuardsRetry = "guards-retry"
 

@@ -38,8 +38,12 @@ type Options struct {
 
 type (
 	// Attach gives the circuit a stream to carry. Only an open circuit is given
-	// any; one that closes meanwhile hands it back.
-	Attach struct{ Spec *stream.Spec }
+	// any; one that closes meanwhile hands it back, and for one that is gone Lost is
+	// called, in any goroutine.
+	Attach struct {
+		Spec *stream.Spec
+		Lost func()
+	}
 	// BuildTimeout changes how long the circuit may take to open; one that is open
 	// has nothing to change.
 	BuildTimeout struct{ Limit, Close time.Duration }
@@ -137,6 +141,13 @@ func Props(o Options) *actor.Props {
 	return kernel.Props(func() actor.Actor {
 		return &circuitActor{o: o, lanes: map[cell.StreamID]*lane{}}
 	})
+}
+
+// Drop implements kernel.Droppable: the circuit was gone before it heard of the stream.
+func (m *Attach) Drop() {
+	if m.Lost != nil {
+		m.Lost()
+	}
 }
 
 // Receive is the actor's table of messages.

@@ -104,6 +104,12 @@ type (
 	// machine's way to the network is another one: circuits that are there take no new
 	// streams.
 	GuardsRetried struct{ Renew bool }
+	// Renew has circuits that carried a stream of an identity take no new ones; for "",
+	// all that carried any. Streams that are open go on. The answer is how many.
+	Renew struct {
+		Identity string
+		Reply    kernel.Reply[int]
+	}
 	// Closed answers Close.
 	Closed struct{}
 	tick   struct{}
@@ -116,15 +122,16 @@ type record struct {
 	pid       *actor.PID
 	purpose   chivev1.Purpose
 	first     [20]byte
-	exit      *path.Relay // nil for directory circuits
-	open      bool        // and may be used
-	waits     bool        // built, but a better guard's may open
-	tired     bool        // takes no new streams
-	slow      bool        // later than the timeout when that came
-	late      bool        // so late that it is only measured
-	measured  bool        // and has been
-	closing   bool        // was told to close
-	isolation string      // "" while clean
+	exit      *path.Relay         // nil for directory circuits
+	open      bool                // and may be used
+	waits     bool                // built, but a better guard's may open
+	tired     bool                // takes no new streams
+	slow      bool                // later than the timeout when that came
+	late      bool                // so late that it is only measured
+	measured  bool                // and has been
+	closing   bool                // was told to close
+	isolation string              // "" while clean
+	users     map[string]struct{} // identities of its streams, ever
 	launched  time.Time
 	dirtied   time.Time
 	streams   int
@@ -141,6 +148,7 @@ type waiting struct {
 	on    string        // id of the circuit being built for it
 	blame string        // id of the event for which the last circuit built for it failed
 	over  bool          // a circuit has it, or it was refused
+	alone bool          // asked for before a renewal: it shares no circuit with what came after
 }
 
 type circuits struct {
@@ -227,6 +235,8 @@ func (c *circuits) Receive(ctx actor.Context) {
 			c.rebuild(ctx)
 		}
 		c.resume(ctx)
+	case *Renew:
+		m.Reply.Send(c.renew(ctx, m.Identity))
 	case *Close:
 		c.close(ctx, m)
 	case *actor.Stopping:
@@ -355,8 +365,13 @@ func (c *circuits) attach(ctx actor.Context, r *record, w *waiting) {
 		r.isolation = w.Spec.Isolation
 		c.places.used(r)
 	}
+	r.carries(w.Spec.Identities)
+	r.tired = r.tired || w.alone
 	r.streams++
-	ctx.Send(r.pid, &circuit.Attach{Spec: w.Spec})
+	self, root := ctx.Self(), ctx.ActorSystem().Root
+	ctx.Send(r.pid, &circuit.Attach{Spec: w.Spec, Lost: func() {
+		root.Send(self, &circuit.StreamBack{ID: r.id, Spec: w.Spec})
+	}})
 }
 
 func (c *circuits) streamOff(ctx actor.Context, id string) {

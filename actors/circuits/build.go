@@ -24,7 +24,7 @@ var errNotYet = errors.New("not enough directory information yet")
 // a clean one.
 func (c *circuits) choose(w *waiting) *record {
 	for _, r := range c.places.group[w.Spec.Isolation] {
-		if r.open && c.suits(r, w) && c.fresh(r) {
+		if !w.alone && r.open && c.suits(r, w) && c.fresh(r) {
 			return r
 		}
 	}

@@ -18,8 +18,12 @@ import (
 
 // asked is a request in any of the protocols that a listener speaks.
 type asked struct {
-	protocol string     // for IsolateClientProtocol
-	auth     []string   // for IsolateSOCKSAuth: what isolates, by protocol
+	protocol string   // for IsolateClientProtocol
+	auth     []string // for IsolateSOCKSAuth: what isolates, by protocol
+
+	named          bool // SOCKS authentication was given
+	user, password string
+
 	host     string     // canonical, as in socks.Request
 	addr     netip.Addr // valid if host is an IP literal
 	port     uint16
@@ -63,6 +67,7 @@ func askedSOCKS(rules *Rules, req *socks.Request) *asked {
 		protocol: "socks5 connect", auth: []string{"none", req.Username, req.Password},
 		host: req.Host, port: req.Port, resolve: req.Resolve, reverse: req.Reverse, family: familyOf(rules.Port),
 	}
+	a.named, a.user, a.password = req.HasAuth, req.Username, req.Password
 	if req.HasAuth {
 		a.auth[0] = "password"
 	}

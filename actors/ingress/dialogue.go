@@ -49,12 +49,13 @@ func (l *listener) serve(root *actor.RootContext, rules *Rules, a *asked, c stre
 	spec := &stream.Spec{
 		ID: id, Conn: c, Early: early,
 		Target: a.target(), Resolve: a.resolve || a.reverse, Port: a.exitPort(),
-		IPv6:      a.addr.Is6() && !a.reverse,
-		Flags:     a.beginFlags(),
-		Purpose:   chivev1.Purpose_PURPOSE_GENERAL,
-		Isolation: isolation(l.o.IsolationKey, rules.Port, l.o.Group, id, client, a),
-		Front:     a.front,
-		Requested: l.o.Now(),
+		IPv6:       a.addr.Is6() && !a.reverse,
+		Flags:      a.beginFlags(),
+		Purpose:    chivev1.Purpose_PURPOSE_GENERAL,
+		Isolation:  isolation(l.o.IsolationKey, rules.Port, l.o.Group, id, client, a),
+		Identities: identities(l.o.IsolationKey, a),
+		Front:      a.front,
+		Requested:  l.o.Now(),
 	}
 	if rules.RejectInternal && !a.addr.IsValid() {
 		spec.Unwanted = internal

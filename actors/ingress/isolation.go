@@ -45,6 +45,28 @@ func isolation(key [32]byte, p config.SocksPort, group, id string, client netip.
 	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:8]))
 }
 
+// Identity is the token of a SOCKS user name, or with password of both: a keyed
+// digest, as isolation is.
+func Identity(key [32]byte, user string, password *string) string {
+	mac := hmac.New(sha256.New, key[:])
+	values := []string{"identity", user}
+	if password != nil {
+		values = append(values, *password)
+	}
+	for _, v := range values {
+		mac.Write(binary.BigEndian.AppendUint64(nil, uint64(len(v))))
+		mac.Write([]byte(v))
+	}
+	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(mac.Sum(nil)[:8]))
+}
+
+func identities(key [32]byte, a *asked) []string {
+	if !a.named {
+		return nil
+	}
+	return []string{Identity(key, a.user, nil), Identity(key, a.user, &a.password)}
+}
+
 // source names the client's port; a unix socket has none, so that each
 // connection is its own.
 func source(client netip.AddrPort, id string) string {

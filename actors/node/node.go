@@ -60,6 +60,7 @@ type Node struct {
 	bridge    *bridge.Bridge
 	limits    limits.Limits
 	countries countries // of relays, if a rule names some
+	renewAll  pacer
 	system    *actor.ActorSystem
 	root      *actor.PID
 	status    *status
@@ -131,7 +132,8 @@ func Start(_ context.Context, o Options) (*Node, error) {
 		err = n.bridge.Share("drain", n.answerDrain)
 	}
 	if err == nil {
-		err = n.bridge.Share(messages.VerbGuardsRetry, n.answerGuardsRetry)
+		err = errors.Join(n.bridge.Share(messages.VerbGuardsRetry, n.answerGuardsRetry),
+			n.bridge.Handle(messages.VerbRenew, n.answerRenew))
 	}
 	if err != nil {
 		return nil, errors.Join(err, n.closeKept(context.Background()), n.bridge.Close(context.Background()), n.lock.Close())

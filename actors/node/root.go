@@ -99,6 +99,8 @@ func (r *rootActor) Receive(ctx actor.Context) {
 		r.tryAgain(ctx, m)
 	case *look:
 		r.look(ctx)
+	case *renew:
+		r.renew(ctx, m)
 	case *circuits.Try:
 		r.pass(ctx, "circuits", m)
 	case *reconfigure:

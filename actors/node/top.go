@@ -47,13 +47,17 @@ func (t *topActor) Receive(ctx actor.Context) {
 		if t.n.member != nil {
 			t.config.Supervise(ctx, supervisor.Supervise{Name: "fleet", Props: t.n.fleetProps})
 		}
-	case *stopListening, *listenAgain, *circuits.Try:
+	case *stopListening, *listenAgain, *circuits.Try, *tryAgain:
 		_ = t.node.Pass(ctx, "node", m) // what is not there has no listeners
 	case *fleet.Publication, *fleet.Tell:
 		_ = t.config.Pass(ctx, "fleet", m) // it is told when it is there again
 	case *reconfigure:
 		if t.node.Pass(ctx, "node", m) != nil {
 			m.reply.Send(struct{}{}) // it starts with what is in force then
+		}
+	case *renew:
+		if t.node.Pass(ctx, "node", m) != nil {
+			m.reply.Send(0)
 		}
 	case *settle:
 		if t.node.Pass(ctx, "node", m) != nil {

@@ -45,7 +45,10 @@ type Spec struct {
 	Flags     uint32 // BEGIN flags
 	Purpose   chivev1.Purpose
 	Isolation string // token of the isolation group
-	Front     Front
+	// Identities are tokens of who asked, by SOCKS user name and by that with its
+	// password; none for who named nobody.
+	Identities []string
+	Front      Front
 	// Unwanted says of an address that no exit may connect to for this stream; nil:
 	// of none. An exit that names one is told END.
 	Unwanted  func(netip.Addr) bool

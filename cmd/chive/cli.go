@@ -63,6 +63,8 @@ type grammar struct {
 	Circuits    circuitsCommand    `cmd:"" help:"List circuits, now or as of a past moment."`
 	Streams     streamsCommand     `cmd:"" help:"List streams, likewise."`
 	Connections connectionsCommand `cmd:"" help:"List connections to relays, likewise."`
+	Renew       renewCommand       `cmd:"" help:"Use other circuits from now on, for one identity."`
+	Newnym      newnymCommand      `cmd:"" help:"The same for all identities, at most once in 10 seconds."`
 	Guards      guardsCommand      `cmd:"" help:"List guards, likewise."`
 
 	Fleet fleetCommand `cmd:"" help:"Run many nodes: who is there, their configuration, draining."`

@@ -458,6 +458,7 @@ type Envelope struct {
 	//	*Envelope_StreamConnected
 	//	*Envelope_StreamDetached
 	//	*Envelope_StreamEnded
+	//	*Envelope_CircuitsRenewed
 	//	*Envelope_GuardSampled
 	//	*Envelope_GuardReachable
 	//	*Envelope_GuardUnreachable
@@ -801,6 +802,15 @@ func (x *Envelope) GetStreamEnded() *StreamEnded {
 	return nil
 }
 
+func (x *Envelope) GetCircuitsRenewed() *CircuitsRenewed {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_CircuitsRenewed); ok {
+			return x.CircuitsRenewed
+		}
+	}
+	return nil
+}
+
 func (x *Envelope) GetGuardSampled() *GuardSampled {
 	if x != nil {
 		if x, ok := x.Event.(*Envelope_GuardSampled); ok {
@@ -1085,6 +1095,10 @@ type Envelope_StreamEnded struct {
 	StreamEnded *StreamEnded `protobuf:"bytes,54,opt,name=stream_ended,json=streamEnded,proto3,oneof"`
 }
 
+type Envelope_CircuitsRenewed struct {
+	CircuitsRenewed *CircuitsRenewed `protobuf:"bytes,66,opt,name=circuits_renewed,json=circuitsRenewed,proto3,oneof"`
+}
+
 type Envelope_GuardSampled struct {
 	GuardSampled *GuardSampled `protobuf:"bytes,60,opt,name=guard_sampled,json=guardSampled,proto3,oneof"`
 }
@@ -1214,6 +1228,8 @@ func (*Envelope_StreamConnected) isEnvelope_Event() {}
 func (*Envelope_StreamDetached) isEnvelope_Event() {}
 
 func (*Envelope_StreamEnded) isEnvelope_Event() {}
+
+func (*Envelope_CircuitsRenewed) isEnvelope_Event() {}
 
 func (*Envelope_GuardSampled) isEnvelope_Event() {}
 
@@ -2867,6 +2883,60 @@ func (x *GuardConfirmed) GetRelay() []byte {
 	return nil
 }
 
+// CircuitsRenewed: circuits that were used take no new streams, because the operator
+// asked for others.
+type CircuitsRenewed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Circuits      uint32                 `protobuf:"varint,1,opt,name=circuits,proto3" json:"circuits,omitempty"`
+	Group         string                 `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"` // an opaque name of one boot for the identity; empty: all
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CircuitsRenewed) Reset() {
+	*x = CircuitsRenewed{}
+	mi := &file_chive_v1_events_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CircuitsRenewed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CircuitsRenewed) ProtoMessage() {}
+
+func (x *CircuitsRenewed) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CircuitsRenewed.ProtoReflect.Descriptor instead.
+func (*CircuitsRenewed) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *CircuitsRenewed) GetCircuits() uint32 {
+	if x != nil {
+		return x.Circuits
+	}
+	return 0
+}
+
+func (x *CircuitsRenewed) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
 // GuardRemoved: it is no longer in the sample, for one of: expired, unlisted.
 type GuardRemoved struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2878,7 +2948,7 @@ type GuardRemoved struct {
 
 func (x *GuardRemoved) Reset() {
 	*x = GuardRemoved{}
-	mi := &file_chive_v1_events_proto_msgTypes[30]
+	mi := &file_chive_v1_events_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2890,7 +2960,7 @@ func (x *GuardRemoved) String() string {
 func (*GuardRemoved) ProtoMessage() {}
 
 func (x *GuardRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[30]
+	mi := &file_chive_v1_events_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2903,7 +2973,7 @@ func (x *GuardRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuardRemoved.ProtoReflect.Descriptor instead.
 func (*GuardRemoved) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{30}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *GuardRemoved) GetReason() string {
@@ -2932,7 +3002,7 @@ type GuardsRetried struct {
 
 func (x *GuardsRetried) Reset() {
 	*x = GuardsRetried{}
-	mi := &file_chive_v1_events_proto_msgTypes[31]
+	mi := &file_chive_v1_events_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2944,7 +3014,7 @@ func (x *GuardsRetried) String() string {
 func (*GuardsRetried) ProtoMessage() {}
 
 func (x *GuardsRetried) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[31]
+	mi := &file_chive_v1_events_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2957,7 +3027,7 @@ func (x *GuardsRetried) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuardsRetried.ProtoReflect.Descriptor instead.
 func (*GuardsRetried) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{31}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *GuardsRetried) GetReason() string {
@@ -2989,7 +3059,7 @@ type DocumentFetched struct {
 
 func (x *DocumentFetched) Reset() {
 	*x = DocumentFetched{}
-	mi := &file_chive_v1_events_proto_msgTypes[32]
+	mi := &file_chive_v1_events_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3001,7 +3071,7 @@ func (x *DocumentFetched) String() string {
 func (*DocumentFetched) ProtoMessage() {}
 
 func (x *DocumentFetched) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[32]
+	mi := &file_chive_v1_events_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3014,7 +3084,7 @@ func (x *DocumentFetched) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentFetched.ProtoReflect.Descriptor instead.
 func (*DocumentFetched) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{32}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *DocumentFetched) GetKind() DocumentKind {
@@ -3078,7 +3148,7 @@ type DocumentVerified struct {
 
 func (x *DocumentVerified) Reset() {
 	*x = DocumentVerified{}
-	mi := &file_chive_v1_events_proto_msgTypes[33]
+	mi := &file_chive_v1_events_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3090,7 +3160,7 @@ func (x *DocumentVerified) String() string {
 func (*DocumentVerified) ProtoMessage() {}
 
 func (x *DocumentVerified) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[33]
+	mi := &file_chive_v1_events_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3103,7 +3173,7 @@ func (x *DocumentVerified) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentVerified.ProtoReflect.Descriptor instead.
 func (*DocumentVerified) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{33}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *DocumentVerified) GetKind() DocumentKind {
@@ -3145,7 +3215,7 @@ type DocumentRejected struct {
 
 func (x *DocumentRejected) Reset() {
 	*x = DocumentRejected{}
-	mi := &file_chive_v1_events_proto_msgTypes[34]
+	mi := &file_chive_v1_events_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3157,7 +3227,7 @@ func (x *DocumentRejected) String() string {
 func (*DocumentRejected) ProtoMessage() {}
 
 func (x *DocumentRejected) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[34]
+	mi := &file_chive_v1_events_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3170,7 +3240,7 @@ func (x *DocumentRejected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentRejected.ProtoReflect.Descriptor instead.
 func (*DocumentRejected) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{34}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *DocumentRejected) GetKind() DocumentKind {
@@ -3206,7 +3276,7 @@ type ProtocolsMissing struct {
 
 func (x *ProtocolsMissing) Reset() {
 	*x = ProtocolsMissing{}
-	mi := &file_chive_v1_events_proto_msgTypes[35]
+	mi := &file_chive_v1_events_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3218,7 +3288,7 @@ func (x *ProtocolsMissing) String() string {
 func (*ProtocolsMissing) ProtoMessage() {}
 
 func (x *ProtocolsMissing) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[35]
+	mi := &file_chive_v1_events_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3231,7 +3301,7 @@ func (x *ProtocolsMissing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProtocolsMissing.ProtoReflect.Descriptor instead.
 func (*ProtocolsMissing) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{35}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ProtocolsMissing) GetRequired() string {
@@ -3261,7 +3331,7 @@ type SupervisorStateChanged struct {
 
 func (x *SupervisorStateChanged) Reset() {
 	*x = SupervisorStateChanged{}
-	mi := &file_chive_v1_events_proto_msgTypes[36]
+	mi := &file_chive_v1_events_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3273,7 +3343,7 @@ func (x *SupervisorStateChanged) String() string {
 func (*SupervisorStateChanged) ProtoMessage() {}
 
 func (x *SupervisorStateChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[36]
+	mi := &file_chive_v1_events_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3286,7 +3356,7 @@ func (x *SupervisorStateChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SupervisorStateChanged.ProtoReflect.Descriptor instead.
 func (*SupervisorStateChanged) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{36}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *SupervisorStateChanged) GetChild() string {
@@ -3341,7 +3411,7 @@ type BreakerOpened struct {
 
 func (x *BreakerOpened) Reset() {
 	*x = BreakerOpened{}
-	mi := &file_chive_v1_events_proto_msgTypes[37]
+	mi := &file_chive_v1_events_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3353,7 +3423,7 @@ func (x *BreakerOpened) String() string {
 func (*BreakerOpened) ProtoMessage() {}
 
 func (x *BreakerOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[37]
+	mi := &file_chive_v1_events_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3366,7 +3436,7 @@ func (x *BreakerOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerOpened.ProtoReflect.Descriptor instead.
 func (*BreakerOpened) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{37}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *BreakerOpened) GetChild() string {
@@ -3429,7 +3499,7 @@ type BreakerHalfOpened struct {
 
 func (x *BreakerHalfOpened) Reset() {
 	*x = BreakerHalfOpened{}
-	mi := &file_chive_v1_events_proto_msgTypes[38]
+	mi := &file_chive_v1_events_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3441,7 +3511,7 @@ func (x *BreakerHalfOpened) String() string {
 func (*BreakerHalfOpened) ProtoMessage() {}
 
 func (x *BreakerHalfOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[38]
+	mi := &file_chive_v1_events_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3454,7 +3524,7 @@ func (x *BreakerHalfOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerHalfOpened.ProtoReflect.Descriptor instead.
 func (*BreakerHalfOpened) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{38}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *BreakerHalfOpened) GetChild() string {
@@ -3482,7 +3552,7 @@ type BreakerClosed struct {
 
 func (x *BreakerClosed) Reset() {
 	*x = BreakerClosed{}
-	mi := &file_chive_v1_events_proto_msgTypes[39]
+	mi := &file_chive_v1_events_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3494,7 +3564,7 @@ func (x *BreakerClosed) String() string {
 func (*BreakerClosed) ProtoMessage() {}
 
 func (x *BreakerClosed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[39]
+	mi := &file_chive_v1_events_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3507,7 +3577,7 @@ func (x *BreakerClosed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerClosed.ProtoReflect.Descriptor instead.
 func (*BreakerClosed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{39}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *BreakerClosed) GetChild() string {
@@ -3538,7 +3608,7 @@ type RetriesExhausted struct {
 
 func (x *RetriesExhausted) Reset() {
 	*x = RetriesExhausted{}
-	mi := &file_chive_v1_events_proto_msgTypes[40]
+	mi := &file_chive_v1_events_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3550,7 +3620,7 @@ func (x *RetriesExhausted) String() string {
 func (*RetriesExhausted) ProtoMessage() {}
 
 func (x *RetriesExhausted) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[40]
+	mi := &file_chive_v1_events_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3563,7 +3633,7 @@ func (x *RetriesExhausted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetriesExhausted.ProtoReflect.Descriptor instead.
 func (*RetriesExhausted) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{40}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *RetriesExhausted) GetChild() string {
@@ -3609,7 +3679,7 @@ type InputQuarantined struct {
 
 func (x *InputQuarantined) Reset() {
 	*x = InputQuarantined{}
-	mi := &file_chive_v1_events_proto_msgTypes[41]
+	mi := &file_chive_v1_events_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3621,7 +3691,7 @@ func (x *InputQuarantined) String() string {
 func (*InputQuarantined) ProtoMessage() {}
 
 func (x *InputQuarantined) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[41]
+	mi := &file_chive_v1_events_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3634,7 +3704,7 @@ func (x *InputQuarantined) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InputQuarantined.ProtoReflect.Descriptor instead.
 func (*InputQuarantined) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{41}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *InputQuarantined) GetChild() string {
@@ -3685,7 +3755,7 @@ type ConfigProposed struct {
 
 func (x *ConfigProposed) Reset() {
 	*x = ConfigProposed{}
-	mi := &file_chive_v1_events_proto_msgTypes[42]
+	mi := &file_chive_v1_events_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3697,7 +3767,7 @@ func (x *ConfigProposed) String() string {
 func (*ConfigProposed) ProtoMessage() {}
 
 func (x *ConfigProposed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[42]
+	mi := &file_chive_v1_events_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3710,7 +3780,7 @@ func (x *ConfigProposed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigProposed.ProtoReflect.Descriptor instead.
 func (*ConfigProposed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{42}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ConfigProposed) GetMouth() string {
@@ -3750,7 +3820,7 @@ type ConfigApplied struct {
 
 func (x *ConfigApplied) Reset() {
 	*x = ConfigApplied{}
-	mi := &file_chive_v1_events_proto_msgTypes[43]
+	mi := &file_chive_v1_events_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3762,7 +3832,7 @@ func (x *ConfigApplied) String() string {
 func (*ConfigApplied) ProtoMessage() {}
 
 func (x *ConfigApplied) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[43]
+	mi := &file_chive_v1_events_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3775,7 +3845,7 @@ func (x *ConfigApplied) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigApplied.ProtoReflect.Descriptor instead.
 func (*ConfigApplied) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{43}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ConfigApplied) GetRevision() uint64 {
@@ -3841,7 +3911,7 @@ type ConfigRejected struct {
 
 func (x *ConfigRejected) Reset() {
 	*x = ConfigRejected{}
-	mi := &file_chive_v1_events_proto_msgTypes[44]
+	mi := &file_chive_v1_events_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3853,7 +3923,7 @@ func (x *ConfigRejected) String() string {
 func (*ConfigRejected) ProtoMessage() {}
 
 func (x *ConfigRejected) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[44]
+	mi := &file_chive_v1_events_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3866,7 +3936,7 @@ func (x *ConfigRejected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigRejected.ProtoReflect.Descriptor instead.
 func (*ConfigRejected) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{44}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ConfigRejected) GetMouth() string {
@@ -3917,7 +3987,7 @@ type ConfigReverted struct {
 
 func (x *ConfigReverted) Reset() {
 	*x = ConfigReverted{}
-	mi := &file_chive_v1_events_proto_msgTypes[45]
+	mi := &file_chive_v1_events_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3929,7 +3999,7 @@ func (x *ConfigReverted) String() string {
 func (*ConfigReverted) ProtoMessage() {}
 
 func (x *ConfigReverted) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[45]
+	mi := &file_chive_v1_events_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3942,7 +4012,7 @@ func (x *ConfigReverted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigReverted.ProtoReflect.Descriptor instead.
 func (*ConfigReverted) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{45}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ConfigReverted) GetRevision() uint64 {
@@ -3970,7 +4040,7 @@ var File_chive_v1_events_proto protoreflect.FileDescriptor
 
 const file_chive_v1_events_proto_rawDesc = "" +
 	"\n" +
-	"\x15chive/v1/events.proto\x12\bchive.v1\x1a\x13chive/v1/tier.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9c\x1d\n" +
+	"\x15chive/v1/events.proto\x12\bchive.v1\x1a\x13chive/v1/tier.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xea\x1d\n" +
 	"\bEnvelope\x12\x14\n" +
 	"\x02id\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\x02id\x124\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampB\x04\xa8\xd4\x18\x02R\x04time\x12\x18\n" +
@@ -4004,7 +4074,8 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x0fstream_attached\x183 \x01(\v2\x18.chive.v1.StreamAttachedB\x04\xa8\xd4\x18\x02H\x00R\x0estreamAttached\x12L\n" +
 	"\x10stream_connected\x184 \x01(\v2\x19.chive.v1.StreamConnectedB\x04\xa8\xd4\x18\x02H\x00R\x0fstreamConnected\x12I\n" +
 	"\x0fstream_detached\x185 \x01(\v2\x18.chive.v1.StreamDetachedB\x04\xa8\xd4\x18\x02H\x00R\x0estreamDetached\x12@\n" +
-	"\fstream_ended\x186 \x01(\v2\x15.chive.v1.StreamEndedB\x04\xa8\xd4\x18\x02H\x00R\vstreamEnded\x12C\n" +
+	"\fstream_ended\x186 \x01(\v2\x15.chive.v1.StreamEndedB\x04\xa8\xd4\x18\x02H\x00R\vstreamEnded\x12L\n" +
+	"\x10circuits_renewed\x18B \x01(\v2\x19.chive.v1.CircuitsRenewedB\x04\xa8\xd4\x18\x02H\x00R\x0fcircuitsRenewed\x12C\n" +
 	"\rguard_sampled\x18< \x01(\v2\x16.chive.v1.GuardSampledB\x04\xa8\xd4\x18\x02H\x00R\fguardSampled\x12I\n" +
 	"\x0fguard_reachable\x18= \x01(\v2\x18.chive.v1.GuardReachableB\x04\xa8\xd4\x18\x02H\x00R\x0eguardReachable\x12O\n" +
 	"\x11guard_unreachable\x18> \x01(\v2\x1a.chive.v1.GuardUnreachableB\x04\xa8\xd4\x18\x02H\x00R\x10guardUnreachable\x12I\n" +
@@ -4127,7 +4198,10 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome\x12\x1a\n" +
 	"\x05relay\x18\x02 \x01(\fB\x04\xa8\xd4\x18\x03R\x05relay\",\n" +
 	"\x0eGuardConfirmed\x12\x1a\n" +
-	"\x05relay\x18\x01 \x01(\fB\x04\xa8\xd4\x18\x03R\x05relay\"H\n" +
+	"\x05relay\x18\x01 \x01(\fB\x04\xa8\xd4\x18\x03R\x05relay\"O\n" +
+	"\x0fCircuitsRenewed\x12 \n" +
+	"\bcircuits\x18\x01 \x01(\rB\x04\xa8\xd4\x18\x02R\bcircuits\x12\x1a\n" +
+	"\x05group\x18\x02 \x01(\tB\x04\xa8\xd4\x18\x02R\x05group\"H\n" +
 	"\fGuardRemoved\x12\x1c\n" +
 	"\x06reason\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\x06reason\x12\x1a\n" +
 	"\x05relay\x18\x02 \x01(\fB\x04\xa8\xd4\x18\x03R\x05relay\"K\n" +
@@ -4297,7 +4371,7 @@ func file_chive_v1_events_proto_rawDescGZIP() []byte {
 }
 
 var file_chive_v1_events_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_chive_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
+var file_chive_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
 var file_chive_v1_events_proto_goTypes = []any{
 	(Outcome)(0),                   // 0: chive.v1.Outcome
 	(Kind)(0),                      // 1: chive.v1.Kind
@@ -4334,27 +4408,28 @@ var file_chive_v1_events_proto_goTypes = []any{
 	(*GuardReachable)(nil),         // 32: chive.v1.GuardReachable
 	(*GuardUnreachable)(nil),       // 33: chive.v1.GuardUnreachable
 	(*GuardConfirmed)(nil),         // 34: chive.v1.GuardConfirmed
-	(*GuardRemoved)(nil),           // 35: chive.v1.GuardRemoved
-	(*GuardsRetried)(nil),          // 36: chive.v1.GuardsRetried
-	(*DocumentFetched)(nil),        // 37: chive.v1.DocumentFetched
-	(*DocumentVerified)(nil),       // 38: chive.v1.DocumentVerified
-	(*DocumentRejected)(nil),       // 39: chive.v1.DocumentRejected
-	(*ProtocolsMissing)(nil),       // 40: chive.v1.ProtocolsMissing
-	(*SupervisorStateChanged)(nil), // 41: chive.v1.SupervisorStateChanged
-	(*BreakerOpened)(nil),          // 42: chive.v1.BreakerOpened
-	(*BreakerHalfOpened)(nil),      // 43: chive.v1.BreakerHalfOpened
-	(*BreakerClosed)(nil),          // 44: chive.v1.BreakerClosed
-	(*RetriesExhausted)(nil),       // 45: chive.v1.RetriesExhausted
-	(*InputQuarantined)(nil),       // 46: chive.v1.InputQuarantined
-	(*ConfigProposed)(nil),         // 47: chive.v1.ConfigProposed
-	(*ConfigApplied)(nil),          // 48: chive.v1.ConfigApplied
-	(*ConfigRejected)(nil),         // 49: chive.v1.ConfigRejected
-	(*ConfigReverted)(nil),         // 50: chive.v1.ConfigReverted
-	(*timestamppb.Timestamp)(nil),  // 51: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),    // 52: google.protobuf.Duration
+	(*CircuitsRenewed)(nil),        // 35: chive.v1.CircuitsRenewed
+	(*GuardRemoved)(nil),           // 36: chive.v1.GuardRemoved
+	(*GuardsRetried)(nil),          // 37: chive.v1.GuardsRetried
+	(*DocumentFetched)(nil),        // 38: chive.v1.DocumentFetched
+	(*DocumentVerified)(nil),       // 39: chive.v1.DocumentVerified
+	(*DocumentRejected)(nil),       // 40: chive.v1.DocumentRejected
+	(*ProtocolsMissing)(nil),       // 41: chive.v1.ProtocolsMissing
+	(*SupervisorStateChanged)(nil), // 42: chive.v1.SupervisorStateChanged
+	(*BreakerOpened)(nil),          // 43: chive.v1.BreakerOpened
+	(*BreakerHalfOpened)(nil),      // 44: chive.v1.BreakerHalfOpened
+	(*BreakerClosed)(nil),          // 45: chive.v1.BreakerClosed
+	(*RetriesExhausted)(nil),       // 46: chive.v1.RetriesExhausted
+	(*InputQuarantined)(nil),       // 47: chive.v1.InputQuarantined
+	(*ConfigProposed)(nil),         // 48: chive.v1.ConfigProposed
+	(*ConfigApplied)(nil),          // 49: chive.v1.ConfigApplied
+	(*ConfigRejected)(nil),         // 50: chive.v1.ConfigRejected
+	(*ConfigReverted)(nil),         // 51: chive.v1.ConfigReverted
+	(*timestamppb.Timestamp)(nil),  // 52: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),    // 53: google.protobuf.Duration
 }
 var file_chive_v1_events_proto_depIdxs = []int32{
-	51, // 0: chive.v1.Envelope.time:type_name -> google.protobuf.Timestamp
+	52, // 0: chive.v1.Envelope.time:type_name -> google.protobuf.Timestamp
 	1,  // 1: chive.v1.Envelope.kind:type_name -> chive.v1.Kind
 	6,  // 2: chive.v1.Envelope.node_started:type_name -> chive.v1.NodeStarted
 	7,  // 3: chive.v1.Envelope.node_stopping:type_name -> chive.v1.NodeStopping
@@ -4381,71 +4456,72 @@ var file_chive_v1_events_proto_depIdxs = []int32{
 	28, // 24: chive.v1.Envelope.stream_connected:type_name -> chive.v1.StreamConnected
 	29, // 25: chive.v1.Envelope.stream_detached:type_name -> chive.v1.StreamDetached
 	30, // 26: chive.v1.Envelope.stream_ended:type_name -> chive.v1.StreamEnded
-	31, // 27: chive.v1.Envelope.guard_sampled:type_name -> chive.v1.GuardSampled
-	32, // 28: chive.v1.Envelope.guard_reachable:type_name -> chive.v1.GuardReachable
-	33, // 29: chive.v1.Envelope.guard_unreachable:type_name -> chive.v1.GuardUnreachable
-	34, // 30: chive.v1.Envelope.guard_confirmed:type_name -> chive.v1.GuardConfirmed
-	35, // 31: chive.v1.Envelope.guard_removed:type_name -> chive.v1.GuardRemoved
-	36, // 32: chive.v1.Envelope.guards_retried:type_name -> chive.v1.GuardsRetried
-	37, // 33: chive.v1.Envelope.document_fetched:type_name -> chive.v1.DocumentFetched
-	38, // 34: chive.v1.Envelope.document_verified:type_name -> chive.v1.DocumentVerified
-	39, // 35: chive.v1.Envelope.document_rejected:type_name -> chive.v1.DocumentRejected
-	40, // 36: chive.v1.Envelope.protocols_missing:type_name -> chive.v1.ProtocolsMissing
-	41, // 37: chive.v1.Envelope.supervisor_state_changed:type_name -> chive.v1.SupervisorStateChanged
-	42, // 38: chive.v1.Envelope.breaker_opened:type_name -> chive.v1.BreakerOpened
-	43, // 39: chive.v1.Envelope.breaker_half_opened:type_name -> chive.v1.BreakerHalfOpened
-	44, // 40: chive.v1.Envelope.breaker_closed:type_name -> chive.v1.BreakerClosed
-	45, // 41: chive.v1.Envelope.retries_exhausted:type_name -> chive.v1.RetriesExhausted
-	46, // 42: chive.v1.Envelope.input_quarantined:type_name -> chive.v1.InputQuarantined
-	47, // 43: chive.v1.Envelope.config_proposed:type_name -> chive.v1.ConfigProposed
-	48, // 44: chive.v1.Envelope.config_applied:type_name -> chive.v1.ConfigApplied
-	49, // 45: chive.v1.Envelope.config_rejected:type_name -> chive.v1.ConfigRejected
-	50, // 46: chive.v1.Envelope.config_reverted:type_name -> chive.v1.ConfigReverted
-	0,  // 47: chive.v1.NodeStopping.outcome:type_name -> chive.v1.Outcome
-	3,  // 48: chive.v1.BootstrapAdvanced.phase:type_name -> chive.v1.BootstrapPhase
-	0,  // 49: chive.v1.ListenerClosed.outcome:type_name -> chive.v1.Outcome
-	52, // 50: chive.v1.BuildTimeoutSet.timeout:type_name -> google.protobuf.Duration
-	52, // 51: chive.v1.BuildTimeoutSet.close:type_name -> google.protobuf.Duration
-	2,  // 52: chive.v1.ConnectionDialled.purpose:type_name -> chive.v1.Purpose
-	52, // 53: chive.v1.ConnectionOpened.took:type_name -> google.protobuf.Duration
-	52, // 54: chive.v1.ConnectionOpened.clock_skew:type_name -> google.protobuf.Duration
-	0,  // 55: chive.v1.ConnectionFailed.outcome:type_name -> chive.v1.Outcome
-	52, // 56: chive.v1.ConnectionFailed.took:type_name -> google.protobuf.Duration
-	0,  // 57: chive.v1.ConnectionClosed.outcome:type_name -> chive.v1.Outcome
-	52, // 58: chive.v1.ConnectionClosed.lived:type_name -> google.protobuf.Duration
-	2,  // 59: chive.v1.CircuitLaunched.purpose:type_name -> chive.v1.Purpose
-	52, // 60: chive.v1.CircuitOpened.took:type_name -> google.protobuf.Duration
-	0,  // 61: chive.v1.CircuitFailed.outcome:type_name -> chive.v1.Outcome
-	52, // 62: chive.v1.CircuitFailed.took:type_name -> google.protobuf.Duration
-	0,  // 63: chive.v1.CircuitClosed.outcome:type_name -> chive.v1.Outcome
-	52, // 64: chive.v1.CircuitClosed.lived:type_name -> google.protobuf.Duration
-	2,  // 65: chive.v1.StreamRequested.purpose:type_name -> chive.v1.Purpose
-	52, // 66: chive.v1.StreamConnected.took:type_name -> google.protobuf.Duration
-	0,  // 67: chive.v1.StreamDetached.outcome:type_name -> chive.v1.Outcome
-	0,  // 68: chive.v1.StreamEnded.outcome:type_name -> chive.v1.Outcome
-	52, // 69: chive.v1.StreamEnded.lived:type_name -> google.protobuf.Duration
-	0,  // 70: chive.v1.GuardUnreachable.outcome:type_name -> chive.v1.Outcome
-	4,  // 71: chive.v1.DocumentFetched.kind:type_name -> chive.v1.DocumentKind
-	52, // 72: chive.v1.DocumentFetched.took:type_name -> google.protobuf.Duration
-	4,  // 73: chive.v1.DocumentVerified.kind:type_name -> chive.v1.DocumentKind
-	51, // 74: chive.v1.DocumentVerified.valid_until:type_name -> google.protobuf.Timestamp
-	4,  // 75: chive.v1.DocumentRejected.kind:type_name -> chive.v1.DocumentKind
-	0,  // 76: chive.v1.DocumentRejected.outcome:type_name -> chive.v1.Outcome
-	52, // 77: chive.v1.SupervisorStateChanged.delay:type_name -> google.protobuf.Duration
-	0,  // 78: chive.v1.SupervisorStateChanged.outcome:type_name -> chive.v1.Outcome
-	52, // 79: chive.v1.BreakerOpened.retry_after:type_name -> google.protobuf.Duration
-	0,  // 80: chive.v1.BreakerOpened.outcome:type_name -> chive.v1.Outcome
-	52, // 81: chive.v1.RetriesExhausted.delay:type_name -> google.protobuf.Duration
-	0,  // 82: chive.v1.RetriesExhausted.outcome:type_name -> chive.v1.Outcome
-	52, // 83: chive.v1.InputQuarantined.lasts:type_name -> google.protobuf.Duration
-	0,  // 84: chive.v1.InputQuarantined.outcome:type_name -> chive.v1.Outcome
-	52, // 85: chive.v1.ConfigApplied.took:type_name -> google.protobuf.Duration
-	0,  // 86: chive.v1.ConfigRejected.outcome:type_name -> chive.v1.Outcome
-	87, // [87:87] is the sub-list for method output_type
-	87, // [87:87] is the sub-list for method input_type
-	87, // [87:87] is the sub-list for extension type_name
-	87, // [87:87] is the sub-list for extension extendee
-	0,  // [0:87] is the sub-list for field type_name
+	35, // 27: chive.v1.Envelope.circuits_renewed:type_name -> chive.v1.CircuitsRenewed
+	31, // 28: chive.v1.Envelope.guard_sampled:type_name -> chive.v1.GuardSampled
+	32, // 29: chive.v1.Envelope.guard_reachable:type_name -> chive.v1.GuardReachable
+	33, // 30: chive.v1.Envelope.guard_unreachable:type_name -> chive.v1.GuardUnreachable
+	34, // 31: chive.v1.Envelope.guard_confirmed:type_name -> chive.v1.GuardConfirmed
+	36, // 32: chive.v1.Envelope.guard_removed:type_name -> chive.v1.GuardRemoved
+	37, // 33: chive.v1.Envelope.guards_retried:type_name -> chive.v1.GuardsRetried
+	38, // 34: chive.v1.Envelope.document_fetched:type_name -> chive.v1.DocumentFetched
+	39, // 35: chive.v1.Envelope.document_verified:type_name -> chive.v1.DocumentVerified
+	40, // 36: chive.v1.Envelope.document_rejected:type_name -> chive.v1.DocumentRejected
+	41, // 37: chive.v1.Envelope.protocols_missing:type_name -> chive.v1.ProtocolsMissing
+	42, // 38: chive.v1.Envelope.supervisor_state_changed:type_name -> chive.v1.SupervisorStateChanged
+	43, // 39: chive.v1.Envelope.breaker_opened:type_name -> chive.v1.BreakerOpened
+	44, // 40: chive.v1.Envelope.breaker_half_opened:type_name -> chive.v1.BreakerHalfOpened
+	45, // 41: chive.v1.Envelope.breaker_closed:type_name -> chive.v1.BreakerClosed
+	46, // 42: chive.v1.Envelope.retries_exhausted:type_name -> chive.v1.RetriesExhausted
+	47, // 43: chive.v1.Envelope.input_quarantined:type_name -> chive.v1.InputQuarantined
+	48, // 44: chive.v1.Envelope.config_proposed:type_name -> chive.v1.ConfigProposed
+	49, // 45: chive.v1.Envelope.config_applied:type_name -> chive.v1.ConfigApplied
+	50, // 46: chive.v1.Envelope.config_rejected:type_name -> chive.v1.ConfigRejected
+	51, // 47: chive.v1.Envelope.config_reverted:type_name -> chive.v1.ConfigReverted
+	0,  // 48: chive.v1.NodeStopping.outcome:type_name -> chive.v1.Outcome
+	3,  // 49: chive.v1.BootstrapAdvanced.phase:type_name -> chive.v1.BootstrapPhase
+	0,  // 50: chive.v1.ListenerClosed.outcome:type_name -> chive.v1.Outcome
+	53, // 51: chive.v1.BuildTimeoutSet.timeout:type_name -> google.protobuf.Duration
+	53, // 52: chive.v1.BuildTimeoutSet.close:type_name -> google.protobuf.Duration
+	2,  // 53: chive.v1.ConnectionDialled.purpose:type_name -> chive.v1.Purpose
+	53, // 54: chive.v1.ConnectionOpened.took:type_name -> google.protobuf.Duration
+	53, // 55: chive.v1.ConnectionOpened.clock_skew:type_name -> google.protobuf.Duration
+	0,  // 56: chive.v1.ConnectionFailed.outcome:type_name -> chive.v1.Outcome
+	53, // 57: chive.v1.ConnectionFailed.took:type_name -> google.protobuf.Duration
+	0,  // 58: chive.v1.ConnectionClosed.outcome:type_name -> chive.v1.Outcome
+	53, // 59: chive.v1.ConnectionClosed.lived:type_name -> google.protobuf.Duration
+	2,  // 60: chive.v1.CircuitLaunched.purpose:type_name -> chive.v1.Purpose
+	53, // 61: chive.v1.CircuitOpened.took:type_name -> google.protobuf.Duration
+	0,  // 62: chive.v1.CircuitFailed.outcome:type_name -> chive.v1.Outcome
+	53, // 63: chive.v1.CircuitFailed.took:type_name -> google.protobuf.Duration
+	0,  // 64: chive.v1.CircuitClosed.outcome:type_name -> chive.v1.Outcome
+	53, // 65: chive.v1.CircuitClosed.lived:type_name -> google.protobuf.Duration
+	2,  // 66: chive.v1.StreamRequested.purpose:type_name -> chive.v1.Purpose
+	53, // 67: chive.v1.StreamConnected.took:type_name -> google.protobuf.Duration
+	0,  // 68: chive.v1.StreamDetached.outcome:type_name -> chive.v1.Outcome
+	0,  // 69: chive.v1.StreamEnded.outcome:type_name -> chive.v1.Outcome
+	53, // 70: chive.v1.StreamEnded.lived:type_name -> google.protobuf.Duration
+	0,  // 71: chive.v1.GuardUnreachable.outcome:type_name -> chive.v1.Outcome
+	4,  // 72: chive.v1.DocumentFetched.kind:type_name -> chive.v1.DocumentKind
+	53, // 73: chive.v1.DocumentFetched.took:type_name -> google.protobuf.Duration
+	4,  // 74: chive.v1.DocumentVerified.kind:type_name -> chive.v1.DocumentKind
+	52, // 75: chive.v1.DocumentVerified.valid_until:type_name -> google.protobuf.Timestamp
+	4,  // 76: chive.v1.DocumentRejected.kind:type_name -> chive.v1.DocumentKind
+	0,  // 77: chive.v1.DocumentRejected.outcome:type_name -> chive.v1.Outcome
+	53, // 78: chive.v1.SupervisorStateChanged.delay:type_name -> google.protobuf.Duration
+	0,  // 79: chive.v1.SupervisorStateChanged.outcome:type_name -> chive.v1.Outcome
+	53, // 80: chive.v1.BreakerOpened.retry_after:type_name -> google.protobuf.Duration
+	0,  // 81: chive.v1.BreakerOpened.outcome:type_name -> chive.v1.Outcome
+	53, // 82: chive.v1.RetriesExhausted.delay:type_name -> google.protobuf.Duration
+	0,  // 83: chive.v1.RetriesExhausted.outcome:type_name -> chive.v1.Outcome
+	53, // 84: chive.v1.InputQuarantined.lasts:type_name -> google.protobuf.Duration
+	0,  // 85: chive.v1.InputQuarantined.outcome:type_name -> chive.v1.Outcome
+	53, // 86: chive.v1.ConfigApplied.took:type_name -> google.protobuf.Duration
+	0,  // 87: chive.v1.ConfigRejected.outcome:type_name -> chive.v1.Outcome
+	88, // [88:88] is the sub-list for method output_type
+	88, // [88:88] is the sub-list for method input_type
+	88, // [88:88] is the sub-list for extension type_name
+	88, // [88:88] is the sub-list for extension extendee
+	0,  // [0:88] is the sub-list for field type_name
 }
 
 func init() { file_chive_v1_events_proto_init() }
@@ -4480,6 +4556,7 @@ func file_chive_v1_events_proto_init() {
 		(*Envelope_StreamConnected)(nil),
 		(*Envelope_StreamDetached)(nil),
 		(*Envelope_StreamEnded)(nil),
+		(*Envelope_CircuitsRenewed)(nil),
 		(*Envelope_GuardSampled)(nil),
 		(*Envelope_GuardReachable)(nil),
 		(*Envelope_GuardUnreachable)(nil),
@@ -4507,7 +4584,7 @@ func file_chive_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chive_v1_events_proto_rawDesc), len(file_chive_v1_events_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   46,
+			NumMessages:   47,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

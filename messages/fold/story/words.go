@@ -161,6 +161,8 @@ func (l *Log) sayOther(e *chivev1.Envelope) string {
 		return "is confirmed: it comes before the guards that are confirmed later"
 	case *chivev1.Envelope_GuardRemoved:
 		return "is no guard any more: " + body.GuardRemoved.GetReason()
+	case *chivev1.Envelope_CircuitsRenewed:
+		return fmt.Sprintf("lets %d circuits take no new streams: others were asked for", body.CircuitsRenewed.GetCircuits())
 	case *chivev1.Envelope_GuardsRetried:
 		return fmt.Sprintf("tries %d guards that failed again: %s", body.GuardsRetried.GetGuards(), body.GuardsRetried.GetReason())
 	case *chivev1.Envelope_GuardUnreachable:

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"chive/actors/node"
+	"chive/bridge"
+	"chive/messages"
+)
+
+type newnymCommand struct {
+	nodeFlags
+	Output string `short:"o" enum:"text,json" default:"text" help:"text or json."`
+}
+
+// Help is printed by chive newnym --help.
+func (newnymCommand) Help() string {
+	return `Circuits that were used take no new streams, so that what is asked for from now on
+comes from elsewhere. Open streams go on where they are, and the guard stays. At most
+once in 10 seconds, since each time costs the network circuits; for one identity there
+is chive renew.
+
+Examples:
+  chive newnym`
+}
+
+// Run asks and prints.
+func (c newnymCommand) Run(std streams) error {
+	return c.renew(std, c.Output, node.RenewAsk{All: true})
+}
+
+type renewCommand struct {
+	User     string  `arg:"" help:"The SOCKS user name that the identity's programs give."`
+	Password *string `help:"Only the identity with that password too."`
+	nodeFlags
+	Output string `short:"o" enum:"text,json" default:"text" help:"text or json."`
+}
+
+// Help is printed by chive renew --help.
+func (renewCommand) Help() string {
+	return `Circuits that carried streams of one identity, a SOCKS user name, take no new ones:
+its next streams come from elsewhere, and all other identities stay where they are. Open
+streams go on, and the guard stays. The name is told to the node on this machine only.
+
+Examples:
+  chive renew alice
+  chive renew alice --password x`
+}
+
+// Run asks and prints.
+func (c renewCommand) Run(std streams) error {
+	if c.User == "" {
+		return usage("renew needs the identity's SOCKS user name; chive newnym is for all")
+	}
+	return c.renew(std, c.Output, node.RenewAsk{User: c.User, Password: c.Password})
+}
+
+func (f nodeFlags) renew(std streams, output string, ask node.RenewAsk) error {
+	return f.with(func(ctx context.Context, client *bridge.Client) error {
+		question, err := json.Marshal(ask)
+		if err != nil {
+			return err
+		}
+		answer, err := client.Request(ctx, messages.VerbRenew, question)
+		if err != nil {
+			return err
+		}
+		var a node.RenewAnswer
+		if err := json.Unmarshal(answer, &a); err != nil {
+			return fmt.Errorf("the node's answer: %w", err)
+		}
+		if output == "json" {
+			return printJSON(std.out, a)
+		}
+		_, err = fmt.Fprintf(std.out, "%s no new streams\n", taking(a.Circuits))
+		return err
+	})
+}
+
+func taking(n int) string {
+	if n == 1 {
+		return "1 circuit takes"
+	}
+	return fmt.Sprintf("%d circuits take", n)
+}
