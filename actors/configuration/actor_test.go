@@ -211,7 +211,7 @@ func TestRefusals(t *testing.T) {
 		{"unknown mouth", messages.ConfigProposal{Source: "web"}, `unknown mouth "web"`, "check: see the node's log"},
 		{"nothing", control(), "the proposal says nothing", ""},
 		{"unknown option", control(line("SocksTimout", "1")), "unknown option (did you mean SocksTimeout?)", "check: unknown option"},
-		{"C tor's option", control(line("EntryNodes", "x")), "not supported yet", ""},
+		{"C tor's option", control(line("Bridge", "x")), "not supported yet", ""},
 		{"bad value", control(line("LogLevel", "loud"), line("SocksTimeout", "20 seconds")), `unknown severity "loud"`, "read: LogLevel: bad value"},
 		{"contradiction", control(line("CircuitPoolMinSize", "9"), line("CircuitPoolMaxSize", "8")), "is less than", "read: CircuitPoolMaxSize: options contradict each other"},
 		{"restart", control(line("NodeName", "x")), "set it in the torrc and start the node again", ""},
