@@ -8,7 +8,8 @@ import (
 // Mapping is one MapAddress: a host, or with "*." in front what is below a domain.
 type Mapping struct{ From, To string }
 
-// The longest prefixes of networks for virtual addresses, as in C tor.
+// The longest prefixes of networks for virtual addresses, as in C tor: in a smaller one
+// addresses come back soon, and stand for another name than a program still believes.
 const (
 	maxVirtual4 = 16
 	maxVirtual6 = 104

@@ -28,17 +28,33 @@ type Nodes struct {
 }
 
 // Countries reports whether a set names a country, so that the GeoIP files are needed.
-func (n *Nodes) Countries() bool {
+func (n *Nodes) Countries() bool { return n.inCountries() != "" }
+
+// inCountries names the first option whose set has a country; "" if none has.
+func (n *Nodes) inCountries() string {
 	for _, s := range n.sets() {
-		if len(s.Countries) > 0 {
-			return true
+		if len(s.set.Countries) > 0 {
+			return s.option
 		}
 	}
-	return false
+	return ""
 }
 
-func (n *Nodes) sets() []*NodeSet {
-	return []*NodeSet{&n.ExcludeNodes, &n.ExcludeExitNodes, &n.EntryNodes, &n.MiddleNodes, &n.ExitNodes}
+// namedSet is the set of an option, with those that it must not be within.
+type namedSet struct {
+	option string
+	set    *NodeSet
+	bars   []*NodeSet
+}
+
+func (n *Nodes) sets() []namedSet {
+	return []namedSet{
+		{"EntryNodes", &n.EntryNodes, []*NodeSet{&n.ExcludeNodes}},
+		{"MiddleNodes", &n.MiddleNodes, []*NodeSet{&n.ExcludeNodes}},
+		{"ExitNodes", &n.ExitNodes, []*NodeSet{&n.ExcludeNodes, &n.ExcludeExitNodes}},
+		{"ExcludeNodes", &n.ExcludeNodes, nil},
+		{"ExcludeExitNodes", &n.ExcludeExitNodes, nil},
+	}
 }
 
 const (
@@ -202,21 +218,11 @@ func (s *NodeSet) String() string {
 // checkNodes refuses sets that leave nothing, and says what the others cost.
 func (b *builder) checkNodes() {
 	n := &b.cfg.Nodes
-	for _, s := range []struct {
-		name string
-		set  *NodeSet
-		bars []*NodeSet
-	}{
-		{"EntryNodes", &n.EntryNodes, []*NodeSet{&n.ExcludeNodes}},
-		{"MiddleNodes", &n.MiddleNodes, []*NodeSet{&n.ExcludeNodes}},
-		{"ExitNodes", &n.ExitNodes, []*NodeSet{&n.ExcludeNodes, &n.ExcludeExitNodes}},
-		{"ExcludeNodes", &n.ExcludeNodes, nil},
-		{"ExcludeExitNodes", &n.ExcludeExitNodes, nil},
-	} {
+	for _, s := range n.sets() {
 		if s.set.Empty() {
 			continue
 		}
-		l := b.set[s.name]
+		l := b.set[s.option]
 		if s.bars != nil && s.set.without(s.bars) {
 			b.fail(l, ErrConflict, "every relay of it is excluded by ExcludeNodes or ExcludeExitNodes: no path is left")
 			continue
@@ -227,17 +233,8 @@ func (b *builder) checkNodes() {
 		b.warn(l, "has no effect without ExcludeNodes")
 	}
 	if n.Countries() && (n.GeoIPFile == "" || n.GeoIPv6File == "") {
-		b.fail(b.countryLine(), ErrConflict, "a country needs GeoIPFile and GeoIPv6File")
+		b.fail(b.set[n.inCountries()], ErrConflict, "a country needs GeoIPFile and GeoIPv6File")
 	}
-}
-
-func (b *builder) countryLine() Line {
-	for _, name := range []string{"ExcludeNodes", "ExcludeExitNodes", "EntryNodes", "MiddleNodes", "ExitNodes"} {
-		if l, ok := b.set[name]; ok && strings.Contains(l.Value, "{") {
-			return l
-		}
-	}
-	return Line{}
 }
 
 // without: is every member, as far as can be said without a directory, in one of the

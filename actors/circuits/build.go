@@ -89,7 +89,7 @@ func (c *circuits) launchFor(ctx actor.Context, w *waiting) error {
 		return errNotYet
 	}
 	w.plan = nil
-	c.waitOn(w, c.launch(ctx, chivev1.Purpose_PURPOSE_GENERAL, hops(relays), relays[len(relays)-1]))
+	c.waitOn(w, c.launchOver(ctx, relays))
 	return nil
 }
 
@@ -125,6 +125,11 @@ func hops(relays []*path.Relay) []torcircuit.Hop {
 		out[i] = torcircuit.Hop{RSA: r.Identity, Ed25519: r.Ed25519, NtorKey: r.NtorKey, IPv4: r.IPv4, IPv6: r.IPv6}
 	}
 	return out
+}
+
+// launchOver launches a circuit for users.
+func (c *circuits) launchOver(ctx actor.Context, relays []*path.Relay) *record {
+	return c.launch(ctx, chivev1.Purpose_PURPOSE_GENERAL, hops(relays), relays[len(relays)-1])
 }
 
 func (c *circuits) launch(ctx actor.Context, purpose chivev1.Purpose, path []torcircuit.Hop, exit *path.Relay) *record {

@@ -28,15 +28,13 @@ func (c *circuits) opened(ctx actor.Context, m *circuit.Opened) {
 	}
 	c.paced(r, m.Took)
 	c.ended(r)
+	c.failures = 0
 	if r.purpose == chivev1.Purpose_PURPOSE_GENERAL {
 		c.listen()
 		c.learn(c.times.Built(m.Took, r.slow))
-	}
-	c.failures = 0
-	if r.purpose != chivev1.Purpose_PURPOSE_GENERAL {
+		r.waits = !c.o.Guards.Opened(r.id, c.o.Now())
+	} else {
 		c.o.Guards.Connected(r.first, c.o.Now())
-	} else if !c.o.Guards.Opened(r.id, c.o.Now()) {
-		r.waits = true
 	}
 	if !r.waits {
 		c.usable(r)

@@ -63,17 +63,23 @@ func (c *circuits) prepare(ctx actor.Context) {
 		return
 	}
 	for n := len(c.clean()); n < c.ready() && c.building < c.mostBuilding(); n++ {
-		// Most streams are for 443, and an exit that carries it mostly carries 80.
-		relays, err := c.path(path.Want{Port: 443}, nil)
-		if err != nil {
-			return
-		}
-		if !c.room(relays) || !c.mayLaunch(ctx) {
+		relays := c.cleanPath(ctx)
+		if relays == nil {
 			return
 		}
 		c.advance(chivev1.BootstrapPhase_BOOTSTRAP_PHASE_FIRST_CIRCUIT, 90, "building the first circuit")
-		c.launch(ctx, chivev1.Purpose_PURPOSE_GENERAL, hops(relays), relays[len(relays)-1])
+		c.launchOver(ctx, relays)
 	}
+}
+
+// cleanPath is the path of a circuit that nobody asked for; nil if none may be
+// launched now. Most streams are for 443, and an exit that carries it mostly carries 80.
+func (c *circuits) cleanPath(ctx actor.Context) []*path.Relay {
+	relays, err := c.path(path.Want{Port: 443}, nil)
+	if err != nil || !c.room(relays) || !c.mayLaunch(ctx) {
+		return nil
+	}
+	return relays
 }
 
 // try builds a circuit that takes no stream, if one may be built now.
@@ -81,12 +87,9 @@ func (c *circuits) try(ctx actor.Context) {
 	if c.closing != nil || c.holdOff != nil || c.building >= c.mostBuilding() {
 		return
 	}
-	relays, err := c.path(path.Want{Port: 443}, nil)
-	if err != nil || !c.room(relays) || !c.mayLaunch(ctx) {
-		return
+	if relays := c.cleanPath(ctx); relays != nil {
+		c.launchOver(ctx, relays).tired = true // it ends when it has opened
 	}
-	r := c.launch(ctx, chivev1.Purpose_PURPOSE_GENERAL, hops(relays), relays[len(relays)-1])
-	r.tired = true // it ends when it has opened
 }
 
 // shrink closes clean circuits beyond CircuitPoolMaxSize, the oldest first.

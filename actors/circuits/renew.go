@@ -20,8 +20,8 @@ func (r *record) carries(identities []string) {
 }
 
 // renew has circuits take no new streams, and what waits go on none that later streams
-// may join. Clean ones tie nobody to anything and stay;
-// which guard is used is none of its business (rule 0).
+// may join. Clean ones tie nobody to anything and stay; which guard is used is none of
+// its business (rule 0).
 func (c *circuits) renew(ctx actor.Context, identity string) (n int) {
 	for _, r := range c.records {
 		_, of := r.users[identity]

@@ -11,7 +11,6 @@ import (
 	"chive/messages"
 	"chive/messages/chivev1"
 	"chive/tor/cbt"
-	"chive/tor/path"
 )
 
 // Times is where the history of build times is kept. Its methods are called in
@@ -183,9 +182,7 @@ func (c *circuits) test(ctx actor.Context) {
 		!c.o.Settings.Prebuild || !c.times.WantsTest(c.o.Now(), len(c.clean())) || c.building >= c.mostBuilding() {
 		return
 	}
-	relays, err := c.path(path.Want{Port: 443}, nil)
-	if err != nil || !c.room(relays) || !c.mayLaunch(ctx) {
-		return
+	if relays := c.cleanPath(ctx); relays != nil {
+		c.launchOver(ctx, relays)
 	}
-	c.launch(ctx, chivev1.Purpose_PURPOSE_GENERAL, hops(relays), relays[len(relays)-1])
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/binary"
+	"hash"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -26,12 +27,7 @@ func isolation(key [32]byte, p config.SocksPort, group, id string, client netip.
 			return
 		}
 		mac.Write([]byte{1})
-		for _, v := range values {
-			var n [8]byte
-			binary.BigEndian.PutUint64(n[:], uint64(len(v)))
-			mac.Write(n[:])
-			mac.Write([]byte(v))
-		}
+		enter(mac, values...)
 	}
 	field(p.SessionGroup < 0, group)
 	field(p.SessionGroup >= 0, strconv.Itoa(p.SessionGroup))
@@ -41,23 +37,31 @@ func isolation(key [32]byte, p config.SocksPort, group, id string, client netip.
 	field(p.IsolateDestAddr, a.original)
 	field(p.IsolateDestPort, strconv.Itoa(int(a.port)))
 	field(p.IsolateClientPort, source(client, id))
-	sum := mac.Sum(nil)
-	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:8]))
+	return token(mac)
+}
+
+// enter puts texts into a digest, so that no others give the same.
+func enter(mac hash.Hash, values ...string) {
+	for _, v := range values {
+		mac.Write(binary.BigEndian.AppendUint64(nil, uint64(len(v))))
+		mac.Write([]byte(v))
+	}
+}
+
+// token is a digest's short name.
+func token(mac hash.Hash) string {
+	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(mac.Sum(nil)[:8]))
 }
 
 // Identity is the token of a SOCKS user name, or with password of both: a keyed
 // digest, as isolation is.
 func Identity(key [32]byte, user string, password *string) string {
 	mac := hmac.New(sha256.New, key[:])
-	values := []string{"identity", user}
+	enter(mac, "identity", user)
 	if password != nil {
-		values = append(values, *password)
+		enter(mac, *password)
 	}
-	for _, v := range values {
-		mac.Write(binary.BigEndian.AppendUint64(nil, uint64(len(v))))
-		mac.Write([]byte(v))
-	}
-	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(mac.Sum(nil)[:8]))
+	return token(mac)
 }
 
 func identities(key [32]byte, a *asked) []string {

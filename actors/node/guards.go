@@ -27,7 +27,6 @@ type guards struct {
 	store   *guardStore
 	set     *guard.Set
 	x       *path.Index
-	params  netdoc.Params
 	outcome chivev1.Outcome // of the failure that is being told
 	extreme bool            // the filter was found extreme
 }
@@ -119,13 +118,9 @@ func (g *guards) tell(e guard.Event) {
 func (g *guards) Update(x *path.Index, params netdoc.Params, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.x, g.params = x, params
+	g.x = x
 	g.set.SetFilter(x.MayEnter, "")
-	g.update(now)
-}
-
-func (g *guards) update(now time.Time) {
-	g.set.Update(g.x, g.params, now)
+	g.set.Update(x, params, now)
 	if extreme := g.set.Extreme(); extreme != g.extreme {
 		g.extreme = extreme
 		if extreme {

@@ -60,7 +60,7 @@ type Node struct {
 	bridge    *bridge.Bridge
 	limits    limits.Limits
 	countries countries // of relays, if a rule names some
-	renewAll  pacer
+	renewAll  limits.Bucket
 	system    *actor.ActorSystem
 	root      *actor.PID
 	status    *status
@@ -163,6 +163,7 @@ func (n *Node) openState() error {
 	}
 	block.SetPooling(n.Config().EnableBufferPooling)
 	setLimits(&n.limits, n.Config())
+	n.renewAll.Set(1/renewAllEvery.Seconds(), 1)
 	n.cancels = append(n.cancels, block.WatchMemory(n.memoryChanged))
 	return nil
 }

@@ -98,7 +98,7 @@ func (p *nodeParts) Prepare(_ context.Context, c configuration.Change) (configur
 // be followed.
 func (n *Node) readRelayRules(c *config.Config) error {
 	db, err := n.countries.read(c)
-	if err == nil && len(askable(c, db, authorities(c))) == 0 {
+	if err == nil && len(askable(c, relayRules(c, db), authorities(c))) == 0 {
 		err = errNobody
 	}
 	return err
@@ -133,8 +133,7 @@ func nodes(s *config.NodeSet) (out nodeset.Set) {
 
 // askable are those of some directories that may be asked: with StrictNodes none that
 // is excluded.
-func askable(c *config.Config, db *geoip.DB, all []directory.Target) []directory.Target {
-	rules := relayRules(c, db)
+func askable(c *config.Config, rules *nodeset.Rules, all []directory.Target) []directory.Target {
 	if !c.StrictNodes || rules == nil {
 		return all
 	}
@@ -149,12 +148,12 @@ func askable(c *config.Config, db *geoip.DB, all []directory.Target) []directory
 	})
 }
 
-func pathOptions(c *config.Config, db *geoip.DB) path.Options {
+func pathOptions(c *config.Config, rules *nodeset.Rules) path.Options {
 	ports := c.LongLivedPorts
 	if ports == nil {
 		ports = []uint16{} // none, not the default ones
 	}
-	return path.Options{EnforceDistinctSubnets: c.EnforceDistinctSubnets, LongLivedPorts: ports, Nodes: relayRules(c, db)}
+	return path.Options{EnforceDistinctSubnets: c.EnforceDistinctSubnets, LongLivedPorts: ports, Nodes: rules}
 }
 
 // pathRules names the user's rules for paths.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -32,24 +31,8 @@ type RenewAnswer struct {
 // each time costs the network as many circuits.
 const renewAllEvery = 10 * time.Second
 
-// pacer lets something happen once in renewAllEvery.
-type pacer struct {
-	mu   sync.Mutex
-	last time.Time
-}
-
 // ErrTooSoon refuses to renew all circuits again.
 var ErrTooSoon = errors.New("all circuits were renewed less than 10 s ago; try again later, or renew one identity")
-
-func (p *pacer) allow(now time.Time) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.last.IsZero() && now.Sub(p.last) < renewAllEvery {
-		return ErrTooSoon
-	}
-	p.last = now
-	return nil
-}
 
 // renew passes the question on; only the root knows the key of identities.
 type renew struct {
@@ -77,8 +60,8 @@ func (n *Node) answerRenew(request []byte) ([]byte, error) {
 		return nil, errors.New("the question: want either all or a user")
 	}
 	if ask.All {
-		if err := n.renewAll.allow(time.Now()); err != nil {
-			return nil, err
+		if ok, _ := n.renewAll.Allow(); !ok {
+			return nil, ErrTooSoon
 		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), askTime)

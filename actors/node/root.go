@@ -182,16 +182,16 @@ func (r *rootActor) start(ctx actor.Context) {
 func (r *rootActor) directory(ctx actor.Context) {
 	n, self, root := r.n, ctx.Self(), ctx.ActorSystem().Root
 	r.add(ctx, "directory", func() *actor.Props {
-		cfg, db := n.Config(), n.countries.last()
-		rules := pathRules(cfg)
+		cfg := n.Config()
+		named, rules := pathRules(cfg), relayRules(cfg, n.countries.last())
 		return directory.Props(directory.Options{
-			Dialer: &dirDialer{n: n, node: self}, V3Idents: v3idents(cfg), Authorities: askable(cfg, db, authorities(cfg)),
-			Fallbacks: askable(cfg, db, fallbacks(cfg)), Guards: n.guards.directories, CacheDir: cfg.CacheDirectory,
-			Path: pathOptions(cfg, db), Limits: &n.limits, Shared: n.sharedDirectory(), Memory: n.newest,
+			Dialer: &dirDialer{n: n, node: self}, V3Idents: v3idents(cfg), Authorities: askable(cfg, rules, authorities(cfg)),
+			Fallbacks: askable(cfg, rules, fallbacks(cfg)), Guards: n.guards.directories, CacheDir: cfg.CacheDirectory,
+			Path: pathOptions(cfg, rules), Limits: &n.limits, Shared: n.sharedDirectory(), Memory: n.newest,
 			Recorder: n.recorder, Log: n.o.Log, Now: time.Now, Rand: newRand(),
 			OnUpdate: func(u directory.Updated) {
 				root.Send(self, &circuits.Netdir{
-					Index: u.Index, Params: u.Consensus.Params, Enough: u.Enough, Unusable: u.Unusable, Rules: rules,
+					Index: u.Index, Params: u.Consensus.Params, Enough: u.Enough, Unusable: u.Unusable, Rules: named,
 				})
 			},
 		})

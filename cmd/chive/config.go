@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -252,6 +253,25 @@ Examples:
 func (c configRevert) Run(std streams) error {
 	return c.change(std, c.Output, func(ctx context.Context, client *bridge.Client) (messages.ConfigResult, error) {
 		return client.RevertConfig(ctx, c.Revision, c.DryRun)
+	})
+}
+
+// say asks a node one thing and prints the answer: as JSON, or what text makes of it.
+func say[T any](f nodeFlags, std streams, output, verb string, question []byte, text func(T) string) error {
+	return f.with(func(ctx context.Context, client *bridge.Client) error {
+		answer, err := client.Request(ctx, verb, question)
+		if err != nil {
+			return err
+		}
+		var a T
+		if err := json.Unmarshal(answer, &a); err != nil {
+			return fmt.Errorf("the node's answer: %w", err)
+		}
+		if output == "json" {
+			return printJSON(std.out, a)
+		}
+		_, err = fmt.Fprintln(std.out, text(a))
+		return err
 	})
 }
 

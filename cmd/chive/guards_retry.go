@@ -1,12 +1,9 @@
 package main
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
 
 	"chive/actors/node"
-	"chive/bridge"
 	"chive/messages"
 )
 
@@ -28,19 +25,7 @@ Examples:
 
 // Run asks and prints.
 func (c guardsRetry) Run(std streams) error {
-	return c.with(func(ctx context.Context, client *bridge.Client) error {
-		answer, err := client.Request(ctx, messages.VerbGuardsRetry, nil)
-		if err != nil {
-			return err
-		}
-		var a node.GuardsRetryAnswer
-		if err := json.Unmarshal(answer, &a); err != nil {
-			return fmt.Errorf("the node's answer: %w", err)
-		}
-		if c.Output == "json" {
-			return printJSON(std.out, a)
-		}
-		_, err = fmt.Fprintf(std.out, "%d guards that failed are tried again\n", a.Guards)
-		return err
+	return say(c.nodeFlags, std, c.Output, messages.VerbGuardsRetry, nil, func(a node.GuardsRetryAnswer) string {
+		return fmt.Sprintf("%d guards that failed are tried again", a.Guards)
 	})
 }

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 
 	"chive/actors/node"
-	"chive/bridge"
 	"chive/messages"
 )
 
@@ -58,24 +56,12 @@ func (c renewCommand) Run(std streams) error {
 }
 
 func (f nodeFlags) renew(std streams, output string, ask node.RenewAsk) error {
-	return f.with(func(ctx context.Context, client *bridge.Client) error {
-		question, err := json.Marshal(ask)
-		if err != nil {
-			return err
-		}
-		answer, err := client.Request(ctx, messages.VerbRenew, question)
-		if err != nil {
-			return err
-		}
-		var a node.RenewAnswer
-		if err := json.Unmarshal(answer, &a); err != nil {
-			return fmt.Errorf("the node's answer: %w", err)
-		}
-		if output == "json" {
-			return printJSON(std.out, a)
-		}
-		_, err = fmt.Fprintf(std.out, "%s no new streams\n", taking(a.Circuits))
+	question, err := json.Marshal(ask)
+	if err != nil {
 		return err
+	}
+	return say(f, std, output, messages.VerbRenew, question, func(a node.RenewAnswer) string {
+		return taking(a.Circuits) + " no new streams"
 	})
 }
 

@@ -90,14 +90,6 @@ func (r Rules) apply(host string) (string, bool) {
 // Networks are where virtual addresses are from.
 type Networks struct{ V4, V6 netip.Prefix }
 
-// MaxBits4 and MaxBits6 are the longest prefixes a network of virtual addresses may
-// have: in a smaller one addresses come back soon, and stand for another name than
-// a program still believes.
-const (
-	MaxBits4 = 16
-	MaxBits6 = 104
-)
-
 func (n Networks) contains(a netip.Addr) bool { return n.V4.Contains(a) || n.V6.Contains(a) }
 
 // Table is the virtual addresses that are in use. Not safe for concurrent use.

@@ -62,21 +62,33 @@ func (c Country) String() string {
 	return string(c[:])
 }
 
-type range4 struct {
-	low, high uint32
+// span is a range of addresses of one family. Of IPv6 it has the upper 64 bits only:
+// no allocation to a country is smaller.
+type span[K uint32 | uint64] struct {
+	low, high K
 	in        Country
 }
 
-// range6 has the upper 64 bits only: no allocation to a country is smaller.
-type range6 struct {
-	low, high uint64
-	in        Country
+func sorted[K uint32 | uint64](spans []span[K]) bool {
+	return slices.IsSortedFunc(spans, func(a, b span[K]) int { return cmp.Compare(a.low, b.low) })
+}
+
+// find gives the country of an address among ascending ranges.
+func find[K uint32 | uint64](spans []span[K], v K) Country {
+	i, found := slices.BinarySearchFunc(spans, v, func(s span[K], v K) int { return cmp.Compare(s.low, v) })
+	if !found {
+		i--
+	}
+	if i >= 0 && v <= spans[i].high {
+		return spans[i].in
+	}
+	return Unknown
 }
 
 // DB answers; nil and the zero DB know nothing. It is immutable.
 type DB struct {
-	v4 []range4
-	v6 []range6
+	v4 []span[uint32]
+	v6 []span[uint64]
 }
 
 // Parse reads an IPv4 and an IPv6 file; either may be empty.
@@ -88,7 +100,7 @@ func Parse(v4, v6 []byte) (*DB, error) {
 		if err != nil || err2 != nil || a > b {
 			return ErrMalformed
 		}
-		db.v4 = append(db.v4, range4{uint32(a), uint32(b), in})
+		db.v4 = append(db.v4, span[uint32]{uint32(a), uint32(b), in})
 		return nil
 	})
 	if err != nil {
@@ -100,15 +112,14 @@ func Parse(v4, v6 []byte) (*DB, error) {
 		if err != nil || err2 != nil || !a.Is6() || !b.Is6() || b.Less(a) {
 			return ErrMalformed
 		}
-		db.v6 = append(db.v6, range6{upper(a), upper(b), in})
+		db.v6 = append(db.v6, span[uint64]{upper(a), upper(b), in})
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	db.v4, db.v6 = slices.Clip(db.v4), slices.Clip(db.v6)
-	if !slices.IsSortedFunc(db.v4, func(a, b range4) int { return cmp.Compare(a.low, b.low) }) ||
-		!slices.IsSortedFunc(db.v6, func(a, b range6) int { return cmp.Compare(a.low, b.low) }) {
+	if !sorted(db.v4) || !sorted(db.v6) {
 		return nil, fmt.Errorf("%w: the lines do not ascend", ErrMalformed)
 	}
 	return db, nil
@@ -155,23 +166,8 @@ func (db *DB) Country(a netip.Addr) Country {
 		return Unknown
 	case a.Is4():
 		b := a.As4()
-		v := binary.BigEndian.Uint32(b[:])
-		i, found := slices.BinarySearchFunc(db.v4, v, func(r range4, v uint32) int { return cmp.Compare(r.low, v) })
-		if !found {
-			i--
-		}
-		if i >= 0 && v <= db.v4[i].high {
-			return db.v4[i].in
-		}
+		return find(db.v4, binary.BigEndian.Uint32(b[:]))
 	default:
-		v := upper(a)
-		i, found := slices.BinarySearchFunc(db.v6, v, func(r range6, v uint64) int { return cmp.Compare(r.low, v) })
-		if !found {
-			i--
-		}
-		if i >= 0 && v <= db.v6[i].high {
-			return db.v6[i].in
-		}
+		return find(db.v6, upper(a))
 	}
-	return Unknown
 }

@@ -131,7 +131,7 @@ type document struct {
 // ErrState means that a stored state cannot be used.
 var ErrState = errors.New("guard state")
 
-// ParseList reads the state that MarshalList wrote, or an earlier chive.
+// ParseList reads the form that a list has on disk, of this chive or an earlier one.
 func ParseList(b []byte) (List, error) {
 	if len(b) > maxStateBytes {
 		return nil, fmt.Errorf("%w: %d bytes, more than %d", ErrState, len(b), maxStateBytes)

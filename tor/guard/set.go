@@ -62,9 +62,6 @@ func (s *Set) Load(list List) { s.list = slices.Clone(list) }
 // List is the sampled guards of all selections.
 func (s *Set) List() List { return slices.Clone(s.list) }
 
-// Params are those in force.
-func (s *Set) Params() Params { return s.params }
-
 // Selection is the name of the one in use.
 func (s *Set) Selection() string { return s.selection }
 
