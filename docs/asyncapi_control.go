@@ -127,6 +127,14 @@ func (a *api) control() {
 	a.message("renew-answer", "", a.schemas.answer(node.RenewAnswer{}))
 	a.verb("renew", "Use other circuits from now on, for one identity or for all that were used; open streams go on. All at most once in 10 s.", "renew-question", "renew-answer", "refusal")
 
+	a.message("profile-question", "A kind, and for cpu and mutex how long.", a.schemas.answer(node.ProfileAsk{}))
+	a.messages.set("profile-answer", object{
+		{"summary", "A profile as go tool pprof reads it."},
+		{"contentType", "application/octet-stream"},
+		{"payload", object{{"type", "string"}, {"format", "binary"}}},
+	})
+	a.verb("profile", "A profile of the node itself, as go tool pprof reads it.", "profile-question", "profile-answer", "refusal")
+
 	a.message("guards-retry-answer", "", a.schemas.answer(node.GuardsRetryAnswer{}))
 	a.verb("guards-retry", "Try guards that failed again at once. Which guard is used stays the guard specification's choice.", "nothing", "guards-retry-answer", "refusal")
 

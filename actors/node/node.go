@@ -73,9 +73,10 @@ type Node struct {
 	stopped   chan struct{}
 	listening chan net.Addr
 	failed    chan error
-	deaf      atomic.Bool // no listeners
-	leaving   atomic.Bool // no listeners any more
-	member    *membership // nil: in no fleet
+	ending    chan struct{} // closed when Stop begins
+	deaf      atomic.Bool   // no listeners
+	leaving   atomic.Bool   // no listeners any more
+	member    *membership   // nil: in no fleet
 	state     *configuration.State
 	control   *configuration.Control
 	journal   *journal.Journal // nil: it could not be opened
@@ -91,7 +92,7 @@ var ErrInUse = errors.New("another chive uses this DataDirectory")
 // Start runs a node; it bootstraps in the background.
 func Start(_ context.Context, o Options) (*Node, error) {
 	n := &Node{
-		o: o, progress: make(chan Progress, 64), stopped: make(chan struct{}), status: newStatus(),
+		o: o, progress: make(chan Progress, 64), ending: make(chan struct{}), stopped: make(chan struct{}), status: newStatus(),
 		names: newNames(), failed: make(chan error, 1),
 		listening: make(chan net.Addr, len(o.Config.Listeners())*4+1),
 	}
@@ -133,7 +134,8 @@ func Start(_ context.Context, o Options) (*Node, error) {
 	}
 	if err == nil {
 		err = errors.Join(n.bridge.Share(messages.VerbGuardsRetry, n.answerGuardsRetry),
-			n.bridge.Handle(messages.VerbRenew, n.answerRenew))
+			n.bridge.Handle(messages.VerbRenew, n.answerRenew),
+			n.bridge.Handle(messages.VerbProfile, n.answerProfile))
 	}
 	if err != nil {
 		return nil, errors.Join(err, n.closeKept(context.Background()), n.bridge.Close(context.Background()), n.lock.Close())
@@ -264,6 +266,7 @@ func (n *Node) StopListening() {
 func (n *Node) Stop(ctx context.Context) error {
 	n.stopOnce.Do(func() {
 		defer close(n.stopped)
+		close(n.ending)
 		n.leaving.Store(true)
 		if n.member != nil {
 			n.member.Leave()
