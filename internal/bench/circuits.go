@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -30,23 +29,20 @@ type fresh struct {
 
 // circuits measures requests that need a circuit each, in turns: what else the
 // machine does meets both clients.
-func circuits(ctx context.Context, network *testnet.Network, subjects []subject, dir string) (err error) {
+func circuits(ctx context.Context, network *testnet.Network, subjects []subject, dir string, r *report) (err error) {
+	started, stop, err := startAll(ctx, network, subjects, dir, "circuits")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
 	type client struct {
-		socks string
+		running
 		users int
 		all   []fresh
 	}
-	clients := make([]*client, len(subjects))
-	for i, s := range subjects {
-		_, socks, stop, err := s.start(ctx, filepath.Join(dir, fmt.Sprint("circuits", i)))
-		if err != nil {
-			return err
-		}
-		defer stop() //nolint:errcheck // it is measured by then
-		if err := untilServed(ctx, network, socks); err != nil {
-			return err
-		}
-		clients[i] = &client{socks: socks}
+	var clients []*client
+	for _, s := range started {
+		clients = append(clients, &client{running: s})
 	}
 	for range burstRounds {
 		for i, c := range clients {
@@ -65,22 +61,13 @@ func circuits(ctx context.Context, network *testnet.Network, subjects []subject,
 			c.all = append(c.all, f)
 		}
 	}
-	row := func(what string, of func(fresh) float64) {
-		var v [2]float64
-		for i, c := range clients {
-			var values []float64
-			for _, f := range c.all {
-				values = append(values, of(f))
-			}
-			slices.Sort(values)
-			v[i] = values[len(values)/2]
-		}
-		fmt.Printf("%-34s %10.2f %10.2f %8.2f\n", what, v[0], v[1], v[0]/v[1])
+	row := func(what string, more bool, of func(fresh) float64) {
+		r.add(what, more, each(clients[0].all, of), each(clients[1].all, of))
 	}
-	row("fresh isolated request p50, ms", func(f fresh) float64 { return f.one.Seconds() * 1e3 })
-	row("50 isolated at once p50, s", func(f fresh) float64 { return f.burst50.Seconds() })
-	row("50 isolated at once p95, s", func(f fresh) float64 { return f.burst95.Seconds() })
-	row("circuits per second", func(f fresh) float64 { return f.circuits })
+	row("a fresh isolated request, p50, ms", false, func(f fresh) float64 { return f.one.Seconds() * 1e3 })
+	row("50 fresh isolated requests at once, p50, s", false, func(f fresh) float64 { return f.burst50.Seconds() })
+	row("50 fresh isolated requests at once, p95, s", false, func(f fresh) float64 { return f.burst95.Seconds() })
+	row("circuits a second", true, func(f fresh) float64 { return f.circuits })
 	return nil
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
@@ -61,7 +60,7 @@ func events(ctx context.Context, network *testnet.Network, dir, binary string) e
 			}
 		}
 		for what, of := range map[string]func(spent) float64{"CPU s": func(s spent) float64 { return s.cpu }, "s": func(s spent) float64 { return s.wall }} {
-			on, off := middle(all[0], of), middle(all[1], of)
+			on, off := quantile(each(all[0], of), 0.5), quantile(each(all[1], of), 0.5)
 			fmt.Printf("%-34s %10.3f %10.3f %8.3f\n", w.name+", "+what, on, off, on/off)
 		}
 	}
@@ -91,13 +90,4 @@ func work(ctx context.Context, network *testnet.Network, pid int, socks string, 
 	wall := time.Since(begun)
 	after, err := network.CPU(pid)
 	return spent{(after - before).Seconds(), wall.Seconds()}, errors.Join(append(errs, err)...)
-}
-
-func middle(all []spent, of func(spent) float64) float64 {
-	var values []float64
-	for _, s := range all {
-		values = append(values, of(s))
-	}
-	slices.Sort(values)
-	return values[len(values)/2]
 }

@@ -1,8 +1,9 @@
 // Command bench compares chive with C tor as clients of one private network,
-// in one run: start, downloads, CPU a GiB, and memory. The relays share the
+// in one run: start, downloads and uploads, CPU a GiB, and memory. The relays share the
 // machine with the client, so throughput is theirs as much as the client's;
 // CPU seconds of the client a GiB is what tells. With the argument "circuits" only
-// requests that need circuits of their own are measured.
+// requests that need circuits of their own are measured. A whole run writes its table into
+// docs/performance.md and draws docs/performance.svg.
 package main
 
 import (
@@ -18,9 +19,8 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"slices"
+	"runtime"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -28,9 +28,7 @@ import (
 )
 
 const (
-	rounds      = 3 // of each download; the median counts
-	oneSize     = 64 << 20
-	tenSize     = 16 << 20
+	rounds      = 3 // of each; the median counts
 	idleStreams = 2000
 )
 
@@ -42,17 +40,6 @@ func main() {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
-}
-
-// result is what one client was measured at.
-type result struct {
-	cold, warm      time.Duration // start to first byte
-	oneCPU, tenCPU  float64       // seconds a GiB
-	oneRate         float64       // MiB/s
-	tenRate         float64
-	rssStart        float64 // MiB, after bootstrap
-	rssIdle         float64 // KiB an idle stream
-	firstByteMedian time.Duration
 }
 
 // subject is a client that can be started in a folder.
@@ -81,21 +68,37 @@ func run(ctx context.Context) (err error) {
 		{"C tor", startWith(network, "tor", "--defaults-torrc", "/dev/null", "-f")},
 	}
 	if len(os.Args) > 1 && os.Args[1] == "circuits" {
-		return circuits(ctx, network, subjects, dir)
+		r := &report{}
+		err := circuits(ctx, network, subjects, dir, r)
+		r.print(os.Stdout, 0)
+		return err
 	}
-	var results []result
-	for i, s := range subjects {
-		r, err := measure(ctx, network, s, filepath.Join(dir, fmt.Sprint(i)))
-		if err != nil {
-			return fmt.Errorf("%s: %w", s.name, err)
+	r := &report{setting: setting(ctx)}
+	for _, measure := range []func() error{
+		func() error { return measureStarts(ctx, network, subjects, dir, r) },
+		func() error { return measureLong(ctx, network, subjects, dir, r) },
+		func() error { return circuits(ctx, network, subjects, dir, r) },
+	} {
+		from := len(r.rows)
+		if err := measure(); err != nil {
+			return err
 		}
-		results = append(results, r)
+		r.print(os.Stdout, from)
 	}
-	table(results[0], results[1])
-	if err := circuits(ctx, network, subjects, dir); err != nil {
+	if err := r.write("docs/performance.md", "docs/performance.svg"); err != nil {
 		return err
 	}
 	return events(ctx, network, dir, binary)
+}
+
+// setting says what it was measured on.
+func setting(ctx context.Context) string {
+	version := "C tor"
+	if out, err := exec.CommandContext(ctx, "tor", "--quiet", "--version").Output(); err == nil {
+		first, _, _ := strings.Cut(string(out), "\n")
+		version = "C tor " + strings.Trim(strings.TrimPrefix(first, "Tor version "), ". ")
+	}
+	return fmt.Sprintf("Medians of %d rounds in turns on %d cores beside %s.", rounds, runtime.NumCPU(), version)
 }
 
 // build makes a chive.
@@ -139,23 +142,67 @@ func startWith(network *testnet.Network, command ...string) func(context.Context
 	}
 }
 
-func measure(ctx context.Context, network *testnet.Network, s subject, dir string) (r result, err error) {
-	for i, at := range []*time.Duration{&r.cold, &r.warm} {
-		begin := time.Now()
-		pid, socks, stop, err := s.start(ctx, dir)
-		if err != nil {
-			return r, err
-		}
-		err = untilServed(ctx, network, socks)
-		*at = time.Since(begin)
-		if err == nil && i == 1 {
-			err = r.load(ctx, network, pid, socks)
-		}
-		if err = errors.Join(err, stop()); err != nil {
-			return r, err
+// measureStarts starts clients with an empty folder, and again with what they kept.
+func measureStarts(ctx context.Context, network *testnet.Network, subjects []subject, dir string, r *report) error {
+	var times [2][2][]float64 // cold and warm
+	for round := range rounds {
+		for i, s := range subjects {
+			for again := range 2 {
+				begin := time.Now()
+				_, socks, stop, err := s.start(ctx, filepath.Join(dir, fmt.Sprint("start", round, "-", i)))
+				if err != nil {
+					return err
+				}
+				err = untilServed(ctx, network, socks)
+				times[again][i] = append(times[again][i], time.Since(begin).Seconds())
+				if err = errors.Join(err, stop()); err != nil {
+					return fmt.Errorf("%s: %w", s.name, err)
+				}
+			}
 		}
 	}
-	return r, nil
+	r.add("cold start to first byte, s", false, times[0][0], times[0][1])
+	r.add("warm start to first byte, s", false, times[1][0], times[1][1])
+	return nil
+}
+
+// measureLong is what clients are measured at that run for long.
+func measureLong(ctx context.Context, network *testnet.Network, subjects []subject, dir string, r *report) (err error) {
+	clients, stop, err := startAll(ctx, network, subjects, dir, "long")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	var rss, p50, p99, idles [2][]float64
+	for i, c := range clients {
+		size, err := network.RSS(c.pid)
+		if err != nil {
+			return err
+		}
+		rss[i] = append(rss[i], float64(size)/(1<<20))
+	}
+	r.add("RSS after start, MiB", false, rss[0], rss[1])
+	for i, c := range clients {
+		times, err := firstBytes(ctx, network, c.socks)
+		if err != nil {
+			return err
+		}
+		p50[i], p99[i] = append(p50[i], quantile(times, 0.5)), append(p99[i], quantile(times, 0.99))
+	}
+	r.add("request on a built circuit, p50, ms", false, p50[0], p50[1])
+	r.add("request on a built circuit, p99, ms", false, p99[0], p99[1])
+	if err := measureLoads(ctx, network, clients, r); err != nil {
+		return err
+	}
+	for i, c := range clients {
+		each, err := idle(network, c)
+		if err != nil {
+			return err
+		}
+		idles[i] = append(idles[i], each)
+	}
+	r.add("RSS an idle stream, KiB", false, idles[0], idles[1])
+	return nil
 }
 
 // untilServed asks for a byte until it comes.
@@ -175,112 +222,65 @@ func untilServed(ctx context.Context, network *testnet.Network, socks string) er
 	}
 }
 
-func (r *result) load(ctx context.Context, network *testnet.Network, pid int, socks string) error {
-	if rss, err := network.RSS(pid); err == nil {
-		r.rssStart = float64(rss) / (1 << 20)
-	}
-	cpu := func(streams, size int) (perGiB float64, took time.Duration, err error) {
-		before, err := network.CPU(pid)
-		if err != nil {
-			return 0, 0, err
-		}
-		begin := time.Now()
-		errs := make([]error, streams)
-		var wg sync.WaitGroup
-		for i := range streams {
-			wg.Go(func() { _, errs[i] = fetch(ctx, network, socks, fmt.Sprintf("load%d", i), size) })
-		}
-		wg.Wait()
-		after, err := network.CPU(pid)
-		return (after - before).Seconds() / (float64(streams*size) / (1 << 30)), time.Since(begin), errors.Join(append(errs, err)...)
-	}
-	median := func(streams, size int) (perGiB, rate float64, err error) {
-		var costs, rates []float64
-		for range rounds {
-			cost, took, err := cpu(streams, size)
-			if err != nil {
-				return 0, 0, err
-			}
-			costs = append(costs, cost)
-			rates = append(rates, float64(streams*size)/(1<<20)/took.Seconds())
-		}
-		slices.Sort(costs)
-		slices.Sort(rates)
-		return costs[rounds/2], rates[rounds/2], nil
-	}
-	var err error
-	if r.oneCPU, r.oneRate, err = median(1, oneSize); err != nil {
-		return err
-	}
-	if r.tenCPU, r.tenRate, err = median(10, tenSize); err != nil {
-		return err
-	}
-	if r.firstByteMedian, err = firstByte(ctx, network, socks); err != nil {
-		return err
-	}
-	return r.idle(network, pid, socks)
-}
-
-// firstByte is the median over streams on circuits that are built already.
-func firstByte(ctx context.Context, network *testnet.Network, socks string) (time.Duration, error) {
-	const tries = 51
-	var times []time.Duration
-	for range tries {
+// firstBytes are the times of requests on a circuit that is built already, in ms.
+func firstBytes(ctx context.Context, network *testnet.Network, socks string) (times []float64, err error) {
+	for range 201 {
 		took, err := fetch(ctx, network, socks, "first", 1)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
-		at := 0
-		for at < len(times) && times[at] < took {
-			at++
-		}
-		times = append(times[:at], append([]time.Duration{took}, times[at:]...)...)
+		times = append(times, took.Seconds()*1e3)
 	}
-	return times[tries/2], nil
+	return times[1:], nil // the first may have had to build one
 }
 
-// idle holds streams open that carry nothing, and asks what each costs.
-func (r *result) idle(network *testnet.Network, pid int, socks string) error {
-	before, err := network.RSS(pid)
+// idle holds streams open that carry nothing, and asks what each costs, in KiB.
+func idle(network *testnet.Network, client running) (float64, error) {
+	before, err := network.RSS(client.pid)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	a4, port := network.Target().IP.As4(), network.Target().EchoPort
 	request := append([]byte{5, 1, 0, 5, 1, 0, 1}, a4[:]...)
 	request = append(request, byte(port>>8), byte(port))
 	for range idleStreams {
-		c, err := net.Dial("tcp", socks)
+		c, err := net.Dial("tcp", client.socks)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		defer c.Close()
 		var reply [12]byte
 		if _, err := c.Write(request); err != nil {
-			return err
+			return 0, err
 		}
 		if _, err := io.ReadFull(bufio.NewReader(c), reply[:]); err != nil {
-			return fmt.Errorf("idle stream: %w", err)
+			return 0, fmt.Errorf("idle stream: %w", err)
 		}
 	}
-	after, err := network.RSS(pid)
-	r.rssIdle = float64(after-before) / 1024 / idleStreams
-	return err
+	after, err := network.RSS(client.pid)
+	return float64(after-before) / 1024 / idleStreams, err
 }
 
-// fetch downloads size bytes as one SOCKS user; it gives the time to the end.
-func fetch(ctx context.Context, network *testnet.Network, socks, user string, size int) (time.Duration, error) {
+// through is a client that asks as one SOCKS user, for one request.
+func through(socks, user string) (client *http.Client, done func()) {
 	transport := &http.Transport{
 		Proxy:             http.ProxyURL(&url.URL{Scheme: "socks5h", Host: socks, User: url.UserPassword(user, "x")}),
 		DisableKeepAlives: true,
 	}
-	defer transport.CloseIdleConnections()
+	return &http.Client{Transport: transport}, transport.CloseIdleConnections
+}
+
+// fetch downloads size bytes as one SOCKS user; it gives the time to the end.
+func fetch(ctx context.Context, network *testnet.Network, socks, user string, size int) (time.Duration, error) {
+	client, done := through(socks, user)
+	defer done()
 	target := fmt.Sprintf("http://%s:%d/bytes/%d", network.Target().IP, network.Target().HTTPPort, size)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 	if err != nil {
 		return 0, err
 	}
 	begin := time.Now()
-	res, err := (&http.Client{Transport: transport}).Do(req)
+	res, err := client.Do(req)
 	if err != nil {
 		return 0, err
 	}
@@ -290,18 +290,4 @@ func fetch(ctx context.Context, network *testnet.Network, socks, user string, si
 		err = fmt.Errorf("%d of %d bytes", n, size)
 	}
 	return time.Since(begin), err
-}
-
-func table(a, b result) {
-	fmt.Printf("%-34s %10s %10s %8s\n", "", "chive", "C tor", "ratio")
-	row := func(what string, x, y float64) { fmt.Printf("%-34s %10.2f %10.2f %8.2f\n", what, x, y, x/y) }
-	row("cold start to first byte, s", a.cold.Seconds(), b.cold.Seconds())
-	row("warm start to first byte, s", a.warm.Seconds(), b.warm.Seconds())
-	row("1 download, CPU s/GiB", a.oneCPU, b.oneCPU)
-	row("10 isolated downloads, CPU s/GiB", a.tenCPU, b.tenCPU)
-	row("1 download, MiB/s", a.oneRate, b.oneRate)
-	row("10 isolated downloads, MiB/s", a.tenRate, b.tenRate)
-	row("request on a built circuit, ms", a.firstByteMedian.Seconds()*1e3, b.firstByteMedian.Seconds()*1e3)
-	row("RSS after start, MiB", a.rssStart, b.rssStart)
-	row("RSS an idle stream, KiB", a.rssIdle, b.rssIdle)
 }
