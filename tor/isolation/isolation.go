@@ -63,6 +63,26 @@ func (v *Values) at(set Flags) (out Values) {
 	return out
 }
 
+// Bytes gives the values in order, 8 bytes each, big-endian.
+func (v *Values) Bytes() []byte {
+	out := make([]byte, 0, 8*Fields)
+	for _, value := range v {
+		out = binary.BigEndian.AppendUint64(out, value)
+	}
+	return out
+}
+
+// ValuesOf reads what Bytes gave; false: it is not of that.
+func ValuesOf(b []byte) (v Values, ok bool) {
+	if len(b) != 8*Fields {
+		return v, false
+	}
+	for f := range v {
+		v[f] = binary.BigEndian.Uint64(b[8*f:])
+	}
+	return v, true
+}
+
 // Token is a stream's isolation. The zero Token is of streams that no application asked
 // for: they share circuits with each other only.
 type Token struct {

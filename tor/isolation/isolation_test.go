@@ -160,6 +160,19 @@ func TestMixes(t *testing.T) {
 	})
 }
 
+func TestBytes(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		tok := few.Draw(t, "token")
+		b := tok.Values.Bytes()
+		if v, ok := ValuesOf(b); !ok || v != tok.Values {
+			t.Errorf("% x: %v", b, v)
+		}
+		if _, ok := ValuesOf(b[:rapid.IntRange(0, len(b)-1).Draw(t, "cut")]); ok {
+			t.Error("half of them is taken for all")
+		}
+	})
+}
+
 func TestSet(t *testing.T) {
 	set := func(key byte, f Field, on bool, texts ...string) uint64 {
 		var tok Token
