@@ -145,6 +145,9 @@ type SocksPort struct {
 	IsolateDestAddr       bool
 	IsolateDestPort       bool
 	IsolateClientPort     bool // of the option of that name; no flag
+	// KeepAliveIsolateSOCKSAuth: the age of a circuit whose streams gave SOCKS
+	// authentication counts from its last use. Only with IsolateSOCKSAuth.
+	KeepAliveIsolateSOCKSAuth bool
 	// SessionGroup: streams of two listeners may share a circuit only when the
 	// groups are equal. At least 0 when the torrc names it; otherwise a
 	// negative number no other listener has.

@@ -186,6 +186,9 @@ func (b *builder) finishSocks() {
 			b.warn(*off, "no listener is open: no program can use this node")
 		}
 		for _, p := range ports {
+			if p.KeepAliveIsolateSOCKSAuth && !p.IsolateSOCKSAuth {
+				b.fail(b.set[proto.String()], ErrConflict, "%s: KeepAliveIsolateSOCKSAuth needs IsolateSOCKSAuth: circuits that streams of others share are not kept for one", p)
+			}
 			if p.Loopback() {
 				continue
 			}

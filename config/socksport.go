@@ -135,6 +135,9 @@ func (b *builder) checkSocksPort(l Line, p *SocksPort) {
 	if p.Protocol == DNS && (p.Network != "tcp" || !p.IPv4Traffic || !p.IPv6Traffic || p.PreferIPv6 || !p.DNSRequest || !p.OnionTraffic || p.PreferSOCKSNoAuth || p.ExtendedErrors) {
 		b.fail(l, ErrConflict, "a DNSPort has an address and a port, and takes no flags but those that isolate and SessionGroup")
 	}
+	if p.Protocol == DNS && p.KeepAliveIsolateSOCKSAuth {
+		b.fail(l, ErrConflict, "KeepAliveIsolateSOCKSAuth is for listeners whose clients authenticate; those of a DNSPort cannot")
+	}
 	if p.PreferIPv6 && !p.IPv6Traffic {
 		b.fail(l, ErrConflict, "PreferIPv6 contradicts NoIPv6Traffic")
 	}
@@ -225,7 +228,7 @@ func (e *flagError) Error() string { return e.problem }
 var refusedFlags = map[string]bool{
 	"cacheipv4dns": true, "cacheipv6dns": true,
 	"cachedns": true, "useipv4cache": true, "useipv6cache": true, "usednscache": true,
-	"preferipv6automap": true, "keepaliveisolatesocksauth": true,
+	"preferipv6automap": true,
 }
 
 // flag applies one flag word. Case does not count, "No" negates, and the
@@ -267,7 +270,8 @@ func (p *SocksPort) flags() map[string]*bool {
 	return map[string]*bool{
 		"isolateclientaddr": &p.IsolateClientAddr, "isolatesocksauth": &p.IsolateSOCKSAuth,
 		"isolateclientprotocol": &p.IsolateClientProtocol, "isolatedestaddr": &p.IsolateDestAddr,
-		"isolatedestport": &p.IsolateDestPort, "ipv4traffic": &p.IPv4Traffic,
+		"keepaliveisolatesocksauth": &p.KeepAliveIsolateSOCKSAuth,
+		"isolatedestport":           &p.IsolateDestPort, "ipv4traffic": &p.IPv4Traffic,
 		"ipv6traffic": &p.IPv6Traffic, "preferipv6": &p.PreferIPv6,
 		"extendederrors": &p.ExtendedErrors, "groupwritable": &p.GroupWritable,
 		"dnsrequest": &p.DNSRequest, "oniontraffic": &p.OnionTraffic,
@@ -278,7 +282,7 @@ func (p *SocksPort) flags() map[string]*bool {
 
 var flagNames = []string{
 	"IsolateClientAddr", "IsolateSOCKSAuth", "IsolateClientProtocol", "IsolateDestAddr", "IsolateDestPort",
-	"SessionGroup=", "IPv4Traffic", "IPv6Traffic", "PreferIPv6", "DNSRequest", "OnionTraffic",
+	"KeepAliveIsolateSOCKSAuth", "SessionGroup=", "IPv4Traffic", "IPv6Traffic", "PreferIPv6", "DNSRequest", "OnionTraffic",
 	"PreferSOCKSNoAuth", "ExtendedErrors",
 	"GroupWritable", "WorldWritable", "RelaxDirModeCheck",
 }

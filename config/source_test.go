@@ -212,7 +212,7 @@ func values(t *rapid.T, o *Option) []string {
 		}
 		return rapid.SampledFrom([][]string{
 			{"0"},
-			{"9150", "auto NoIsolateSOCKSAuth IsolateDestPort"},
+			{"9150", "auto NoIsolateSOCKSAuth IsolateDestPort", "[::1]:7 KeepAliveIsolateSOCKSAuth IsolateSOCKSAuth"},
 			{"[::1]:auto SessionGroup=3 PreferIPv6 IsolateSOCKSAuth"},
 			{`unix:"/tmp/a \"b" WorldWritable NoIPv4Traffic`, "127.0.0.1:1 NoIsolateDestAddr NoIsolateClientAddr"},
 		}).Draw(t, o.Name)

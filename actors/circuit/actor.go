@@ -76,7 +76,10 @@ type (
 		Spec *stream.Spec
 	}
 	// StreamDone tells the parent that one stream less is on the circuit.
-	StreamDone struct{ ID string }
+	StreamDone struct {
+		ID        string
+		KeepAlive bool // of its Spec
+	}
 	// Tired tells the parent to attach no more streams: one got no answer.
 	Tired struct{ ID string }
 	// Gone tells the parent that the circuit is over; the actor stops. Dialled
@@ -319,7 +322,7 @@ func (c *circuitActor) attach(ctx actor.Context, spec *stream.Spec) {
 	}
 	if !c.dirty && c.o.Purpose == chivev1.Purpose_PURPOSE_GENERAL {
 		c.dirty = true
-		c.emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, c.o.ID, &chivev1.CircuitDirtied{Isolation: spec.Isolation}))
+		c.emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, c.o.ID, &chivev1.CircuitDirtied{Isolation: spec.Isolation.Name()}))
 	}
 	pid := ctx.Spawn(stream.Props(stream.Options{
 		Spec: spec, Circuit: c.o.ID, Recorder: c.o.Recorder, Now: c.o.Now, Up: c.o.Limits.Up(),
@@ -336,7 +339,7 @@ func (c *circuitActor) refuse(ctx actor.Context, spec *stream.Spec, err error) {
 	out := chivev1.Outcome_OUTCOME_REFUSED
 	stream.Refuse(spec, out)
 	c.o.Recorder.Emit(stream.EndedEvent(spec, out, c.o.Now(), 0, 0))
-	ctx.Send(ctx.Parent(), &StreamDone{ID: c.o.ID})
+	ctx.Send(ctx.Parent(), &StreamDone{ID: c.o.ID, KeepAlive: spec.KeepAlive})
 	ctx.Logger().Debug("stream refused", "circuit", c.o.ID, "err", err)
 }
 
@@ -348,7 +351,7 @@ func (c *circuitActor) streamFinished(ctx actor.Context, m *stream.Finish) {
 		}
 		ctx.Send(ctx.Parent(), &StreamBack{ID: c.o.ID, Spec: m.Spec})
 	} else {
-		ctx.Send(ctx.Parent(), &StreamDone{ID: c.o.ID})
+		ctx.Send(ctx.Parent(), &StreamDone{ID: c.o.ID, KeepAlive: m.Spec.KeepAlive})
 	}
 	if l := c.lanes[m.Stream]; l != nil && m.Drop {
 		c.dropLane(m.Stream, l, m.End)
@@ -391,7 +394,7 @@ func (c *circuitActor) streamFailed(ctx actor.Context, m *kernel.ChildFailed) {
 		if l.pid != nil && l.pid.Equal(m.PID) {
 			c.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_STREAM, l.spec.ID, &chivev1.ActorFailed{Reason: m.Site()}))
 			c.actors--
-			ctx.Send(ctx.Parent(), &StreamDone{ID: c.o.ID})
+			ctx.Send(ctx.Parent(), &StreamDone{ID: c.o.ID, KeepAlive: l.spec.KeepAlive})
 			c.dropLane(id, l, true)
 			c.flush()
 			c.maybeGone(ctx)

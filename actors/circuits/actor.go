@@ -15,6 +15,7 @@ import (
 	"chive/messages/chivev1"
 	"chive/supervisor"
 	torcircuit "chive/tor/circuit"
+	"chive/tor/isolation"
 	"chive/tor/netdoc"
 	"chive/tor/path"
 )
@@ -130,10 +131,11 @@ type record struct {
 	late      bool                // so late that it is only measured
 	measured  bool                // and has been
 	closing   bool                // was told to close
-	isolation string              // "" while clean
+	isolation isolation.Circuit   // what it carried
+	promised  isolation.Circuit   // what it will carry, if all go on it that wait for it
 	users     map[string]struct{} // identities of its streams, ever
 	launched  time.Time
-	dirtied   time.Time
+	dirtied   time.Time // its first stream, or the last that kept it alive came or left
 	streams   int
 	waiters   int // requests that wait for it
 	idleSince time.Time
@@ -148,7 +150,6 @@ type waiting struct {
 	on    string        // id of the circuit being built for it
 	blame string        // id of the event for which the last circuit built for it failed
 	over  bool          // a circuit has it, or it was refused
-	alone bool          // asked for before a renewal: it shares no circuit with what came after
 }
 
 type circuits struct {
@@ -160,6 +161,7 @@ type circuits struct {
 	building int
 	failures int // circuits in a row that did not open
 	pool     pool
+	renewals renewals
 	times    times
 	paces    map[netdoc.Digest]*guardPace
 	holdOff  *kernel.Timer
@@ -206,7 +208,7 @@ func (c *circuits) Receive(ctx actor.Context) {
 	case *circuit.Measured:
 		c.measured(m)
 	case *circuit.StreamDone:
-		c.streamOff(ctx, m.ID)
+		c.streamOff(ctx, m.ID, m.KeepAlive)
 	case *circuit.StreamBack:
 		c.streamBack(ctx, m)
 	case *circuit.Tired:
@@ -264,6 +266,9 @@ func (c *circuits) request(ctx actor.Context, m *Request) {
 		taken = true
 		c.refuse(m.Spec, chivev1.Outcome_OUTCOME_SHUTDOWN)
 		return
+	}
+	if m.Directory == nil {
+		m.Spec.Isolation.Values[isolation.Epoch] = c.renewals.epoch(m.Spec.Identities)
 	}
 	c.queue = append(c.queue, &waiting{Request: m, want: wantOf(m.Spec), since: c.o.Now()})
 	taken = true
@@ -362,11 +367,13 @@ func (c *circuits) attach(ctx actor.Context, r *record, w *waiting) {
 	if r.dirtied.IsZero() {
 		c.pool.demanded(r)
 		r.dirtied = now
-		r.isolation = w.Spec.Isolation
-		c.places.used(r)
 	}
+	if w.Spec.KeepAlive {
+		r.dirtied = now
+	}
+	c.places.carries(r, &w.Spec.Isolation)
 	r.carries(w.Spec.Identities)
-	r.tired = r.tired || w.alone
+	r.tired = r.tired || c.renewals.stale(w)
 	r.streams++
 	self, root := ctx.Self(), ctx.ActorSystem().Root
 	ctx.Send(r.pid, &circuit.Attach{Spec: w.Spec, Lost: func() {
@@ -374,13 +381,16 @@ func (c *circuits) attach(ctx actor.Context, r *record, w *waiting) {
 	}})
 }
 
-func (c *circuits) streamOff(ctx actor.Context, id string) {
+func (c *circuits) streamOff(ctx actor.Context, id string, keepAlive bool) {
 	r := c.records[id]
 	if r == nil {
 		return
 	}
 	r.streams--
 	r.idleSince = c.o.Now()
+	if keepAlive {
+		r.dirtied = r.idleSince
+	}
 	c.retire(ctx, r)
 }
 
@@ -392,7 +402,7 @@ func (c *circuits) streamBack(ctx actor.Context, m *circuit.StreamBack) {
 			m.Spec.Avoid = append(m.Spec.Avoid, r.exit.Identity)
 		}
 	}
-	c.streamOff(ctx, m.ID)
+	c.streamOff(ctx, m.ID, m.Spec.KeepAlive)
 	if c.closing != nil {
 		c.refuse(m.Spec, chivev1.Outcome_OUTCOME_SHUTDOWN)
 		return

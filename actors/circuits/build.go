@@ -20,13 +20,12 @@ import (
 // errNotYet: the directory is not complete enough for paths.
 var errNotYet = errors.New("not enough directory information yet")
 
-// choose finds an open circuit for a request: one of its isolation group, else
-// a clean one.
+// choose finds an open circuit for a request: one that was used and whose isolation it
+// fits, else a clean one.
 func (c *circuits) choose(w *waiting) *record {
-	for _, r := range c.places.group[w.Spec.Isolation] {
-		if !w.alone && r.open && c.suits(r, w) && c.fresh(r) {
-			return r
-		}
+	used := c.places.best(&w.Spec.Isolation, func(r *record) bool { return r.open && c.suits(r, w) && c.fresh(r) })
+	if used != nil {
+		return used
 	}
 	var clean *record
 	for r := range c.places.clean {
@@ -55,13 +54,13 @@ func (c *circuits) fresh(r *record) bool {
 	return r.dirtied.IsZero() || c.o.Now().Sub(r.dirtied) < c.o.Settings.Dirtiness
 }
 
-// sharedBuild finds a circuit being built for the same group that would do.
+// sharedBuild finds a circuit being built for others that would do.
 func (c *circuits) sharedBuild(w *waiting) *record {
 	for _, other := range c.queue {
-		if other == w || other.on == "" || other.Spec.Isolation != w.Spec.Isolation {
+		if other == w || other.on == "" {
 			continue
 		}
-		if r := c.records[other.on]; r != nil && !r.open && !r.waits && !r.late && c.suits(r, w) {
+		if r := c.records[other.on]; r != nil && r.promised.Fits(&w.Spec.Isolation) && !r.open && !r.waits && !r.late && c.suits(r, w) {
 			return r
 		}
 	}

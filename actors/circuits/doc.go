@@ -2,14 +2,16 @@
 // stream goes on which. Paths are chosen by tor/path, guards by tor/guard; here
 // is when to build, what to keep ready, and what to do when one fails.
 //
-// A circuit belongs to one isolation group from its first stream on. A stream
-// goes on (1) an open circuit of its group whose exit carries its port, else
-// (2) an open clean circuit, else (3) it waits for one that is being built for
-// its group or launched now. A stream that comes back before it carried data
+// A circuit is bound by all streams that it ever carried (tor/isolation). A stream
+// goes on (1) an open circuit that was used, whose isolation it fits and whose exit
+// carries its port, else (2) an open clean circuit, else (3) it waits for one that is
+// being built for those it may share with, or launched now. A renewal begins a new
+// epoch for whom it is of (renew.go): what was asked for before shares no circuit with
+// what is asked for after. A stream that comes back before it carried data
 // waits again. Nothing waits longer than SocksTimeout.
 //
 // A circuit takes no new streams once it is older than MaxCircuitDirtiness
-// since its first, or tired (an exit left a BEGIN unanswered); it is closed
+// since its first, or since a stream with KeepAliveIsolateSOCKSAuth came or left, or tired (an exit left a BEGIN unanswered); it is closed
 // when its last stream ends.
 //
 // A circuit through a guard that is not primary waits, open, until the guards say

@@ -70,7 +70,7 @@ func application(t *testing.T, f front) (ours net.Conn, spec *stream.Spec) {
 	t.Cleanup(func() { _ = conns[0].Close() })
 	return conns[0], &stream.Spec{
 		ID: messages.RandomID(), Conn: conns[1], Target: "target.test:80", Port: 80, Purpose: chivev1.Purpose_PURPOSE_GENERAL,
-		Isolation: "a", Front: f, Requested: time.Now(),
+		Front: f, Requested: time.Now(),
 	}
 }
 

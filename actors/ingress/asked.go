@@ -20,6 +20,8 @@ import (
 type asked struct {
 	protocol string   // for IsolateClientProtocol
 	auth     []string // for IsolateSOCKSAuth: what isolates, by protocol
+	// authenticated: auth holds a text that is not empty.
+	authenticated bool
 
 	named          bool // SOCKS authentication was given
 	user, password string
@@ -68,6 +70,7 @@ func askedSOCKS(rules *Rules, req *socks.Request) *asked {
 		host: req.Host, port: req.Port, resolve: req.Resolve, reverse: req.Reverse, family: familyOf(rules.Port),
 	}
 	a.named, a.user, a.password = req.HasAuth, req.Username, req.Password
+	a.authenticated = req.Username != "" || req.Password != ""
 	if req.HasAuth {
 		a.auth[0] = "password"
 	}
@@ -96,6 +99,7 @@ func askedHTTP(rules *Rules, req *httpconnect.Request) *asked {
 			a.auth = append(a.auth, "none", "")
 		} else {
 			a.auth = append(a.auth, "given", *v)
+			a.authenticated = a.authenticated || *v != ""
 		}
 	}
 	if req.IsIP {

@@ -52,7 +52,8 @@ func (l *listener) serve(root *actor.RootContext, rules *Rules, a *asked, c stre
 		IPv6:       a.addr.Is6() && !a.reverse,
 		Flags:      a.beginFlags(),
 		Purpose:    chivev1.Purpose_PURPOSE_GENERAL,
-		Isolation:  isolation(l.o.IsolationKey, rules.Port, l.o.Group, id, client, a),
+		Isolation:  isolated(&l.o.IsolationKey, rules.Port, l.o.Group, id, client, a),
+		KeepAlive:  rules.Port.KeepAliveIsolateSOCKSAuth && rules.Port.IsolateSOCKSAuth && a.authenticated,
 		Identities: identities(l.o.IsolationKey, a),
 		Front:      a.front,
 		Requested:  l.o.Now(),
@@ -61,7 +62,7 @@ func (l *listener) serve(root *actor.RootContext, rules *Rules, a *asked, c stre
 		spec.Unwanted = internal
 	}
 	spec.Cause = l.o.Recorder.Emit(messages.Because(messages.Event(chivev1.Kind_KIND_STREAM, spec.ID, &chivev1.StreamRequested{
-		Purpose: spec.Purpose, Isolation: spec.Isolation, ListenerId: l.id, Target: spec.Target,
+		Purpose: spec.Purpose, Isolation: spec.Isolation.Name(), ListenerId: l.id, Target: spec.Target,
 	}), "", spec.ID))
 	out := chivev1.Outcome_OUTCOME_REFUSED
 	if meant && (own != nil || !a.refuses(rules)) {

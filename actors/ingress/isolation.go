@@ -11,33 +11,25 @@ import (
 	"strings"
 
 	"chive/config"
+	"chive/tor/isolation"
 )
 
-// isolation names the group that a stream belongs to: streams share circuits
-// only when everything that their listener isolates by is equal. What it
-// isolates by is part of the name, so that a change of the flags joins no stream
-// to circuits of other rules. The name is a keyed digest, so that it tells nothing
-// of what went into it and differs in each boot. group is the listener's, for one
-// without SessionGroup, and id the stream's.
-func isolation(key [32]byte, p config.SocksPort, group, id string, client netip.AddrPort, a *asked) string {
-	mac := hmac.New(sha256.New, key[:])
-	field := func(used bool, values ...string) {
-		if !used {
-			mac.Write([]byte{0})
-			return
-		}
-		mac.Write([]byte{1})
-		enter(mac, values...)
+// isolated says what a stream must share to share a circuit, and what it is in the
+// respects that others may care for. Its epoch is for the circuits to tell. group is the
+// listener's, for one without SessionGroup, and id the stream's.
+func isolated(key *[32]byte, p config.SocksPort, group, id string, client netip.AddrPort, a *asked) (t isolation.Token) {
+	if p.SessionGroup < 0 {
+		t.Set(key, isolation.SessionGroup, true, "listener", group)
+	} else {
+		t.Set(key, isolation.SessionGroup, true, "group", strconv.Itoa(p.SessionGroup))
 	}
-	field(p.SessionGroup < 0, group)
-	field(p.SessionGroup >= 0, strconv.Itoa(p.SessionGroup))
-	field(p.IsolateClientAddr, client.Addr().Unmap().String())
-	field(p.IsolateSOCKSAuth, a.auth...)
-	field(p.IsolateClientProtocol, a.protocol)
-	field(p.IsolateDestAddr, a.original)
-	field(p.IsolateDestPort, strconv.Itoa(int(a.port)))
-	field(p.IsolateClientPort, source(client, id))
-	return token(mac)
+	t.Set(key, isolation.ClientAddr, p.IsolateClientAddr, client.Addr().Unmap().String())
+	t.Set(key, isolation.SOCKSAuth, p.IsolateSOCKSAuth, a.auth...)
+	t.Set(key, isolation.ClientProtocol, p.IsolateClientProtocol, a.protocol)
+	t.Set(key, isolation.DestPort, p.IsolateDestPort, strconv.Itoa(int(a.port)))
+	t.Set(key, isolation.DestAddr, p.IsolateDestAddr, a.original)
+	t.Set(key, isolation.ClientPort, p.IsolateClientPort, source(client, id))
+	return t
 }
 
 // enter puts texts into a digest, so that no others give the same.
@@ -48,20 +40,20 @@ func enter(mac hash.Hash, values ...string) {
 	}
 }
 
-// token is a digest's short name.
-func token(mac hash.Hash) string {
+// short is a digest's short name.
+func short(mac hash.Hash) string {
 	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(mac.Sum(nil)[:8]))
 }
 
 // Identity is the token of a SOCKS user name, or with password of both: a keyed
-// digest, as isolation is.
+// digest, as the values of isolation are.
 func Identity(key [32]byte, user string, password *string) string {
 	mac := hmac.New(sha256.New, key[:])
 	enter(mac, "identity", user)
 	if password != nil {
 		enter(mac, *password)
 	}
-	return token(mac)
+	return short(mac)
 }
 
 func identities(key [32]byte, a *asked) []string {

@@ -59,10 +59,10 @@ func (d *dirDialer) DialDir(ctx context.Context, t directory.Target) (net.Conn, 
 	front := &dirFront{result: make(chan chivev1.Outcome, 1)}
 	spec := &stream.Spec{
 		ID: messages.RandomID(), Conn: theirs, Purpose: chivev1.Purpose_PURPOSE_DIRECTORY,
-		Isolation: "directory", Front: front, Requested: time.Now(),
+		Front: front, Requested: time.Now(),
 	}
 	spec.Cause = d.n.recorder.Emit(messages.Because(messages.Event(chivev1.Kind_KIND_STREAM, spec.ID, &chivev1.StreamRequested{
-		Purpose: spec.Purpose, Isolation: spec.Isolation,
+		Purpose: spec.Purpose, Isolation: spec.Isolation.Name(),
 	}), "", spec.ID))
 	hop := &circuit.Hop{RSA: t.Identity, Ed25519: t.Ed25519, NtorKey: t.NtorKey}
 	if t.Addr.Addr().Is4() {

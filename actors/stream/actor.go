@@ -130,9 +130,11 @@ func (s *stream) Receive(ctx actor.Context) {
 func (s *stream) attached(m *Attached) {
 	s.id = m.Stream
 	s.spec.Attempt++
-	s.emit(messages.Event(chivev1.Kind_KIND_STREAM, s.spec.ID, &chivev1.StreamAttached{
-		CircuitId: s.o.Circuit, Attempt: s.spec.Attempt,
-	}))
+	attached := &chivev1.StreamAttached{CircuitId: s.o.Circuit, Attempt: s.spec.Attempt}
+	if s.spec.Purpose == chivev1.Purpose_PURPOSE_GENERAL {
+		attached.Isolates, attached.Isolation = uint32(s.spec.Isolation.Isolates()), s.spec.Isolation.Values.Bytes()
+	}
+	s.emit(messages.Event(chivev1.Kind_KIND_STREAM, s.spec.ID, attached))
 }
 
 func (s *stream) connect(ctx actor.Context, m *Connected) {

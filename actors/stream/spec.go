@@ -8,6 +8,7 @@ import (
 
 	"chive/messages/chivev1"
 	"chive/tor/cell"
+	"chive/tor/isolation"
 	"chive/tor/netdoc"
 )
 
@@ -44,7 +45,9 @@ type Spec struct {
 	IPv6      bool   // the target is an IPv6 address
 	Flags     uint32 // BEGIN flags
 	Purpose   chivev1.Purpose
-	Isolation string // token of the isolation group
+	Isolation isolation.Token
+	// KeepAlive: a circuit's age begins anew when the stream comes and when it leaves.
+	KeepAlive bool
 	// Identities are tokens of who asked, by SOCKS user name and by that with its
 	// password; none for who named nobody.
 	Identities []string

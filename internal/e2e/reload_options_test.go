@@ -260,20 +260,23 @@ func isolateDestinations(t *testing.T, l *lab) {
 }
 
 func isolateSOCKSAuth(t *testing.T, l *lab) {
-	apart := func() bool { return !l.same(t, l.get(t, "alice"), l.get(t, "bob")) }
-	if !apart() {
+	apart := func(one, two string) bool { return !l.same(t, l.get(t, one), l.get(t, two)) }
+	if !apart("alice", "bob") {
 		t.Fatal("two users on one circuit")
 	}
 	l.set(t, "IsolateSOCKSAuth 0")
-	if apart() {
+	if !apart("alice", "carol") {
+		t.Fatal("a user is on a circuit whose streams were to be apart")
+	}
+	if apart("carol", "dave") {
 		t.Fatal("two users on two circuits")
 	}
-	joint := l.carrier(t, l.get(t, "alice"))
+	joint := l.carrier(t, l.get(t, "carol"))
 	l.set(t)
-	if !apart() {
+	if !apart("carol", "dave") {
 		t.Fatal("two users on one circuit again")
 	}
-	if l.carrier(t, l.get(t, "alice")) == joint {
+	if l.carrier(t, l.get(t, "carol")) == joint {
 		t.Fatal("an isolated stream is on the circuit that streams of others used")
 	}
 }

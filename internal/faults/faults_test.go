@@ -120,7 +120,7 @@ func play(t *testing.T, relay *relaydouble.Relay, change func([]torcircuit.Hop),
 	wg.Go(func() { _, _ = io.Copy(io.Discard, app) })
 	spec := &stream.Spec{
 		ID: messages.RandomID(), Conn: ours, Target: "target.test:80", Port: 80, Purpose: chivev1.Purpose_PURPOSE_GENERAL,
-		Isolation: "a", Front: front{}, Requested: time.Now(),
+		Front: front{}, Requested: time.Now(),
 	}
 	done := make(chan struct{})
 	var conns, circ *actor.PID
@@ -141,7 +141,7 @@ func play(t *testing.T, relay *relaydouble.Relay, change func([]torcircuit.Hop),
 			}))
 		case *circuit.Opened:
 			requested = true
-			recorder.Emit(messages.Event(chivev1.Kind_KIND_STREAM, spec.ID, &chivev1.StreamRequested{Purpose: spec.Purpose, Isolation: "a"}))
+			recorder.Emit(messages.Event(chivev1.Kind_KIND_STREAM, spec.ID, &chivev1.StreamRequested{Purpose: spec.Purpose, Isolation: spec.Isolation.Name()}))
 			ctx.Send(circ, &circuit.Attach{Spec: spec})
 		case *circuit.StreamBack:
 			refuse(spec.Last)
