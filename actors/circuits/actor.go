@@ -17,6 +17,7 @@ import (
 	torcircuit "chive/tor/circuit"
 	"chive/tor/netdoc"
 	"chive/tor/path"
+	"chive/tor/predict"
 )
 
 // Options is what the actor is made of.
@@ -41,6 +42,7 @@ type Settings struct {
 	Prebuild     bool          // keep clean circuits ready
 	PoolMin      int           // at least so many
 	PoolMax      int           // at most so many
+	Relevance    time.Duration // PredictedPortsRelevanceTime: how long a port is predicted after its use
 	Period       time.Duration // NewCircuitPeriod: how often the number follows the demand
 	MaxPending   int           // MaxClientCircuitsPending; 0: 32
 }
@@ -123,6 +125,7 @@ type record struct {
 	purpose   chivev1.Purpose
 	first     [20]byte
 	exit      *path.Relay         // nil for directory circuits
+	stable    bool                // all its relays are
 	open      bool                // and may be used
 	waits     bool                // built, but a better guard's may open
 	tired     bool                // takes no new streams
@@ -160,6 +163,7 @@ type circuits struct {
 	building int
 	failures int // circuits in a row that did not open
 	pool     pool
+	ports    *predict.Ports
 	times    times
 	paces    map[netdoc.Digest]*guardPace
 	holdOff  *kernel.Timer
@@ -171,7 +175,7 @@ type circuits struct {
 // Props makes the actor.
 func Props(o Options) *actor.Props {
 	return kernel.Props(func() actor.Actor {
-		c := &circuits{o: o, records: map[string]*record{}, places: newPlaces(), paces: map[netdoc.Digest]*guardPace{}, pool: pool{since: o.Now()}}
+		c := &circuits{o: o, records: map[string]*record{}, places: newPlaces(), paces: map[netdoc.Digest]*guardPace{}, pool: pool{since: o.Now()}, ports: predict.New(o.Now())}
 		c.recall()
 		return c
 	})
@@ -265,7 +269,11 @@ func (c *circuits) request(ctx actor.Context, m *Request) {
 		c.refuse(m.Spec, chivev1.Outcome_OUTCOME_SHUTDOWN)
 		return
 	}
-	c.queue = append(c.queue, &waiting{Request: m, want: wantOf(m.Spec), since: c.o.Now()})
+	w := &waiting{Request: m, want: wantOf(m.Spec), since: c.o.Now()}
+	if m.Directory == nil {
+		c.ports.Used(predict.Port{Number: w.want.Port, IPv6: w.want.IPv6}, w.since)
+	}
+	c.queue = append(c.queue, w)
 	taken = true
 	c.serve(ctx)
 }
