@@ -56,6 +56,8 @@ type Config struct {
 	CircuitPoolMaxSize       int           // at most so many
 	NewCircuitPeriod         time.Duration // how often the number follows the demand
 
+	PredictedPortsRelevanceTime time.Duration // how long circuits are kept ready for a port after its use
+
 	EnableConnectionPooling bool          // circuits through one relay share a connection
 	ConnectionPoolMaxIdle   int           // connections without circuits that are kept
 	ConnectionPoolMaxLife   time.Duration // an older one takes no new circuits; 0: no limit

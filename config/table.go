@@ -164,9 +164,14 @@ var circuitOptions = []Option{
 	}, time.Second, 10*time.Second, month, func(c *Config) *time.Duration { return &c.MaxCircuitDirtiness }),
 	interval(Option{
 		Name: "NewCircuitPeriod", Default: "30 seconds", Class: Hot, Effect: "At once: the period under way becomes that long.",
-		Doc:     "How often the number of circuits that are kept ready follows the demand: it becomes what was used in the period, but no less than CircuitPoolMinSize and no more than CircuitPoolMaxSize.",
+		Doc:     "How often the number of circuits that are kept ready follows the demand: it becomes what was used in the period, but no less than CircuitPoolMinSize and no more than CircuitPoolMaxSize. Two for each port used lately are kept in any case; see PredictedPortsRelevanceTime.",
 		Differs: "C tor considers building circuits this often; its number follows other rules.",
 	}, time.Second, time.Second, day, func(c *Config) *time.Duration { return &c.NewCircuitPeriod }),
+	interval(Option{
+		Name: "PredictedPortsRelevanceTime", Default: "1 hour", Own: true, Class: Hot, Effect: "At once: what is missing is built.",
+		Doc:     "Keep two unused circuits ready for each port that a stream was asked for in this time, and for 443 and 80 after the start; one circuit may serve many ports, and CircuitPoolMaxSize bounds them all. 0 predicts no port.",
+		Differs: "C tor dropped this option in 0.3.1 and predicts ports for about CircuitsAvailableTimeout; at its start it predicts port 80 only.",
+	}, time.Second, 0, time.Hour, func(c *Config) *time.Duration { return &c.PredictedPortsRelevanceTime }),
 	number(Option{
 		Name: "CircuitPoolMinSize", Default: "2", Own: true, Class: Hot, Effect: "At once: what is missing is built.",
 		Doc: "Keep at least this many unused circuits ready, so that streams need not wait for one.",

@@ -18,6 +18,7 @@ import (
 	"chive/tor/isolation"
 	"chive/tor/netdoc"
 	"chive/tor/path"
+	"chive/tor/predict"
 )
 
 // Options is what the actor is made of.
@@ -42,6 +43,7 @@ type Settings struct {
 	Prebuild     bool          // keep clean circuits ready
 	PoolMin      int           // at least so many
 	PoolMax      int           // at most so many
+	Relevance    time.Duration // PredictedPortsRelevanceTime: how long a port is predicted after its use
 	Period       time.Duration // NewCircuitPeriod: how often the number follows the demand
 	MaxPending   int           // MaxClientCircuitsPending; 0: 32
 }
@@ -124,6 +126,7 @@ type record struct {
 	purpose   chivev1.Purpose
 	first     [20]byte
 	exit      *path.Relay         // nil for directory circuits
+	stable    bool                // all its relays are
 	open      bool                // and may be used
 	waits     bool                // built, but a better guard's may open
 	tired     bool                // takes no new streams
@@ -162,6 +165,7 @@ type circuits struct {
 	failures int // circuits in a row that did not open
 	pool     pool
 	renewals renewals
+	ports    *predict.Ports
 	times    times
 	paces    map[netdoc.Digest]*guardPace
 	holdOff  *kernel.Timer
@@ -173,7 +177,7 @@ type circuits struct {
 // Props makes the actor.
 func Props(o Options) *actor.Props {
 	return kernel.Props(func() actor.Actor {
-		c := &circuits{o: o, records: map[string]*record{}, places: newPlaces(), paces: map[netdoc.Digest]*guardPace{}, pool: pool{since: o.Now()}}
+		c := &circuits{o: o, records: map[string]*record{}, places: newPlaces(), paces: map[netdoc.Digest]*guardPace{}, pool: pool{since: o.Now()}, ports: predict.New(o.Now())}
 		c.recall()
 		return c
 	})
@@ -267,10 +271,12 @@ func (c *circuits) request(ctx actor.Context, m *Request) {
 		c.refuse(m.Spec, chivev1.Outcome_OUTCOME_SHUTDOWN)
 		return
 	}
+	w := &waiting{Request: m, want: wantOf(m.Spec), since: c.o.Now()}
 	if m.Directory == nil {
 		m.Spec.Isolation.Values[isolation.Epoch] = c.renewals.epoch(m.Spec.Identities)
+		c.ports.Used(predict.Port{Number: w.want.Port, IPv6: w.want.IPv6}, w.since)
 	}
-	c.queue = append(c.queue, &waiting{Request: m, want: wantOf(m.Spec), since: c.o.Now()})
+	c.queue = append(c.queue, w)
 	taken = true
 	c.serve(ctx)
 }

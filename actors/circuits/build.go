@@ -15,6 +15,7 @@ import (
 	torcircuit "chive/tor/circuit"
 	"chive/tor/netdoc"
 	"chive/tor/path"
+	"chive/tor/predict"
 )
 
 // errNotYet: the directory is not complete enough for paths.
@@ -44,9 +45,14 @@ func (c *circuits) suits(r *record, w *waiting) bool {
 	if w.Directory != nil {
 		return r.first == w.Directory.RSA
 	}
-	return r.exit.Allows(w.want.Port, w.want.IPv6) &&
-		(!c.dir.Index.LongLived(w.want.Port) || r.exit.Flags.Has(netdoc.FlagStable)) &&
+	return c.carries(r, predict.Port{Number: w.want.Port, IPv6: w.want.IPv6}) &&
 		!slices.Contains(w.Spec.Avoid, r.exit.Identity)
+}
+
+// carries: does the exit of a circuit carry a port, and live its relays long if
+// connections to it do?
+func (c *circuits) carries(r *record, port predict.Port) bool {
+	return r.exit.Allows(port.Number, port.IPv6) && (r.stable || !c.dir.Index.LongLived(port.Number))
 }
 
 // fresh: may the circuit still take new streams?
@@ -128,7 +134,9 @@ func hops(relays []*path.Relay) []torcircuit.Hop {
 
 // launchOver launches a circuit for users.
 func (c *circuits) launchOver(ctx actor.Context, relays []*path.Relay) *record {
-	return c.launch(ctx, chivev1.Purpose_PURPOSE_GENERAL, hops(relays), relays[len(relays)-1])
+	r := c.launch(ctx, chivev1.Purpose_PURPOSE_GENERAL, hops(relays), relays[len(relays)-1])
+	r.stable = !slices.ContainsFunc(relays, func(relay *path.Relay) bool { return !relay.Flags.Has(netdoc.FlagStable) })
+	return r
 }
 
 func (c *circuits) launch(ctx actor.Context, purpose chivev1.Purpose, path []torcircuit.Hop, exit *path.Relay) *record {

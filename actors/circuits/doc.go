@@ -20,8 +20,9 @@
 // Only a failed outgoing connection to a guard is told to the guards, by the connections;
 // no failure further out ever is (rule 0, guard-spec §4).
 //
-// Clean circuits are kept ready (pool.go): as many as the last NewCircuitPeriod
-// used, between CircuitPoolMinSize and CircuitPoolMaxSize. Configure changes all
+// Clean circuits are kept ready (pool.go): two for each port that was used lately
+// (tor/predict), and as many as the last NewCircuitPeriod used, between
+// CircuitPoolMinSize and CircuitPoolMaxSize. Configure changes all
 // settings at once; what it makes too old or built by other rules takes no new
 // streams, and those it has stay.
 //

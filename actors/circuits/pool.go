@@ -9,10 +9,11 @@ import (
 
 	"chive/messages/chivev1"
 	"chive/tor/path"
+	"chive/tor/predict"
 )
 
-// pool says how many clean circuits are kept ready: what the last period used,
-// within the bounds of the settings.
+// pool says how many clean circuits are kept ready beside those for predicted ports
+// (tor/predict): what the last period used, within the bounds of the settings.
 type pool struct {
 	since time.Time // when the period under way began
 	used  int       // circuits that got their first stream in it
@@ -33,17 +34,24 @@ func (p *pool) follow(now time.Time, period time.Duration) {
 	}
 }
 
-// ready is how many clean circuits there should be now. Until the first has
-// opened one is built in any case: it shows that the network can be used.
-func (c *circuits) ready() int {
-	want := 0
+// bounds are how many clean circuits there should be now, and may be. Until the first
+// has opened one is built in any case: it shows that the network can be used.
+func (c *circuits) bounds() (least, most int) {
 	if s := c.o.Settings; s.Prebuild {
-		want = min(max(c.pool.want, s.PoolMin), s.PoolMax)
+		least, most = min(max(c.pool.want, s.PoolMin), s.PoolMax), s.PoolMax
 	}
 	if c.progress < chivev1.BootstrapPhase_BOOTSTRAP_PHASE_DONE {
-		want = max(want, 1)
+		least, most = max(least, 1), max(most, 1)
 	}
-	return want
+	return least, most
+}
+
+// predicted lists the ports that streams are likely to be asked for.
+func (c *circuits) predicted() []predict.Port {
+	if !c.o.Settings.Prebuild {
+		return nil
+	}
+	return c.ports.Predicted(c.o.Now(), c.o.Settings.Relevance)
 }
 
 // clean lists the general circuits, open or being built, that no stream has
@@ -62,24 +70,43 @@ func (c *circuits) prepare(ctx actor.Context) {
 	if !c.dir.Enough || c.holdOff != nil || len(c.queue) > 0 {
 		return
 	}
-	for n := len(c.clean()); n < c.ready() && c.building < c.mostBuilding(); n++ {
-		relays := c.cleanPath(ctx)
+	least, most := c.bounds()
+	ports, clean := c.predicted(), c.clean()
+	for c.building < c.mostBuilding() {
+		port, missing := predict.Next(ports, clean, c.carries, least, most)
+		if !missing {
+			return
+		}
+		relays, err := c.cleanPath(ctx, port)
+		if i := slices.Index(ports, port); err != nil && i >= 0 {
+			ports = slices.Delete(ports, i, i+1) // no exit carries it, perhaps; others may be carried
+			continue
+		}
 		if relays == nil {
 			return
 		}
 		c.advance(chivev1.BootstrapPhase_BOOTSTRAP_PHASE_FIRST_CIRCUIT, 90, "building the first circuit")
-		c.launchOver(ctx, relays)
+		clean = append(clean, c.launchOver(ctx, relays))
 	}
 }
 
-// cleanPath is the path of a circuit that nobody asked for; nil if none may be
-// launched now. Most streams are for 443, and an exit that carries it mostly carries 80.
-func (c *circuits) cleanPath(ctx actor.Context) []*path.Relay {
-	relays, err := c.path(path.Want{Port: 443}, nil)
-	if err != nil || !c.room(relays) || !c.mayLaunch(ctx) {
-		return nil
+// cleanPath is the path of a circuit that nobody asked for; none if it may not be
+// launched now. An error says that there is none for the port.
+func (c *circuits) cleanPath(ctx actor.Context, port predict.Port) ([]*path.Relay, error) {
+	relays, err := c.path(path.Want{Port: port.Number, IPv6: port.IPv6}, nil)
+	if err != nil {
+		return nil, err
 	}
-	return relays
+	if !c.room(relays) || !c.mayLaunch(ctx) {
+		return nil, nil
+	}
+	return relays, nil
+}
+
+// likely is the port that the next stream is likely for.
+func (c *circuits) likely() predict.Port {
+	port, _ := predict.Next(c.predicted(), nil, c.carries, 1, 1)
+	return port
 }
 
 // try builds a circuit that takes no stream, if one may be built now.
@@ -87,7 +114,7 @@ func (c *circuits) try(ctx actor.Context) {
 	if c.closing != nil || c.holdOff != nil || c.building >= c.mostBuilding() {
 		return
 	}
-	if relays := c.cleanPath(ctx); relays != nil {
+	if relays, err := c.cleanPath(ctx, c.likely()); err == nil && relays != nil {
 		c.launchOver(ctx, relays).tired = true // it ends when it has opened
 	}
 }
@@ -100,7 +127,8 @@ func (c *circuits) shrink(ctx actor.Context) {
 		return
 	}
 	clean := c.clean()
-	beyond := len(clean) - max(c.o.Settings.PoolMax, c.ready())
+	_, most := c.bounds()
+	beyond := len(clean) - most
 	if beyond <= 0 {
 		return
 	}

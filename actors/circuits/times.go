@@ -182,7 +182,7 @@ func (c *circuits) test(ctx actor.Context) {
 		!c.o.Settings.Prebuild || !c.times.WantsTest(c.o.Now(), len(c.clean())) || c.building >= c.mostBuilding() {
 		return
 	}
-	if relays := c.cleanPath(ctx); relays != nil {
+	if relays, err := c.cleanPath(ctx, c.likely()); err == nil && relays != nil {
 		c.launchOver(ctx, relays)
 	}
 }

@@ -286,7 +286,8 @@ func circuitSettings(c *config.Config) circuits.Settings {
 		BuildTimeout: c.CircuitBuildTimeout, Learn: c.LearnCircuitBuildTimeout, CleanLife: c.CircuitsAvailableTimeout,
 		Dirtiness: c.MaxCircuitDirtiness, SocksTimeout: c.SocksTimeout,
 		Prebuild: c.EnableCircuitPrebuilding, PoolMin: c.CircuitPoolMinSize, PoolMax: c.CircuitPoolMaxSize,
-		Period: c.NewCircuitPeriod, MaxPending: c.MaxClientCircuitsPending,
+		Relevance: c.PredictedPortsRelevanceTime,
+		Period:    c.NewCircuitPeriod, MaxPending: c.MaxClientCircuitsPending,
 	}
 }
 

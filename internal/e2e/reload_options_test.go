@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net"
@@ -19,15 +20,16 @@ import (
 // view is what the log says about circuits and connections now.
 type view struct {
 	clean     int            // open general circuits that no stream has used
+	cleanTo   map[string]int // the same by exit
 	on        map[string]int // circuits by connection
 	connected map[string]bool
 }
 
 func (r *reloadable) view() view {
 	log, _ := r.events(0)
-	v := view{on: map[string]int{}, connected: map[string]bool{}}
+	v := view{cleanTo: map[string]int{}, on: map[string]int{}, connected: map[string]bool{}}
 	general, open, dirty, over := map[string]string{}, map[string]bool{}, map[string]bool{}, map[string]bool{}
-	at := map[string]string{}
+	at, exit := map[string]string{}, map[string]string{}
 	for _, e := range log {
 		id := e.GetActorId()
 		switch ev := e.GetEvent().(type) {
@@ -39,6 +41,8 @@ func (r *reloadable) view() view {
 			at[id] = ev.CircuitLaunched.GetConnectionId()
 			if ev.CircuitLaunched.GetPurpose() == chivev1.Purpose_PURPOSE_GENERAL {
 				general[id] = at[id]
+				path := ev.CircuitLaunched.GetPath()
+				exit[id] = strings.ToUpper(hex.EncodeToString(path[len(path)-1]))
 			}
 		case *chivev1.Envelope_CircuitOpened:
 			open[id] = true
@@ -51,6 +55,7 @@ func (r *reloadable) view() view {
 	for id := range general {
 		if open[id] && !dirty[id] && !over[id] {
 			v.clean++
+			v.cleanTo[exit[id]]++
 		}
 	}
 	for id, connection := range at {
@@ -174,7 +179,9 @@ func (l *lab) same(t *testing.T, one, two func() error) bool {
 // Each option that is hot changes what the running node does, and the change back
 // takes it back. One process, no restart; C tor's relays at the other end.
 func TestEveryHotOptionChangesTheRunningNode(t *testing.T) {
-	n := testnet.ForTest(t, testnet.Options{Onions: -1})
+	n := testnet.ForTest(t, testnet.Options{Onions: -1, Torrc: map[string][]string{
+		"exit2": {"ExitPolicy reject *:7777"}, "exit3": {"ExitPolicy reject *:7777"}, // see predictedPorts
+	}})
 	socks := freePort(t)
 	base := []string{"Log notice stderr", "SocksPort " + socks, "NewCircuitPeriod 1 day", "ConnectionPoolMaxIdle 1000"}
 	l := &lab{
@@ -193,6 +200,7 @@ func TestEveryHotOptionChangesTheRunningNode(t *testing.T) {
 		{"EnableBufferPooling", bufferPooling},
 		{"CircuitPoolMinSize and CircuitPoolMaxSize", poolSizes},
 		{"EnableCircuitPrebuilding", prebuilding},
+		{"PredictedPortsRelevanceTime", predictedPorts},
 		{"NewCircuitPeriod", newCircuitPeriod},
 		{"EnableConnectionPooling", connectionPooling},
 		{"ConnectionPoolMaxLife", maxLife},

@@ -66,6 +66,12 @@ func (n *Network) writeTorrc(x *node, first schedule) error {
 	for _, key := range []string{"*", string(x.Role), x.Name} {
 		l = append(l, n.opts.Torrc[key]...)
 	}
+	if x.Exit {
+		// After what else was asked for, which thus may refuse some. Accept *:* and nothing
+		// less: the summary in a microdescriptor of a policy that accepts private addresses
+		// only is "reject".
+		l = append(l, "ExitPolicy accept *:*")
+	}
 	return os.WriteFile(x.file("torrc"), []byte(strings.Join(l, "\n")+"\n"), 0o600)
 }
 
@@ -84,9 +90,7 @@ func (n *Network) relayLines(x *node) []string {
 		"ServerDNSTestAddresses target.test",
 	}
 	if x.Exit {
-		// accept *:* and nothing less: the summary in a microdescriptor of a policy
-		// that accepts private addresses only is "reject".
-		return append(l, "ExitRelay 1", "ExitPolicyRejectPrivate 0", "ExitPolicy accept *:*")
+		return append(l, "ExitRelay 1", "ExitPolicyRejectPrivate 0")
 	}
 	return append(l, "ExitRelay 0", "ExitPolicy reject *:*")
 }
