@@ -11,8 +11,8 @@
 // waits again. Nothing waits longer than SocksTimeout.
 //
 // A circuit takes no new streams once it is older than MaxCircuitDirtiness
-// since its first, or since a stream with KeepAliveIsolateSOCKSAuth came or left, or tired (an exit left a BEGIN unanswered); it is closed
-// when its last stream ends.
+// since its first, or since a stream with KeepAliveIsolateSOCKSAuth came or left, or
+// tired (an exit left a BEGIN unanswered); it is closed when its last stream ends.
 //
 // A circuit through a guard that is not primary waits, open, until the guards say
 // that no better one will be had (guard-spec §4.9).
