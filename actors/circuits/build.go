@@ -46,7 +46,7 @@ func (c *circuits) suits(r *record, w *waiting) bool {
 	}
 	return r.exit.Allows(w.want.Port, w.want.IPv6) &&
 		(!c.dir.Index.LongLived(w.want.Port) || r.exit.Flags.Has(netdoc.FlagStable)) &&
-		!slices.Contains(w.Spec.Avoid, r.exit.Identity)
+		!slices.Contains(w.Spec.Avoid, r.exit.Identity) && c.mayExit(r.exit.Identity, w.Spec)
 }
 
 // fresh: may the circuit still take new streams?
@@ -174,6 +174,7 @@ func (c *circuits) tick(ctx actor.Context) {
 	c.queue = left
 	if c.closing == nil {
 		c.keep()
+		c.sweep(now)
 		c.test(ctx)
 		c.settle(ctx)
 		c.pool.follow(now, c.o.Settings.Period)
