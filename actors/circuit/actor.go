@@ -77,8 +77,8 @@ type (
 	}
 	// StreamDone tells the parent that one stream less is on the circuit.
 	StreamDone struct {
-		ID        string
-		KeepAlive bool // of its Spec
+		ID   string
+		Spec *stream.Spec
 	}
 	// Tired tells the parent to attach no more streams: one got no answer.
 	Tired struct{ ID string }
@@ -339,7 +339,7 @@ func (c *circuitActor) refuse(ctx actor.Context, spec *stream.Spec, err error) {
 	out := chivev1.Outcome_OUTCOME_REFUSED
 	stream.Refuse(spec, out)
 	c.o.Recorder.Emit(stream.EndedEvent(spec, out, c.o.Now(), 0, 0))
-	ctx.Send(ctx.Parent(), &StreamDone{ID: c.o.ID, KeepAlive: spec.KeepAlive})
+	ctx.Send(ctx.Parent(), &StreamDone{ID: c.o.ID, Spec: spec})
 	ctx.Logger().Debug("stream refused", "circuit", c.o.ID, "err", err)
 }
 
@@ -351,7 +351,7 @@ func (c *circuitActor) streamFinished(ctx actor.Context, m *stream.Finish) {
 		}
 		ctx.Send(ctx.Parent(), &StreamBack{ID: c.o.ID, Spec: m.Spec})
 	} else {
-		ctx.Send(ctx.Parent(), &StreamDone{ID: c.o.ID, KeepAlive: m.Spec.KeepAlive})
+		ctx.Send(ctx.Parent(), &StreamDone{ID: c.o.ID, Spec: m.Spec})
 	}
 	if l := c.lanes[m.Stream]; l != nil && m.Drop {
 		c.dropLane(m.Stream, l, m.End)
@@ -394,7 +394,7 @@ func (c *circuitActor) streamFailed(ctx actor.Context, m *kernel.ChildFailed) {
 		if l.pid != nil && l.pid.Equal(m.PID) {
 			c.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_STREAM, l.spec.ID, &chivev1.ActorFailed{Reason: m.Site()}))
 			c.actors--
-			ctx.Send(ctx.Parent(), &StreamDone{ID: c.o.ID, KeepAlive: l.spec.KeepAlive})
+			ctx.Send(ctx.Parent(), &StreamDone{ID: c.o.ID, Spec: l.spec})
 			c.dropLane(id, l, true)
 			c.flush()
 			c.maybeGone(ctx)

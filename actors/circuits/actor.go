@@ -46,6 +46,10 @@ type Settings struct {
 	Relevance    time.Duration // PredictedPortsRelevanceTime: how long a port is predicted after its use
 	Period       time.Duration // NewCircuitPeriod: how often the number follows the demand
 	MaxPending   int           // MaxClientCircuitsPending; 0: 32
+
+	IdentityMaxAge        time.Duration // 0: no limit
+	IdentityMaxStreams    int           // 0: no limit
+	IdentityDistinctExits bool
 }
 
 // Guards is the guard state as this actor needs it; package node joins it with
@@ -113,6 +117,8 @@ type (
 		Identity string
 		Reply    kernel.Reply[int]
 	}
+	// List asks for the identities that use the network, or did so lately.
+	List struct{ Reply kernel.Reply[[]Identity] }
 	// Closed answers Close.
 	Closed struct{}
 	tick   struct{}
@@ -125,18 +131,18 @@ type record struct {
 	pid       *actor.PID
 	purpose   chivev1.Purpose
 	first     [20]byte
-	exit      *path.Relay         // nil for directory circuits
-	stable    bool                // all its relays are
-	open      bool                // and may be used
-	waits     bool                // built, but a better guard's may open
-	tired     bool                // takes no new streams
-	slow      bool                // later than the timeout when that came
-	late      bool                // so late that it is only measured
-	measured  bool                // and has been
-	closing   bool                // was told to close
-	isolation isolation.Circuit   // what it carried
-	promised  isolation.Circuit   // what it will carry, if all go on it that wait for it
-	users     map[string]struct{} // identities of its streams, ever
+	exit      *path.Relay       // nil for directory circuits
+	stable    bool              // all its relays are
+	open      bool              // and may be used
+	waits     bool              // built, but a better guard's may open
+	tired     bool              // takes no new streams
+	slow      bool              // later than the timeout when that came
+	late      bool              // so late that it is only measured
+	measured  bool              // and has been
+	closing   bool              // was told to close
+	isolation isolation.Circuit // what it carried
+	promised  isolation.Circuit // what it will carry, if all go on it that wait for it
+	users     map[string]*use   // by whom it was used, ever: tokens
 	launched  time.Time
 	dirtied   time.Time // its first stream, or the last that kept it alive came or left
 	streams   int
@@ -156,28 +162,29 @@ type waiting struct {
 }
 
 type circuits struct {
-	o        Options
-	dir      Netdir
-	records  map[string]*record
-	places   places
-	queue    []*waiting
-	building int
-	failures int // circuits in a row that did not open
-	pool     pool
-	renewals renewals
-	ports    *predict.Ports
-	times    times
-	paces    map[netdoc.Digest]*guardPace
-	holdOff  *kernel.Timer
-	ticker   *kernel.Timer
-	closing  *Close
-	progress chivev1.BootstrapPhase
+	o          Options
+	dir        Netdir
+	records    map[string]*record
+	places     places
+	queue      []*waiting
+	building   int
+	failures   int // circuits in a row that did not open
+	pool       pool
+	renewals   renewals
+	identities identities
+	ports      *predict.Ports
+	times      times
+	paces      map[netdoc.Digest]*guardPace
+	holdOff    *kernel.Timer
+	ticker     *kernel.Timer
+	closing    *Close
+	progress   chivev1.BootstrapPhase
 }
 
 // Props makes the actor.
 func Props(o Options) *actor.Props {
 	return kernel.Props(func() actor.Actor {
-		c := &circuits{o: o, records: map[string]*record{}, places: newPlaces(), paces: map[netdoc.Digest]*guardPace{}, pool: pool{since: o.Now()}, ports: predict.New(o.Now())}
+		c := &circuits{o: o, records: map[string]*record{}, places: newPlaces(), identities: newIdentities(), paces: map[netdoc.Digest]*guardPace{}, pool: pool{since: o.Now()}, ports: predict.New(o.Now())}
 		c.recall()
 		return c
 	})
@@ -212,7 +219,7 @@ func (c *circuits) Receive(ctx actor.Context) {
 	case *circuit.Measured:
 		c.measured(m)
 	case *circuit.StreamDone:
-		c.streamOff(ctx, m.ID, m.KeepAlive)
+		c.streamOff(ctx, m.ID, m.Spec)
 	case *circuit.StreamBack:
 		c.streamBack(ctx, m)
 	case *circuit.Tired:
@@ -243,6 +250,8 @@ func (c *circuits) Receive(ctx actor.Context) {
 		c.resume(ctx)
 	case *Renew:
 		m.Reply.Send(c.renew(ctx, m.Identity))
+	case *List:
+		m.Reply.Send(c.list())
 	case *Close:
 		c.close(ctx, m)
 	case *actor.Stopping:
@@ -273,6 +282,7 @@ func (c *circuits) request(ctx actor.Context, m *Request) {
 	}
 	w := &waiting{Request: m, want: wantOf(m.Spec), since: c.o.Now()}
 	if m.Directory == nil {
+		c.comes(ctx, m.Spec)
 		m.Spec.Isolation.Values[isolation.Epoch] = c.renewals.epoch(m.Spec.Identities)
 		c.ports.Used(predict.Port{Number: w.want.Port, IPv6: w.want.IPv6}, w.since)
 	}
@@ -378,7 +388,7 @@ func (c *circuits) attach(ctx actor.Context, r *record, w *waiting) {
 		r.dirtied = now
 	}
 	c.places.carries(r, &w.Spec.Isolation)
-	r.carries(w.Spec.Identities)
+	c.identities.carries(r, w.Spec)
 	r.tired = r.tired || c.renewals.stale(w)
 	r.streams++
 	self, root := ctx.Self(), ctx.ActorSystem().Root
@@ -387,14 +397,15 @@ func (c *circuits) attach(ctx actor.Context, r *record, w *waiting) {
 	}})
 }
 
-func (c *circuits) streamOff(ctx actor.Context, id string, keepAlive bool) {
+func (c *circuits) streamOff(ctx actor.Context, id string, spec *stream.Spec) {
 	r := c.records[id]
 	if r == nil {
 		return
 	}
 	r.streams--
+	r.leaves(spec)
 	r.idleSince = c.o.Now()
-	if keepAlive {
+	if spec.KeepAlive {
 		r.dirtied = r.idleSince
 	}
 	c.retire(ctx, r)
@@ -408,7 +419,7 @@ func (c *circuits) streamBack(ctx actor.Context, m *circuit.StreamBack) {
 			m.Spec.Avoid = append(m.Spec.Avoid, r.exit.Identity)
 		}
 	}
-	c.streamOff(ctx, m.ID, m.Spec.KeepAlive)
+	c.streamOff(ctx, m.ID, m.Spec)
 	if c.closing != nil {
 		c.refuse(m.Spec, chivev1.Outcome_OUTCOME_SHUTDOWN)
 		return

@@ -46,7 +46,7 @@ func (c *circuits) suits(r *record, w *waiting) bool {
 		return r.first == w.Directory.RSA
 	}
 	return c.carries(r, predict.Port{Number: w.want.Port, IPv6: w.want.IPv6}) &&
-		!slices.Contains(w.Spec.Avoid, r.exit.Identity)
+		!slices.Contains(w.Spec.Avoid, r.exit.Identity) && c.mayExit(r.exit.Identity, w.Spec)
 }
 
 // carries: does the exit of a circuit carry a port, and live its relays long if
@@ -182,6 +182,7 @@ func (c *circuits) tick(ctx actor.Context) {
 	c.queue = left
 	if c.closing == nil {
 		c.keep()
+		c.sweep(now)
 		c.test(ctx)
 		c.settle(ctx)
 		c.pool.follow(now, c.o.Settings.Period)

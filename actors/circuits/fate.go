@@ -98,6 +98,7 @@ func (c *circuits) gone(ctx actor.Context, m *circuit.Gone) {
 func (c *circuits) forget(r *record) {
 	delete(c.records, r.id)
 	c.places.forget(r)
+	c.identities.forget(r)
 	c.ended(r)
 }
 

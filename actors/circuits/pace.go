@@ -45,10 +45,12 @@ func (c *circuits) room(relays []*path.Relay) bool {
 // planFor is the path that a request is waiting with, or a new one. It is dropped
 // when the guards' state no longer has its guard.
 func (c *circuits) planFor(w *waiting) ([]*path.Relay, error) {
-	if w.plan != nil && slices.Contains(c.o.Guards.Candidates(c.o.Now()), w.plan[0].Identity) {
+	avoid := c.avoided(w)
+	if w.plan != nil && slices.Contains(c.o.Guards.Candidates(c.o.Now()), w.plan[0].Identity) &&
+		!slices.Contains(avoid, w.plan[len(w.plan)-1].Identity) {
 		return w.plan, nil
 	}
-	return c.path(w.want, w.Spec.Avoid)
+	return c.path(w.want, avoid)
 }
 
 // paced takes the time of a circuit that has just opened.

@@ -67,7 +67,7 @@ func atDesk(t reporter, clean int, test func(*desk)) {
 				Guards: noGuards{}, Now: func() time.Time { return d.now }, Rand: rand.New(rand.NewPCG(1, 2)),
 				Recorder: messages.NewRecorder("test", time.Now, 8), Settings: Settings{Dirtiness: 10 * time.Minute},
 			},
-			records: map[string]*record{}, places: newPlaces(), paces: map[netdoc.Digest]*guardPace{},
+			records: map[string]*record{}, places: newPlaces(), identities: newIdentities(), paces: map[netdoc.Digest]*guardPace{},
 			dir: Netdir{Index: exits(clean), Enough: true}, progress: chivev1.BootstrapPhase_BOOTSTRAP_PHASE_DONE,
 		}
 		d.recall()
@@ -113,13 +113,11 @@ func (d *desk) ask(spec *stream.Spec) *record {
 
 func (d *desk) back(spec *stream.Spec) *record {
 	from := d.on[spec]
-	d.leave(spec)
-	from.streams++
 	return d.follow(spec, func() { d.streamBack(d.ctx, &circuit.StreamBack{ID: from.id, Spec: spec}) })
 }
 
 func (d *desk) leave(spec *stream.Spec) {
-	d.streamOff(d.ctx, d.on[spec].id, spec.KeepAlive)
+	d.streamOff(d.ctx, d.on[spec].id, spec)
 	delete(d.on, spec)
 }
 
@@ -280,19 +278,23 @@ func TestMixesLeast(t *testing.T) {
 
 // Renewals of more identities than are remembered are renewals of all.
 func TestManyRenewals(t *testing.T) {
-	var r renewals
+	var r struct{ renewals }
+	renew := func(id string) {
+		r.renew(id, func() func(string) bool { return func(id string) bool { return id != "gone" } })
+	}
+	renew("gone")
 	for i := range mostRenewed {
-		r.renew(fmt.Sprint(i))
+		renew(fmt.Sprint(i))
 	}
-	if r.epoch([]string{"other"}) != 0 || r.epoch([]string{"0"}) != 1 {
+	if r.epoch([]string{"other"}) != 0 || r.epoch([]string{"0"}) != 2 || r.ones["gone"] != 0 {
 		t.Fatal("others are in a new epoch")
 	}
-	r.renew("0") // it is one of them
-	if r.epoch(nil) != 0 || r.epoch([]string{"1", "0"}) != mostRenewed+1 {
+	renew("0") // it is one of them
+	if r.epoch(nil) != 0 || r.epoch([]string{"1", "0"}) != mostRenewed+2 {
 		t.Fatal("others are in a new epoch")
 	}
-	r.renew("one more")
-	if r.epoch(nil) != mostRenewed+2 || len(r.ones) != 0 {
+	renew("one more")
+	if r.epoch(nil) != mostRenewed+3 || len(r.ones) != 0 {
 		t.Error("not all are in a new epoch")
 	}
 }

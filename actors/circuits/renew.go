@@ -1,6 +1,9 @@
 package circuits
 
 import (
+	"maps"
+	"time"
+
 	"github.com/asynkron/protoactor-go/actor"
 
 	"chive/messages"
@@ -17,10 +20,16 @@ type renewals struct {
 }
 
 // mostRenewed bounds the identities whose renewals are remembered one by one.
-const mostRenewed = 4096
+const mostRenewed = 1 << 16
 
-func (r *renewals) renew(identity string) {
+// renew counts one. Of whom nothing is left there is nothing to keep apart from: alive
+// tells.
+func (r *renewals) renew(identity string, alive func() func(string) bool) {
 	r.n++
+	if r.ones[identity] == 0 && len(r.ones) == mostRenewed {
+		left := alive()
+		maps.DeleteFunc(r.ones, func(id string, _ uint64) bool { return !left(id) })
+	}
 	if identity == "" || r.ones[identity] == 0 && len(r.ones) == mostRenewed {
 		r.all, r.ones = r.n, nil // too many: it counts as one of all, which parts no fewer streams
 		return
@@ -46,33 +55,55 @@ func (r *renewals) stale(w *waiting) bool {
 	return w.Directory == nil && w.Spec.Isolation.Values[isolation.Epoch] != r.epoch(w.Spec.Identities)
 }
 
-// carries notes whose stream goes on the circuit.
-func (r *record) carries(identities []string) {
-	if len(identities) > 0 && r.users == nil {
-		r.users = map[string]struct{}{}
-	}
-	for _, id := range identities {
-		r.users[id] = struct{}{}
-	}
+// renew begins a new epoch for an identity, a user name's or, for "", all.
+func (c *circuits) renew(ctx actor.Context, identity string) int {
+	n := c.renewed(ctx, identity)
+	c.serve(ctx)
+	return n
 }
 
-// renew has circuits take no new streams, and begins a new epoch for those who ask from
+// renewed has circuits take no new streams, and begins a new epoch for those who ask from
 // now on; what waits stays in the old one. Clean circuits tie nobody to anything and
 // stay; which guard is used is none of its business (rule 0).
-func (c *circuits) renew(ctx actor.Context, identity string) (n int) {
-	c.renewals.renew(identity)
-	for _, r := range c.records {
-		_, of := r.users[identity]
-		if r.exit == nil || r.dirtied.IsZero() || r.tired || identity != "" && !of {
-			continue
+func (c *circuits) renewed(ctx actor.Context, identity string) (n int) {
+	c.renewals.renew(identity, c.alive)
+	tire := func(r *record) {
+		if r.exit != nil && !r.dirtied.IsZero() && !r.tired {
+			r.tired = true
+			n++
+			c.retire(ctx, r)
 		}
-		r.tired = true
-		n++
-		c.retire(ctx, r)
 	}
+	if identity == "" {
+		for _, r := range c.records {
+			tire(r)
+		}
+	} else {
+		for r := range c.identities.on[identity] {
+			tire(r)
+		}
+	}
+	c.newTerms(identity)
 	c.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_NODE, c.o.Recorder.Node(), &chivev1.CircuitsRenewed{
 		Circuits: uint32(n), Group: identity,
 	}))
-	c.serve(ctx)
 	return n
+}
+
+// newTerms ends the terms of those who were renewed.
+func (c *circuits) newTerms(identity string) {
+	if t := c.identities.terms[identity]; t != nil {
+		t.end()
+		return
+	}
+	for _, t := range c.identities.terms {
+		if identity == "" || t.group == identity {
+			t.end()
+		}
+	}
+}
+
+func (t *term) end() {
+	t.since, t.streams = time.Time{}, 0
+	t.renewals++
 }

@@ -9,8 +9,10 @@
 //   - what began has ended when the log ends, unless it was cut while running;
 //   - circuits are launched on open connections;
 //   - paths are distinct relays, three for a general circuit;
-//   - streams are on open circuits of their purpose and isolation, all detached
-//     before the circuit closes.
+//   - streams are on open circuits of their purpose, all detached before the circuit
+//     closes;
+//   - no circuit ever carries two streams that must be isolated from each other, a stream
+//     isolates by the same wherever it goes, and the epoch of none is to come.
 //
 // After dropped events only what cannot come from the hole is told.
 package invariant
@@ -23,6 +25,7 @@ import (
 	"chive/messages"
 	"chive/messages/chivev1"
 	"chive/messages/fold"
+	"chive/tor/isolation"
 )
 
 // generalHops is the length of every path to the open network.
@@ -39,13 +42,20 @@ func (v Violation) String() string { return v.Event + ": " + v.Rule }
 type circuit struct {
 	fold.Circuit
 	streams map[string]bool // attached now
+	carried isolation.Circuit
+}
+
+type stream struct {
+	fold.Stream
+	token *isolation.Token // of its last attachment
 }
 
 type checker struct {
 	found       []Violation
 	connections map[string]*fold.Connection
 	circuits    map[string]*circuit
-	streams     map[string]*fold.Stream
+	streams     map[string]*stream
+	renewals    uint64
 	last        uint64 // sequence
 	dropped     bool   // the log has a hole
 	running     bool   // the log was cut
@@ -60,7 +70,7 @@ func Running() Option { return func(c *checker) { c.running = true } }
 // Check reads a whole log of one boot, from the node's start to its stop.
 func Check(log []*chivev1.Envelope, options ...Option) []Violation {
 	c := &checker{
-		connections: map[string]*fold.Connection{}, circuits: map[string]*circuit{}, streams: map[string]*fold.Stream{},
+		connections: map[string]*fold.Connection{}, circuits: map[string]*circuit{}, streams: map[string]*stream{},
 	}
 	for _, option := range options {
 		option(c)
@@ -74,6 +84,10 @@ func Check(log []*chivev1.Envelope, options ...Option) []Violation {
 			c.circuit(e)
 		case chivev1.Kind_KIND_STREAM:
 			c.stream(e)
+		case chivev1.Kind_KIND_NODE:
+			if e.GetCircuitsRenewed() != nil {
+				c.renewals++
+			}
 		}
 	}
 	if !c.running && !c.dropped {
@@ -185,7 +199,7 @@ func (c *checker) stream(e *chivev1.Envelope) {
 	}
 }
 
-func (c *checker) attached(e *chivev1.Envelope, s *fold.Stream) {
+func (c *checker) attached(e *chivev1.Envelope, s *stream) {
 	k := c.circuits[s.Circuit]
 	if k == nil || k.State != fold.CircuitOpen {
 		c.missing(e, "attached to a circuit that is not open")
@@ -196,13 +210,37 @@ func (c *checker) attached(e *chivev1.Envelope, s *fold.Stream) {
 		c.say(e, "a %s stream on a %s circuit", messages.PurposeName(s.Purpose), messages.PurposeName(k.Purpose))
 		return
 	}
-	switch {
-	case k.Purpose != chivev1.Purpose_PURPOSE_GENERAL:
-	case !k.Dirty:
-		c.missing(e, "attached to a circuit that was not dirtied")
-	case k.Isolation != s.Isolation:
-		c.say(e, "isolation mixed: stream of %s, circuit of %s", s.Isolation, k.Isolation)
+	if k.Purpose != chivev1.Purpose_PURPOSE_GENERAL {
+		return
 	}
+	if !k.Dirty {
+		c.missing(e, "attached to a circuit that was not dirtied")
+	}
+	c.isolated(e, k, s)
+}
+
+// isolated checks a stream against all that its circuit carried. What a hole in the log
+// swallowed can only hide a violation.
+func (c *checker) isolated(e *chivev1.Envelope, k *circuit, s *stream) {
+	a := e.GetStreamAttached()
+	values, ok := isolation.ValuesOf(a.GetIsolation())
+	if !ok {
+		c.say(e, "its isolation is not told")
+		return
+	}
+	t := &isolation.Token{Flags: isolation.Flags(a.GetIsolates()), Values: values}
+	switch {
+	case t.Name() != s.Isolation:
+		c.say(e, "isolates otherwise than when it was requested: %s, not %s", t.Name(), s.Isolation)
+	case s.token != nil && *s.token != *t:
+		c.say(e, "isolates otherwise than on its last circuit")
+	case t.Values[isolation.Epoch] > c.renewals:
+		c.missing(e, "in epoch %d after %d renewals", t.Values[isolation.Epoch], c.renewals)
+	case !k.carried.Fits(t):
+		c.say(e, "isolation mixed: stream of %s, on a circuit that was dirtied by one of %s", s.Isolation, k.Isolation)
+	}
+	s.token = t
+	k.carried.Join(t)
 }
 
 // end: nothing is left.

@@ -7,6 +7,7 @@ import (
 
 	"chive/messages"
 	"chive/messages/chivev1"
+	"chive/tor/isolation"
 )
 
 const (
@@ -17,6 +18,25 @@ const (
 	kCirc     = chivev1.Kind_KIND_CIRCUIT
 	kStream   = chivev1.Kind_KIND_STREAM
 )
+
+// asks is a request of a user for a target, and goes its attachment to a circuit.
+func asks(stream, user string) *chivev1.Envelope {
+	tok := token(user)
+	return messages.Event(kStream, stream, &chivev1.StreamRequested{Purpose: general, Isolation: tok.Name()})
+}
+
+func goes(stream, user, circuit string, attempt uint32, epoch uint64) *chivev1.Envelope {
+	tok := token(user)
+	tok.Values[isolation.Epoch] = epoch
+	return messages.Event(kStream, stream, &chivev1.StreamAttached{
+		CircuitId: circuit, Attempt: attempt, Isolates: uint32(tok.Isolates()), Isolation: tok.Values.Bytes(),
+	})
+}
+
+func token(user string) (t isolation.Token) {
+	t.Set(&[32]byte{}, isolation.SOCKSAuth, true, user)
+	return t
+}
 
 // good is the log of one stream over one circuit.
 func good() []*chivev1.Envelope {
@@ -30,9 +50,9 @@ func good() []*chivev1.Envelope {
 		messages.Event(kCirc, "c", &chivev1.CircuitExtended{Hop: 2}),
 		messages.Event(kCirc, "c", &chivev1.CircuitExtended{Hop: 3}),
 		messages.Event(kCirc, "c", &chivev1.CircuitOpened{Hops: 3}),
-		messages.Event(kStream, "s", &chivev1.StreamRequested{Purpose: general, Isolation: "a"}),
+		asks("s", "a"),
 		messages.Event(kCirc, "c", &chivev1.CircuitDirtied{Isolation: "a"}),
-		messages.Event(kStream, "s", &chivev1.StreamAttached{CircuitId: "c", Attempt: 1}),
+		goes("s", "a", "c", 1, 0),
 		messages.Event(kStream, "s", &chivev1.StreamConnected{}),
 		messages.Event(kStream, "s", &chivev1.StreamEnded{}),
 		messages.Event(kCirc, "c", &chivev1.CircuitClosed{}),
@@ -59,9 +79,10 @@ func TestEachRule(t *testing.T) {
 		return func(l []*chivev1.Envelope) []*chivev1.Envelope { return append(l[:i:i], l[i+1:]...) }
 	}
 	type logs = []*chivev1.Envelope
-	insert := func(at int, e *chivev1.Envelope) func(logs) logs {
-		return func(l logs) logs { return slices.Insert(l, at, e) }
+	insert := func(at int, e ...*chivev1.Envelope) func(logs) logs {
+		return func(l logs) logs { return slices.Insert(l, at, e...) }
 	}
+	renewed := messages.Event(kNode, "n", &chivev1.CircuitsRenewed{})
 	edit := func(f func(logs)) func(logs) logs { return func(l logs) logs { f(l); return l } }
 	tests := map[string]struct {
 		change func(logs) logs
@@ -78,16 +99,23 @@ func TestEachRule(t *testing.T) {
 		"connection left": {without(13), "connection n never ended: it is open"},
 		"path repeated":   {edit(func(l logs) { l[2].GetCircuitLaunched().Path[2] = []byte{1} }), "twice"},
 		"path too short":  {edit(func(l logs) { l[2].GetCircuitLaunched().Path = [][]byte{{1}, {2}} }), "path of 2 relays, 3 hops"},
-		"other group":     {edit(func(l logs) { l[7].GetStreamRequested().Isolation = "b" }), "isolation mixed"},
-		"other purpose":   {edit(func(l logs) { l[7].GetStreamRequested().Purpose = directory }), "a directory stream on a general circuit"},
-		"two hops":        {edit(func(l logs) { l[2].GetCircuitLaunched().Hops = 2 }), "of 2 hops"},
-		"called one hop":  {edit(func(l logs) { l[2].GetCircuitLaunched().OneHop = true }), "called one hop: true"},
-		"attached twice":  {insert(10, messages.Event(kStream, "s", &chivev1.StreamAttached{CircuitId: "d", Attempt: 2})), "stream-attached in state attached"},
-		"after its end":   {insert(12, messages.Event(kStream, "s", &chivev1.StreamConnected{})), "stream-connected in state ended"},
-		"closed circuit":  {insert(13, messages.Event(kCirc, "c", &chivev1.CircuitExtended{Hop: 1})), "circuit-extended in state closed"},
-		"unfinished":      {insert(14, messages.Event(kStream, "t", &chivev1.StreamRequested{})), "stream t never ended: it is waiting"},
-		"undecided":       {insert(14, messages.Event(kConn, "m", &chivev1.ConnectionDialled{Attempt: 1})), "connection m never ended: it is dialled"},
-		"unknown link":    {edit(func(l logs) { l[2].GetCircuitLaunched().ConnectionId = "" }), "which is none"},
+		"other group":     {edit(func(l logs) { l[7] = asks("s", "b") }), "isolates otherwise than when it was requested"},
+		"untold":          {edit(func(l logs) { l[9].GetStreamAttached().Isolation = nil }), "its isolation is not told"},
+		"mixed":           {insert(11, asks("t", "b"), goes("t", "b", "c", 1, 0)), "isolation mixed"},
+		"mixed with past": {insert(12, asks("t", "b"), goes("t", "b", "c", 1, 0)), "isolation mixed"},
+		"renewed":         {insert(10, renewed, asks("t", "a"), goes("t", "a", "c", 1, 1)), "isolation mixed"},
+		"in the future":   {edit(func(l logs) { l[9] = goes("s", "a", "c", 1, 1) }), "in epoch 1 after 0 renewals"},
+		"other epoch": {insert(10,
+			messages.Event(kStream, "s", &chivev1.StreamDetached{CircuitId: "c"}), renewed, goes("s", "a", "c", 2, 1)), "isolates otherwise than on its last circuit"},
+		"other purpose":  {edit(func(l logs) { l[7].GetStreamRequested().Purpose = directory }), "a directory stream on a general circuit"},
+		"two hops":       {edit(func(l logs) { l[2].GetCircuitLaunched().Hops = 2 }), "of 2 hops"},
+		"called one hop": {edit(func(l logs) { l[2].GetCircuitLaunched().OneHop = true }), "called one hop: true"},
+		"attached twice": {insert(10, messages.Event(kStream, "s", &chivev1.StreamAttached{CircuitId: "d", Attempt: 2})), "stream-attached in state attached"},
+		"after its end":  {insert(12, messages.Event(kStream, "s", &chivev1.StreamConnected{})), "stream-connected in state ended"},
+		"closed circuit": {insert(13, messages.Event(kCirc, "c", &chivev1.CircuitExtended{Hop: 1})), "circuit-extended in state closed"},
+		"unfinished":     {insert(14, messages.Event(kStream, "t", &chivev1.StreamRequested{})), "stream t never ended: it is waiting"},
+		"undecided":      {insert(14, messages.Event(kConn, "m", &chivev1.ConnectionDialled{Attempt: 1})), "connection m never ended: it is dialled"},
+		"unknown link":   {edit(func(l logs) { l[2].GetCircuitLaunched().ConnectionId = "" }), "which is none"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
