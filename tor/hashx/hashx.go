@@ -1,0 +1,89 @@
+package hashx
+
+import (
+	"encoding"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"golang.org/x/crypto/blake2b"
+)
+
+// ErrSeed says that a seed yields no acceptable program. It is no fault of the
+// caller's: another seed is to be tried.
+var ErrSeed = errors.New("hashx: the seed yields no acceptable program")
+
+// Function is one member of the family. The zero Function has no program:
+// Reset it before the first use. It is for one goroutine at a time.
+type Function struct {
+	program   program
+	registers sipKey
+}
+
+// Reset makes f the function of a seed, in place. On [ErrSeed] f is of no use
+// until it is reset to another seed.
+func (f *Function) Reset(seed []byte) error {
+	keys := deriveKeys(seed)
+	f.registers = keys[1]
+	if !f.program.generate(&keys[0]) {
+		return ErrSeed
+	}
+	return nil
+}
+
+// Sum64 is the hash of a word: the first 64 bits of HashX's output, all that
+// Equi-X uses.
+func (f *Function) Sum64(word uint64) uint64 { return f.sum(word)[0] }
+
+// Fill sets out[i] to the hash of first+i.
+func (f *Function) Fill(out []uint64, first uint64) {
+	for i := range out {
+		out[i] = f.Sum64(first + uint64(i))
+	}
+}
+
+// sum is the hash of a word with all its 256 bits.
+func (f *Function) sum(word uint64) [4]uint64 {
+	var r [8]uint64
+	f.registers.registers(&r, word)
+	f.program.run(&r)
+	return f.registers.finish(&r)
+}
+
+// deriveKeys hashes a seed to the program key and the register key.
+func deriveKeys(seed []byte) (keys [2]sipKey) {
+	h, err := blake2b.New512(nil)
+	if err != nil {
+		panic(fmt.Sprintf("hashx: BLAKE2b without a key: %v", err))
+	}
+	if err := h.(encoding.BinaryUnmarshaler).UnmarshalBinary(saltedState); err != nil {
+		panic(fmt.Sprintf("hashx: BLAKE2b refuses its own state: %v", err))
+	}
+	h.Write(seed)
+	var sum [blake2b.Size]byte
+	h.Sum(sum[:0])
+	for i := range 8 {
+		keys[i/4][i%4] = binary.LittleEndian.Uint64(sum[i*8:])
+	}
+	return keys
+}
+
+// saltedState is BLAKE2b-512's initial state with the salt "HashX v1". A salt
+// is XORed into the chaining words 4 and 5 (the BLAKE2 paper's parameter
+// block; RFC 7693 leaves salts out, and so does the library's API, but the
+// library gives its state out and takes it back).
+var saltedState = func() []byte {
+	const salt = "HashX v1"
+	const wordOffset = len("b2b") + 4*8 // after the format's mark, words are big-endian
+	h, err := blake2b.New512(nil)
+	if err != nil {
+		panic(fmt.Sprintf("hashx: BLAKE2b without a key: %v", err))
+	}
+	state, err := h.(encoding.BinaryMarshaler).MarshalBinary()
+	if err != nil {
+		panic(fmt.Sprintf("hashx: BLAKE2b does not give its state: %v", err))
+	}
+	word := state[wordOffset : wordOffset+8]
+	binary.BigEndian.PutUint64(word, binary.BigEndian.Uint64(word)^binary.LittleEndian.Uint64([]byte(salt)))
+	return state
+}()
