@@ -16,6 +16,7 @@
 // About one seed in ten thousand yields no acceptable program: [ErrSeed], to
 // which the answer is another seed.
 //
-// A [Function] runs its program in an interpreter. The puzzle on top is package
-// equix.
+// A [Function] runs its program in an interpreter or, after [Function.Compile]
+// where the platform has a compiler, as machine code, many times faster; both
+// give the same hashes. The puzzle on top is package equix.
 package hashx

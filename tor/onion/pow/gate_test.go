@@ -27,7 +27,7 @@ func TestSeedsAreAcceptedForTwoLives(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	solver := NewSolver()
+	solver := NewSolver(memory(t))
 	first := g.Params(0)
 	proof := solved(t, solver, first.Seed, 0)
 	if rotated, err := g.Rotate(first.Expires.Add(-time.Second)); rotated || err != nil {
@@ -144,7 +144,7 @@ func TestRememberedProofsAreBounded(t *testing.T) {
 func TestFullGateAsksForMore(t *testing.T) {
 	g := gateFor(t, Seed{1})
 	g.limit = 2
-	solver := NewSolver()
+	solver := NewSolver(memory(t))
 	seed := g.Params(0).Seed
 	for i := range byte(2) {
 		proof := solved(t, solver, seed, i)

@@ -14,8 +14,29 @@ import (
 
 	"pgregory.net/rapid"
 
+	"chive/internal/execmem"
 	"chive/tor/equix"
+	"chive/tor/hashx"
 )
+
+// memory is for machine code, or nil where there is none.
+func memory(t testing.TB) hashx.Memory {
+	t.Helper()
+	if hashx.CodeSize == 0 {
+		return nil
+	}
+	m, err := execmem.New(hashx.CodeSize)
+	if err != nil {
+		t.Logf("hashes are interpreted: %v", err)
+		return nil
+	}
+	t.Cleanup(func() {
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return m
+}
 
 var start = time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
 
@@ -80,7 +101,7 @@ func gateFor(t *testing.T, seed Seed) *Gate {
 }
 
 func TestSolverFindsPublishedProofs(t *testing.T) {
-	solver := NewSolver()
+	solver := NewSolver(memory(t))
 	for i, v := range readVectors(t) {
 		got, err := solver.Solve(t.Context(), v.puzzle, v.first)
 		if err != nil {
@@ -155,7 +176,7 @@ func TestSolveEndsWithItsContext(t *testing.T) {
 	cause := errors.New("the stream was closed")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(cause)
-	if _, err := NewSolver().Solve(ctx, Puzzle{Effort: 1 << 31}, Nonce{}); !errors.Is(err, cause) {
+	if _, err := NewSolver(memory(t)).Solve(ctx, Puzzle{Effort: 1 << 31}, Nonce{}); !errors.Is(err, cause) {
 		t.Errorf("%v, want the context's cause", err)
 	}
 }

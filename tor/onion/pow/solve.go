@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"chive/tor/equix"
+	"chive/tor/hashx"
 )
 
 // MaxEffort is the most a client ever spends on one introduction.
@@ -41,15 +42,20 @@ type Solver struct {
 	solutions []equix.Solution
 }
 
-// NewSolver allocates a solver.
-func NewSolver() *Solver {
-	return &Solver{equix: equix.NewSolver(), solutions: make([]equix.Solution, 0, equix.MaxSolutions)}
+// NewSolver allocates a solver, which computes with machine code if it is given
+// a memory for it, of its own (see [equix.NewSolver]).
+func NewSolver(memory hashx.Memory) *Solver {
+	return &Solver{equix: equix.NewSolver(memory), solutions: make([]equix.Solution, 0, equix.MaxSolutions)}
 }
+
+// Compiled reports whether the last nonce was tried with machine code.
+func (s *Solver) Compiled() bool { return s.equix.Compiled() }
 
 // Solve searches nonces from first on, which the caller draws at random, until
 // one gives a proof of the puzzle's effort. That takes a time that has an
 // exponential distribution and no bound, so the caller sets one: when ctx ends
-// Solve returns its cause, after the nonce it is at, a few dozen milliseconds.
+// Solve returns its cause, after the nonce it is at: that is some ten milliseconds
+// with machine code, and some hundred without.
 func (s *Solver) Solve(ctx context.Context, p Puzzle, first Nonce) (Proof, error) {
 	c := p.challenge(first)
 	for nonce := first; ; nonce.next() {
