@@ -67,7 +67,7 @@ type Solver struct {
 
 // NewSolver allocates a solver. With a memory of at least [hashx.CodeSize] bytes,
 // which no other solver uses, it computes hashes with machine code where it
-// can, which makes it many times faster; with nil it interprets them.
+// can, which makes it several times faster; with nil it interprets them.
 func NewSolver(memory hashx.Memory) *Solver { return &Solver{memory: memory} }
 
 // Solve appends the solutions of a challenge to dst, at most [MaxSolutions] and

@@ -17,6 +17,6 @@
 // which the answer is another seed.
 //
 // A [Function] runs its program in an interpreter or, after [Function.Compile]
-// where the platform has a compiler, as machine code, many times faster; both
+// where the platform has a compiler, as machine code, several times faster; both
 // give the same hashes. The puzzle on top is package equix.
 package hashx

@@ -56,6 +56,10 @@ func (f *Function) Fill(out []uint64, first uint64) {
 		f.fillCompiled(out, first)
 		return
 	}
+	for ; len(out) >= laneCount; first += laneCount {
+		f.fillLanes((*[laneCount]uint64)(out), first)
+		out = out[laneCount:]
+	}
 	for i := range out {
 		out[i] = f.sum(first + uint64(i))[0]
 	}
@@ -65,7 +69,7 @@ func (f *Function) Fill(out []uint64, first uint64) {
 func (f *Function) sum(word uint64) [4]uint64 {
 	var r [8]uint64
 	f.registers.registers(&r, word)
-	f.program.run(&r)
+	run(f.program[:], &r, false)
 	return f.registers.finish(&r)
 }
 

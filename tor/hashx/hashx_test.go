@@ -84,7 +84,7 @@ func TestResetAndFill(t *testing.T) {
 			return
 		}
 		first := rapid.Uint64().Draw(t, "first")
-		out := make([]uint64, 5)
+		out := make([]uint64, rapid.IntRange(0, 2*laneCount+1).Draw(t, "n"))
 		used.Fill(out, first)
 		for i, w := range out {
 			if want := fresh.Sum64(first + uint64(i)); w != want {
@@ -122,4 +122,16 @@ func BenchmarkSum64Interpreted(b *testing.B) {
 	for i := 0; b.Loop(); i++ {
 		f.Sum64(uint64(i))
 	}
+}
+
+func BenchmarkFillInterpreted(b *testing.B) {
+	var f Function
+	if err := f.Reset([]byte("a")); err != nil {
+		b.Fatal(err)
+	}
+	out := make([]uint64, 256)
+	for i := 0; b.Loop(); i += len(out) {
+		f.Fill(out, uint64(i))
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(out)), "ns/hash")
 }

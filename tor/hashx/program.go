@@ -33,9 +33,10 @@ type instruction struct {
 // program is a generated function body.
 type program [programSize]instruction
 
-// run interprets p on the registers r.
-func (p *program) run(r *[8]uint64) {
-	target, branched := 0, false
+// run interprets a program, or a part of one, on the registers r; branched, if it
+// has had its branch already.
+func run(p []instruction, r *[8]uint64, branched bool) {
+	target := 0
 	var product uint32 // low half of the last wide multiplication's result
 	for i := 0; i < len(p); i++ {
 		in := &p[i]

@@ -55,7 +55,7 @@ func (s *Solver) Compiled() bool { return s.equix.Compiled() }
 // one gives a proof of the puzzle's effort. That takes a time that has an
 // exponential distribution and no bound, so the caller sets one: when ctx ends
 // Solve returns its cause, after the nonce it is at: that is some ten milliseconds
-// with machine code, and some hundred without.
+// with machine code, and some forty without.
 func (s *Solver) Solve(ctx context.Context, p Puzzle, first Nonce) (Proof, error) {
 	c := p.challenge(first)
 	for nonce := first; ; nonce.next() {
