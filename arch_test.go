@@ -30,12 +30,13 @@ var arrows = []arrow{
 	{"supervisor", []string{"supervisor/retry", "messages", "actors/kernel", "internal/safego"}},
 	{"bridge", []string{"messages", "bridge", "internal/safego"}},
 	{"actors/kernel", []string{"internal/safego"}},
-	{"actors/node", []string{"actors", "supervisor", "tor", "config", "messages", "bridge", "internal/safego"}},
-	{"actors", []string{"actors", "supervisor", "tor", "config", "messages", "internal/safego", "internal/rawio", "internal/cores"}},
+	{"actors/node", []string{"actors", "supervisor", "tor", "config", "messages", "bridge", "internal/safego", "internal/execmem"}},
+	{"actors", []string{"actors", "supervisor", "tor", "config", "messages", "internal/safego", "internal/rawio", "internal/cores", "internal/execmem"}},
 	{"cmd", []string{"actors", "bridge", "config", "messages", "cmd", "internal/testnet", "internal/safego", "internal/cores", "internal/invariant"}},
 	{"internal/safego", nil},
 	{"internal/rawio", nil},
 	{"internal/cores", nil},
+	{"internal/execmem", nil},
 }
 
 // foreign says which packages of ours may import a module, by prefix.
