@@ -40,9 +40,10 @@ type Config struct {
 	OutboundBindAddress4   netip.Addr // source of outgoing connections; zero: the system chooses
 	OutboundBindAddress6   netip.Addr
 
-	EnforceDistinctSubnets        bool     // no two relays of a path in one /16 (IPv4) or /32 (IPv6)
-	ClientRejectInternalAddresses bool     // refuse streams to private and loopback addresses
-	LongLivedPorts                []uint16 // target ports that get circuits of Stable relays
+	EnforceDistinctSubnets           bool     // no two relays of a path in one /16 (IPv4) or /32 (IPv6)
+	ClientRejectInternalAddresses    bool     // refuse streams to private and loopback addresses
+	ClientDNSRejectInternalAddresses bool     // and what exits answer with them
+	LongLivedPorts                   []uint16 // target ports that get circuits of Stable relays
 
 	// Streams of every SocksPort that does not say otherwise share a circuit only
 	// if what is set here agrees.

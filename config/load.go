@@ -149,6 +149,9 @@ func (b *builder) finish() {
 	if l, ok := b.set["TestingTorNetwork"]; ok && c.TestingTorNetwork && c.PublicNetwork {
 		b.fail(l, ErrConflict, "a test network needs DirAuthority lines of its own")
 	}
+	if l, ok := b.set["ClientDNSRejectInternalAddresses"]; ok && !c.ClientDNSRejectInternalAddresses && c.PublicNetwork {
+		b.fail(l, ErrConflict, "on the public network exits would name what is on your own; leave it at 1, or give DirAuthority lines of a private network")
+	}
 	if c.CacheDirectory == "" {
 		c.CacheDirectory = c.DataDirectory
 	}

@@ -56,7 +56,7 @@ func TestDefaults(t *testing.T) {
 		IsolateSOCKSAuth: true, EnableCircuitPrebuilding: true, CircuitPoolMinSize: 2, CircuitPoolMaxSize: 10,
 		NewCircuitPeriod: 30 * time.Second, PredictedPortsRelevanceTime: time.Hour, EnableConnectionPooling: true, ConnectionPoolMaxIdle: 5,
 		ConnectionPoolMaxLife: 7 * 24 * time.Hour, EnableBufferPooling: true, UseDefaultFallbackDirs: true, DefaultFallbacks: true,
-		PublicNetwork: true, EnforceDistinctSubnets: true, ClientRejectInternalAddresses: true,
+		PublicNetwork: true, EnforceDistinctSubnets: true, ClientRejectInternalAddresses: true, ClientDNSRejectInternalAddresses: true,
 		LongLivedPorts:      []uint16{21, 22, 706, 1863, 5050, 5190, 5222, 5223, 6523, 6667, 6697, 8300},
 		Nodes:               Nodes{GeoIPFile: "/usr/share/tor/geoip", GeoIPv6File: "/usr/share/tor/geoip6", GeoIPExcludeUnknown: "auto"},
 		MaxCircuitDirtiness: 10 * time.Minute, LearnCircuitBuildTimeout: true, CircuitsAvailableTimeout: 30 * time.Minute, SocksTimeout: 2 * time.Minute,
@@ -98,7 +98,7 @@ func TestPrivateNetwork(t *testing.T) {
 		a.V3Ident.String() != strings.Repeat("AB", 20) || a.Fingerprint.String() != strings.Repeat("CDEF", 10) || a.Weight != 1 {
 		t.Errorf("authority %+v", a)
 	}
-	if cfg.ClientRejectInternalAddresses || !cfg.EnforceDistinctSubnets || cfg.OutboundBindAddress4.String() != "127.0.0.1" {
+	if cfg.ClientRejectInternalAddresses || cfg.ClientDNSRejectInternalAddresses || !cfg.EnforceDistinctSubnets || cfg.OutboundBindAddress4.String() != "127.0.0.1" {
 		t.Errorf("defaults of a test network: %+v", cfg)
 	}
 	if p := cfg.SocksPorts[0]; !p.IsolateDestAddr || p.SessionGroup >= 0 || p.String() != "127.0.0.1:19050" {

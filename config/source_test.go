@@ -228,7 +228,10 @@ var ways = map[string]bool{
 }
 
 // together are options that another must be there for.
-var together = map[string]bool{"Socks5ProxyUsername": true, "Socks5ProxyPassword": true, "HTTPSProxyAuthenticator": true}
+var together = map[string]bool{
+	"Socks5ProxyUsername": true, "Socks5ProxyPassword": true, "HTTPSProxyAuthenticator": true,
+	"ClientDNSRejectInternalAddresses": true,
+}
 
 // What an option shows, written as a torrc, gives the same configuration again;
 // so a difference that Diff does not see is none.
@@ -324,7 +327,7 @@ func TestLogLevel(t *testing.T) {
 // remotely.
 func TestRemote(t *testing.T) {
 	denied := strings.Fields("DataDirectory CacheDirectory PidFile SocksPort AllowNonLocalSocks IsolateDestinations IsolateSOCKSAuth " +
-		"IsolateClientPort IsolateClientProtocol ClientRejectInternalAddresses DirAuthority FallbackDir UseDefaultFallbackDirs " +
+		"IsolateClientPort IsolateClientProtocol ClientRejectInternalAddresses ClientDNSRejectInternalAddresses DirAuthority FallbackDir UseDefaultFallbackDirs " +
 		"TestingTorNetwork EnforceDistinctSubnets OutboundBindAddress SafeLogging Log LogTimeGranularity TruncateLogFile Fleet NodeName " +
 		"NatsListen NatsCredentialFile NatsUrl NatsNodeCredentialFile NatsTLSCert NatsTLSKey NatsTLSCA NatsClusterListen " +
 		"NatsClusterCredentialFile NatsRoutes FleetConfigKey FleetReplicas LongLivedPorts EnableConnectionPooling ConnectionPoolMaxLife")

@@ -98,6 +98,10 @@ var socksOptions = []Option{
 		Name: "ClientRejectInternalAddresses", Default: "1", TestingDefault: "0", Class: Hot, Effect: "From the next stream on.", RemoteDenied: deniedPrivacy,
 		Doc: "Refuse requests for addresses that only exist on a local network (127.0.0.1, 192.168.0.1, …): no exit can reach them and asking leaks them.",
 	}, func(c *Config) *bool { return &c.ClientRejectInternalAddresses }),
+	flag(Option{
+		Name: "ClientDNSRejectInternalAddresses", Default: "1", TestingDefault: "0", Class: Hot, Effect: "From the next stream on.", RemoteDenied: deniedPrivacy,
+		Doc: "Drop what an exit answers if it only exists on a local network: addresses of names, names of addresses, and streams that an exit says it connected to such an address. A hostile name or exit could else lead a program to what is beside it. Never off on the public network.",
+	}, func(c *Config) *bool { return &c.ClientDNSRejectInternalAddresses }),
 	interval(Option{
 		Name: "SocksTimeout", Default: "2 minutes", Class: Hot, Effect: "At once, for requests that wait too.",
 		Doc: "Answer a SOCKS request with an error after trying this long.",

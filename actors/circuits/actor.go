@@ -281,6 +281,7 @@ func (c *circuits) request(ctx actor.Context, m *Request) {
 		return
 	}
 	w := &waiting{Request: m, want: wantOf(m.Spec), since: c.o.Now()}
+	m.Spec.Optimistic = c.optimistic()
 	if m.Directory == nil {
 		c.comes(ctx, m.Spec)
 		m.Spec.Isolation.Values[isolation.Epoch] = c.renewals.epoch(m.Spec.Identities)
@@ -532,4 +533,10 @@ func (c *circuits) advance(phase chivev1.BootstrapPhase, percent uint32, summary
 	c.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_NODE, c.o.Recorder.Node(), &chivev1.BootstrapAdvanced{
 		Phase: phase, Percent: percent, Summary: summary,
 	}))
+}
+
+// optimistic: may data follow BEGIN before the exit has answered? The consensus says so
+// for all clients, which else could be told apart (proposal 174, UseOptimisticData).
+func (c *circuits) optimistic() bool {
+	return c.dir.Params == nil || c.dir.Params.Get("UseOptimisticData", 1, 0, 1) == 1
 }

@@ -44,6 +44,7 @@ type Options struct {
 type Rules struct {
 	Port           config.SocksPort
 	RejectInternal bool // ClientRejectInternalAddresses
+	RejectAnswers  bool // ClientDNSRejectInternalAddresses
 	Mapping        Mapping
 }
 

@@ -80,7 +80,7 @@ func askedSOCKS(rules *Rules, req *socks.Request) *asked {
 	if req.IsIP {
 		a.addr, _ = netip.ParseAddr(req.Host) // it is canonical
 	}
-	f := &answers{family: a.family, rejectInternal: rules.RejectInternal}
+	f := &answers{family: a.family, rejectInternal: rules.RejectAnswers}
 	a.filter = f
 	if req.SOCKS4 {
 		a.protocol = strings.Replace(a.protocol, "5", "4", 1)

@@ -58,7 +58,7 @@ func (l *listener) serve(root *actor.RootContext, rules *Rules, a *asked, c stre
 		Front:      a.front,
 		Requested:  l.o.Now(),
 	}
-	if rules.RejectInternal && !a.addr.IsValid() {
+	if rules.RejectAnswers && !a.addr.IsValid() {
 		spec.Unwanted = internal
 	}
 	spec.Cause = l.o.Recorder.Emit(messages.Because(messages.Event(chivev1.Kind_KIND_STREAM, spec.ID, &chivev1.StreamRequested{

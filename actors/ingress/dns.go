@@ -135,7 +135,7 @@ func (l *listener) question(root *actor.RootContext, q *dnsquery.Question, clien
 	if a.reverse {
 		a.host = a.addr.String()
 	}
-	a.filter = &answers{family: a.family, rejectInternal: rules.RejectInternal}
+	a.filter = &answers{family: a.family, rejectInternal: rules.RejectAnswers}
 	a.front = &frontDNS{answers: a.filter, q: q}
 	l.serve(root, rules, a, c, nil, client)
 }

@@ -253,7 +253,7 @@ func (r *rootActor) listen(ctx actor.Context, cfg *config.Config, b *bound) {
 		named[l.key] = l
 	}
 	for _, want := range keyed(cfg) {
-		rules := &ingress.Rules{Port: want.port, RejectInternal: cfg.ClientRejectInternalAddresses, Mapping: mapping}
+		rules := &ingress.Rules{Port: want.port, RejectInternal: cfg.ClientRejectInternalAddresses, RejectAnswers: cfg.ClientDNSRejectInternalAddresses, Mapping: mapping}
 		if l := named[want.key]; l != nil {
 			l.leaving = false
 			l.rules.Store(rules)

@@ -65,6 +65,7 @@ type stream struct {
 	sock    *socket
 	circuit *actor.PID
 
+	early     bool // what came early is sent
 	connected bool
 	reading   bool            // the reader goroutine runs
 	localEOF  bool            // the application sent FIN
@@ -99,7 +100,7 @@ func (s *stream) Receive(ctx actor.Context) {
 		s.circuit = ctx.Parent()
 		s.timer = kernel.After(ctx.ActorSystem(), ctx.Self(), connectTimeout, &tooSlow{})
 	case *Attached:
-		s.attached(m)
+		s.attached(ctx, m)
 	case *block.Block:
 		s.block(ctx, m)
 	case *Connected:
@@ -127,7 +128,7 @@ func (s *stream) Receive(ctx actor.Context) {
 	}
 }
 
-func (s *stream) attached(m *Attached) {
+func (s *stream) attached(ctx actor.Context, m *Attached) {
 	s.id = m.Stream
 	s.spec.Attempt++
 	attached := &chivev1.StreamAttached{CircuitId: s.o.Circuit, Attempt: s.spec.Attempt}
@@ -135,6 +136,9 @@ func (s *stream) attached(m *Attached) {
 		attached.Isolates, attached.Isolation = uint32(s.spec.Isolation.Isolates()), s.spec.Isolation.Values.Bytes()
 	}
 	s.emit(messages.Event(chivev1.Kind_KIND_STREAM, s.spec.ID, attached))
+	if s.spec.Optimistic && !s.spec.Resolve {
+		s.sendEarly(ctx)
+	}
 }
 
 func (s *stream) connect(ctx actor.Context, m *Connected) {
@@ -156,7 +160,10 @@ func (s *stream) connect(ctx actor.Context, m *Connected) {
 		s.finish(ctx, chivev1.Outcome_OUTCOME_CLIENT_IO, true, false)
 		return
 	}
-	s.sendEarly(ctx)
+	if !s.early {
+		s.sendEarly(ctx)
+	}
+	s.spec.Early = nil
 	root, self := ctx.ActorSystem().Root, ctx.Self()
 	s.held.shed = func() { root.Send(self, &shed{}) }
 	s.held.up = &sock.blocked
@@ -178,8 +185,10 @@ func (s *stream) greet(ctx actor.Context, reply []byte) error {
 	return s.deliver(ctx, b)
 }
 
-// sendEarly sends what the application wrote before it was told "connected".
+// sendEarly sends what the application wrote before it was told "connected". The Spec
+// keeps it for another circuit until this one is.
 func (s *stream) sendEarly(ctx actor.Context) {
+	s.early = true
 	for early := s.spec.Early; len(early) > 0; {
 		b := block.Get(block.DataOut)
 		n := copy(b.Buf[:block.MaxData], early)
@@ -187,7 +196,6 @@ func (s *stream) sendEarly(ctx actor.Context) {
 		early = early[n:]
 		s.upload(ctx, b)
 	}
-	s.spec.Early = nil
 }
 
 func (s *stream) block(ctx actor.Context, b *block.Block) {

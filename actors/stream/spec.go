@@ -36,16 +36,19 @@ type Front interface {
 // Spec is a request for a stream, and all that must survive when one circuit
 // hands it back for another.
 type Spec struct {
-	ID        string // actor id in events
-	Conn      Conn
-	Early     []byte // what the application sent before it was told "connected"
-	Target    string // host:port for BEGIN, name for RESOLVE; "" asks for the relay's directory
-	Resolve   bool   // ask what the name Target stands for and end
-	Port      uint16 // of the target
-	IPv6      bool   // the target is an IPv6 address
-	Flags     uint32 // BEGIN flags
-	Purpose   chivev1.Purpose
-	Isolation isolation.Token
+	ID    string // actor id in events
+	Conn  Conn
+	Early []byte // what the application sent before it was told "connected"
+	// Optimistic: Early goes out behind the BEGIN, and again on another circuit if the
+	// stream is handed back; else it waits for CONNECTED.
+	Optimistic bool
+	Target     string // host:port for BEGIN, name for RESOLVE; "" asks for the relay's directory
+	Resolve    bool   // ask what the name Target stands for and end
+	Port       uint16 // of the target
+	IPv6       bool   // the target is an IPv6 address
+	Flags      uint32 // BEGIN flags
+	Purpose    chivev1.Purpose
+	Isolation  isolation.Token
 	// KeepAlive: a circuit's age begins anew when the stream comes and when it leaves.
 	KeepAlive bool
 	// Identities are tokens of who asked, by SOCKS user name and by that with its

@@ -266,6 +266,33 @@ func TestBytesGoBothWays(t *testing.T) {
 	}
 }
 
+// Optimistic data follows the BEGIN, and another circuit gets it again.
+func TestEarlyDataNeedNotWaitForConnected(t *testing.T) {
+	optimistic := func(s *Spec) { s.Early, s.Optimistic = []byte("early "), true }
+	r := newRig(t, optimistic)
+	r.hears("early ")
+	r.connect()
+	r.write("question")
+	r.tell(&Ended{Reason: cell.EndDone})
+	r.finished(chivev1.Outcome_OUTCOME_OK, false, false)
+	if got := r.last().GetStreamEnded().GetBytesOut(); got != messages.Bytes(uint64(len("early question"))) {
+		t.Errorf("counted %v out", got)
+	}
+	back := newRig(t, optimistic)
+	back.hears("early ")
+	back.tell(&Ended{Reason: cell.EndExitPolicy})
+	if f := told[*Finish](back); !f.Back || string(f.Spec.Early) != "early " {
+		t.Errorf("back %v with %q, want it back with what came early", f.Back, f.Spec.Early)
+	}
+	question := newRig(t, func(s *Spec) { optimistic(s); s.Resolve = true })
+	question.tell(&Ended{Reason: cell.EndMisc})
+	if f := <-question.heard; f == nil {
+		t.Error("heard nothing")
+	} else if _, ok := f.(*Finish); !ok {
+		t.Errorf("a question for a name sends %T first", f)
+	}
+}
+
 // An END behind data that a slow application has not read: it gets all of it.
 func TestSlowApplicationGetsAllBeforeTheEnd(t *testing.T) {
 	r := newRig(t, nil)

@@ -156,6 +156,31 @@ func (r *relays) stream(c *Circuit) cell.StreamID {
 
 func hop(r *relays) int { return len(r.path) - 1 }
 
+// DATA may follow BEGIN at once (optimistic data, proposal 174), but no question for a
+// name; what comes back before CONNECTED is refused all the same.
+func TestDataBeforeConnected(t *testing.T) {
+	r := newRelays(t, 3)
+	c := r.build()
+	out, id, err := c.Begin(nil, "target.test:80", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, body := r.body(out)
+	r.open(body)
+	out, n := c.Send(nil, id, []byte("early"), 10)
+	_, body = r.body(out)
+	if hop, h, data := r.open(body); n != 5 || hop != 2 || h.Cmd != cell.RelayData || h.Stream != id || string(data) != "early" {
+		t.Errorf("%d sent, at hop %d: %+v %q", n, hop, h, data)
+	}
+	_, name, err := c.Resolve(nil, "target.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := c.Sendable(name); n != 0 {
+		t.Errorf("%d cells may follow RESOLVE", n)
+	}
+}
+
 func TestDataBothWaysWithWindows(t *testing.T) {
 	r := newRelays(t, 3)
 	c := r.build()

@@ -120,10 +120,11 @@ func (c *Circuit) freeID() (cell.StreamID, error) {
 	}
 }
 
-// Sendable is how many DATA cells the stream may send now.
+// Sendable is how many DATA cells the stream may send now. It may before CONNECTED came:
+// the exit keeps what it gets until it is connected (optimistic data, proposal 174).
 func (c *Circuit) Sendable(id cell.StreamID) int {
 	s := c.streams[id]
-	if s == nil || s.state != streamOpen || c.state != Open {
+	if s == nil || s.state == streamHalfClosed || s.resolve || c.state != Open {
 		return 0
 	}
 	return max(0, min(s.packageWindow, c.packageWindow))
