@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"chive/internal/safego"
 )
@@ -21,6 +22,10 @@ type Holder interface {
 	Shed()
 }
 
+// shedAgain is after what time holders are shed again, if those that were did not bring
+// the low water: what each keeps is known roughly, and may have grown meanwhile.
+const shedAgain = time.Second
+
 // account is the process's: blocks are, too. Over the high water the holders that
 // have kept theirs longest are shed until what is left is below the low water.
 // Between the two waters nothing new is to be taken on (Pressed).
@@ -34,6 +39,7 @@ var account = struct {
 	holders  map[Holder]struct{}
 	leaving  map[Holder]int64 // shed, and not gone yet
 	expected int64            // bytes of those
+	again    bool             // a timer runs to shed again
 	watchers map[int]func(MemoryChange)
 	next     int
 }{holders: map[Holder]struct{}{}, leaving: map[Holder]int64{}, watchers: map[int]func(MemoryChange){}}
@@ -98,7 +104,13 @@ func Leave(h Holder) {
 
 // took counts what went out.
 func took(bytes int) {
-	if account.bytes.Add(int64(bytes)) <= account.high.Load() || !account.shedding.CompareAndSwap(false, true) {
+	if account.bytes.Add(int64(bytes)) > account.high.Load() {
+		startShedding()
+	}
+}
+
+func startShedding() {
+	if !account.shedding.CompareAndSwap(false, true) {
 		return
 	}
 	safego.Go("shed memory", func() {
@@ -123,7 +135,7 @@ func shed() {
 	account.mu.Lock()
 	defer account.mu.Unlock()
 	bytes := account.bytes.Load()
-	if bytes <= account.high.Load() {
+	if bytes <= account.high.Load() && !account.pressed.Load() {
 		return
 	}
 	type kept struct {
@@ -151,6 +163,20 @@ func shed() {
 	}
 	if !account.pressed.Swap(true) || count > 0 {
 		tell(MemoryChange{Over: true, Bytes: bytes, Shed: count})
+	}
+	if !account.again {
+		account.again = true
+		time.AfterFunc(shedAgain, lookAgain)
+	}
+}
+
+// lookAgain sheds again while the pressure lasts.
+func lookAgain() {
+	account.mu.Lock()
+	account.again = false
+	account.mu.Unlock()
+	if account.pressed.Load() {
+		startShedding()
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -92,6 +93,46 @@ func TestTheOldestIsShedFirst(t *testing.T) {
 	if Memory() != 0 || account.expected != 0 || len(account.holders)+len(account.leaving) != 0 {
 		t.Errorf("left: %d bytes, %d expected", Memory(), account.expected)
 	}
+}
+
+// What holders keep is known roughly: if those that were shed gave back less than was
+// needed, others are, and the pressure does not last for ever.
+func TestPressureThatLastsShedsAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		account.mu.Lock()
+		account.again = false // a timer of another test is out of this bubble
+		account.mu.Unlock()
+		LimitMemory(100 * LargeSize)
+		defer LimitMemory(0)
+		shed := make(chan string, 10)
+		liar := keep("liar", 1, 50, shed)
+		second, young := keep("second", 2, 20, shed), keep("young", 3, 30, shed)
+		one := GetLarge(DataIn)
+		if got := <-shed; got != "liar" {
+			t.Fatalf("%s was shed first", got)
+		}
+		elsewhere := liar.blocks[10:] // still on their way
+		liar.blocks = liar.blocks[:10]
+		liar.free()
+		if !Pressed() || len(shed) > 0 {
+			t.Fatalf("pressed %v, %d shed", Pressed(), len(shed))
+		}
+		if got := <-shed; got != "second" { // after shedAgain
+			t.Errorf("%s was shed next", got)
+		}
+		second.free()
+		if Pressed() {
+			t.Error("still pressed")
+		}
+		time.Sleep(2 * shedAgain) // in the bubble's time: no further look is due
+		if len(shed) > 0 {
+			t.Errorf("%s was shed without need", <-shed)
+		}
+		for _, b := range append(elsewhere, one) {
+			b.Free()
+		}
+		young.free()
+	})
 }
 
 // A limit that is lowered sheds at once, without waiting for the next block.

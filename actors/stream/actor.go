@@ -420,7 +420,7 @@ func (s *stream) stopped() {
 func (s *stream) release(out chivev1.Outcome, whole bool) {
 	s.done = true
 	s.timer.Stop()
-	block.Leave(&s.held)
+	defer block.Leave(&s.held) // what is kept is given back by then
 	switch {
 	case s.sock == nil:
 		Refuse(s.spec, out)
