@@ -21,6 +21,9 @@ const Version = "chive.v1"
 // VerbRenew has a node use other circuits from now on, for one identity or for all.
 const VerbRenew = "renew"
 
+// VerbIdentities lists the identities that use a node, for its operator.
+const VerbIdentities = "identities"
+
 // VerbGuardsRetry has a node try guards that failed again at once.
 const VerbGuardsRetry = "guards-retry"
 

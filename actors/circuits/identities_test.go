@@ -126,14 +126,17 @@ func TestListsIdentities(t *testing.T) {
 		d.ask(as("bob", ""))
 		d.renew(d.ctx, "alice x")
 		d.ask(as("alice", "x"))
-		d.leave(first)
 		want := []Identity{
 			{ID: "bob ", Group: "bob", Since: d.now, Streams: 1, Open: 1, Circuits: 1, Usable: 1, Exits: 1},
-			{ID: "alice x", Group: "alice", Since: d.now, Streams: 1, Open: 1, Circuits: 2, Usable: 1, Exits: 2, Renewals: 1},
+			{ID: "alice x", Group: "alice", Since: d.now, Streams: 1, Open: 2, Circuits: 2, Usable: 1, Exits: 2, Renewals: 1},
 		}
 		slices.SortFunc(want, func(a, b Identity) int { return map[bool]int{true: -1, false: 1}[a.ID < b.ID] })
 		if got := d.list(); !slices.Equal(got, want) {
 			t.Errorf("%+v\nwant %+v", got, want)
+		}
+		d.leave(first) // the last on a circuit that takes no more
+		if got := d.list(); got[0].Circuits+got[1].Circuits != 2 {
+			t.Errorf("a circuit that is going counts: %+v", got)
 		}
 		for _, r := range d.all {
 			d.circuits.forget(r)

@@ -133,7 +133,7 @@ func Start(_ context.Context, o Options) (*Node, error) {
 	}
 	if err == nil {
 		err = errors.Join(n.bridge.Share(messages.VerbGuardsRetry, n.answerGuardsRetry),
-			n.bridge.Handle(messages.VerbRenew, n.answerRenew))
+			n.bridge.Handle(messages.VerbRenew, n.answerRenew), n.bridge.Handle(messages.VerbIdentities, n.answerIdentities))
 	}
 	if err != nil {
 		return nil, errors.Join(err, n.closeKept(context.Background()), n.bridge.Close(context.Background()), n.lock.Close())

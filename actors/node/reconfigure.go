@@ -287,6 +287,7 @@ func circuitSettings(c *config.Config) circuits.Settings {
 		Dirtiness: c.MaxCircuitDirtiness, SocksTimeout: c.SocksTimeout,
 		Prebuild: c.EnableCircuitPrebuilding, PoolMin: c.CircuitPoolMinSize, PoolMax: c.CircuitPoolMaxSize,
 		Period: c.NewCircuitPeriod, MaxPending: c.MaxClientCircuitsPending,
+		IdentityMaxAge: c.IdentityMaxAge, IdentityMaxStreams: c.IdentityMaxStreams, IdentityDistinctExits: c.IdentityDistinctExits,
 	}
 }
 
