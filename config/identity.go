@@ -26,4 +26,13 @@ func (b *builder) checkIdentities() {
 	if age := b.cfg.IdentityMaxAge; age > 0 && age < 10*time.Second {
 		b.fail(b.set["IdentityMaxAge"], ErrValue, "%s is less than 10 seconds, and not 0", Interval(age))
 	}
+	if b.cfg.CircuitRate > 0 {
+		return
+	}
+	for _, name := range []string{"IdentityMaxAge", "IdentityMaxStreams"} {
+		if l, ok := b.set[name]; ok && (b.cfg.IdentityMaxAge > 0 || b.cfg.IdentityMaxStreams > 0) {
+			b.warn(l, "without CircuitRate nothing bounds how many circuits identities cost the network")
+			return
+		}
+	}
 }

@@ -14,9 +14,10 @@ import (
 
 // as is a stream of a user, with a password of theirs.
 func as(user, password string) *stream.Spec {
-	tok := values(1)
-	tok.Set(&[32]byte{}, isolation.SOCKSAuth, true, user, password)
-	return &stream.Spec{Isolation: tok, Identities: []string{user, user + " " + password}}
+	m := isolation.Make(&[32]byte{})
+	m.Token = values(1)
+	m.Set(isolation.SOCKSAuth, true, user, password)
+	return &stream.Spec{Isolation: m.Token, Identities: []string{user, user + " " + password}}
 }
 
 // An identity that is too old, or had its streams, is renewed by itself, and no other.
