@@ -66,6 +66,11 @@ type Config struct {
 
 	Nodes
 
+	// Of each identity, a SOCKS user name with its password.
+	IdentityMaxAge        time.Duration // it is renewed then; 0: never
+	IdentityMaxStreams    int           // it is renewed after so many; 0: never
+	IdentityDistinctExits bool          // no other identity uses its exits
+
 	MaxCircuitDirtiness      time.Duration // a circuit takes new streams this long after its first
 	LearnCircuitBuildTimeout bool
 	CircuitBuildTimeout      time.Duration // initial; 0: as the network says

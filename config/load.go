@@ -174,6 +174,7 @@ func (b *builder) finish() {
 	b.checkNats()
 	b.checkUpstream()
 	b.checkNodes()
+	b.checkIdentities()
 	b.isolate()
 	b.finishSocks()
 }

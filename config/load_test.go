@@ -143,6 +143,10 @@ func TestMistakes(t *testing.T) {
 		{"SocskPort 1", "torrc:1: SocskPort: unknown option (did you mean SocksPort?)", ErrUnknown},
 		{"Frobnicate 1", "torrc:1: Frobnicate: unknown option", ErrUnknown},
 		{"Bridge x", "torrc:1: Bridge: not supported yet", ErrUnsupported},
+		{"UseEntryGuards 0", "torrc:1: UseEntryGuards: refused: without guards every circuit enters at another relay, so that soon one that watches is among them; " +
+			"identities are kept apart by their circuits, and with IdentityDistinctExits by their exits (accepted: 1)", ErrUnsupported},
+		{"IdentityMaxAge 9 seconds", "torrc:1: IdentityMaxAge: 9 seconds is less than 10 seconds, and not 0", ErrValue},
+		{"IdentityMaxStreams -1", `torrc:1: IdentityMaxStreams: "-1" is not a whole number from 0 to 1000000`, ErrValue},
 		{"ORPort 9001", "torrc:1: ORPort: an option of relays; chive is a client (accepted: 0)", ErrUnsupported},
 		{"TunnelDirConns 1", "torrc:1: TunnelDirConns: obsolete: C tor ignores it; remove the line", ErrUnsupported},
 		{"/SocksPort", "torrc:1: /SocksPort: the prefix / is for the command line: lines of a file add up as they are", ErrUnsupported},
@@ -386,7 +390,7 @@ func TestTable(t *testing.T) {
 	}
 	for i := range foreign {
 		switch f := &foreign[i]; f.class {
-		case "later", "relay", "authority", "obsolete":
+		case "later", "unsafe", "relay", "authority", "obsolete":
 		default:
 			t.Errorf("%s has the class %q", f.name, f.class)
 		}

@@ -327,7 +327,7 @@ func TestLogLevel(t *testing.T) {
 // remotely.
 func TestRemote(t *testing.T) {
 	denied := strings.Fields("DataDirectory CacheDirectory PidFile SocksPort AllowNonLocalSocks IsolateDestinations IsolateSOCKSAuth " +
-		"IsolateClientPort IsolateClientProtocol ClientRejectInternalAddresses ClientDNSRejectInternalAddresses DirAuthority FallbackDir UseDefaultFallbackDirs " +
+		"IsolateClientPort IsolateClientProtocol IdentityMaxAge IdentityMaxStreams IdentityDistinctExits ClientRejectInternalAddresses ClientDNSRejectInternalAddresses DirAuthority FallbackDir UseDefaultFallbackDirs " +
 		"TestingTorNetwork EnforceDistinctSubnets OutboundBindAddress SafeLogging Log LogTimeGranularity TruncateLogFile Fleet NodeName " +
 		"NatsListen NatsCredentialFile NatsUrl NatsNodeCredentialFile NatsTLSCert NatsTLSKey NatsTLSCA NatsClusterListen " +
 		"NatsClusterCredentialFile NatsRoutes FleetConfigKey FleetReplicas LongLivedPorts EnableConnectionPooling ConnectionPoolMaxLife")

@@ -127,6 +127,10 @@ func (a *api) control() {
 	a.message("renew-answer", "", a.schemas.answer(node.RenewAnswer{}))
 	a.verb("renew", "Use other circuits from now on, for one identity or for all that were used; open streams go on. All at most once in 10 s.", "renew-question", "renew-answer", "refusal")
 
+	a.message("identities-question", "SOCKS user names that are to be told beside their tokens.", a.schemas.answer(node.IdentitiesAsk{}))
+	a.message("identities-answer", "", a.schemas.answer(node.IdentitiesAnswer{}))
+	a.verb("identities", "The identities that use the node: their tokens, circuits and streams.", "identities-question", "identities-answer", "refusal")
+
 	a.message("profile-question", "A kind, and for cpu and mutex how long.", a.schemas.answer(node.ProfileAsk{}))
 	a.messages.set("profile-answer", object{
 		{"summary", "A profile as go tool pprof reads it."},

@@ -21,6 +21,9 @@ const Version = "chive.v1"
 // VerbRenew has a node use other circuits from now on, for one identity or for all.
 const VerbRenew = "renew"
 
+// VerbIdentities lists the identities that use a node, for its operator.
+const VerbIdentities = "identities"
+
 // VerbProfile has a node take a profile of itself.
 const VerbProfile = "profile"
 

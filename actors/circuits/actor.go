@@ -117,8 +117,9 @@ type (
 		Identity string
 		Reply    kernel.Reply[int]
 	}
-	// List asks for the identities that use the network, or did so lately.
-	List struct{ Reply kernel.Reply[[]Identity] }
+	// List asks for the identities of which there is something: Tell is called with them,
+	// in the actor's turn.
+	List struct{ Tell func([]Identity) }
 	// Closed answers Close.
 	Closed struct{}
 	tick   struct{}
@@ -251,7 +252,7 @@ func (c *circuits) Receive(ctx actor.Context) {
 	case *Renew:
 		m.Reply.Send(c.renew(ctx, m.Identity))
 	case *List:
-		m.Reply.Send(c.list())
+		m.Tell(c.list())
 	case *Close:
 		c.close(ctx, m)
 	case *actor.Stopping:

@@ -232,6 +232,7 @@ func (c *circuits) cleanLife() time.Duration {
 // dismiss closes a circuit that nothing uses.
 func (c *circuits) dismiss(ctx actor.Context, r *record, why chivev1.Outcome) {
 	r.tired, r.closing = true, true
+	c.identities.forget(r) // its exit is nobody's from now on
 	ctx.Send(r.pid, &circuit.Close{Outcome: why})
 }
 

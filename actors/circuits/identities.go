@@ -111,11 +111,13 @@ func (i *identities) carries(r *record, spec *stream.Spec) {
 // leaves notes that a stream is on no circuit any more.
 func (r *record) leaves(spec *stream.Spec) {
 	for _, token := range spec.Identities {
-		r.users[token].open--
+		if u := r.users[token]; u != nil {
+			u.open--
+		}
 	}
 }
 
-// forget notes that a circuit is gone.
+// forget notes that a circuit is gone, or going without a stream on it.
 func (i *identities) forget(r *record) {
 	for token, u := range r.users {
 		if delete(i.on[token], r); len(i.on[token]) == 0 {
@@ -132,6 +134,7 @@ func (i *identities) forget(r *record) {
 			delete(i.exits, r.exit.Identity)
 		}
 	}
+	r.users = nil
 }
 
 // others: is the exit an identity's other than this one?
@@ -189,18 +192,17 @@ func (c *circuits) sweep(now time.Time) {
 	maps.DeleteFunc(c.identities.terms, func(id string, _ *term) bool { return !alive(id) })
 }
 
-// Identity is what the operator may see of one. Tokens are opaque, for one boot.
+// Identity is what the operator may see of one.
 type Identity struct {
-	ID       string    `json:"id"`       // token of user name and password
-	Group    string    `json:"group"`    // token of the user name alone
-	Since    time.Time `json:"since"`    // the first stream since its last renewal
-	Streams  int       `json:"streams"`  // asked for since then
-	Open     int       `json:"open"`     // on circuits now
-	Waiting  int       `json:"waiting"`  // for a circuit
-	Circuits int       `json:"circuits"` // that carried it and are there
-	Usable   int       `json:"usable"`   // of those, that take new streams of it
-	Exits    int       `json:"exits"`    // different ones of those circuits
-	Renewals int       `json:"renewals"`
+	ID, Group string    // tokens: of user name and password, and of the user name alone
+	Since     time.Time // the first stream of the term; zero: there was none yet
+	Streams   int       // asked for since then
+	Open      int       // on circuits now, of this term or earlier ones
+	Waiting   int       // for a circuit
+	Circuits  int       // that carried it and are there
+	Usable    int       // of those, that take new streams
+	Exits     int       // different ones of those circuits
+	Renewals  int
 }
 
 // list gives the identities by age.

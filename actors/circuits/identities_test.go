@@ -14,9 +14,10 @@ import (
 
 // as is a stream of a user, with a password of theirs.
 func as(user, password string) *stream.Spec {
-	tok := values(1)
-	tok.Set(&[32]byte{}, isolation.SOCKSAuth, true, user, password)
-	return &stream.Spec{Isolation: tok, Identities: []string{user, user + " " + password}}
+	m := isolation.Make(&[32]byte{})
+	m.Token = values(1)
+	m.Set(isolation.SOCKSAuth, true, user, password)
+	return &stream.Spec{Isolation: m.Token, Identities: []string{user, user + " " + password}}
 }
 
 // An identity that is too old, or had its streams, is renewed by itself, and no other.
@@ -126,14 +127,17 @@ func TestListsIdentities(t *testing.T) {
 		d.ask(as("bob", ""))
 		d.renew(d.ctx, "alice x")
 		d.ask(as("alice", "x"))
-		d.leave(first)
 		want := []Identity{
 			{ID: "bob ", Group: "bob", Since: d.now, Streams: 1, Open: 1, Circuits: 1, Usable: 1, Exits: 1},
-			{ID: "alice x", Group: "alice", Since: d.now, Streams: 1, Open: 1, Circuits: 2, Usable: 1, Exits: 2, Renewals: 1},
+			{ID: "alice x", Group: "alice", Since: d.now, Streams: 1, Open: 2, Circuits: 2, Usable: 1, Exits: 2, Renewals: 1},
 		}
 		slices.SortFunc(want, func(a, b Identity) int { return map[bool]int{true: -1, false: 1}[a.ID < b.ID] })
 		if got := d.list(); !slices.Equal(got, want) {
 			t.Errorf("%+v\nwant %+v", got, want)
+		}
+		d.leave(first) // the last on a circuit that takes no more
+		if got := d.list(); got[0].Circuits+got[1].Circuits != 2 {
+			t.Errorf("a circuit that is going counts: %+v", got)
 		}
 		for _, r := range d.all {
 			d.circuits.forget(r)

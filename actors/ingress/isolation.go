@@ -17,19 +17,20 @@ import (
 // isolated says what a stream must share to share a circuit, and what it is in the
 // respects that others may care for. Its epoch is for the circuits to tell. group is the
 // listener's, for one without SessionGroup, and id the stream's.
-func isolated(key *[32]byte, p config.SocksPort, group, id string, client netip.AddrPort, a *asked) (t isolation.Token) {
+func isolated(key *[32]byte, p config.SocksPort, group, id string, client netip.AddrPort, a *asked) isolation.Token {
+	t := isolation.Make(key)
 	if p.SessionGroup < 0 {
-		t.Set(key, isolation.SessionGroup, true, "listener", group)
+		t.Set(isolation.SessionGroup, true, "listener", group)
 	} else {
-		t.Set(key, isolation.SessionGroup, true, "group", strconv.Itoa(p.SessionGroup))
+		t.Set(isolation.SessionGroup, true, "group", strconv.Itoa(p.SessionGroup))
 	}
-	t.Set(key, isolation.ClientAddr, p.IsolateClientAddr, client.Addr().Unmap().String())
-	t.Set(key, isolation.SOCKSAuth, p.IsolateSOCKSAuth, a.auth...)
-	t.Set(key, isolation.ClientProtocol, p.IsolateClientProtocol, a.protocol)
-	t.Set(key, isolation.DestPort, p.IsolateDestPort, strconv.Itoa(int(a.port)))
-	t.Set(key, isolation.DestAddr, p.IsolateDestAddr, a.original)
-	t.Set(key, isolation.ClientPort, p.IsolateClientPort, source(client, id))
-	return t
+	t.Set(isolation.ClientAddr, p.IsolateClientAddr, client.Addr().Unmap().String())
+	t.Set(isolation.SOCKSAuth, p.IsolateSOCKSAuth, a.auth...)
+	t.Set(isolation.ClientProtocol, p.IsolateClientProtocol, a.protocol)
+	t.Set(isolation.DestPort, p.IsolateDestPort, strconv.Itoa(int(a.port)))
+	t.Set(isolation.DestAddr, p.IsolateDestAddr, a.original)
+	t.Set(isolation.ClientPort, p.IsolateClientPort, source(client, id))
+	return t.Token
 }
 
 // enter puts texts into a digest, so that no others give the same.

@@ -134,7 +134,7 @@ func Start(_ context.Context, o Options) (*Node, error) {
 	}
 	if err == nil {
 		err = errors.Join(n.bridge.Share(messages.VerbGuardsRetry, n.answerGuardsRetry),
-			n.bridge.Handle(messages.VerbRenew, n.answerRenew),
+			n.bridge.Handle(messages.VerbRenew, n.answerRenew), n.bridge.Handle(messages.VerbIdentities, n.answerIdentities),
 			n.bridge.Handle(messages.VerbProfile, n.answerProfile))
 	}
 	if err != nil {

@@ -288,6 +288,7 @@ func circuitSettings(c *config.Config) circuits.Settings {
 		Prebuild: c.EnableCircuitPrebuilding, PoolMin: c.CircuitPoolMinSize, PoolMax: c.CircuitPoolMaxSize,
 		Relevance: c.PredictedPortsRelevanceTime,
 		Period:    c.NewCircuitPeriod, MaxPending: c.MaxClientCircuitsPending,
+		IdentityMaxAge: c.IdentityMaxAge, IdentityMaxStreams: c.IdentityMaxStreams, IdentityDistinctExits: c.IdentityDistinctExits,
 	}
 }
 

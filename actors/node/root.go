@@ -101,6 +101,8 @@ func (r *rootActor) Receive(ctx actor.Context) {
 		r.look(ctx)
 	case *renew:
 		r.renew(ctx, m)
+	case *identities:
+		r.identities(ctx, m)
 	case *circuits.Try:
 		r.pass(ctx, "circuits", m)
 	case *reconfigure:

@@ -59,6 +59,10 @@ func (t *topActor) Receive(ctx actor.Context) {
 		if t.node.Pass(ctx, "node", m) != nil {
 			m.reply.Send(0)
 		}
+	case *identities:
+		if t.node.Pass(ctx, "node", m) != nil {
+			m.reply.Send(IdentitiesAnswer{})
+		}
 	case *settle:
 		if t.node.Pass(ctx, "node", m) != nil {
 			m.reply.Send(struct{}{})

@@ -33,9 +33,10 @@ func goes(stream, user, circuit string, attempt uint32, epoch uint64) *chivev1.E
 	})
 }
 
-func token(user string) (t isolation.Token) {
-	t.Set(&[32]byte{}, isolation.SOCKSAuth, true, user)
-	return t
+func token(user string) isolation.Token {
+	m := isolation.Make(&[32]byte{})
+	m.Set(isolation.SOCKSAuth, true, user)
+	return m.Token
 }
 
 // good is the log of one stream over one circuit.

@@ -5,8 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/binary"
+	"hash"
 	"math/bits"
-	"strings"
 )
 
 // Field is one respect in which streams agree or differ.
@@ -93,31 +93,43 @@ type Token struct {
 // Isolates is the set of fields that the stream isolates by.
 func (t *Token) Isolates() Flags { return t.Flags | always }
 
+// Maker makes one token. Its key is secret, and the same for all streams of a boot.
+type Maker struct {
+	Token Token
+	mac   hash.Hash
+	buf   []byte
+}
+
+// Make begins a token.
+func Make(key *[32]byte) Maker { return Maker{mac: hmac.New(sha256.New, key[:])} }
+
 // Set gives a field the keyed digest of what the stream has in it, and says whether the
 // stream isolates by it. Different lists of texts give different digests, and so do
 // different fields, but for chance (2⁻⁶⁴ a pair).
-func (t *Token) Set(key *[32]byte, field Field, isolates bool, texts ...string) {
-	mac := hmac.New(sha256.New, key[:])
-	mac.Write([]byte{byte(field)})
+func (m *Maker) Set(field Field, isolates bool, texts ...string) {
+	m.buf = append(m.buf[:0], byte(field))
 	for _, text := range texts {
-		mac.Write(binary.BigEndian.AppendUint64(nil, uint64(len(text))))
-		mac.Write([]byte(text))
+		m.buf = binary.BigEndian.AppendUint64(m.buf, uint64(len(text)))
+		m.buf = append(m.buf, text...)
 	}
-	t.Values[field] = binary.BigEndian.Uint64(mac.Sum(nil))
-	t.Flags = t.Flags.With(field, isolates)
+	m.mac.Reset()
+	m.mac.Write(m.buf)
+	m.buf = m.mac.Sum(m.buf[:0])
+	m.Token.Values[field] = binary.BigEndian.Uint64(m.buf)
+	m.Token.Flags = m.Token.Flags.With(field, isolates)
 }
+
+// names are those of lower-case subjects.
+var names = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
 // Name is a short name for what the stream isolates by and its values there, the epoch
 // apart: streams of one name share circuits within an epoch. It is a digest of digests,
 // so that it tells even less.
 func (t *Token) Name() string {
 	set := t.Isolates() &^ (1 << Epoch)
-	sum := sha256.New()
-	sum.Write(binary.BigEndian.AppendUint16(nil, uint16(set)))
-	for _, v := range t.Values.at(set) {
-		sum.Write(binary.BigEndian.AppendUint64(nil, v))
-	}
-	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum.Sum(nil)[:8]))
+	values := t.Values.at(set)
+	sum := sha256.Sum256(binary.BigEndian.AppendUint16(values.Bytes(), uint16(set)))
+	return names.EncodeToString(sum[:8])
 }
 
 // Compatible says whether two streams may share a circuit.

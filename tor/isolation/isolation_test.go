@@ -175,8 +175,9 @@ func TestBytes(t *testing.T) {
 
 func TestSet(t *testing.T) {
 	set := func(key byte, f Field, on bool, texts ...string) uint64 {
-		var tok Token
-		tok.Set(&[32]byte{key}, f, on, texts...)
+		m := Make(&[32]byte{key})
+		m.Set(f, on, texts...)
+		tok := m.Token
 		if tok.Flags.Has(f) != on || tok.Isolates() != tok.Flags|always {
 			t.Errorf("%v: flags %b", texts, tok.Flags)
 		}

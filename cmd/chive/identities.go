@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"chive/actors/node"
+	"chive/bridge"
+	"chive/messages"
+)
+
+type identitiesCommand struct {
+	User []string `arg:"" optional:"" help:"SOCKS user names: their identities are listed by name, the others by token."`
+	nodeFlags
+	Output string `short:"o" enum:"text,json" default:"text" help:"text, or json: an array of objects."`
+}
+
+// Help is printed by chive identities --help.
+func (identitiesCommand) Help() string {
+	return `Lists the identities that use the node now: programs that gave a SOCKS user name, one
+for each user name and password. The node keeps tokens of them, which are opaque and for
+one boot; who knows a name can have it told. Only on this machine.
+
+STREAMS are those since AGE began, which chive renew, IdentityMaxAge and
+IdentityMaxStreams end; OPEN are on circuits now. Of the CIRCUITS that carried the
+identity, those USABLE take new streams of it.
+
+Examples:
+  chive identities
+  chive identities alice bob
+  chive renew alice`
+}
+
+// Run asks and prints.
+func (c identitiesCommand) Run(std streams) error {
+	question, err := json.Marshal(node.IdentitiesAsk{Users: c.User})
+	if err != nil {
+		return err
+	}
+	return c.with(func(ctx context.Context, client *bridge.Client) error {
+		answer, err := client.Request(ctx, messages.VerbIdentities, question)
+		if err != nil {
+			return err
+		}
+		var a node.IdentitiesAnswer
+		if err := json.Unmarshal(answer, &a); err != nil {
+			return fmt.Errorf("the node's answer: %w", err)
+		}
+		return table[node.Identity]{
+			head: "IDENTITY\tUSER\tAGE\tSTREAMS\tOPEN\tWAITING\tCIRCUITS\tUSABLE\tEXITS\tRENEWALS", row: identityRow,
+			none: "identities",
+		}.print(std, c.Output, a.Identities, time.Now())
+	})
+}
+
+func identityRow(v node.Identity, at time.Time) string {
+	user, since := v.User, ""
+	if user == "" {
+		user = v.Group
+	}
+	if !v.Since.IsZero() {
+		since = age(v.Since, at)
+	}
+	return cells(v.ID, user, since, fmt.Sprint(v.Streams), fmt.Sprint(v.Open), fmt.Sprint(v.Waiting), fmt.Sprint(v.Circuits),
+		fmt.Sprint(v.Usable), fmt.Sprint(v.Exits), fmt.Sprint(v.Renewals))
+}
