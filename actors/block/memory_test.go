@@ -1,6 +1,7 @@
 package block
 
 import (
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -98,6 +99,9 @@ func TestTheOldestIsShedFirst(t *testing.T) {
 // What holders keep is known roughly: if those that were shed gave back less than was
 // needed, others are, and the pressure does not last for ever.
 func TestPressureThatLastsShedsAgain(t *testing.T) {
+	for account.shedding.Load() { // for another test
+		runtime.Gosched()
+	}
 	synctest.Test(t, func(t *testing.T) {
 		account.mu.Lock()
 		account.again = false // a timer of another test is out of this bubble
