@@ -1,5 +1,5 @@
-// Package handshake agrees circuit keys with one relay: the ntor handshake that
-// CREATE2 and EXTEND2 carry, and the CREATE_FAST handshake for a first hop whose
+// Package handshake agrees circuit keys with one relay: the ntor and ntor-v3 handshakes
+// that CREATE2 and EXTEND2 carry, and the CREATE_FAST handshake for a first hop whose
 // identity TLS has already proven.
 //
 // Vocabulary: the client sends an *onionskin*, the relay answers with a *reply*,
@@ -15,11 +15,14 @@
 //	    ▼
 //	KeyMaterial            the state is spent, whether or not Finish succeeded
 //
+// In ntor-v3 ([StartNtor3]) either side also says something that only the other can read:
+// a [Wish] of the client's and what the relay grants.
+//
 // A finished handshake proves that the relay holds the private onion key (ntor)
 // or nothing beyond what TLS proved (CREATE_FAST).
 //
 // Implements tor-spec sections 5.1.4, 5.1.5, 5.2.1 and 5.2.2; ntor was specified
-// first in proposal 216. Randomness is passed in, nothing here does I/O.
+// first in proposal 216, ntor-v3 is proposal 332. Randomness is passed in, nothing here does I/O.
 //
 // Left to others: cell framing (package cell), which relay to ask and which onion
 // key it has (package path), and whether a network still wants CREATE_FAST (the
