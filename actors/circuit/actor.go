@@ -25,6 +25,7 @@ type Options struct {
 	ID          string // actor id in events
 	Path        []circuit.Hop
 	Window      int // param circwindow
+	Flow        circuit.FlowParams
 	Purpose     chivev1.Purpose
 	Connections *actor.PID
 	// BuildTimeout is how long it may take from its CREATE on; CloseTimeout, at least
@@ -255,7 +256,10 @@ func (c *circuitActor) build(ctx actor.Context, link *connection.Link) {
 	}
 	c.link, c.began = link, c.o.Now()
 	c.arm(ctx)
-	c.core, err = circuit.NewCircuit(circuit.Config{ID: id, Path: c.o.Path, Window: c.o.Window, Rand: rand.Reader})
+	c.core, err = circuit.NewCircuit(circuit.Config{
+		ID: id, Path: c.o.Path, Window: c.o.Window, Rand: rand.Reader,
+		Now: func() time.Duration { return c.o.Now().Sub(c.began) }, FlowParams: c.o.Flow,
+	})
 	if err != nil {
 		link.Release(id, c.o.Now())
 		c.core, c.link = nil, nil

@@ -45,6 +45,7 @@ func (c *circuitActor) cells(ctx actor.Context, b *block.Block) {
 	if c.o.Heard != nil {
 		c.o.Heard.Store(c.o.Now().UnixNano())
 	}
+	c.core.Blocked = c.core.CongestionControl() && c.link.Full()
 	used, mayPackage := false, false
 	var failed error
 	for rest := b.Bytes; len(rest) >= cell.FixedLen && failed == nil; rest = rest[cell.FixedLen:] {

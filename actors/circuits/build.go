@@ -13,6 +13,7 @@ import (
 	"chive/messages"
 	"chive/messages/chivev1"
 	torcircuit "chive/tor/circuit"
+	"chive/tor/congestion"
 	"chive/tor/netdoc"
 	"chive/tor/path"
 	"chive/tor/predict"
@@ -127,7 +128,7 @@ func (c *circuits) path(want path.Want, avoid []netdoc.Digest) ([]*path.Relay, e
 func hops(relays []*path.Relay) []torcircuit.Hop {
 	out := make([]torcircuit.Hop, len(relays))
 	for i, r := range relays {
-		out[i] = torcircuit.Hop{RSA: r.Identity, Ed25519: r.Ed25519, NtorKey: r.NtorKey, IPv4: r.IPv4, IPv6: r.IPv6}
+		out[i] = torcircuit.Hop{RSA: r.Identity, Ed25519: r.Ed25519, NtorKey: r.NtorKey, IPv4: r.IPv4, IPv6: r.IPv6, CongestionControl: r.CongestionControl()}
 	}
 	return out
 }
@@ -149,7 +150,7 @@ func (c *circuits) launch(ctx actor.Context, purpose chivev1.Purpose, path []tor
 	}
 	limit, last := c.limits(r)
 	r.pid = ctx.Spawn(circuit.Props(circuit.Options{
-		ID: r.id, Path: path, Window: window, Purpose: purpose, Connections: c.o.Connections,
+		ID: r.id, Path: path, Window: window, Flow: torcircuit.FlowParamsOf(c.dir.Params.Get, congestion.PathExit), Purpose: purpose, Connections: c.o.Connections,
 		BuildTimeout: limit, CloseTimeout: last, Heard: c.times.heard, Recorder: c.o.Recorder, Now: c.o.Now, Limits: c.o.Limits,
 	}))
 	c.records[r.id] = r

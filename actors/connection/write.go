@@ -45,6 +45,13 @@ func (l *Link) uncork() {
 	l.flush()
 }
 
+// Full says whether the socket takes no more just now.
+func (l *Link) Full() bool {
+	l.queueMu.Lock()
+	defer l.queueMu.Unlock()
+	return l.stuck
+}
+
 // flush writes the queue if nobody else does. Who finds another writing leaves:
 // that one looks again after it has let go.
 func (l *Link) flush() {

@@ -8,7 +8,7 @@ import (
 
 // supported are the subprotocols that this client has (tor-spec §9). What is added to
 // the client is added here.
-var supported = mustProtocols("Cons=1-2 Desc=1-4 DirCache=2 FlowCtrl=1 Link=4-5 LinkAuth=3 Microdesc=1-3 Relay=2")
+var supported = mustProtocols("Cons=1-2 Desc=1-4 DirCache=2 FlowCtrl=1-2 Link=4-5 LinkAuth=3 Microdesc=1-3 Relay=2-4")
 
 func mustProtocols(list string) netdoc.Protocols {
 	p, err := netdoc.ParseProtocols(list)

@@ -5,24 +5,25 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"time"
 
 	"chive/tor/cell"
+	"chive/tor/congestion"
 	"chive/tor/handshake"
 	"chive/tor/relaycrypto"
 )
 
 // Limits of tor-spec §7.3 and §7.4, in cells, and of §5.6.
 const (
-	circuitWindow     = 1000
-	circuitIncrement  = 100
-	streamWindow      = 500
-	streamIncrement   = 50
-	relayEarlyBudget  = 8
-	maxHops           = relayEarlyBudget
-	maxHalfClosed     = 1024
-	maxStreams        = 32768
-	minCircuitWindow  = 100
-	pendingTagsNeeded = circuitWindow / circuitIncrement
+	circuitWindow    = 1000
+	circuitIncrement = 100
+	streamWindow     = 500
+	streamIncrement  = 50
+	relayEarlyBudget = 8
+	maxHops          = relayEarlyBudget
+	maxHalfClosed    = 1024
+	maxStreams       = 32768
+	minCircuitWindow = 100
 )
 
 // Hop says how to reach one relay of the path.
@@ -32,14 +33,41 @@ type Hop struct {
 	NtorKey [32]byte       // ntor onion key; zero asks for CREATE_FAST (first hop only)
 	IPv4    netip.AddrPort // OR address
 	IPv6    netip.AddrPort // OR address; zero if none
+	// CongestionControl: the relay offers ntor-v3 and congestion control (Relay=4,
+	// FlowCtrl=2), and is asked for both. It needs Ed25519.
+	CongestionControl bool
 }
+
+// asks says whether the hop is reached by ntor-v3.
+func (h *Hop) asks() bool { return h.CongestionControl && h.Ed25519 != ([32]byte{}) }
 
 // Config is what a circuit is made of.
 type Config struct {
-	ID     cell.CircID // chosen by the connection, most significant bit set
-	Path   []Hop       // guard first, 1 to 8 hops
-	Window int         // initial package window in cells (param circwindow), 100..1000; 0 means 1000
-	Rand   io.Reader   // crypto/rand's, but for tests
+	ID     cell.CircID          // chosen by the connection, most significant bit set
+	Path   []Hop                // guard first, 1 to 8 hops
+	Window int                  // initial package window in cells (param circwindow), 100..1000; 0 means 1000
+	Rand   io.Reader            // crypto/rand's, but for tests
+	Now    func() time.Duration // a clock that never goes back; for hops with congestion control only
+	FlowParams
+}
+
+// FlowParams are the network's numbers for hops with congestion control.
+type FlowParams struct {
+	Congestion congestion.Params // with the consensus's SENDME increment
+	XoffClient int               // DATA cells of a stream that wait for its application until the exit is told
+	XoffExit   int               // DATA cells of a stream after which the exit may tell us
+	XonRate    int               // the same for telling its rate
+}
+
+// FlowParamsOf reads a consensus: get gives a parameter by name, within bounds, or the
+// default.
+func FlowParamsOf(get func(name string, def, low, high int32) int32, path congestion.Path) FlowParams {
+	return FlowParams{
+		Congestion: congestion.ParamsOf(get, path, congestion.Increment(get)),
+		XoffClient: int(get("cc_xoff_client", 500, 1, 10000)),
+		XoffExit:   int(get("cc_xoff_exit", 500, 1, 10000)),
+		XonRate:    int(get("cc_xon_rate", 500, 1, 5000)),
+	}
 }
 
 // State is where a circuit is in its life.
@@ -62,16 +90,15 @@ type Circuit struct {
 	early  int // RELAY_EARLY cells left
 	fast   *handshake.Fast
 	ntor   *handshake.Ntor
+	ntor3  *handshake.Ntor3
 	failed *Error
 	// destroyed: our DESTROY went out.
 	destroyed bool
 
-	packageWindow int
-	deliverWindow int
-	tags          [pendingTagsNeeded][20]byte // ring of SENDME digests we expect
-	tagHead       int
-	tagCount      int
-	sinceTag      int // DATA cells sealed since the last tag
+	// Blocked is set by the owner while the connection takes no more cells: a sign of
+	// congestion on this end.
+	Blocked bool
+	flow    flow
 
 	streams    map[cell.StreamID]*stream
 	last       *stream // of the last cell: cells come in runs
@@ -100,6 +127,9 @@ func NewCircuit(cfg Config) (*Circuit, error) {
 		if i > 0 && h.NtorKey == ([32]byte{}) {
 			return nil, fmt.Errorf("%w: hop %d has no onion key", ErrConfig, i+1)
 		}
+		if h.asks() && (cfg.Now == nil || cfg.Congestion.SendmeIncrement < 1 || cfg.XoffClient < 1 || cfg.XoffExit < 1 || cfg.XonRate < 1) {
+			return nil, fmt.Errorf("%w: hop %d has congestion control, and there are no parameters for it", ErrConfig, i+1)
+		}
 		if i > 0 && !h.IPv4.IsValid() {
 			return nil, fmt.Errorf("%w: hop %d has no address", ErrConfig, i+1)
 		}
@@ -120,7 +150,7 @@ func NewCircuit(cfg Config) (*Circuit, error) {
 	}
 	return &Circuit{
 		cfg: cfg, early: relayEarlyBudget,
-		packageWindow: cfg.Window, deliverWindow: circuitWindow,
+		flow:    flow{increment: circuitIncrement, packageWindow: cfg.Window, deliverWindow: circuitWindow},
 		streams: map[cell.StreamID]*stream{},
 	}, nil
 }
@@ -154,13 +184,52 @@ func (c *Circuit) Start(dst []byte) ([]byte, error) {
 		c.fast = fast
 		return cell.AppendFixed(dst, c.cfg.ID, cell.CreateFast, body), nil
 	}
-	ntor, skin, err := handshake.StartNtor(c.cfg.Rand, first.RSA, first.NtorKey)
+	htype, skin, err := c.shake(first)
 	if err != nil {
 		return dst, c.fail(&Error{Reason: cell.DestroyInternal, Hop: 1, Err: err})
 	}
-	c.ntor = ntor
-	return cell.AppendFixed(dst, c.cfg.ID, cell.Create2, cell.AppendCreate2(nil, handshake.TypeNtor, skin)), nil
+	return cell.AppendFixed(dst, c.cfg.ID, cell.Create2, cell.AppendCreate2(nil, htype, skin)), nil
 }
+
+// shake begins the handshake with a hop.
+func (c *Circuit) shake(h Hop) (htype uint16, skin []byte, err error) {
+	if !h.asks() {
+		c.ntor, skin, err = handshake.StartNtor(c.cfg.Rand, h.RSA, h.NtorKey)
+		return handshake.TypeNtor, skin, err
+	}
+	c.ntor3, skin, err = handshake.StartNtor3(c.cfg.Rand, h.Ed25519, h.NtorKey, handshake.CircuitVerification, wish.Message())
+	return handshake.TypeNtor3, skin, err
+}
+
+// wish is what a hop is asked for that offers it.
+var wish = handshake.Wish{CongestionControl: true}
+
+// shaken ends the handshake with the hop that is being reached, and applies what it
+// granted if it is the last.
+func (c *Circuit) shaken(reply []byte) (handshake.KeyMaterial, error) {
+	if c.ntor3 == nil {
+		return c.ntor.Finish(reply)
+	}
+	var stream [handshake.KeyMaterialLen]byte
+	defer clear(stream[:])
+	said, err := c.ntor3.Finish(reply, stream[:])
+	if err != nil {
+		return handshake.KeyMaterial{}, err
+	}
+	granted, err := wish.Granted(said, c.cfg.Congestion.SendmeIncrement)
+	if err != nil {
+		return handshake.KeyMaterial{}, err
+	}
+	if granted.SendmeIncrement > 0 && c.stack.Len() == len(c.cfg.Path)-1 {
+		p := c.cfg.Congestion
+		p.SendmeIncrement = granted.SendmeIncrement
+		c.flow.vegas, c.flow.increment = congestion.New(p), granted.SendmeIncrement
+	}
+	return handshake.KeyMaterialOf(&stream), nil
+}
+
+// CongestionControl says whether the last hop granted it.
+func (c *Circuit) CongestionControl() bool { return c.flow.vegas != nil }
 
 // Destroy ends the circuit from our side and appends the DESTROY cell. The
 // reason on the wire is always NONE: a client's reasons are nobody's business

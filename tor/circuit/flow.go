@@ -5,7 +5,38 @@ import (
 	"fmt"
 
 	"chive/tor/cell"
+	"chive/tor/congestion"
 )
+
+// flow is how many cells may be on their way to and from the last hop: by congestion
+// control where the hop granted it (proposal 324), else by the fixed windows of tor-spec
+// §7.3 and §7.4.
+type flow struct {
+	vegas         *congestion.Vegas // nil: fixed windows
+	increment     int               // DATA cells that a circuit-level SENDME is for
+	packageWindow int               // fixed windows only
+	deliverWindow int
+	tags          [][20]byte // digests of cells that SENDMEs are due for: tags[tagHead:]
+	tagHead       int
+	sinceTag      int // DATA cells sealed since the last tag
+}
+
+// room is how many DATA cells may be sent.
+func (f *flow) room() int {
+	if f.vegas != nil {
+		return f.vegas.Room()
+	}
+	return f.packageWindow
+}
+
+// expect notes the digest of a cell that the far end acknowledges.
+func (f *flow) expect(tag [20]byte) {
+	if f.tagHead > len(f.tags)/2 { // move down what is left, now and then
+		n := copy(f.tags, f.tags[f.tagHead:])
+		f.tags, f.tagHead = f.tags[:n], 0
+	}
+	f.tags = append(f.tags, tag)
+}
 
 // circuitSendme takes a circuit-level SENDME: the far end proves with a digest
 // that it has read what we sent, and our window grows (proposal 289).
@@ -14,47 +45,60 @@ func (c *Circuit) circuitSendme(hop int, data []byte) (Event, error) {
 	if err != nil {
 		return Event{}, c.violation(hop+1, err)
 	}
-	if version != 1 || c.tagCount == 0 {
-		return Event{}, c.violation(hop+1, fmt.Errorf("%w: version %d, %d expected", ErrSendme, version, c.tagCount))
+	f := &c.flow
+	if version != 1 || f.tagHead == len(f.tags) {
+		return Event{}, c.violation(hop+1, fmt.Errorf("%w: version %d, %d expected", ErrSendme, version, len(f.tags)-f.tagHead))
 	}
-	want := c.tags[c.tagHead]
+	want := f.tags[f.tagHead]
 	if subtle.ConstantTimeCompare(tag, want[:]) != 1 {
 		return Event{}, c.violation(hop+1, fmt.Errorf("%w: wrong digest", ErrSendme))
 	}
-	c.tagHead = (c.tagHead + 1) % len(c.tags)
-	c.tagCount--
-	c.packageWindow += circuitIncrement
-	if c.packageWindow > circuitWindow {
+	f.tagHead++
+	if f.vegas != nil {
+		if err := f.vegas.Acknowledged(c.cfg.Now(), c.Blocked); err != nil {
+			return Event{}, c.violation(hop+1, fmt.Errorf("%w: %w", ErrWindow, err))
+		}
+		return Event{Kind: MayPackage}, nil
+	}
+	f.packageWindow += circuitIncrement
+	if f.packageWindow > circuitWindow {
 		return Event{}, c.violation(hop+1, fmt.Errorf("%w: circuit package window", ErrWindow))
 	}
 	return Event{Kind: MayPackage}, nil
 }
 
-// packaged counts a DATA cell just sealed. Every hundredth is one the far end
+// packaged counts a DATA cell just sealed. One in so many is one the far end
 // acknowledges with its digest.
 func (c *Circuit) packaged(s *stream) {
-	c.packageWindow--
-	s.packageWindow--
-	c.sinceTag++
-	if c.sinceTag < circuitIncrement {
+	s.sent++
+	f := &c.flow
+	if f.vegas != nil {
+		if f.vegas.Sent(c.cfg.Now) {
+			f.expect(c.stack.ForwardTag(c.stack.Len() - 1))
+		}
 		return
 	}
-	c.sinceTag = 0
-	c.tags[(c.tagHead+c.tagCount)%len(c.tags)] = c.stack.ForwardTag(c.stack.Len() - 1)
-	c.tagCount++
+	f.packageWindow--
+	s.packageWindow--
+	f.sinceTag++
+	if f.sinceTag == circuitIncrement {
+		f.sinceTag = 0
+		f.expect(c.stack.ForwardTag(c.stack.Len() - 1))
+	}
 }
 
 // delivered counts a DATA cell just received, and appends our circuit-level
-// SENDME when it is the hundredth since the last.
+// SENDME when it is the last of those that one is for.
 func (c *Circuit) delivered(dst []byte, hop int) ([]byte, error) {
-	c.deliverWindow--
-	if c.deliverWindow < 0 {
+	f := &c.flow
+	f.deliverWindow--
+	if f.deliverWindow < 0 {
 		return dst, c.violation(hop+1, fmt.Errorf("%w: circuit deliver window", ErrWindow))
 	}
-	if c.deliverWindow > circuitWindow-circuitIncrement {
+	if f.deliverWindow > circuitWindow-f.increment {
 		return dst, nil
 	}
-	c.deliverWindow += circuitIncrement
+	f.deliverWindow += f.increment
 	tag := c.stack.BackwardTag(hop)
 	var room [32]byte
 	body := cell.AppendSendmeV1(room[:0], tag[:])
@@ -64,8 +108,8 @@ func (c *Circuit) delivered(dst []byte, hop int) ([]byte, error) {
 // streamSendme takes a stream-level SENDME. It carries no digest: the circuit's
 // does for all its streams.
 func (c *Circuit) streamSendme(hop int, id cell.StreamID, s *stream) (Event, error) {
-	if s.state == streamPending || s.resolve {
-		return Event{}, c.violation(hop+1, fmt.Errorf("%w: SENDME before CONNECTED", ErrUnexpected))
+	if s.state == streamPending || s.resolve || c.flow.vegas != nil {
+		return Event{}, c.violation(hop+1, fmt.Errorf("%w: SENDME of a stream", ErrUnexpected))
 	}
 	s.packageWindow += streamIncrement
 	if s.packageWindow > streamWindow {
@@ -75,5 +119,42 @@ func (c *Circuit) streamSendme(hop int, id cell.StreamID, s *stream) (Event, err
 		c.counters.Dropped++
 		return Event{}, nil
 	}
+	return Event{Kind: MayPackage, Stream: id}, nil
+}
+
+// receiveXoff stops a stream: the far end's application does not take what we send.
+// It may say so once for every XoffExit cells that we sent it: else it counts our cells by
+// stopping us (proposal 324 §10.2).
+func (c *Circuit) receiveXoff(hop int, s *stream, data []byte) (Event, error) {
+	if err := cell.ParseXoff(data); err != nil {
+		return Event{}, c.violation(hop+1, err)
+	}
+	s.xoffs++
+	if c.flow.vegas == nil || s.resolve || s.sent < s.xoffs*c.cfg.XoffExit {
+		return Event{}, c.violation(hop+1, fmt.Errorf("%w: XOFF after %d cells", ErrUnexpected, s.sent))
+	}
+	if s.state == streamHalfClosed {
+		c.counters.Dropped++
+		return Event{}, nil
+	}
+	s.stopped = true
+	return Event{}, nil
+}
+
+// receiveXon lets a stream go on. The rate that the far end's application takes comes with
+// it; what we send beyond it waits there until the next XOFF.
+func (c *Circuit) receiveXon(hop int, id cell.StreamID, s *stream, data []byte) (Event, error) {
+	if _, err := cell.ParseXon(data); err != nil {
+		return Event{}, c.violation(hop+1, err)
+	}
+	s.xons++
+	if c.flow.vegas == nil || s.resolve || s.sent < s.xons*min(c.cfg.XoffExit, c.cfg.XonRate) {
+		return Event{}, c.violation(hop+1, fmt.Errorf("%w: XON after %d cells", ErrUnexpected, s.sent))
+	}
+	if s.state == streamHalfClosed {
+		c.counters.Dropped++
+		return Event{}, nil
+	}
+	s.stopped = false
 	return Event{Kind: MayPackage, Stream: id}, nil
 }

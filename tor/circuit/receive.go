@@ -82,14 +82,14 @@ func (c *Circuit) receiveCreated(dst []byte, command cell.Command, body []byte) 
 	if err != nil {
 		return dst, Event{}, c.violation(1, err)
 	}
-	keys, err := c.ntor.Finish(reply)
+	keys, err := c.shaken(reply)
 	return c.addHop(dst, keys, err)
 }
 
 // addHop takes the keys of the hop just reached and asks for the next.
 func (c *Circuit) addHop(dst []byte, keys handshake.KeyMaterial, err error) ([]byte, Event, error) {
 	hop := c.stack.Len() + 1
-	c.ntor = nil
+	c.ntor, c.ntor3 = nil, nil
 	if err != nil {
 		return dst, Event{}, c.violation(hop, err)
 	}
@@ -110,7 +110,7 @@ func (c *Circuit) addHop(dst []byte, keys handshake.KeyMaterial, err error) ([]b
 // (tor-spec §5.1.2, §5.6).
 func (c *Circuit) extend(dst []byte) ([]byte, error) {
 	next := c.cfg.Path[c.stack.Len()]
-	ntor, skin, err := handshake.StartNtor(c.cfg.Rand, next.RSA, next.NtorKey)
+	htype, skin, err := c.shake(next)
 	if err != nil {
 		return dst, c.fail(&Error{Reason: cell.DestroyInternal, Hop: c.stack.Len() + 1, Err: err})
 	}
@@ -118,9 +118,8 @@ func (c *Circuit) extend(dst []byte) ([]byte, error) {
 		return dst, c.fail(&Error{Reason: cell.DestroyInternal, Hop: c.stack.Len() + 1, Err: fmt.Errorf("no RELAY_EARLY cell is left")})
 	}
 	c.early--
-	c.ntor = ntor
 	data, err := cell.AppendExtend2(nil, cell.Extend2{
-		Specs: linkSpecs(next), HandshakeType: handshake.TypeNtor, Handshake: skin,
+		Specs: linkSpecs(next), HandshakeType: htype, Handshake: skin,
 	})
 	if err != nil {
 		return dst, c.fail(&Error{Reason: cell.DestroyInternal, Hop: c.stack.Len() + 1, Err: err})
@@ -173,14 +172,14 @@ func (c *Circuit) receiveRelay(dst []byte, body []byte) ([]byte, Event, error) {
 
 func (c *Circuit) receiveBuilding(dst []byte, h cell.RelayHeader, data []byte) ([]byte, Event, error) {
 	hop := c.stack.Len() + 1
-	if h.Cmd != cell.RelayExtended2 || h.Stream != 0 || c.ntor == nil {
+	if h.Cmd != cell.RelayExtended2 || h.Stream != 0 || c.ntor == nil && c.ntor3 == nil {
 		return dst, Event{}, c.violation(hop, fmt.Errorf("%w: %v while building", ErrUnexpected, h.Cmd))
 	}
 	reply, err := cell.ParseExtended2(data)
 	if err != nil {
 		return dst, Event{}, c.violation(hop, err)
 	}
-	keys, err := c.ntor.Finish(reply)
+	keys, err := c.shaken(reply)
 	return c.addHop(dst, keys, err)
 }
 
@@ -207,6 +206,12 @@ func (c *Circuit) receiveOpen(dst []byte, hop int, h cell.RelayHeader, data []by
 		return dst, ev, err
 	case cell.RelaySendme:
 		ev, err := c.streamSendme(hop, h.Stream, s)
+		return dst, ev, err
+	case cell.RelayXoff:
+		ev, err := c.receiveXoff(hop, s, data)
+		return dst, ev, err
+	case cell.RelayXon:
+		ev, err := c.receiveXon(hop, h.Stream, s, data)
 		return dst, ev, err
 	default:
 		return dst, Event{}, c.violation(hop+1, fmt.Errorf("%w: %v", ErrUnexpected, h.Cmd))

@@ -23,6 +23,11 @@ type stream struct {
 	packageWindow int
 	deliverWindow int
 	unacked       int  // cells the application took since our last SENDME
+	sent          int  // DATA cells, ever
+	waiting       int  // DATA cells that the application has not taken; with congestion control only
+	stopped       bool // XOFF came
+	told          bool // our XOFF went out, and no XON since
+	xoffs, xons   int  // that came
 	resolve       bool // asks for a name: only RESOLVED or END may come
 	connected     bool // CONNECTED came, perhaps after we ended it
 }
@@ -127,7 +132,13 @@ func (c *Circuit) Sendable(id cell.StreamID) int {
 	if s == nil || s.state == streamHalfClosed || s.resolve || c.state != Open {
 		return 0
 	}
-	return max(0, min(s.packageWindow, c.packageWindow))
+	if s.stopped {
+		return 0
+	}
+	if c.flow.vegas != nil {
+		return c.flow.room()
+	}
+	return max(0, min(s.packageWindow, c.flow.room()))
 }
 
 // Send packages as much of data as the windows allow, up to limit cells,
@@ -146,11 +157,19 @@ func (c *Circuit) Send(dst []byte, id cell.StreamID, data []byte, limit int) ([]
 }
 
 // Consumed tells that the application took the content of so many DATA cells,
-// and appends the stream-level SENDMEs that this earns: a slow reader stops
-// its own stream only.
+// and appends what lets the stream go on, XON or the stream-level SENDMEs that this
+// earns: a slow reader stops its own stream only.
 func (c *Circuit) Consumed(dst []byte, id cell.StreamID, cells int) []byte {
 	s := c.streams[id]
 	if s == nil || s.state != streamOpen || c.state != Open {
+		return dst
+	}
+	if c.flow.vegas != nil {
+		s.waiting -= cells
+		if s.told && s.waiting <= c.cfg.XoffClient/xonBelow {
+			s.told = false
+			dst = c.seal(dst, cell.Relay, c.stack.Len()-1, cell.RelayHeader{Cmd: cell.RelayXon, Stream: id}, cell.AppendXon(nil, 0))
+		}
 		return dst
 	}
 	s.unacked += cells
@@ -208,6 +227,9 @@ func (c *Circuit) receiveData(dst []byte, hop int, id cell.StreamID, s *stream, 
 	if err != nil {
 		return dst, Event{}, err
 	}
+	if c.flow.vegas != nil {
+		return c.deliver(dst, hop, id, s, data)
+	}
 	s.deliverWindow--
 	if s.deliverWindow < 0 {
 		return dst, Event{}, c.violation(hop+1, fmt.Errorf("%w: stream deliver window", ErrWindow))
@@ -215,6 +237,32 @@ func (c *Circuit) receiveData(dst []byte, hop int, id cell.StreamID, s *stream, 
 	if s.state == streamHalfClosed {
 		c.counters.Dropped++
 		return dst, Event{}, nil
+	}
+	return dst, Event{Kind: Data, Stream: id, Data: data}, nil
+}
+
+// xonBelow: a stream that was told to stop goes on when only this part of what stopped it
+// is left, so that its application never runs dry while XON is on its way.
+const xonBelow = 4
+
+// patience is how many times what stopped it a stream may still get: the far end hears of
+// XOFF a round trip later, in which it may send a window.
+const patience = 20
+
+// deliver hands on data under congestion control: a stream has no window, but is told to
+// stop when its application does not take what comes.
+func (c *Circuit) deliver(dst []byte, hop int, id cell.StreamID, s *stream, data []byte) ([]byte, Event, error) {
+	if s.state == streamHalfClosed {
+		c.counters.Dropped++
+		return dst, Event{}, nil
+	}
+	s.waiting++
+	if s.waiting > patience*c.cfg.XoffClient {
+		return dst, Event{}, c.violation(hop+1, fmt.Errorf("%w: %d cells wait for an application after XOFF", ErrWindow, s.waiting))
+	}
+	if !s.told && s.waiting >= c.cfg.XoffClient {
+		s.told = true
+		dst = c.seal(dst, cell.Relay, hop, cell.RelayHeader{Cmd: cell.RelayXoff, Stream: id}, cell.AppendXoff(nil))
 	}
 	return dst, Event{Kind: Data, Stream: id, Data: data}, nil
 }

@@ -46,7 +46,10 @@ const huge = 1<<31 - 1
 
 // ParamsOf reads the parameters of a consensus: get gives a parameter by name, within
 // bounds, or the default. increment is what the far end granted.
-func ParamsOf(get func(name string, def, low, high int) int, path Path, increment int) Params {
+func ParamsOf(consensus func(name string, def, low, high int32) int32, path Path, increment int) Params {
+	get := func(name string, def, low, high int) int {
+		return int(consensus(name, int32(def), int32(low), int32(high)))
+	}
 	d := thresholds[path]
 	suffix := "_" + string(path)
 	min := get("cc_cwnd_min", 124, 31, 1000)
@@ -76,6 +79,6 @@ func ParamsOf(get func(name string, def, low, high int) int, path Path, incremen
 
 // Increment is the consensus's number of cells a SENDME is for: what a relay grants must
 // be near it.
-func Increment(get func(name string, def, low, high int) int) int {
-	return get("cc_sendme_inc", 31, 1, 254)
+func Increment(get func(name string, def, low, high int32) int32) int {
+	return int(get("cc_sendme_inc", 31, 1, 254))
 }

@@ -53,8 +53,8 @@ func (v *Vegas) RTT() time.Duration { return time.Duration(v.average) * time.Mic
 func (v *Vegas) Room() int { return max(0, v.window-v.inflight) }
 
 // Sent counts a cell. It says whether the far end acknowledges it by a SENDME, for whose
-// proof the caller must remember the cell.
-func (v *Vegas) Sent(now time.Duration) (acknowledged bool) {
+// proof the caller must remember the cell; only then it asks what time it is.
+func (v *Vegas) Sent(now func() time.Duration) (acknowledged bool) {
 	v.inflight++
 	if v.inflight%v.p.SendmeIncrement != 0 {
 		return false
@@ -63,7 +63,7 @@ func (v *Vegas) Sent(now time.Duration) (acknowledged bool) {
 		n := copy(v.sent, v.sent[v.head:])
 		v.sent, v.head = v.sent[:n], 0
 	}
-	v.sent = append(v.sent, now)
+	v.sent = append(v.sent, now())
 	return true
 }
 

@@ -12,11 +12,13 @@ import (
 	"pgregory.net/rapid"
 )
 
-func defaults(_ string, def, _, _ int) int { return def }
+func defaults(_ string, def, _, _ int32) int32 { return def }
 
 func exit() *Vegas { return New(ParamsOf(defaults, PathExit, 31)) }
 
 func usec(n int) time.Duration { return time.Duration(n) * time.Microsecond }
+
+func at(now time.Duration) func() time.Duration { return func() time.Duration { return now } }
 
 type line struct {
 	word string
@@ -114,7 +116,7 @@ func TestUnexpectedSENDMEs(t *testing.T) {
 		t.Errorf("a SENDME for nothing: %v", err)
 	}
 	for i := range 31 {
-		if got := v.Sent(usec(i)); got != (i == 30) {
+		if got := v.Sent(at(usec(i))); got != (i == 30) {
 			t.Errorf("cell %d is acknowledged: %v", i, got)
 		}
 	}
@@ -147,7 +149,7 @@ func TestClockTroubleIsNoSignal(t *testing.T) {
 	}
 	never := exit()
 	for i := range 31 {
-		never.Sent(usec(i))
+		never.Sent(at(usec(i)))
 	}
 	if err := never.Acknowledged(usec(30), false); err != nil || never.window != 124 {
 		t.Errorf("window %d, %v after a clock that never ran", never.window, err)
@@ -164,7 +166,7 @@ func TestWindowStaysInBounds(t *testing.T) {
 		now := time.Duration(0)
 		for range rapid.IntRange(1, 300).Draw(t, "steps") {
 			for range min(v.Room(), rapid.IntRange(0, 400).Draw(t, "cells")) {
-				v.Sent(now)
+				v.Sent(at(now))
 			}
 			now += usec(rapid.IntRange(0, 1_000_000).Draw(t, "wait"))
 			for range rapid.IntRange(0, 8).Draw(t, "SENDMEs") {
@@ -186,9 +188,10 @@ func BenchmarkSentAndAcknowledged(b *testing.B) {
 	v := exit()
 	b.ReportAllocs()
 	now := time.Duration(0)
+	clock := func() time.Duration { return now }
 	for range b.N {
 		now += usec(10)
-		if v.Sent(now) {
+		if v.Sent(clock) {
 			_ = v.Acknowledged(now+usec(50_000), false)
 		}
 	}

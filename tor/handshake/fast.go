@@ -73,10 +73,10 @@ func kdfFast(x, y []byte) KeyMaterial {
 	copy(k0[:20], x)
 	copy(k0[20:], y)
 	defer clear(k0[:])
-	k := make([]byte, keyMaterialLen)
+	k := make([]byte, KeyMaterialLen)
 	defer clear(k)
 	kdfTor(k, k0[:])
-	return keysFast((*[keyMaterialLen]byte)(k))
+	return keysFast((*[KeyMaterialLen]byte)(k))
 }
 
 // kdfTor fills dst with H(k0|0) | H(k0|1) | … (KDF-TOR, tor-spec 5.2.1).

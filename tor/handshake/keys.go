@@ -43,8 +43,8 @@ type KeyMaterial struct {
 	KH     [20]byte
 }
 
-// keyMaterialLen is the number of bytes a KDF must yield for one KeyMaterial.
-const keyMaterialLen = 20 + 20 + 16 + 16 + 20
+// KeyMaterialLen is the number of bytes a KDF must yield for one KeyMaterial.
+const KeyMaterialLen = 20 + 20 + 16 + 16 + 20
 
 // Wipe overwrites the keys with zeroes. Best effort: copies made by the caller or
 // by the runtime are out of reach.
@@ -53,8 +53,8 @@ func (k *KeyMaterial) Wipe() { *k = KeyMaterial{} }
 // Format implements fmt.Formatter so that no verb can print a key.
 func (KeyMaterial) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[redacted]")) }
 
-// keysNtor cuts the output of the RFC 5869 KDF: Df, Db, Kf, Kb, KH (tor-spec 5.2.2).
-func keysNtor(k *[keyMaterialLen]byte) (m KeyMaterial) {
+// KeyMaterialOf cuts a key stream of ntor or ntor-v3: Df, Db, Kf, Kb, KH (tor-spec 5.2.2).
+func KeyMaterialOf(k *[KeyMaterialLen]byte) (m KeyMaterial) {
 	copy(m.Df[:], k[0:])
 	copy(m.Db[:], k[20:])
 	copy(m.Kf[:], k[40:])
@@ -64,7 +64,7 @@ func keysNtor(k *[keyMaterialLen]byte) (m KeyMaterial) {
 }
 
 // keysFast cuts the output of KDF-TOR: KH, Df, Db, Kf, Kb (tor-spec 5.2.1).
-func keysFast(k *[keyMaterialLen]byte) (m KeyMaterial) {
+func keysFast(k *[KeyMaterialLen]byte) (m KeyMaterial) {
 	copy(m.KH[:], k[0:])
 	copy(m.Df[:], k[20:])
 	copy(m.Db[:], k[40:])

@@ -173,12 +173,12 @@ func (in *ntorInput) derive() (auth [32]byte, keys KeyMaterial, err error) {
 // kdfNtor expands secret_input into circuit keys (tor-spec 5.2.2). hkdf.Key is
 // extract with salt t_key, which yields KEY_SEED, and then expand with m_expand.
 func kdfNtor(secretInput []byte) (KeyMaterial, error) {
-	k, err := hkdf.Key(sha256.New, secretInput, []byte(tKey), mExpand, keyMaterialLen)
+	k, err := hkdf.Key(sha256.New, secretInput, []byte(tKey), mExpand, KeyMaterialLen)
 	if err != nil {
 		return KeyMaterial{}, fmt.Errorf("ntor key expansion: %w", err)
 	}
 	defer clear(k)
-	return keysNtor((*[keyMaterialLen]byte)(k)), nil
+	return KeyMaterialOf((*[KeyMaterialLen]byte)(k)), nil
 }
 
 // hmacSHA256 is H(message, tag) of tor-spec 5.1.4: the tag is the key.

@@ -55,6 +55,11 @@ type Relay struct {
 // that a circuit through it needs.
 func (r *Relay) Usable() bool { return r.usable }
 
+// CongestionControl reports whether the relay offers ntor-v3 and congestion control.
+func (r *Relay) CongestionControl() bool {
+	return r.Protocols.Supports(netdoc.ProtoRelay, 4) && r.Protocols.Supports(netdoc.ProtoFlowCtrl, 2)
+}
+
 // CanGuard reports whether the relay is in the set GUARDS of guard-spec §4.0:
 // fit to be sampled and used as a guard, be its microdescriptor here or not.
 func (r *Relay) CanGuard() bool { return r.may[Guard] }
