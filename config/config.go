@@ -64,6 +64,7 @@ type Config struct {
 	EnableBufferPooling     bool          // buffers are used again
 
 	Nodes
+	PathBias
 
 	MaxCircuitDirtiness      time.Duration // a circuit takes new streams this long after its first
 	LearnCircuitBuildTimeout bool

@@ -16,7 +16,7 @@ var foreign = parseForeign(foreignText)
 
 type foreignOption struct {
 	name     string
-	class    string   // later, relay, authority or obsolete
+	class    string   // later, never, relay, authority or obsolete
 	accepted []string // values that ask for what chive does anyway
 	instead  string   // what to do, in words; may be empty
 }
@@ -62,6 +62,8 @@ func (f *foreignOption) refusal() string {
 		why = "an option of relays; chive is a client"
 	case "authority":
 		why = "an option of directory authorities; chive is a client"
+	case "never":
+		why = "not supported, and not to come"
 	case "obsolete":
 		why = "obsolete: C tor ignores it; remove the line"
 	default:

@@ -183,6 +183,7 @@ func (c *circuits) tick(ctx actor.Context) {
 	c.queue = left
 	if c.closing == nil {
 		c.keep()
+		c.o.Bias.Tick()
 		c.test(ctx)
 		c.settle(ctx)
 		c.pool.follow(now, c.o.Settings.Period)
