@@ -2349,7 +2349,7 @@ type CircuitClosed struct {
 	Streams       uint32                 `protobuf:"varint,3,opt,name=streams,proto3" json:"streams,omitempty"` // streams it carried
 	CellsIn       uint64                 `protobuf:"varint,4,opt,name=cells_in,json=cellsIn,proto3" json:"cells_in,omitempty"`
 	CellsOut      uint64                 `protobuf:"varint,5,opt,name=cells_out,json=cellsOut,proto3" json:"cells_out,omitempty"`
-	CellsDropped  uint64                 `protobuf:"varint,6,opt,name=cells_dropped,json=cellsDropped,proto3" json:"cells_dropped,omitempty"` // valid cells that no stream wanted
+	CellsDropped  uint64                 `protobuf:"varint,6,opt,name=cells_dropped,json=cellsDropped,proto3" json:"cells_dropped,omitempty"` // they were on their way when their stream was ended here
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

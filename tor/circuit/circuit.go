@@ -72,11 +72,13 @@ type Circuit struct {
 	tagHead       int
 	tagCount      int
 	sinceTag      int // DATA cells sealed since the last tag
+	dataIn        uint64
+	granted       uint64 // DATA cells that the far end may have sent in all
 
 	streams    map[cell.StreamID]*stream
 	last       *stream // of the last cell: cells come in runs
 	lastID     cell.StreamID
-	halfClosed []cell.StreamID // oldest first
+	halfClosed []halfClosed // oldest first
 	nextID     cell.StreamID
 	counters   Counters
 }
@@ -84,7 +86,7 @@ type Circuit struct {
 // Counters are totals over a circuit's life, in cells.
 type Counters struct {
 	In, Out uint64
-	Dropped uint64 // legal cells that no stream wanted
+	Dropped uint64 // cells that were on their way when we ended their stream
 	Streams uint32 // streams ever begun
 }
 
@@ -120,7 +122,7 @@ func NewCircuit(cfg Config) (*Circuit, error) {
 	}
 	return &Circuit{
 		cfg: cfg, early: relayEarlyBudget,
-		packageWindow: cfg.Window, deliverWindow: circuitWindow,
+		packageWindow: cfg.Window, deliverWindow: circuitWindow, granted: circuitWindow,
 		streams: map[cell.StreamID]*stream{},
 	}, nil
 }

@@ -51,10 +51,13 @@ func (c *Circuit) delivered(dst []byte, hop int) ([]byte, error) {
 	if c.deliverWindow < 0 {
 		return dst, c.violation(hop+1, fmt.Errorf("%w: circuit deliver window", ErrWindow))
 	}
+	c.dataIn++
+	c.expireHalfClosed()
 	if c.deliverWindow > circuitWindow-circuitIncrement {
 		return dst, nil
 	}
 	c.deliverWindow += circuitIncrement
+	c.granted += circuitIncrement
 	tag := c.stack.BackwardTag(hop)
 	var room [32]byte
 	body := cell.AppendSendmeV1(room[:0], tag[:])
