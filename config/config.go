@@ -65,6 +65,7 @@ type Config struct {
 	EnableBufferPooling     bool          // buffers are used again
 
 	Nodes
+	PathBias
 
 	// Of each identity, a SOCKS user name with its password.
 	IdentityMaxAge        time.Duration // it is renewed then; 0: never

@@ -59,6 +59,7 @@ func TestDefaults(t *testing.T) {
 		PublicNetwork: true, EnforceDistinctSubnets: true, ClientRejectInternalAddresses: true, ClientDNSRejectInternalAddresses: true,
 		LongLivedPorts:      []uint16{21, 22, 706, 1863, 5050, 5190, 5222, 5223, 6523, 6667, 6697, 8300},
 		Nodes:               Nodes{GeoIPFile: "/usr/share/tor/geoip", GeoIPv6File: "/usr/share/tor/geoip6", GeoIPExcludeUnknown: "auto"},
+		PathBias:            PathBias{-1, -1, -1, -1, -1, -1, -1, -1, -1},
 		MaxCircuitDirtiness: 10 * time.Minute, LearnCircuitBuildTimeout: true, CircuitsAvailableTimeout: 30 * time.Minute, SocksTimeout: 2 * time.Minute,
 		ShutdownWaitLength: 30 * time.Second, SafeLogging: true,
 		RelayBreakerFailures: 5, RelayBreakerOpenTime: 30 * time.Second, BandwidthRate: 1 << 30, BandwidthBurst: 1 << 30, MaxClientCircuitsPending: 32, CircuitBurst: 50,

@@ -151,7 +151,12 @@ func values(t *rapid.T, o *Option) []string {
 		if o.Name == "CircuitPoolMaxSize" {
 			return some("6", "10")
 		}
+		if strings.HasPrefix(o.Name, "PathBias") {
+			return some("-1", "10", "1000000")
+		}
 		return some("2", "4", "5")
+	case "fraction":
+		return some("-1", "0", "0.25", "1")
 	case "size":
 		if o.Name == "BandwidthBurst" {
 			return some("2 GBytes", "3221225473")

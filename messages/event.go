@@ -13,7 +13,7 @@ type Body interface {
 		*chivev1.StreamRequested | *chivev1.StreamAttached | *chivev1.StreamConnected | *chivev1.StreamDetached |
 		*chivev1.StreamEnded |
 		*chivev1.GuardSampled | *chivev1.GuardReachable | *chivev1.GuardUnreachable |
-		*chivev1.CircuitsRenewed | *chivev1.GuardConfirmed | *chivev1.GuardRemoved | *chivev1.GuardsRetried |
+		*chivev1.CircuitsRenewed | *chivev1.GuardConfirmed | *chivev1.GuardRemoved | *chivev1.GuardsRetried | *chivev1.PathBiasSuspected |
 		*chivev1.DocumentFetched | *chivev1.DocumentVerified | *chivev1.DocumentRejected | *chivev1.ProtocolsMissing |
 		*chivev1.SupervisorStateChanged | *chivev1.BreakerOpened | *chivev1.BreakerHalfOpened | *chivev1.BreakerClosed |
 		*chivev1.RetriesExhausted | *chivev1.InputQuarantined |
@@ -100,6 +100,8 @@ func wrap(e *chivev1.Envelope, body any) {
 		e.Event = &chivev1.Envelope_GuardRemoved{GuardRemoved: b}
 	case *chivev1.CircuitsRenewed:
 		e.Event = &chivev1.Envelope_CircuitsRenewed{CircuitsRenewed: b}
+	case *chivev1.PathBiasSuspected:
+		e.Event = &chivev1.Envelope_PathBiasSuspected{PathBiasSuspected: b}
 	case *chivev1.GuardsRetried:
 		e.Event = &chivev1.Envelope_GuardsRetried{GuardsRetried: b}
 	case *chivev1.DocumentFetched:

@@ -91,12 +91,22 @@ type (
 		Err     error
 		WasOpen bool
 		Dialled bool
-		// FirstHop: its guard had answered.
-		FirstHop bool
-		Cause    string // id of the last event about it
+		Hops    int    // that had answered
+		Use     Use    // of one that was open
+		Cause   string // id of the last event about it
 	}
 
 	buildTimeout struct{}
+)
+
+// Use says what came of the streams on a circuit, as tor/pathbias counts it.
+type Use uint8
+
+// The uses.
+const (
+	Unused     Use = iota
+	Answered       // the far end answered the last stream that wanted an answer
+	Unanswered     // it did not, nor a probe, or with words that a tampered cell would bring about
 )
 
 // lane is the circuit's side of one stream.
@@ -127,6 +137,9 @@ type circuitActor struct {
 	posts   []post          // of this turn
 	slots   []slot          // of this turn
 	dirty   bool
+
+	answer Use           // Unused until a stream was answered, or was not
+	probe  cell.StreamID // of the probe that is under way; 0: none is
 
 	closing bool
 	told    bool
@@ -184,7 +197,11 @@ func (c *circuitActor) Receive(ctx actor.Context) {
 	case *Measure:
 		c.measure = true
 	case *Close:
-		c.end(ctx, m.Outcome, nil)
+		if !c.mustProbe(m.Outcome) || !c.sendProbe(ctx) {
+			c.end(ctx, m.Outcome, nil)
+		}
+	case *probeTimeout:
+		c.end(ctx, chivev1.Outcome_OUTCOME_IDLE, nil)
 	case *kernel.ChildFailed:
 		c.streamFailed(ctx, m)
 	case *actor.Stopping:
@@ -236,7 +253,14 @@ func (c *circuitActor) late(ctx actor.Context) {
 	}
 }
 
-func (c *circuitActor) firstHop() bool { return c.core != nil && c.core.Hops() > 0 }
+func (c *circuitActor) firstHop() bool { return c.hops() > 0 }
+
+func (c *circuitActor) hops() int {
+	if c.core == nil {
+		return 0
+	}
+	return c.core.Hops()
+}
 
 func (c *circuitActor) hurry(ctx actor.Context, m *BuildTimeout) {
 	c.o.BuildTimeout, c.o.CloseTimeout = m.Limit, m.Close
@@ -351,6 +375,7 @@ func (c *circuitActor) streamFinished(ctx actor.Context, m *stream.Finish) {
 	c.actors--
 	if m.Back {
 		if m.Outcome == chivev1.Outcome_OUTCOME_TIMEOUT {
+			c.answer = Unused // a circuit may answer the first stream only, to look sound
 			ctx.Send(ctx.Parent(), &Tired{ID: c.o.ID})
 		}
 		ctx.Send(ctx.Parent(), &StreamBack{ID: c.o.ID, Spec: m.Spec})
@@ -450,7 +475,7 @@ func (c *circuitActor) maybeGone(ctx actor.Context) {
 	c.tell()
 	ctx.Send(ctx.Parent(), &Gone{
 		ID: c.o.ID, Outcome: c.out0, Err: c.err, WasOpen: !c.opened.IsZero(), Dialled: c.dialled,
-		FirstHop: c.firstHop(), Cause: c.cause,
+		Hops: c.hops(), Use: c.use(), Cause: c.cause,
 	})
 	ctx.Stop(ctx.Self())
 }
@@ -468,6 +493,9 @@ func (c *circuitActor) tell() {
 		}))
 	default:
 		n := c.core.Counters()
+		if c.probe != 0 {
+			n.Streams-- // nobody asked for that one
+		}
 		c.emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, c.o.ID, &chivev1.CircuitClosed{
 			Outcome: c.out0, Lived: messages.Took(now.Sub(c.opened)), Streams: n.Streams,
 			CellsIn: n.In, CellsOut: n.Out, CellsDropped: n.Dropped,

@@ -6,6 +6,7 @@ import (
 	"chive/actors/block"
 	"chive/actors/outcome"
 	"chive/actors/stream"
+	"chive/messages/chivev1"
 	"chive/tor/cell"
 	"chive/tor/circuit"
 )
@@ -115,10 +116,16 @@ func (c *circuitActor) event(ctx actor.Context, ev circuit.Event) {
 	case circuit.Opened:
 		c.open(ctx)
 	case circuit.Connected:
+		c.answer = Answered
+		if ev.Stream == c.probe { // not what an exit should do, but the cells arrive
+			c.end(ctx, chivev1.Outcome_OUTCOME_IDLE, nil)
+			return
+		}
 		if l := c.lanes[ev.Stream]; l != nil && l.pid != nil {
 			c.posts = append(c.posts, post{l.pid, &stream.Connected{Addr: ev.Addr}})
 		}
 	case circuit.Resolved:
+		c.answer = Answered
 		if l := c.lanes[ev.Stream]; l != nil {
 			if l.pid != nil {
 				c.posts = append(c.posts, post{l.pid, &stream.Resolved{Answers: ev.Answers}})
@@ -126,6 +133,11 @@ func (c *circuitActor) event(ctx actor.Context, ev circuit.Event) {
 			c.dropLane(ev.Stream, l, false)
 		}
 	case circuit.Ended:
+		c.answered(ev.Reason)
+		if ev.Stream == c.probe {
+			c.end(ctx, chivev1.Outcome_OUTCOME_IDLE, nil)
+			return
+		}
 		l := c.lanes[ev.Stream]
 		if l == nil {
 			return

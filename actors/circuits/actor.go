@@ -31,6 +31,7 @@ type Options struct {
 	Settings    Settings       // until a Configure
 	Times       Times          // where build times are kept; nil: nowhere
 	Limits      *limits.Limits // nil: none
+	Bias        Bias           // nil: nobody counts
 }
 
 // Settings is what the configuration says about circuits.
@@ -184,6 +185,9 @@ type circuits struct {
 
 // Props makes the actor.
 func Props(o Options) *actor.Props {
+	if o.Bias == nil {
+		o.Bias = noBias{}
+	}
 	return kernel.Props(func() actor.Actor {
 		c := &circuits{o: o, records: map[string]*record{}, places: newPlaces(), identities: newIdentities(), paces: map[netdoc.Digest]*guardPace{}, pool: pool{since: o.Now()}, ports: predict.New(o.Now())}
 		c.recall()
@@ -384,6 +388,7 @@ func (c *circuits) attach(ctx actor.Context, r *record, w *waiting) {
 	now := c.o.Now()
 	if r.dirtied.IsZero() {
 		c.pool.demanded(r)
+		c.o.Bias.Used(r.id)
 		r.dirtied = now
 	}
 	if w.Spec.KeepAlive {
@@ -488,6 +493,7 @@ func (c *circuits) netdir(ctx actor.Context, m *Netdir) {
 	}
 	c.retime(ctx)
 	c.o.Guards.Update(m.Index, m.Params, c.o.Now())
+	c.o.Bias.Update(m.Params)
 	c.serve(ctx)
 }
 

@@ -184,6 +184,7 @@ func (c *circuits) tick(ctx actor.Context) {
 	if c.closing == nil {
 		c.keep()
 		c.sweep(now)
+		c.o.Bias.Tick()
 		c.test(ctx)
 		c.settle(ctx)
 		c.pool.follow(now, c.o.Settings.Period)

@@ -21,6 +21,7 @@ func (c *circuits) opened(ctx actor.Context, m *circuit.Opened) {
 	}
 	if r.late { // it opened just when it was told not to
 		r.open = true
+		c.o.Bias.Built(r.id, r.first)
 		c.listen()
 		c.learn(c.times.Built(m.Took, true))
 		c.dismiss(ctx, r, chivev1.Outcome_OUTCOME_TIMEOUT)
@@ -30,6 +31,7 @@ func (c *circuits) opened(ctx actor.Context, m *circuit.Opened) {
 	c.ended(r)
 	c.failures = 0
 	if r.purpose == chivev1.Purpose_PURPOSE_GENERAL {
+		c.o.Bias.Built(r.id, r.first)
 		c.listen()
 		c.learn(c.times.Built(m.Took, r.slow))
 		r.waits = !c.o.Guards.Opened(r.id, c.o.Now())
@@ -85,6 +87,7 @@ func (c *circuits) gone(ctx actor.Context, m *circuit.Gone) {
 		return
 	}
 	c.forget(r)
+	c.accounted(r, m)
 	if !m.WasOpen && !r.closing {
 		c.buildFailed(ctx, r, m)
 	}

@@ -131,6 +131,9 @@ func (c *circuits) slow(ctx actor.Context, m *circuit.Slow) {
 		return
 	}
 	r.slow = true
+	if r.purpose == chivev1.Purpose_PURPOSE_GENERAL {
+		c.o.Bias.TimedOut(r.first)
+	}
 	c.listen()
 	c.learn(c.times.TimedOut(m.FirstHop))
 	if !c.anyOpen() {
@@ -158,6 +161,7 @@ func (c *circuits) anyOpen() bool {
 func (c *circuits) measured(m *circuit.Measured) {
 	if r := c.records[m.ID]; r != nil {
 		r.measured = true
+		c.o.Bias.Built(r.id, r.first)
 		c.listen()
 		c.learn(c.times.Built(m.Took, true))
 	}
@@ -170,7 +174,7 @@ func (c *circuits) unbuilt(r *record, m *circuit.Gone) {
 	}
 	c.listen()
 	if !r.slow {
-		c.learn(c.times.TimedOut(m.FirstHop))
+		c.learn(c.times.TimedOut(m.Hops > 0))
 	}
 	c.learn(c.times.Abandoned(r.launched))
 }

@@ -24,6 +24,7 @@ type guards struct {
 
 	mu      sync.Mutex // protects the fields below
 	retried func(relays [][20]byte)
+	removed func(relay netdoc.Digest)
 	store   *guardStore
 	set     *guard.Set
 	x       *path.Index
@@ -34,7 +35,7 @@ type guards struct {
 // newGuards loads the guards. j may be nil: there is no journal then. trouble is told what
 // is wrong with it.
 func newGuards(j messages.Journal, dataDir string, recorder *messages.Recorder, log *slog.Logger, trouble func(error), rng *rand.Rand) (*guards, error) {
-	g := &guards{recorder: recorder, log: log, set: guard.New(rng), retried: func([][20]byte) {}}
+	g := &guards{recorder: recorder, log: log, set: guard.New(rng), retried: func([][20]byte) {}, removed: func(netdoc.Digest) {}}
 	g.store = openGuards(j, dataDir, log, trouble, func(document []byte) error {
 		_, err := guard.ParseList(document)
 		return err
@@ -55,6 +56,13 @@ func (g *guards) onRetried(f func(relays [][20]byte)) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.retried = f
+}
+
+// onRemoved has f told of relays that are no guards any more. It must not wait.
+func (g *guards) onRemoved(f func(relay netdoc.Digest)) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.removed = f
 }
 
 // close returns when all is on disk, or ctx is done.
@@ -103,6 +111,7 @@ func (g *guards) tell(e guard.Event) {
 	case guard.Confirmed:
 		event = messages.Event(chivev1.Kind_KIND_GUARD, "guard", &chivev1.GuardConfirmed{Relay: relay})
 	case guard.Removed:
+		g.removed(e.Guard)
 		event = messages.Event(chivev1.Kind_KIND_GUARD, "guard", &chivev1.GuardRemoved{Reason: string(e.Reason), Relay: relay})
 	case guard.Reached:
 		event = messages.Event(chivev1.Kind_KIND_GUARD, "guard", &chivev1.GuardReachable{Relay: relay})

@@ -84,6 +84,7 @@ type Node struct {
 	breakers  *breakerLog
 	newest    *directoryLog
 	times     *timesLog
+	bias      *biasLog
 }
 
 // ErrInUse means that another node uses the data directory.

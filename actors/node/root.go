@@ -170,7 +170,7 @@ func (r *rootActor) start(ctx actor.Context) {
 	r.add(ctx, "circuits", func() *actor.Props {
 		return circuits.Props(circuits.Options{
 			Connections: self, Recorder: n.recorder, Now: time.Now, Rand: newRand(), Guards: n.guards,
-			Times: n.times, Settings: circuitSettings(n.Config()), Limits: &n.limits,
+			Times: n.times, Settings: circuitSettings(n.Config()), Limits: &n.limits, Bias: n.bias,
 		})
 	})
 	r.directory(ctx)

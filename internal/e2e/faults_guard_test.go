@@ -22,6 +22,14 @@ import (
 // of the network: circuits enter at the guard's address and end in the double.
 func impostor(t *testing.T, n *testnet.Network, guard string, script ...relaydouble.Fault) *relaydouble.Relay {
 	t.Helper()
+	return impostorWith(t, n, guard, toTarget, script...)
+}
+
+// toTarget is the honest end of a stream.
+var toTarget = relaydouble.Splice(func(target string) (net.Conn, error) { return net.Dial("tcp", target) })
+
+func impostorWith(t *testing.T, n *testnet.Network, guard string, streams relaydouble.Handler, script ...relaydouble.Fault) *relaydouble.Relay {
+	t.Helper()
 	var keys []relaydouble.Keys
 	for _, x := range n.Nodes() {
 		listen := ""
@@ -35,8 +43,7 @@ func impostor(t *testing.T, n *testnet.Network, guard string, script ...relaydou
 		keys = append(keys, k)
 	}
 	return relaydouble.Start(t, relaydouble.Options{
-		Hops: len(keys), Keys: keys, Script: script,
-		Handler: relaydouble.Splice(func(target string) (net.Conn, error) { return net.Dial("tcp", target) }),
+		Hops: len(keys), Keys: keys, Script: script, Handler: streams,
 	})
 }
 

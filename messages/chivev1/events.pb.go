@@ -465,6 +465,7 @@ type Envelope struct {
 	//	*Envelope_GuardConfirmed
 	//	*Envelope_GuardRemoved
 	//	*Envelope_GuardsRetried
+	//	*Envelope_PathBiasSuspected
 	//	*Envelope_DocumentFetched
 	//	*Envelope_DocumentVerified
 	//	*Envelope_DocumentRejected
@@ -865,6 +866,15 @@ func (x *Envelope) GetGuardsRetried() *GuardsRetried {
 	return nil
 }
 
+func (x *Envelope) GetPathBiasSuspected() *PathBiasSuspected {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_PathBiasSuspected); ok {
+			return x.PathBiasSuspected
+		}
+	}
+	return nil
+}
+
 func (x *Envelope) GetDocumentFetched() *DocumentFetched {
 	if x != nil {
 		if x, ok := x.Event.(*Envelope_DocumentFetched); ok {
@@ -1123,6 +1133,10 @@ type Envelope_GuardsRetried struct {
 	GuardsRetried *GuardsRetried `protobuf:"bytes,65,opt,name=guards_retried,json=guardsRetried,proto3,oneof"`
 }
 
+type Envelope_PathBiasSuspected struct {
+	PathBiasSuspected *PathBiasSuspected `protobuf:"bytes,67,opt,name=path_bias_suspected,json=pathBiasSuspected,proto3,oneof"`
+}
+
 type Envelope_DocumentFetched struct {
 	DocumentFetched *DocumentFetched `protobuf:"bytes,70,opt,name=document_fetched,json=documentFetched,proto3,oneof"`
 }
@@ -1242,6 +1256,8 @@ func (*Envelope_GuardConfirmed) isEnvelope_Event() {}
 func (*Envelope_GuardRemoved) isEnvelope_Event() {}
 
 func (*Envelope_GuardsRetried) isEnvelope_Event() {}
+
+func (*Envelope_PathBiasSuspected) isEnvelope_Event() {}
 
 func (*Envelope_DocumentFetched) isEnvelope_Event() {}
 
@@ -2333,7 +2349,7 @@ type CircuitClosed struct {
 	Streams       uint32                 `protobuf:"varint,3,opt,name=streams,proto3" json:"streams,omitempty"` // streams it carried
 	CellsIn       uint64                 `protobuf:"varint,4,opt,name=cells_in,json=cellsIn,proto3" json:"cells_in,omitempty"`
 	CellsOut      uint64                 `protobuf:"varint,5,opt,name=cells_out,json=cellsOut,proto3" json:"cells_out,omitempty"`
-	CellsDropped  uint64                 `protobuf:"varint,6,opt,name=cells_dropped,json=cellsDropped,proto3" json:"cells_dropped,omitempty"` // valid cells that no stream wanted
+	CellsDropped  uint64                 `protobuf:"varint,6,opt,name=cells_dropped,json=cellsDropped,proto3" json:"cells_dropped,omitempty"` // they were on their way when their stream was ended here
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3064,6 +3080,108 @@ func (x *GuardsRetried) GetGuards() uint32 {
 	return 0
 }
 
+// PathBiasSuspected: of the circuits through one guard so many fail that it may be choosing
+// which live. Told once a level and boot; nothing is done about it.
+type PathBiasSuspected struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Level         string                 `protobuf:"bytes,1,opt,name=level,proto3" json:"level,omitempty"`          // notice, warn, extreme
+	Of            string                 `protobuf:"bytes,2,opt,name=of,proto3" json:"of,omitempty"`                // circuits, or used-circuits
+	Successes     uint32                 `protobuf:"varint,3,opt,name=successes,proto3" json:"successes,omitempty"` // open ones among them; old ones count less
+	Attempts      uint32                 `protobuf:"varint,4,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	Collapsed     uint32                 `protobuf:"varint,5,opt,name=collapsed,proto3" json:"collapsed,omitempty"` // ended by the far side before they were used
+	Unusable      uint32                 `protobuf:"varint,6,opt,name=unusable,proto3" json:"unusable,omitempty"`   // used, and nothing answered
+	Timeouts      uint32                 `protobuf:"varint,7,opt,name=timeouts,proto3" json:"timeouts,omitempty"`   // not built in time
+	Relay         []byte                 `protobuf:"bytes,8,opt,name=relay,proto3" json:"relay,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PathBiasSuspected) Reset() {
+	*x = PathBiasSuspected{}
+	mi := &file_chive_v1_events_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PathBiasSuspected) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PathBiasSuspected) ProtoMessage() {}
+
+func (x *PathBiasSuspected) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PathBiasSuspected.ProtoReflect.Descriptor instead.
+func (*PathBiasSuspected) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *PathBiasSuspected) GetLevel() string {
+	if x != nil {
+		return x.Level
+	}
+	return ""
+}
+
+func (x *PathBiasSuspected) GetOf() string {
+	if x != nil {
+		return x.Of
+	}
+	return ""
+}
+
+func (x *PathBiasSuspected) GetSuccesses() uint32 {
+	if x != nil {
+		return x.Successes
+	}
+	return 0
+}
+
+func (x *PathBiasSuspected) GetAttempts() uint32 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
+func (x *PathBiasSuspected) GetCollapsed() uint32 {
+	if x != nil {
+		return x.Collapsed
+	}
+	return 0
+}
+
+func (x *PathBiasSuspected) GetUnusable() uint32 {
+	if x != nil {
+		return x.Unusable
+	}
+	return 0
+}
+
+func (x *PathBiasSuspected) GetTimeouts() uint32 {
+	if x != nil {
+		return x.Timeouts
+	}
+	return 0
+}
+
+func (x *PathBiasSuspected) GetRelay() []byte {
+	if x != nil {
+		return x.Relay
+	}
+	return nil
+}
+
 type DocumentFetched struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Kind          DocumentKind           `protobuf:"varint,1,opt,name=kind,proto3,enum=chive.v1.DocumentKind" json:"kind,omitempty"`
@@ -3079,7 +3197,7 @@ type DocumentFetched struct {
 
 func (x *DocumentFetched) Reset() {
 	*x = DocumentFetched{}
-	mi := &file_chive_v1_events_proto_msgTypes[33]
+	mi := &file_chive_v1_events_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3091,7 +3209,7 @@ func (x *DocumentFetched) String() string {
 func (*DocumentFetched) ProtoMessage() {}
 
 func (x *DocumentFetched) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[33]
+	mi := &file_chive_v1_events_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3104,7 +3222,7 @@ func (x *DocumentFetched) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentFetched.ProtoReflect.Descriptor instead.
 func (*DocumentFetched) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{33}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *DocumentFetched) GetKind() DocumentKind {
@@ -3168,7 +3286,7 @@ type DocumentVerified struct {
 
 func (x *DocumentVerified) Reset() {
 	*x = DocumentVerified{}
-	mi := &file_chive_v1_events_proto_msgTypes[34]
+	mi := &file_chive_v1_events_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3180,7 +3298,7 @@ func (x *DocumentVerified) String() string {
 func (*DocumentVerified) ProtoMessage() {}
 
 func (x *DocumentVerified) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[34]
+	mi := &file_chive_v1_events_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3193,7 +3311,7 @@ func (x *DocumentVerified) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentVerified.ProtoReflect.Descriptor instead.
 func (*DocumentVerified) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{34}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *DocumentVerified) GetKind() DocumentKind {
@@ -3235,7 +3353,7 @@ type DocumentRejected struct {
 
 func (x *DocumentRejected) Reset() {
 	*x = DocumentRejected{}
-	mi := &file_chive_v1_events_proto_msgTypes[35]
+	mi := &file_chive_v1_events_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3247,7 +3365,7 @@ func (x *DocumentRejected) String() string {
 func (*DocumentRejected) ProtoMessage() {}
 
 func (x *DocumentRejected) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[35]
+	mi := &file_chive_v1_events_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3260,7 +3378,7 @@ func (x *DocumentRejected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentRejected.ProtoReflect.Descriptor instead.
 func (*DocumentRejected) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{35}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *DocumentRejected) GetKind() DocumentKind {
@@ -3296,7 +3414,7 @@ type ProtocolsMissing struct {
 
 func (x *ProtocolsMissing) Reset() {
 	*x = ProtocolsMissing{}
-	mi := &file_chive_v1_events_proto_msgTypes[36]
+	mi := &file_chive_v1_events_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3308,7 +3426,7 @@ func (x *ProtocolsMissing) String() string {
 func (*ProtocolsMissing) ProtoMessage() {}
 
 func (x *ProtocolsMissing) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[36]
+	mi := &file_chive_v1_events_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3321,7 +3439,7 @@ func (x *ProtocolsMissing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProtocolsMissing.ProtoReflect.Descriptor instead.
 func (*ProtocolsMissing) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{36}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ProtocolsMissing) GetRequired() string {
@@ -3351,7 +3469,7 @@ type SupervisorStateChanged struct {
 
 func (x *SupervisorStateChanged) Reset() {
 	*x = SupervisorStateChanged{}
-	mi := &file_chive_v1_events_proto_msgTypes[37]
+	mi := &file_chive_v1_events_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3363,7 +3481,7 @@ func (x *SupervisorStateChanged) String() string {
 func (*SupervisorStateChanged) ProtoMessage() {}
 
 func (x *SupervisorStateChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[37]
+	mi := &file_chive_v1_events_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3376,7 +3494,7 @@ func (x *SupervisorStateChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SupervisorStateChanged.ProtoReflect.Descriptor instead.
 func (*SupervisorStateChanged) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{37}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *SupervisorStateChanged) GetChild() string {
@@ -3431,7 +3549,7 @@ type BreakerOpened struct {
 
 func (x *BreakerOpened) Reset() {
 	*x = BreakerOpened{}
-	mi := &file_chive_v1_events_proto_msgTypes[38]
+	mi := &file_chive_v1_events_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3443,7 +3561,7 @@ func (x *BreakerOpened) String() string {
 func (*BreakerOpened) ProtoMessage() {}
 
 func (x *BreakerOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[38]
+	mi := &file_chive_v1_events_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3456,7 +3574,7 @@ func (x *BreakerOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerOpened.ProtoReflect.Descriptor instead.
 func (*BreakerOpened) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{38}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *BreakerOpened) GetChild() string {
@@ -3519,7 +3637,7 @@ type BreakerHalfOpened struct {
 
 func (x *BreakerHalfOpened) Reset() {
 	*x = BreakerHalfOpened{}
-	mi := &file_chive_v1_events_proto_msgTypes[39]
+	mi := &file_chive_v1_events_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3531,7 +3649,7 @@ func (x *BreakerHalfOpened) String() string {
 func (*BreakerHalfOpened) ProtoMessage() {}
 
 func (x *BreakerHalfOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[39]
+	mi := &file_chive_v1_events_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3544,7 +3662,7 @@ func (x *BreakerHalfOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerHalfOpened.ProtoReflect.Descriptor instead.
 func (*BreakerHalfOpened) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{39}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *BreakerHalfOpened) GetChild() string {
@@ -3572,7 +3690,7 @@ type BreakerClosed struct {
 
 func (x *BreakerClosed) Reset() {
 	*x = BreakerClosed{}
-	mi := &file_chive_v1_events_proto_msgTypes[40]
+	mi := &file_chive_v1_events_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3584,7 +3702,7 @@ func (x *BreakerClosed) String() string {
 func (*BreakerClosed) ProtoMessage() {}
 
 func (x *BreakerClosed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[40]
+	mi := &file_chive_v1_events_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3597,7 +3715,7 @@ func (x *BreakerClosed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerClosed.ProtoReflect.Descriptor instead.
 func (*BreakerClosed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{40}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *BreakerClosed) GetChild() string {
@@ -3628,7 +3746,7 @@ type RetriesExhausted struct {
 
 func (x *RetriesExhausted) Reset() {
 	*x = RetriesExhausted{}
-	mi := &file_chive_v1_events_proto_msgTypes[41]
+	mi := &file_chive_v1_events_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3640,7 +3758,7 @@ func (x *RetriesExhausted) String() string {
 func (*RetriesExhausted) ProtoMessage() {}
 
 func (x *RetriesExhausted) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[41]
+	mi := &file_chive_v1_events_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3653,7 +3771,7 @@ func (x *RetriesExhausted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetriesExhausted.ProtoReflect.Descriptor instead.
 func (*RetriesExhausted) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{41}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *RetriesExhausted) GetChild() string {
@@ -3699,7 +3817,7 @@ type InputQuarantined struct {
 
 func (x *InputQuarantined) Reset() {
 	*x = InputQuarantined{}
-	mi := &file_chive_v1_events_proto_msgTypes[42]
+	mi := &file_chive_v1_events_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3711,7 +3829,7 @@ func (x *InputQuarantined) String() string {
 func (*InputQuarantined) ProtoMessage() {}
 
 func (x *InputQuarantined) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[42]
+	mi := &file_chive_v1_events_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3724,7 +3842,7 @@ func (x *InputQuarantined) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InputQuarantined.ProtoReflect.Descriptor instead.
 func (*InputQuarantined) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{42}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *InputQuarantined) GetChild() string {
@@ -3775,7 +3893,7 @@ type ConfigProposed struct {
 
 func (x *ConfigProposed) Reset() {
 	*x = ConfigProposed{}
-	mi := &file_chive_v1_events_proto_msgTypes[43]
+	mi := &file_chive_v1_events_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3787,7 +3905,7 @@ func (x *ConfigProposed) String() string {
 func (*ConfigProposed) ProtoMessage() {}
 
 func (x *ConfigProposed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[43]
+	mi := &file_chive_v1_events_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3800,7 +3918,7 @@ func (x *ConfigProposed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigProposed.ProtoReflect.Descriptor instead.
 func (*ConfigProposed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{43}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ConfigProposed) GetMouth() string {
@@ -3840,7 +3958,7 @@ type ConfigApplied struct {
 
 func (x *ConfigApplied) Reset() {
 	*x = ConfigApplied{}
-	mi := &file_chive_v1_events_proto_msgTypes[44]
+	mi := &file_chive_v1_events_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3852,7 +3970,7 @@ func (x *ConfigApplied) String() string {
 func (*ConfigApplied) ProtoMessage() {}
 
 func (x *ConfigApplied) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[44]
+	mi := &file_chive_v1_events_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3865,7 +3983,7 @@ func (x *ConfigApplied) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigApplied.ProtoReflect.Descriptor instead.
 func (*ConfigApplied) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{44}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ConfigApplied) GetRevision() uint64 {
@@ -3931,7 +4049,7 @@ type ConfigRejected struct {
 
 func (x *ConfigRejected) Reset() {
 	*x = ConfigRejected{}
-	mi := &file_chive_v1_events_proto_msgTypes[45]
+	mi := &file_chive_v1_events_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3943,7 +4061,7 @@ func (x *ConfigRejected) String() string {
 func (*ConfigRejected) ProtoMessage() {}
 
 func (x *ConfigRejected) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[45]
+	mi := &file_chive_v1_events_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3956,7 +4074,7 @@ func (x *ConfigRejected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigRejected.ProtoReflect.Descriptor instead.
 func (*ConfigRejected) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{45}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ConfigRejected) GetMouth() string {
@@ -4007,7 +4125,7 @@ type ConfigReverted struct {
 
 func (x *ConfigReverted) Reset() {
 	*x = ConfigReverted{}
-	mi := &file_chive_v1_events_proto_msgTypes[46]
+	mi := &file_chive_v1_events_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4019,7 +4137,7 @@ func (x *ConfigReverted) String() string {
 func (*ConfigReverted) ProtoMessage() {}
 
 func (x *ConfigReverted) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[46]
+	mi := &file_chive_v1_events_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4032,7 +4150,7 @@ func (x *ConfigReverted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigReverted.ProtoReflect.Descriptor instead.
 func (*ConfigReverted) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{46}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ConfigReverted) GetRevision() uint64 {
@@ -4060,7 +4178,7 @@ var File_chive_v1_events_proto protoreflect.FileDescriptor
 
 const file_chive_v1_events_proto_rawDesc = "" +
 	"\n" +
-	"\x15chive/v1/events.proto\x12\bchive.v1\x1a\x13chive/v1/tier.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xea\x1d\n" +
+	"\x15chive/v1/events.proto\x12\bchive.v1\x1a\x13chive/v1/tier.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbf\x1e\n" +
 	"\bEnvelope\x12\x14\n" +
 	"\x02id\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\x02id\x124\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampB\x04\xa8\xd4\x18\x02R\x04time\x12\x18\n" +
@@ -4101,7 +4219,8 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x11guard_unreachable\x18> \x01(\v2\x1a.chive.v1.GuardUnreachableB\x04\xa8\xd4\x18\x02H\x00R\x10guardUnreachable\x12I\n" +
 	"\x0fguard_confirmed\x18? \x01(\v2\x18.chive.v1.GuardConfirmedB\x04\xa8\xd4\x18\x02H\x00R\x0eguardConfirmed\x12C\n" +
 	"\rguard_removed\x18@ \x01(\v2\x16.chive.v1.GuardRemovedB\x04\xa8\xd4\x18\x02H\x00R\fguardRemoved\x12F\n" +
-	"\x0eguards_retried\x18A \x01(\v2\x17.chive.v1.GuardsRetriedB\x04\xa8\xd4\x18\x02H\x00R\rguardsRetried\x12L\n" +
+	"\x0eguards_retried\x18A \x01(\v2\x17.chive.v1.GuardsRetriedB\x04\xa8\xd4\x18\x02H\x00R\rguardsRetried\x12S\n" +
+	"\x13path_bias_suspected\x18C \x01(\v2\x1b.chive.v1.PathBiasSuspectedB\x04\xa8\xd4\x18\x02H\x00R\x11pathBiasSuspected\x12L\n" +
 	"\x10document_fetched\x18F \x01(\v2\x19.chive.v1.DocumentFetchedB\x04\xa8\xd4\x18\x02H\x00R\x0fdocumentFetched\x12O\n" +
 	"\x11document_verified\x18G \x01(\v2\x1a.chive.v1.DocumentVerifiedB\x04\xa8\xd4\x18\x02H\x00R\x10documentVerified\x12O\n" +
 	"\x11document_rejected\x18H \x01(\v2\x1a.chive.v1.DocumentRejectedB\x04\xa8\xd4\x18\x02H\x00R\x10documentRejected\x12O\n" +
@@ -4229,7 +4348,16 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x05relay\x18\x02 \x01(\fB\x04\xa8\xd4\x18\x03R\x05relay\"K\n" +
 	"\rGuardsRetried\x12\x1c\n" +
 	"\x06reason\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\x06reason\x12\x1c\n" +
-	"\x06guards\x18\x02 \x01(\rB\x04\xa8\xd4\x18\x02R\x06guards\"\x86\x02\n" +
+	"\x06guards\x18\x02 \x01(\rB\x04\xa8\xd4\x18\x02R\x06guards\"\x8f\x02\n" +
+	"\x11PathBiasSuspected\x12\x1a\n" +
+	"\x05level\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\x05level\x12\x14\n" +
+	"\x02of\x18\x02 \x01(\tB\x04\xa8\xd4\x18\x02R\x02of\x12\"\n" +
+	"\tsuccesses\x18\x03 \x01(\rB\x04\xa8\xd4\x18\x02R\tsuccesses\x12 \n" +
+	"\battempts\x18\x04 \x01(\rB\x04\xa8\xd4\x18\x02R\battempts\x12\"\n" +
+	"\tcollapsed\x18\x05 \x01(\rB\x04\xa8\xd4\x18\x02R\tcollapsed\x12 \n" +
+	"\bunusable\x18\x06 \x01(\rB\x04\xa8\xd4\x18\x02R\bunusable\x12 \n" +
+	"\btimeouts\x18\a \x01(\rB\x04\xa8\xd4\x18\x02R\btimeouts\x12\x1a\n" +
+	"\x05relay\x18\b \x01(\fB\x04\xa8\xd4\x18\x03R\x05relay\"\x86\x02\n" +
 	"\x0fDocumentFetched\x120\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x16.chive.v1.DocumentKindB\x04\xa8\xd4\x18\x02R\x04kind\x12\x1a\n" +
 	"\x05bytes\x18\x02 \x01(\x04B\x04\xa8\xd4\x18\x02R\x05bytes\x123\n" +
@@ -4393,7 +4521,7 @@ func file_chive_v1_events_proto_rawDescGZIP() []byte {
 }
 
 var file_chive_v1_events_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_chive_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
+var file_chive_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
 var file_chive_v1_events_proto_goTypes = []any{
 	(Outcome)(0),                   // 0: chive.v1.Outcome
 	(Kind)(0),                      // 1: chive.v1.Kind
@@ -4433,25 +4561,26 @@ var file_chive_v1_events_proto_goTypes = []any{
 	(*CircuitsRenewed)(nil),        // 35: chive.v1.CircuitsRenewed
 	(*GuardRemoved)(nil),           // 36: chive.v1.GuardRemoved
 	(*GuardsRetried)(nil),          // 37: chive.v1.GuardsRetried
-	(*DocumentFetched)(nil),        // 38: chive.v1.DocumentFetched
-	(*DocumentVerified)(nil),       // 39: chive.v1.DocumentVerified
-	(*DocumentRejected)(nil),       // 40: chive.v1.DocumentRejected
-	(*ProtocolsMissing)(nil),       // 41: chive.v1.ProtocolsMissing
-	(*SupervisorStateChanged)(nil), // 42: chive.v1.SupervisorStateChanged
-	(*BreakerOpened)(nil),          // 43: chive.v1.BreakerOpened
-	(*BreakerHalfOpened)(nil),      // 44: chive.v1.BreakerHalfOpened
-	(*BreakerClosed)(nil),          // 45: chive.v1.BreakerClosed
-	(*RetriesExhausted)(nil),       // 46: chive.v1.RetriesExhausted
-	(*InputQuarantined)(nil),       // 47: chive.v1.InputQuarantined
-	(*ConfigProposed)(nil),         // 48: chive.v1.ConfigProposed
-	(*ConfigApplied)(nil),          // 49: chive.v1.ConfigApplied
-	(*ConfigRejected)(nil),         // 50: chive.v1.ConfigRejected
-	(*ConfigReverted)(nil),         // 51: chive.v1.ConfigReverted
-	(*timestamppb.Timestamp)(nil),  // 52: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),    // 53: google.protobuf.Duration
+	(*PathBiasSuspected)(nil),      // 38: chive.v1.PathBiasSuspected
+	(*DocumentFetched)(nil),        // 39: chive.v1.DocumentFetched
+	(*DocumentVerified)(nil),       // 40: chive.v1.DocumentVerified
+	(*DocumentRejected)(nil),       // 41: chive.v1.DocumentRejected
+	(*ProtocolsMissing)(nil),       // 42: chive.v1.ProtocolsMissing
+	(*SupervisorStateChanged)(nil), // 43: chive.v1.SupervisorStateChanged
+	(*BreakerOpened)(nil),          // 44: chive.v1.BreakerOpened
+	(*BreakerHalfOpened)(nil),      // 45: chive.v1.BreakerHalfOpened
+	(*BreakerClosed)(nil),          // 46: chive.v1.BreakerClosed
+	(*RetriesExhausted)(nil),       // 47: chive.v1.RetriesExhausted
+	(*InputQuarantined)(nil),       // 48: chive.v1.InputQuarantined
+	(*ConfigProposed)(nil),         // 49: chive.v1.ConfigProposed
+	(*ConfigApplied)(nil),          // 50: chive.v1.ConfigApplied
+	(*ConfigRejected)(nil),         // 51: chive.v1.ConfigRejected
+	(*ConfigReverted)(nil),         // 52: chive.v1.ConfigReverted
+	(*timestamppb.Timestamp)(nil),  // 53: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),    // 54: google.protobuf.Duration
 }
 var file_chive_v1_events_proto_depIdxs = []int32{
-	52, // 0: chive.v1.Envelope.time:type_name -> google.protobuf.Timestamp
+	53, // 0: chive.v1.Envelope.time:type_name -> google.protobuf.Timestamp
 	1,  // 1: chive.v1.Envelope.kind:type_name -> chive.v1.Kind
 	6,  // 2: chive.v1.Envelope.node_started:type_name -> chive.v1.NodeStarted
 	7,  // 3: chive.v1.Envelope.node_stopping:type_name -> chive.v1.NodeStopping
@@ -4485,65 +4614,66 @@ var file_chive_v1_events_proto_depIdxs = []int32{
 	34, // 31: chive.v1.Envelope.guard_confirmed:type_name -> chive.v1.GuardConfirmed
 	36, // 32: chive.v1.Envelope.guard_removed:type_name -> chive.v1.GuardRemoved
 	37, // 33: chive.v1.Envelope.guards_retried:type_name -> chive.v1.GuardsRetried
-	38, // 34: chive.v1.Envelope.document_fetched:type_name -> chive.v1.DocumentFetched
-	39, // 35: chive.v1.Envelope.document_verified:type_name -> chive.v1.DocumentVerified
-	40, // 36: chive.v1.Envelope.document_rejected:type_name -> chive.v1.DocumentRejected
-	41, // 37: chive.v1.Envelope.protocols_missing:type_name -> chive.v1.ProtocolsMissing
-	42, // 38: chive.v1.Envelope.supervisor_state_changed:type_name -> chive.v1.SupervisorStateChanged
-	43, // 39: chive.v1.Envelope.breaker_opened:type_name -> chive.v1.BreakerOpened
-	44, // 40: chive.v1.Envelope.breaker_half_opened:type_name -> chive.v1.BreakerHalfOpened
-	45, // 41: chive.v1.Envelope.breaker_closed:type_name -> chive.v1.BreakerClosed
-	46, // 42: chive.v1.Envelope.retries_exhausted:type_name -> chive.v1.RetriesExhausted
-	47, // 43: chive.v1.Envelope.input_quarantined:type_name -> chive.v1.InputQuarantined
-	48, // 44: chive.v1.Envelope.config_proposed:type_name -> chive.v1.ConfigProposed
-	49, // 45: chive.v1.Envelope.config_applied:type_name -> chive.v1.ConfigApplied
-	50, // 46: chive.v1.Envelope.config_rejected:type_name -> chive.v1.ConfigRejected
-	51, // 47: chive.v1.Envelope.config_reverted:type_name -> chive.v1.ConfigReverted
-	0,  // 48: chive.v1.NodeStopping.outcome:type_name -> chive.v1.Outcome
-	3,  // 49: chive.v1.BootstrapAdvanced.phase:type_name -> chive.v1.BootstrapPhase
-	0,  // 50: chive.v1.ListenerClosed.outcome:type_name -> chive.v1.Outcome
-	53, // 51: chive.v1.BuildTimeoutSet.timeout:type_name -> google.protobuf.Duration
-	53, // 52: chive.v1.BuildTimeoutSet.close:type_name -> google.protobuf.Duration
-	2,  // 53: chive.v1.ConnectionDialled.purpose:type_name -> chive.v1.Purpose
-	53, // 54: chive.v1.ConnectionOpened.took:type_name -> google.protobuf.Duration
-	53, // 55: chive.v1.ConnectionOpened.clock_skew:type_name -> google.protobuf.Duration
-	0,  // 56: chive.v1.ConnectionFailed.outcome:type_name -> chive.v1.Outcome
-	53, // 57: chive.v1.ConnectionFailed.took:type_name -> google.protobuf.Duration
-	0,  // 58: chive.v1.ConnectionClosed.outcome:type_name -> chive.v1.Outcome
-	53, // 59: chive.v1.ConnectionClosed.lived:type_name -> google.protobuf.Duration
-	2,  // 60: chive.v1.CircuitLaunched.purpose:type_name -> chive.v1.Purpose
-	53, // 61: chive.v1.CircuitOpened.took:type_name -> google.protobuf.Duration
-	0,  // 62: chive.v1.CircuitFailed.outcome:type_name -> chive.v1.Outcome
-	53, // 63: chive.v1.CircuitFailed.took:type_name -> google.protobuf.Duration
-	0,  // 64: chive.v1.CircuitClosed.outcome:type_name -> chive.v1.Outcome
-	53, // 65: chive.v1.CircuitClosed.lived:type_name -> google.protobuf.Duration
-	2,  // 66: chive.v1.StreamRequested.purpose:type_name -> chive.v1.Purpose
-	53, // 67: chive.v1.StreamConnected.took:type_name -> google.protobuf.Duration
-	0,  // 68: chive.v1.StreamDetached.outcome:type_name -> chive.v1.Outcome
-	0,  // 69: chive.v1.StreamEnded.outcome:type_name -> chive.v1.Outcome
-	53, // 70: chive.v1.StreamEnded.lived:type_name -> google.protobuf.Duration
-	0,  // 71: chive.v1.GuardUnreachable.outcome:type_name -> chive.v1.Outcome
-	4,  // 72: chive.v1.DocumentFetched.kind:type_name -> chive.v1.DocumentKind
-	53, // 73: chive.v1.DocumentFetched.took:type_name -> google.protobuf.Duration
-	4,  // 74: chive.v1.DocumentVerified.kind:type_name -> chive.v1.DocumentKind
-	52, // 75: chive.v1.DocumentVerified.valid_until:type_name -> google.protobuf.Timestamp
-	4,  // 76: chive.v1.DocumentRejected.kind:type_name -> chive.v1.DocumentKind
-	0,  // 77: chive.v1.DocumentRejected.outcome:type_name -> chive.v1.Outcome
-	53, // 78: chive.v1.SupervisorStateChanged.delay:type_name -> google.protobuf.Duration
-	0,  // 79: chive.v1.SupervisorStateChanged.outcome:type_name -> chive.v1.Outcome
-	53, // 80: chive.v1.BreakerOpened.retry_after:type_name -> google.protobuf.Duration
-	0,  // 81: chive.v1.BreakerOpened.outcome:type_name -> chive.v1.Outcome
-	53, // 82: chive.v1.RetriesExhausted.delay:type_name -> google.protobuf.Duration
-	0,  // 83: chive.v1.RetriesExhausted.outcome:type_name -> chive.v1.Outcome
-	53, // 84: chive.v1.InputQuarantined.lasts:type_name -> google.protobuf.Duration
-	0,  // 85: chive.v1.InputQuarantined.outcome:type_name -> chive.v1.Outcome
-	53, // 86: chive.v1.ConfigApplied.took:type_name -> google.protobuf.Duration
-	0,  // 87: chive.v1.ConfigRejected.outcome:type_name -> chive.v1.Outcome
-	88, // [88:88] is the sub-list for method output_type
-	88, // [88:88] is the sub-list for method input_type
-	88, // [88:88] is the sub-list for extension type_name
-	88, // [88:88] is the sub-list for extension extendee
-	0,  // [0:88] is the sub-list for field type_name
+	38, // 34: chive.v1.Envelope.path_bias_suspected:type_name -> chive.v1.PathBiasSuspected
+	39, // 35: chive.v1.Envelope.document_fetched:type_name -> chive.v1.DocumentFetched
+	40, // 36: chive.v1.Envelope.document_verified:type_name -> chive.v1.DocumentVerified
+	41, // 37: chive.v1.Envelope.document_rejected:type_name -> chive.v1.DocumentRejected
+	42, // 38: chive.v1.Envelope.protocols_missing:type_name -> chive.v1.ProtocolsMissing
+	43, // 39: chive.v1.Envelope.supervisor_state_changed:type_name -> chive.v1.SupervisorStateChanged
+	44, // 40: chive.v1.Envelope.breaker_opened:type_name -> chive.v1.BreakerOpened
+	45, // 41: chive.v1.Envelope.breaker_half_opened:type_name -> chive.v1.BreakerHalfOpened
+	46, // 42: chive.v1.Envelope.breaker_closed:type_name -> chive.v1.BreakerClosed
+	47, // 43: chive.v1.Envelope.retries_exhausted:type_name -> chive.v1.RetriesExhausted
+	48, // 44: chive.v1.Envelope.input_quarantined:type_name -> chive.v1.InputQuarantined
+	49, // 45: chive.v1.Envelope.config_proposed:type_name -> chive.v1.ConfigProposed
+	50, // 46: chive.v1.Envelope.config_applied:type_name -> chive.v1.ConfigApplied
+	51, // 47: chive.v1.Envelope.config_rejected:type_name -> chive.v1.ConfigRejected
+	52, // 48: chive.v1.Envelope.config_reverted:type_name -> chive.v1.ConfigReverted
+	0,  // 49: chive.v1.NodeStopping.outcome:type_name -> chive.v1.Outcome
+	3,  // 50: chive.v1.BootstrapAdvanced.phase:type_name -> chive.v1.BootstrapPhase
+	0,  // 51: chive.v1.ListenerClosed.outcome:type_name -> chive.v1.Outcome
+	54, // 52: chive.v1.BuildTimeoutSet.timeout:type_name -> google.protobuf.Duration
+	54, // 53: chive.v1.BuildTimeoutSet.close:type_name -> google.protobuf.Duration
+	2,  // 54: chive.v1.ConnectionDialled.purpose:type_name -> chive.v1.Purpose
+	54, // 55: chive.v1.ConnectionOpened.took:type_name -> google.protobuf.Duration
+	54, // 56: chive.v1.ConnectionOpened.clock_skew:type_name -> google.protobuf.Duration
+	0,  // 57: chive.v1.ConnectionFailed.outcome:type_name -> chive.v1.Outcome
+	54, // 58: chive.v1.ConnectionFailed.took:type_name -> google.protobuf.Duration
+	0,  // 59: chive.v1.ConnectionClosed.outcome:type_name -> chive.v1.Outcome
+	54, // 60: chive.v1.ConnectionClosed.lived:type_name -> google.protobuf.Duration
+	2,  // 61: chive.v1.CircuitLaunched.purpose:type_name -> chive.v1.Purpose
+	54, // 62: chive.v1.CircuitOpened.took:type_name -> google.protobuf.Duration
+	0,  // 63: chive.v1.CircuitFailed.outcome:type_name -> chive.v1.Outcome
+	54, // 64: chive.v1.CircuitFailed.took:type_name -> google.protobuf.Duration
+	0,  // 65: chive.v1.CircuitClosed.outcome:type_name -> chive.v1.Outcome
+	54, // 66: chive.v1.CircuitClosed.lived:type_name -> google.protobuf.Duration
+	2,  // 67: chive.v1.StreamRequested.purpose:type_name -> chive.v1.Purpose
+	54, // 68: chive.v1.StreamConnected.took:type_name -> google.protobuf.Duration
+	0,  // 69: chive.v1.StreamDetached.outcome:type_name -> chive.v1.Outcome
+	0,  // 70: chive.v1.StreamEnded.outcome:type_name -> chive.v1.Outcome
+	54, // 71: chive.v1.StreamEnded.lived:type_name -> google.protobuf.Duration
+	0,  // 72: chive.v1.GuardUnreachable.outcome:type_name -> chive.v1.Outcome
+	4,  // 73: chive.v1.DocumentFetched.kind:type_name -> chive.v1.DocumentKind
+	54, // 74: chive.v1.DocumentFetched.took:type_name -> google.protobuf.Duration
+	4,  // 75: chive.v1.DocumentVerified.kind:type_name -> chive.v1.DocumentKind
+	53, // 76: chive.v1.DocumentVerified.valid_until:type_name -> google.protobuf.Timestamp
+	4,  // 77: chive.v1.DocumentRejected.kind:type_name -> chive.v1.DocumentKind
+	0,  // 78: chive.v1.DocumentRejected.outcome:type_name -> chive.v1.Outcome
+	54, // 79: chive.v1.SupervisorStateChanged.delay:type_name -> google.protobuf.Duration
+	0,  // 80: chive.v1.SupervisorStateChanged.outcome:type_name -> chive.v1.Outcome
+	54, // 81: chive.v1.BreakerOpened.retry_after:type_name -> google.protobuf.Duration
+	0,  // 82: chive.v1.BreakerOpened.outcome:type_name -> chive.v1.Outcome
+	54, // 83: chive.v1.RetriesExhausted.delay:type_name -> google.protobuf.Duration
+	0,  // 84: chive.v1.RetriesExhausted.outcome:type_name -> chive.v1.Outcome
+	54, // 85: chive.v1.InputQuarantined.lasts:type_name -> google.protobuf.Duration
+	0,  // 86: chive.v1.InputQuarantined.outcome:type_name -> chive.v1.Outcome
+	54, // 87: chive.v1.ConfigApplied.took:type_name -> google.protobuf.Duration
+	0,  // 88: chive.v1.ConfigRejected.outcome:type_name -> chive.v1.Outcome
+	89, // [89:89] is the sub-list for method output_type
+	89, // [89:89] is the sub-list for method input_type
+	89, // [89:89] is the sub-list for extension type_name
+	89, // [89:89] is the sub-list for extension extendee
+	0,  // [0:89] is the sub-list for field type_name
 }
 
 func init() { file_chive_v1_events_proto_init() }
@@ -4585,6 +4715,7 @@ func file_chive_v1_events_proto_init() {
 		(*Envelope_GuardConfirmed)(nil),
 		(*Envelope_GuardRemoved)(nil),
 		(*Envelope_GuardsRetried)(nil),
+		(*Envelope_PathBiasSuspected)(nil),
 		(*Envelope_DocumentFetched)(nil),
 		(*Envelope_DocumentVerified)(nil),
 		(*Envelope_DocumentRejected)(nil),
@@ -4606,7 +4737,7 @@ func file_chive_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chive_v1_events_proto_rawDesc), len(file_chive_v1_events_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   47,
+			NumMessages:   48,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -103,7 +103,7 @@ type Circuit struct {
 	streams    map[cell.StreamID]*stream
 	last       *stream // of the last cell: cells come in runs
 	lastID     cell.StreamID
-	halfClosed []cell.StreamID // oldest first
+	halfClosed []halfClosed // oldest first
 	nextID     cell.StreamID
 	counters   Counters
 }
@@ -111,7 +111,7 @@ type Circuit struct {
 // Counters are totals over a circuit's life, in cells.
 type Counters struct {
 	In, Out uint64
-	Dropped uint64 // legal cells that no stream wanted
+	Dropped uint64 // cells that were on their way when we ended their stream
 	Streams uint32 // streams ever begun
 }
 
@@ -150,7 +150,7 @@ func NewCircuit(cfg Config) (*Circuit, error) {
 	}
 	return &Circuit{
 		cfg: cfg, early: relayEarlyBudget,
-		flow:    flow{increment: circuitIncrement, packageWindow: cfg.Window, deliverWindow: circuitWindow},
+		flow:    flow{increment: circuitIncrement, packageWindow: cfg.Window, deliverWindow: circuitWindow, granted: circuitWindow},
 		streams: map[cell.StreamID]*stream{},
 	}, nil
 }

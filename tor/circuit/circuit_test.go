@@ -286,6 +286,9 @@ func TestViolationsCloseTheCircuit(t *testing.T) {
 			}
 			return cell.Relay, cells
 		}, ErrWindow},
+		"padding nobody asked for": {func(r *relays, _ *Circuit, _ cell.StreamID) (cell.Command, [][]byte) {
+			return cell.Relay, [][]byte{r.send(1, cell.RelayDrop, 0, nil)}
+		}, ErrPadding},
 		"TRUNCATED": {func(r *relays, _ *Circuit, _ cell.StreamID) (cell.Command, [][]byte) {
 			return cell.Relay, [][]byte{r.send(0, cell.RelayTruncated, 0, []byte{8})}
 		}, ErrTruncated},

@@ -34,6 +34,7 @@ var (
 	ErrDestroyed    = errors.New("destroyed by the far side")
 	ErrTruncated    = errors.New("truncated by a relay on the path")
 	ErrEmptyData    = errors.New("DATA cell without data")
+	ErrPadding      = errors.New("padding that nobody asked for")
 	ErrStreamID     = errors.New("cell for a stream that does not exist")
 	ErrClosed       = errors.New("circuit is closed")
 	ErrNotOpen      = errors.New("circuit is not open")

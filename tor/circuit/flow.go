@@ -19,6 +19,18 @@ type flow struct {
 	tags          [][20]byte // digests of cells that SENDMEs are due for: tags[tagHead:]
 	tagHead       int
 	sinceTag      int // DATA cells sealed since the last tag
+	dataIn        uint64
+	granted       uint64 // DATA cells that the far end may have sent in all; fixed windows only
+}
+
+// onTheirWay is how many DATA cells may have come in all by the time the far end has read
+// what we send now. Its own window under congestion control is not known here: twice where
+// slow start ends is beyond what any is.
+func (f *flow) onTheirWay(p congestion.Params) uint64 {
+	if f.vegas != nil {
+		return f.dataIn + 2*uint64(p.SlowStartMax)
+	}
+	return f.granted
 }
 
 // room is how many DATA cells may be sent.
@@ -95,10 +107,13 @@ func (c *Circuit) delivered(dst []byte, hop int) ([]byte, error) {
 	if f.deliverWindow < 0 {
 		return dst, c.violation(hop+1, fmt.Errorf("%w: circuit deliver window", ErrWindow))
 	}
+	f.dataIn++
+	c.expireHalfClosed()
 	if f.deliverWindow > circuitWindow-f.increment {
 		return dst, nil
 	}
 	f.deliverWindow += f.increment
+	f.granted += uint64(f.increment)
 	tag := c.stack.BackwardTag(hop)
 	var room [32]byte
 	body := cell.AppendSendmeV1(room[:0], tag[:])

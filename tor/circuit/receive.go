@@ -154,9 +154,8 @@ func (c *Circuit) receiveRelay(dst []byte, body []byte) ([]byte, Event, error) {
 	}
 	data := body[cell.RelayHeaderLen : cell.RelayHeaderLen+h.Length]
 	switch h.Cmd {
-	case cell.RelayDrop: // long-range padding, from any hop
-		c.counters.Dropped++
-		return dst, Event{}, nil
+	case cell.RelayDrop: // we never ask for padding, and no relay sends it unasked
+		return dst, Event{}, c.violation(hop+1, ErrPadding)
 	case cell.RelayTruncated:
 		reason := cell.ParseDestroy(data)
 		return dst, Event{}, c.fail(&Error{Reason: reason, Hop: hop + 2, Err: fmt.Errorf("%w: %v", ErrTruncated, reason)})

@@ -192,28 +192,9 @@ func (c *Circuit) End(dst []byte, id cell.StreamID) ([]byte, error) {
 		return dst, ErrNotOpen
 	}
 	s.state = streamHalfClosed
-	c.halfClosed = append(c.halfClosed, id)
-	if len(c.halfClosed) > maxHalfClosed {
-		c.forgetHalfClosed()
-	}
+	c.halfClose(id, s)
 	return c.seal(dst, cell.Relay, c.stack.Len()-1, cell.RelayHeader{Cmd: cell.RelayEnd, Stream: id},
 		cell.AppendEnd(nil, cell.EndMisc, netip.Addr{}, 0)), nil
-}
-
-// forgetHalfClosed drops the oldest half-closed streams that are still
-// remembered: a far end that never answers END must not make us grow.
-func (c *Circuit) forgetHalfClosed() {
-	keep := c.halfClosed[:0]
-	for _, id := range c.halfClosed {
-		if s := c.streams[id]; s != nil && s.state == streamHalfClosed {
-			keep = append(keep, id)
-		}
-	}
-	c.halfClosed = keep
-	for len(c.halfClosed) > maxHalfClosed {
-		c.drop(c.halfClosed[0])
-		c.halfClosed = c.halfClosed[1:]
-	}
 }
 
 func (c *Circuit) receiveData(dst []byte, hop int, id cell.StreamID, s *stream, data []byte) ([]byte, Event, error) {
@@ -235,6 +216,9 @@ func (c *Circuit) receiveData(dst []byte, hop int, id cell.StreamID, s *stream, 
 		return dst, Event{}, c.violation(hop+1, fmt.Errorf("%w: stream deliver window", ErrWindow))
 	}
 	if s.state == streamHalfClosed {
+		if c.streams[id] != s { // it has just expired
+			return dst, Event{}, c.violation(hop+1, fmt.Errorf("%w: DATA that was sent after our END", ErrStreamID))
+		}
 		c.counters.Dropped++
 		return dst, Event{}, nil
 	}

@@ -165,6 +165,8 @@ func (l *Log) sayOther(e *chivev1.Envelope) string {
 		return fmt.Sprintf("lets %d circuits take no new streams: others were asked for", body.CircuitsRenewed.GetCircuits())
 	case *chivev1.Envelope_GuardsRetried:
 		return fmt.Sprintf("tries %d guards that failed again: %s", body.GuardsRetried.GetGuards(), body.GuardsRetried.GetReason())
+	case *chivev1.Envelope_PathBiasSuspected:
+		return pathBiasWords(body.PathBiasSuspected)
 	case *chivev1.Envelope_GuardUnreachable:
 		return "counts as unreachable: " + meaning(body.GuardUnreachable.GetOutcome())
 	case *chivev1.Envelope_SupervisorStateChanged:
@@ -209,6 +211,15 @@ func (l *Log) sayOther(e *chivev1.Envelope) string {
 		return fmt.Sprintf("rejected a %s: %s", messages.DocumentName(body.DocumentRejected.GetKind()), body.DocumentRejected.GetReason())
 	}
 	return strings.ReplaceAll(messages.Verb(e), "-", " ")
+}
+
+func pathBiasWords(b *chivev1.PathBiasSuspected) string {
+	what := "were built and stayed whole"
+	if b.GetOf() == "used-circuits" {
+		what = "that were used were answered"
+	}
+	return fmt.Sprintf("fails many circuits (%s): of %d, %d %s; it may be choosing which live, or be overloaded",
+		b.GetLevel(), b.GetAttempts(), b.GetSuccesses(), what)
 }
 
 // to names the relay of a connection, which may be a guard.

@@ -1,0 +1,59 @@
+package circuit
+
+import "chive/tor/cell"
+
+// A stream that we ended is half closed: cells that the far end sent before it read our
+// END are still on their way, and are dropped. How many these can be is known, and one
+// more is a violation: a relay that can have cells dropped at will can mark a client's
+// traffic with them (proposal 344, §3).
+//
+//   - DATA: what the stream's window, if there is one, let through, as no SENDME of it
+//     follows our END; and as cells come in order, none once all has come that the
+//     circuit's window let the far end send before it read the END.
+//   - SENDME: for what we had sent.
+//   - CONNECTED: one, if it had not come. RESOLVED or END: one, the last.
+//
+// A circuit remembers maxHalfClosed of them; a cell for an older one is for no stream.
+
+// halfClosed is a stream that we ended.
+type halfClosed struct {
+	id    cell.StreamID
+	s     *stream
+	until uint64 // no cell of it comes after that many DATA cells of the circuit
+}
+
+// halfClose notes that our END goes out.
+func (c *Circuit) halfClose(id cell.StreamID, s *stream) {
+	s.state = streamHalfClosed
+	c.halfClosed = append(c.halfClosed, halfClosed{id, s, c.flow.onTheirWay(c.cfg.Congestion)})
+	if len(c.halfClosed) <= maxHalfClosed {
+		return
+	}
+	keep := c.halfClosed[:0]
+	for _, h := range c.halfClosed {
+		if c.streams[h.id] == h.s {
+			keep = append(keep, h)
+		}
+	}
+	clear(c.halfClosed[len(keep):])
+	c.halfClosed = keep
+	if len(keep) > maxHalfClosed {
+		c.forgetOldest()
+	}
+}
+
+// forgetOldest drops the stream that we ended first.
+func (c *Circuit) forgetOldest() {
+	if h := c.halfClosed[0]; c.streams[h.id] == h.s {
+		c.drop(h.id)
+	}
+	c.halfClosed[0] = halfClosed{}
+	c.halfClosed = c.halfClosed[1:]
+}
+
+// expireHalfClosed drops the streams of which nothing can be on its way any more.
+func (c *Circuit) expireHalfClosed() {
+	for len(c.halfClosed) > 0 && c.halfClosed[0].until < c.flow.dataIn {
+		c.forgetOldest()
+	}
+}
