@@ -321,7 +321,7 @@ func (c *circuitActor) open(ctx actor.Context) {
 	c.timer.Stop()
 	c.opened = now
 	c.emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, c.o.ID, &chivev1.CircuitOpened{
-		Hops: uint32(c.core.Hops()), Took: messages.Took(c.opened.Sub(c.started)),
+		Hops: uint32(c.core.Hops()), Took: messages.Took(c.opened.Sub(c.started)), CongestionControl: c.core.CongestionControl(),
 	}))
 	ctx.Send(ctx.Parent(), &Opened{ID: c.o.ID, Took: c.opened.Sub(c.began)})
 }

@@ -227,6 +227,12 @@ func download(t *testing.T, n *testnet.Network, c *client) {
 	if hops == 0 {
 		t.Error("no three-hop circuit in the log")
 	}
+	// Each of C tor's relays offers congestion control: no circuit may do without.
+	if n := c.count(func(e *chivev1.Envelope) bool {
+		return e.GetCircuitOpened().GetHops() == 3 && !e.GetCircuitOpened().GetCongestionControl()
+	}); n != 0 {
+		t.Errorf("%d circuits fell back to fixed windows", n)
+	}
 }
 
 // isolated: 100 users at once, each on a circuit of its own.

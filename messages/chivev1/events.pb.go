@@ -2183,11 +2183,12 @@ func (x *CircuitExtended) GetHop() uint32 {
 }
 
 type CircuitOpened struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Hops          uint32                 `protobuf:"varint,1,opt,name=hops,proto3" json:"hops,omitempty"`
-	Took          *durationpb.Duration   `protobuf:"bytes,2,opt,name=took,proto3" json:"took,omitempty"` // rounded to 10 ms
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	Hops              uint32                 `protobuf:"varint,1,opt,name=hops,proto3" json:"hops,omitempty"`
+	Took              *durationpb.Duration   `protobuf:"bytes,2,opt,name=took,proto3" json:"took,omitempty"`                                                     // rounded to 10 ms
+	CongestionControl bool                   `protobuf:"varint,3,opt,name=congestion_control,json=congestionControl,proto3" json:"congestion_control,omitempty"` // the last hop granted it
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *CircuitOpened) Reset() {
@@ -2232,6 +2233,13 @@ func (x *CircuitOpened) GetTook() *durationpb.Duration {
 		return x.Took
 	}
 	return nil
+}
+
+func (x *CircuitOpened) GetCongestionControl() bool {
+	if x != nil {
+		return x.CongestionControl
+	}
+	return false
 }
 
 // CircuitDirtied: the first stream was attached, that of this isolation token. Tokens
@@ -4291,10 +4299,11 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x04path\x18\x04 \x03(\fB\x04\xa8\xd4\x18\x03R\x04path\x12\x1d\n" +
 	"\aone_hop\x18\x05 \x01(\bB\x04\xa8\xd4\x18\x02R\x06oneHop\")\n" +
 	"\x0fCircuitExtended\x12\x16\n" +
-	"\x03hop\x18\x01 \x01(\rB\x04\xa8\xd4\x18\x02R\x03hop\"^\n" +
+	"\x03hop\x18\x01 \x01(\rB\x04\xa8\xd4\x18\x02R\x03hop\"\x93\x01\n" +
 	"\rCircuitOpened\x12\x18\n" +
 	"\x04hops\x18\x01 \x01(\rB\x04\xa8\xd4\x18\x02R\x04hops\x123\n" +
-	"\x04took\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x04\xa8\xd4\x18\x02R\x04took\"4\n" +
+	"\x04took\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x04\xa8\xd4\x18\x02R\x04took\x123\n" +
+	"\x12congestion_control\x18\x03 \x01(\bB\x04\xa8\xd4\x18\x02R\x11congestionControl\"4\n" +
 	"\x0eCircuitDirtied\x12\"\n" +
 	"\tisolation\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\tisolation\"\x8f\x01\n" +
 	"\rCircuitFailed\x121\n" +

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"net/netip"
 	"testing"
+	"time"
 
 	"chive/tor/cell"
+	"chive/tor/congestion"
 	"chive/tor/handshake"
 	"chive/tor/relaycrypto"
 )
@@ -21,7 +23,12 @@ type relays struct {
 	priv   [][32]byte
 	path   []Hop
 	layers []*relaycrypto.RelayLayer
+	grant  []byte // what each says in ntor-v3
+	now    time.Duration
 }
+
+// testFlow are the parameters of a consensus that has none.
+var testFlow = FlowParamsOf(func(_ string, def, _, _ int32) int32 { return def }, congestion.PathExit)
 
 func newRelays(t *testing.T, hops int) *relays {
 	t.Helper()
@@ -52,7 +59,7 @@ func (r *relays) body(raw []byte) (cell.Command, []byte) {
 
 func (r *relays) serve(hop int, skin []byte) []byte {
 	r.t.Helper()
-	reply, keys, err := handshake.ServeNtor(rand.Reader, r.path[hop].RSA, r.priv[hop], skin)
+	reply, keys, err := r.shake(hop, skin)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -62,6 +69,21 @@ func (r *relays) serve(hop int, skin []byte) []byte {
 	}
 	r.layers = append(r.layers, layer)
 	return reply
+}
+
+func (r *relays) shake(hop int, skin []byte) ([]byte, handshake.KeyMaterial, error) {
+	h := r.path[hop]
+	if !h.CongestionControl {
+		return handshake.ServeNtor(rand.Reader, h.RSA, r.priv[hop], skin)
+	}
+	var keys [handshake.KeyMaterialLen]byte
+	reply, err := handshake.ServeNtor3(rand.Reader, h.Ed25519, r.priv[hop], handshake.CircuitVerification, skin, func(wish []byte) ([]byte, error) {
+		if !bytes.Equal(wish, []byte{1, 1, 0}) {
+			r.t.Errorf("hop %d is asked for % x", hop, wish)
+		}
+		return r.grant, nil
+	}, keys[:])
+	return reply, handshake.KeyMaterialOf(&keys), err
 }
 
 // open takes a cell from the client to the hop it is for.
@@ -95,7 +117,10 @@ func (r *relays) send(hop int, command cell.RelayCommand, id cell.StreamID, data
 // build brings a circuit to Open.
 func (r *relays) build() *Circuit {
 	r.t.Helper()
-	c, err := NewCircuit(Config{ID: 1 << 31, Path: r.path, Rand: rand.Reader})
+	c, err := NewCircuit(Config{
+		ID: 1 << 31, Path: r.path, Rand: rand.Reader, FlowParams: testFlow,
+		Now: func() time.Duration { r.now += time.Millisecond; return r.now },
+	})
 	if err != nil {
 		r.t.Fatal(err)
 	}
