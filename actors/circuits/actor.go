@@ -113,6 +113,9 @@ type (
 		Identity string
 		Reply    kernel.Reply[int]
 	}
+	// ForgetTimes drops what was learned of how long circuits take; it is learned anew.
+	// The answer is of how many circuits that was.
+	ForgetTimes struct{ Reply kernel.Reply[int] }
 	// Closed answers Close.
 	Closed struct{}
 	tick   struct{}
@@ -245,6 +248,8 @@ func (c *circuits) Receive(ctx actor.Context) {
 		c.resume(ctx)
 	case *Renew:
 		m.Reply.Send(c.renew(ctx, m.Identity))
+	case *ForgetTimes:
+		m.Reply.Send(c.forgetTimes(ctx))
 	case *Close:
 		c.close(ctx, m)
 	case *actor.Stopping:
