@@ -65,6 +65,7 @@ type Config struct {
 
 	Nodes
 	PathBias
+	Guards
 
 	MaxCircuitDirtiness      time.Duration // a circuit takes new streams this long after its first
 	LearnCircuitBuildTimeout bool

@@ -171,6 +171,7 @@ func (b *builder) finish() {
 	b.checkNats()
 	b.checkUpstream()
 	b.checkNodes()
+	b.checkGuards()
 	b.isolate()
 	b.finishSocks()
 }
