@@ -61,7 +61,7 @@ func asks(fleet string, r Role) []string {
 	}
 	switch r {
 	case RoleOperate:
-		out = append(out, verb("drain"), verb(messages.VerbGuardsRetry))
+		out = append(out, verb("drain"), verb(messages.VerbGuardsRetry), verb(messages.VerbTimeoutsForget))
 	case RoleConfigure:
 		out = append(out, "$KV."+shared.ConfigBucket(fleet)+".>")
 	}

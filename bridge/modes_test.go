@@ -210,6 +210,7 @@ var attempts = []attempt{
 	{"ask who is there", Roles, publishes("$SRV.PING")},
 	{"drain", []Role{RoleOperate}, publishes("chive.v1.f.n1.ctl.drain")},
 	{"have guards retried", []Role{RoleOperate}, publishes("chive.v1.f.n1.ctl.guards-retry")},
+	{"have timeouts forgotten", []Role{RoleOperate}, publishes("chive.v1.f.n1.ctl.timeouts-forget")},
 	{"publish a configuration", []Role{RoleConfigure}, publishes("$KV.chive-f-config.all")},
 	{"read a configuration", []Role{RoleOperate, RoleConfigure}, publishes("$JS.FLEET.API.DIRECT.GET.KV_chive-f-config.$KV.chive-f-config.all")},
 	{"read acknowledgements", []Role{RoleOperate, RoleConfigure}, publishes("$JS.FLEET.API.STREAM.INFO.KV_chive-f-acks")},

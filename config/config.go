@@ -66,6 +66,7 @@ type Config struct {
 
 	Nodes
 	PathBias
+	Guards
 
 	// Of each identity, a SOCKS user name with its password.
 	IdentityMaxAge        time.Duration // it is renewed then; 0: never

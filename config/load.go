@@ -175,6 +175,7 @@ func (b *builder) finish() {
 	b.checkUpstream()
 	b.checkNodes()
 	b.checkIdentities()
+	b.checkGuards()
 	b.isolate()
 	b.finishSocks()
 }

@@ -146,10 +146,16 @@ func values(t *rapid.T, o *Option) []string {
 	case "0|1":
 		return some("0", "1")
 	case "time":
+		if o.Name == "GuardLifetime" {
+			return some("0 seconds", "30 days", "3 months")
+		}
 		return some("11 seconds", "1.5 minutes", "20 minutes")
 	case "number":
 		if o.Name == "CircuitPoolMaxSize" {
 			return some("6", "10")
+		}
+		if o.Name == "NumPrimaryGuards" {
+			return some("5", "10")
 		}
 		if strings.HasPrefix(o.Name, "PathBias") {
 			return some("-1", "10", "1000000")

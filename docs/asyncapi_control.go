@@ -142,6 +142,9 @@ func (a *api) control() {
 	a.message("guards-retry-answer", "", a.schemas.answer(node.GuardsRetryAnswer{}))
 	a.verb("guards-retry", "Try guards that failed again at once. Which guard is used stays the guard specification's choice.", "nothing", "guards-retry-answer", "refusal")
 
+	a.message("timeouts-forget-answer", "", a.schemas.answer(node.TimeoutsForgetAnswer{}))
+	a.verb("timeouts-forget", "Forget what was learned of how long circuits take to be built; it is learned anew.", "nothing", "timeouts-forget-answer", "refusal")
+
 	a.discovery()
 }
 

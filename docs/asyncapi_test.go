@@ -156,6 +156,7 @@ func TestAsyncAPINamesTheRoles(t *testing.T) {
 		"history":          append(slices.Clone(all), localOperator),
 		"drain":            {"operate", localOperator},
 		"guards-retry":     {"operate", localOperator},
+		"timeouts-forget":  {"operate", localOperator},
 		"config-propose":   {localOperator},
 		"config-show":      {localOperator},
 		"services-PING":    append(slices.Clone(all), localOperator),

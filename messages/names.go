@@ -30,6 +30,9 @@ const VerbProfile = "profile"
 // VerbGuardsRetry has a node try guards that failed again at once.
 const VerbGuardsRetry = "guards-retry"
 
+// VerbTimeoutsForget has a node forget what it learned of circuits' build times.
+const VerbTimeoutsForget = "timeouts-forget"
+
 // ValidName says whether s can name a node or a fleet: one NATS token of 1 to
 // 63 lower-case letters, digits and dashes, beginning and ending with a letter
 // or digit.

@@ -121,6 +121,9 @@ type (
 	// List asks for the identities of which there is something: Tell is called with them,
 	// in the actor's turn.
 	List struct{ Tell func([]Identity) }
+	// ForgetTimes drops what was learned of how long circuits take; it is learned anew.
+	// The answer is of how many circuits that was.
+	ForgetTimes struct{ Reply kernel.Reply[int] }
 	// Closed answers Close.
 	Closed struct{}
 	tick   struct{}
@@ -257,6 +260,8 @@ func (c *circuits) Receive(ctx actor.Context) {
 		m.Reply.Send(c.renew(ctx, m.Identity))
 	case *List:
 		m.Tell(c.list())
+	case *ForgetTimes:
+		m.Reply.Send(c.forgetTimes(ctx))
 	case *Close:
 		c.close(ctx, m)
 	case *actor.Stopping:

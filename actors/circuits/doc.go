@@ -26,6 +26,7 @@
 // settings at once; what it makes too old or built by other rules takes no new
 // streams, and those it has stay.
 //
-// Messages it understands: Netdir, Request, Configure, Close; from its children: the
+// Messages it understands: Netdir, Request, Configure, Renew, ForgetTimes, GuardsRetried,
+// Try, Close; from its children: the
 // messages of package circuit and kernel.ChildFailed.
 package circuits

@@ -57,9 +57,21 @@ func (c *circuits) retime(ctx actor.Context) {
 	before := c.times.now()
 	first := c.times.First()
 	c.learn(c.times.Configure(cbt.ParamsOf(c.dir.Params), c.timeSettings()))
-	if c.times.now() == before && c.times.First() == first {
-		return
+	if c.times.now() != before || c.times.First() != first {
+		c.tellTimeouts(ctx)
 	}
+}
+
+// forgetTimes drops what was learned, and tells of how many circuits that was.
+func (c *circuits) forgetTimes(ctx actor.Context) int {
+	n, _ := c.times.Count()
+	c.learn(c.times.Forget())
+	c.tellTimeouts(ctx)
+	return n
+}
+
+// tellTimeouts has circuits that are being built follow the timeouts.
+func (c *circuits) tellTimeouts(ctx actor.Context) {
 	for _, r := range c.records {
 		if !r.open {
 			limit, last := c.limits(r)

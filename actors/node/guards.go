@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"chive/actors/directory"
+	"chive/config"
 	"chive/messages"
 	"chive/messages/chivev1"
 	"chive/tor/guard"
@@ -121,6 +122,18 @@ func (g *guards) tell(e guard.Event) {
 		return
 	}
 	g.recorder.Emit(event)
+}
+
+// configure takes over the user's settings.
+func (g *guards) configure(s guard.Settings, now time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.set.Configure(s, now)
+	g.told()
+}
+
+func guardSettings(c *config.Config) guard.Settings {
+	return guard.Settings{Primary: c.NumPrimaryGuards, Use: c.NumEntryGuards, UseDirectory: c.NumDirectoryGuards, Life: c.GuardLifetime}
 }
 
 // Update implements circuits.Guards.

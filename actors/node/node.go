@@ -135,6 +135,7 @@ func Start(_ context.Context, o Options) (*Node, error) {
 	}
 	if err == nil {
 		err = errors.Join(n.bridge.Share(messages.VerbGuardsRetry, n.answerGuardsRetry),
+			n.bridge.Share(messages.VerbTimeoutsForget, n.answerTimeoutsForget),
 			n.bridge.Handle(messages.VerbRenew, n.answerRenew), n.bridge.Handle(messages.VerbIdentities, n.answerIdentities),
 			n.bridge.Handle(messages.VerbProfile, n.answerProfile))
 	}

@@ -235,6 +235,9 @@ func (r *rootActor) reconfigure(ctx actor.Context, m *reconfigure) {
 	r.pass(ctx, "connections", &connections.Configure{Settings: connectionSettings(next), Dialer: dialer(next)})
 	r.pass(ctx, "circuits", &circuits.Configure{Settings: circuitSettings(next), Rebuild: dialer(next) != dialer(m.old)})
 	r.n.bias.configure(biasSettings(next))
+	if guardSettings(next) != guardSettings(m.old) {
+		r.n.guards.configure(guardSettings(next), time.Now())
+	}
 	if pathRules(next) != pathRules(m.old) {
 		r.directory(ctx) // it loads its cache and tells of a network by the new rules
 	}

@@ -103,6 +103,10 @@ func (r *rootActor) Receive(ctx actor.Context) {
 		r.renew(ctx, m)
 	case *identities:
 		r.identities(ctx, m)
+	case *circuits.ForgetTimes:
+		if !r.pass(ctx, "circuits", m) {
+			m.Reply.Send(0) // they are told when they start anew
+		}
 	case *circuits.Try:
 		r.pass(ctx, "circuits", m)
 	case *reconfigure:

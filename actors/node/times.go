@@ -1,10 +1,13 @@
 package node
 
 import (
+	"context"
 	"encoding/json"
 	"log/slog"
 	"sync"
 
+	"chive/actors/circuits"
+	"chive/actors/kernel"
 	"chive/messages"
 	"chive/tor/cbt"
 )
@@ -62,6 +65,22 @@ func (t *timesLog) apply(e messages.JournalEntry) error {
 func (t *timesLog) state() (messages.JournalEvent, error) {
 	data, err := json.Marshal(t.h)
 	return messages.JournalEvent{Kind: kindTimesKnown, Version: keptVersion, Data: data}, err
+}
+
+// TimeoutsForgetAnswer is the answer to the verb timeouts-forget.
+type TimeoutsForgetAnswer struct {
+	Circuits int `json:"circuits"` // from whose times the timeouts were learned
+}
+
+// answerTimeoutsForget drops what was learned of circuits' build times, on disk too.
+func (n *Node) answerTimeoutsForget([]byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), askTime)
+	defer cancel()
+	known, err := kernel.Ask(ctx, n.system, n.root, func(reply kernel.Reply[int]) any { return &circuits.ForgetTimes{Reply: reply} })
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(TimeoutsForgetAnswer{known})
 }
 
 // History implements circuits.Times.

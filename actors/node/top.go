@@ -63,6 +63,10 @@ func (t *topActor) Receive(ctx actor.Context) {
 		if t.node.Pass(ctx, "node", m) != nil {
 			m.reply.Send(IdentitiesAnswer{})
 		}
+	case *circuits.ForgetTimes:
+		if t.node.Pass(ctx, "node", m) != nil {
+			m.Reply.Send(0)
+		}
 	case *settle:
 		if t.node.Pass(ctx, "node", m) != nil {
 			m.reply.Send(struct{}{})

@@ -10,6 +10,11 @@ import (
 )
 
 type circuitsCommand struct {
+	List           circuitsList           `cmd:"" default:"withargs" help:"List circuits, now or as of a past moment (what chive circuits does)."`
+	ForgetTimeouts circuitsForgetTimeouts `cmd:"" help:"Forget what was learned of how long circuits take to be built."`
+}
+
+type circuitsList struct {
 	ID string `arg:"" optional:"" help:"Only those whose id begins so."`
 	listFlags
 	endedFlags
@@ -17,8 +22,8 @@ type circuitsCommand struct {
 	Isolation  string `placeholder:"ID" help:"Only of this isolation group; the beginning is enough."`
 }
 
-// Help is printed by chive circuits --help.
-func (circuitsCommand) Help() string {
+// Help is printed by chive circuits list --help.
+func (circuitsList) Help() string {
 	return `Lists the circuits that are being built or open, now or as of a past moment, from
 the node's events. Ids and isolation groups are opaque, for one boot; which relays
 are in a path is in no event that leaves the node.
@@ -33,7 +38,7 @@ Examples:
 var circuitStates = []string{"building", "open", "failed", "closed"}
 
 // Run lists.
-func (c circuitsCommand) Run(std streams) error {
+func (c circuitsList) Run(std streams) error {
 	if err := c.check(circuitStates...); err != nil {
 		return err
 	}

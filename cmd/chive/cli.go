@@ -60,7 +60,7 @@ type grammar struct {
 	Events eventsCommand `cmd:"" help:"Show or follow the running node's events."`
 
 	Why         whyCommand         `cmd:"" help:"Say why a circuit, stream, connection or guard came to its end."`
-	Circuits    circuitsCommand    `cmd:"" help:"List circuits, now or as of a past moment."`
+	Circuits    circuitsCommand    `cmd:"" help:"List circuits, now or as of a past moment; forget how long they take."`
 	Streams     streamsCommand     `cmd:"" help:"List streams, likewise."`
 	Connections connectionsCommand `cmd:"" help:"List connections to relays, likewise."`
 	Renew       renewCommand       `cmd:"" help:"Use other circuits from now on, for one identity."`

@@ -190,8 +190,19 @@ func TestGuardsRetryOfANode(t *testing.T) {
 	}
 }
 
+func TestForgetTimeoutsOfANode(t *testing.T) {
+	_, b, dir := startBridge(t)
+	if err := b.Handle("timeouts-forget", func([]byte) ([]byte, error) { return json.Marshal(node.TimeoutsForgetAnswer{Circuits: 40}) }); err != nil {
+		t.Fatal(err)
+	}
+	code, out, errOut := cli(t, "circuits", "forget-timeouts", "--data-dir", dir)
+	if code != exitOK || errOut != "" || out != "the build times of 40 circuits are forgotten\n" {
+		t.Errorf("exit %d, %q, stderr %q", code, out, errOut)
+	}
+}
+
 func TestNoNode(t *testing.T) {
-	for _, command := range []string{"status", "events", "guards retry"} {
+	for _, command := range []string{"status", "events", "guards retry", "circuits forget-timeouts"} {
 		code, out, errOut := cli(t, append(strings.Fields(command), "--data-dir", t.TempDir())...)
 		if code != exitNoNode || out != "" || !strings.Contains(errOut, "no chive runs with that DataDirectory") {
 			t.Errorf("%s: exit %d, stdout %q, stderr %q", command, code, out, errOut)

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"os/exec"
 	"path/filepath"
@@ -8,7 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"chive/actors/node"
+	"chive/bridge"
 	"chive/internal/testnet"
+	"chive/messages"
 	"chive/messages/chivev1"
 )
 
@@ -74,6 +78,33 @@ func TestBuildTimeoutIsLearnedAndSurvivesKill(t *testing.T) {
 		t.Fatalf("after the kill: %v", fmt.Sprint(kept))
 	}
 	c.serves(t, n, "after")
+
+	operator, err := bridge.Connect(t.Context(), dir+"/data")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer operator.Close()
+	forget := func() (known int) {
+		reply, err := operator.Request(t.Context(), messages.VerbTimeoutsForget, nil)
+		var answer node.TimeoutsForgetAnswer
+		if err == nil {
+			err = json.Unmarshal(reply, &answer)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer.Circuits
+	}
+	if known := forget(); known < enough {
+		t.Errorf("the times of %d circuits were forgotten", known)
+	}
+	c.until(t, "the first timeout is in force again", func() bool {
+		s := c.Status()
+		return !s.BuildLearned && s.BuildTimeout == 45_000
+	})
+	if known := forget(); known >= enough {
+		t.Errorf("the times of %d circuits were known at once", known)
+	}
 }
 
 // within waits until something is so.

@@ -202,6 +202,7 @@ func TestEveryHotOptionChangesTheRunningNode(t *testing.T) {
 		{"EnableCircuitPrebuilding", prebuilding},
 		{"PredictedPortsRelevanceTime", predictedPorts},
 		{"NewCircuitPeriod", newCircuitPeriod},
+		{"NumEntryGuards and NumPrimaryGuards", entryGuards},
 		{"EnableConnectionPooling", connectionPooling},
 		{"ConnectionPoolMaxLife", maxLife},
 		{"CircuitBuildTimeout", buildTimeout},

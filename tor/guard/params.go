@@ -27,6 +27,32 @@ type Params struct {
 	ExtremePercent      int           // guard-extreme-restriction-percent
 	MeaningfulPercent   int           // guard-meaningful-restriction-percent
 	sampleBlur, notBlur time.Duration // how far dates on disk are moved to the past
+	ownLife             bool          // the lifetimes are the user's: they count for guards that are there, too
+}
+
+// Settings are the user's, each instead of a parameter of the consensus; 0 leaves it to
+// that (C tor's options NumPrimaryGuards, NumEntryGuards, NumDirectoryGuards and
+// GuardLifetime).
+type Settings struct {
+	Primary, Use, UseDirectory int
+	Life                       time.Duration // of sampled and of confirmed guards; at least a day
+}
+
+// under takes the user's settings.
+func (p Params) under(s Settings) Params {
+	set := func(v *int, own int) {
+		if own > 0 {
+			*v = min(own, maxPrimary)
+		}
+	}
+	set(&p.Primary, s.Primary)
+	set(&p.Use, s.Use)
+	set(&p.UseDirectory, s.UseDirectory)
+	if s.Life >= day {
+		p.SampledLife, p.ConfirmedLife, p.ownLife = s.Life, s.Life, true
+		p.sampleBlur = s.Life / 10
+	}
+	return p
 }
 
 // Bounds of our own: a consensus that names more is not followed, so that no

@@ -36,6 +36,8 @@ type Set struct {
 
 	// Derived, or of this moment.
 	params    Params
+	consensus netdoc.Params
+	settings  Settings
 	rng       *rand.Rand
 	x         *path.Index
 	allows    func(*path.Relay) bool
@@ -143,9 +145,17 @@ func (s *Set) known(id netdoc.Digest) bool {
 // It counts from the next Update.
 func (s *Set) SetFilter(allows func(*path.Relay) bool, name string) { s.allows, s.named = allows, name }
 
+// Configure takes the user's settings, at once if there was an Update.
+func (s *Set) Configure(settings Settings, now time.Time) {
+	s.settings = settings
+	if s.x != nil {
+		s.Update(s.x, s.consensus, now)
+	}
+}
+
 // Update takes a live consensus (guard-spec §4.10), or a new filter.
 func (s *Set) Update(x *path.Index, params netdoc.Params, now time.Time) {
-	s.x, s.params = x, ParamsOf(params)
+	s.x, s.consensus, s.params = x, params, ParamsOf(params).under(s.settings)
 	s.choose()
 	for _, g := range s.List() {
 		s.relist(g, now)
@@ -211,7 +221,7 @@ func (s *Set) relist(g Guard, now time.Time) {
 	switch {
 	case !g.Unlisted.IsZero() && now.Sub(g.Unlisted) > s.params.UnlistedLife:
 		e.Reason = GoneTooLong
-	case now.After(g.Expires), now.Sub(from) > life:
+	case !s.params.ownLife && now.After(g.Expires), now.Sub(from) > life:
 		e.Reason = Expired
 	default:
 		return
