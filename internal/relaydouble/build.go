@@ -85,10 +85,25 @@ func serveCreate2(r *Relay, h *Hop, body []byte) ([]byte, handshake.KeyMaterial,
 }
 
 func serveHandshake(r *Relay, h *Hop, htype uint16, skin []byte) ([]byte, handshake.KeyMaterial, error) {
-	if htype != handshake.TypeNtor {
+	switch htype {
+	case handshake.TypeNtor:
+		return handshake.ServeNtor(r.opts.Rand, h.RSA(), h.onionSecret, skin)
+	case handshake.TypeNtor3:
+		var keys [handshake.KeyMaterialLen]byte
+		reply, err := handshake.ServeNtor3(r.opts.Rand, h.Ed25519(), h.onionSecret, handshake.CircuitVerification, skin, grantNothing, keys[:])
+		return reply, handshake.KeyMaterialOf(&keys), err
+	default:
 		return nil, handshake.KeyMaterial{}, violationf("handshake type %d is not served", htype)
 	}
-	return handshake.ServeNtor(r.opts.Rand, h.RSA(), h.onionSecret, skin)
+}
+
+// grantNothing answers what a client wishes in an ntor-v3 handshake: it is well-formed, and
+// not granted, so that the windows are the fixed ones.
+func grantNothing(wish []byte) ([]byte, error) {
+	if _, err := handshake.ParseExtensions(wish); err != nil {
+		return nil, &protocolError{err}
+	}
+	return handshake.AppendExtensions(nil), nil
 }
 
 // extend answers EXTEND2 (tor-spec 5.1.2): the next hop is one of this process.
