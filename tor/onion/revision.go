@@ -7,8 +7,8 @@ import (
 )
 
 // MaxRevisionOffset bounds the offset that a revision counter encrypts, as C tor
-// does: some days more than twice the longest run.
-const MaxRevisionOffset = 131072 * time.Second
+// does: three days, longer than a slot lives.
+const MaxRevisionOffset = 262144 * time.Second
 
 // revisionPrefix ends in a zero byte, as C tor's does; the specification's text
 // has none. Services that share a key race only if they count alike.

@@ -66,8 +66,8 @@ func TestRevisionCountersGrow(t *testing.T) {
 	key := SecretKeyOfSeed(seed).Blind(Period{Number: 1234, Minutes: 1440})
 	slot := Slot{RunStart: time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)}
 	rapid.Check(t, func(t *rapid.T) {
-		a := rapid.IntRange(0, 130000).Draw(t, "a")
-		b := rapid.IntRange(a+1, 131000).Draw(t, "b")
+		a := rapid.IntRange(0, 261000).Draw(t, "a")
+		b := rapid.IntRange(a+1, 262000).Draw(t, "b")
 		at := func(seconds int) uint64 {
 			return RevisionCounter(key, slot, slot.RunStart.Add(time.Duration(seconds)*time.Second))
 		}
