@@ -49,6 +49,7 @@ var foreign = []struct {
 	{"github.com/asynkron/protoactor-go/eventstream", "only actors and supervisor are actors", []string{"actors", "supervisor"}},
 	{"github.com/asynkron/protoactor-go/extensions", "named by the actor package's own signatures", []string{"actors/kernel"}},
 	{"github.com/asynkron/protoactor-go/", "protoactor beyond actor and eventstream is not used", nil},
+	{"filippo.io/edwards25519", "only the core computes with points", []string{"tor"}},
 	{"github.com/alecthomas/kong", "only the command line parses flags", []string{"cmd"}},
 }
 

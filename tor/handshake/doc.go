@@ -21,8 +21,12 @@
 // A finished handshake proves that the relay holds the private onion key (ntor)
 // or nothing beyond what TLS proved (CREATE_FAST).
 //
+// Between a client and an onion service runs hs-ntor ([HSNtor], [HSNtorService]),
+// whose first message also carries a sealed text and whose keys are larger.
+//
 // Implements tor-spec sections 5.1.4, 5.1.5, 5.2.1 and 5.2.2; ntor was specified
-// first in proposal 216, ntor-v3 is proposal 332. Randomness is passed in, nothing here does I/O.
+// first in proposal 216, ntor-v3 is proposal 332, hs-ntor is in rend-spec-v3 section
+// 3.3.2. Randomness is passed in, nothing here does I/O.
 //
 // Left to others: cell framing (package cell), which relay to ask and which onion
 // key it has (package path), and whether a network still wants CREATE_FAST (the

@@ -15,11 +15,18 @@ func TestNoAllocation(t *testing.T) {
 	rng := rand.NewChaCha8([32]byte{6})
 	c := newCircuit(t, randomKeys(rng, 3)...)
 	body := make([]byte, bodyLen)
+	j := newJoined(t, rng)
 	calls := map[string]func(){
 		"Seal and DecryptForward": func() { clear(body); c.stack.Seal(body, 2); c.forward(body) },
 		"Originate and Open":      func() { clear(body); c.backward(body, 2); c.stack.Open(body) },
 		"unrecognized":            func() { clear(body); c.relays[0].EncryptBackward(body); c.stack.Open(body) },
-		"tags":                    func() { _, _ = c.stack.ForwardTag(2), c.stack.BackwardTag(2) },
+		"rendezvous": func() {
+			clear(body)
+			j.client.stack.Seal(body, 3)
+			pass(t, j.client, j.service, body)
+			j.service.stack.Open(body)
+		},
+		"tags": func() { _, _ = c.stack.ForwardTag(2), c.stack.BackwardTag(2) },
 	}
 	for name, call := range calls {
 		if n := testing.AllocsPerRun(100, call); n != 0 {

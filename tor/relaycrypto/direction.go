@@ -20,13 +20,18 @@ const (
 	digestLen    = 4
 )
 
-// hashStateLen holds the marshalled state of a SHA-1 hash with room to spare.
-const hashStateLen = 128
+const (
+	// hashStateLen holds the marshalled state of SHA-1 or SHA3-256 with room to
+	// spare.
+	hashStateLen = 256
+	// maxSum is the length of the longer digest, SHA3-256.
+	maxSum = 32
+)
 
-// errHash reports a SHA-1 whose state cannot be saved; crypto/sha1's can.
-var errHash = errors.New("SHA-1 of this build cannot save its state")
+// errHash reports a hash whose state cannot be saved; the standard library's can.
+var errHash = errors.New("the hash of this build cannot save its state")
 
-// runningHash is a SHA-1 whose state can be put back without allocating.
+// runningHash is a hash whose state can be put back without allocating.
 type runningHash interface {
 	hash.Hash
 	encoding.BinaryAppender
@@ -39,27 +44,28 @@ type runningHash interface {
 type direction struct {
 	stream cipher.Stream
 	digest runningHash
-	tag    [sha1.Size]byte    // running digest after the last cell that was ours
-	sum    [sha1.Size]byte    // running digest of a cell not yet known to be ours
+	tag    [sha1.Size]byte    // start of the running digest after the last cell that was ours
+	sum    [maxSum]byte       // running digest of a cell not yet known to be ours
 	saved  [hashStateLen]byte // state to put back when it was not
 }
 
-func (d *direction) init(key [16]byte, seed [20]byte) error {
-	block, err := aes.NewCipher(key[:])
+// init takes an AES key of 16 or 32 bytes and a new hash with its seed.
+func (d *direction) init(key []byte, digest hash.Hash, seed []byte) error {
+	block, err := aes.NewCipher(key)
 	if err != nil {
 		return fmt.Errorf("relay cipher: %w", err)
 	}
 	var zero [aes.BlockSize]byte // tor1 starts its counter at zero (tor-spec 0.3)
 	d.stream = cipher.NewCTR(block, zero[:])
-	digest, ok := sha1.New().(runningHash)
-	if !ok {
+	var ok bool
+	if d.digest, ok = digest.(runningHash); !ok {
 		return errHash
 	}
-	d.digest = digest
-	if _, err := d.digest.Write(seed[:]); err != nil {
+	if _, err := d.digest.Write(seed); err != nil {
 		return fmt.Errorf("relay digest: %w", err)
 	}
-	d.digest.Sum(d.tag[:0])
+	d.digest.Sum(d.sum[:0])
+	copy(d.tag[:], d.sum[:])
 	return nil
 }
 
@@ -72,7 +78,8 @@ func (d *direction) stamp(body []byte) {
 	body[recognizedAt], body[recognizedAt+1] = 0, 0
 	binary.BigEndian.PutUint32(body[digestAt:], 0)
 	_, _ = d.digest.Write(body) // a hash.Hash never fails
-	d.digest.Sum(d.tag[:0])
+	d.digest.Sum(d.sum[:0])
+	copy(d.tag[:], d.sum[:])
 	copy(body[digestAt:digestAt+digestLen], d.tag[:])
 }
 
@@ -88,7 +95,7 @@ func (d *direction) recognizes(body []byte) bool {
 	}
 	saved, err := d.digest.AppendBinary(d.saved[:0])
 	if err != nil {
-		return false // cannot happen: SHA-1's state always marshals
+		return false // cannot happen: the state always marshals
 	}
 	field := body[digestAt : digestAt+digestLen]
 	got := binary.BigEndian.Uint32(field)
@@ -97,7 +104,7 @@ func (d *direction) recognizes(body []byte) bool {
 	d.digest.Sum(d.sum[:0])
 	// One word against one word: no early exit to time.
 	if got == binary.BigEndian.Uint32(d.sum[:]) {
-		d.tag = d.sum
+		copy(d.tag[:], d.sum[:])
 		return true
 	}
 	binary.BigEndian.PutUint32(field, got)

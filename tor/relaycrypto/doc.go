@@ -14,6 +14,10 @@
 //	Open(body) = 2
 //	  digest ok ◀─ Kb2 Kb1 Kb0 ──────── Kb0 ◀─────── Kb1 ◀─────── Db2, Kb2: Originate
 //
+// Where a client and an onion service have met, each has one more layer, to the
+// other, after the rendezvous point's: AES-256 and SHA3-256 in the same places
+// ([NewClientRendezvousLayer], [NewServiceRendezvousLayer]).
+//
 // Bodies are the 509 bytes after a cell's header and are worked on in place. No
 // call allocates. None is safe for concurrent use on the same Stack, with one
 // exception: the forward and the backward direction share nothing, so Seal and

@@ -18,10 +18,10 @@ type Layer struct {
 // SHA-1 is restricted (FIPS-only mode).
 func NewLayer(keys handshake.KeyMaterial) (*Layer, error) {
 	l := new(Layer)
-	if err := l.forward.init(keys.Kf, keys.Df); err != nil {
+	if err := l.forward.init(keys.Kf[:], sha1.New(), keys.Df[:]); err != nil {
 		return nil, fmt.Errorf("forward layer: %w", err)
 	}
-	if err := l.backward.init(keys.Kb, keys.Db); err != nil {
+	if err := l.backward.init(keys.Kb[:], sha1.New(), keys.Db[:]); err != nil {
 		return nil, fmt.Errorf("backward layer: %w", err)
 	}
 	return l, nil
