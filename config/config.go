@@ -61,6 +61,9 @@ type Config struct {
 	ConnectionPoolMaxLife   time.Duration // an older one takes no new circuits; 0: no limit
 	EnableBufferPooling     bool          // buffers are used again
 
+	ConnectionPadding        string // auto, 0 or 1
+	ReducedConnectionPadding bool
+
 	Nodes
 
 	MaxCircuitDirtiness      time.Duration // a circuit takes new streams this long after its first

@@ -252,6 +252,9 @@ func (c *circuitActor) build(ctx actor.Context, link *connection.Link) {
 	}
 	c.link, c.began = link, c.o.Now()
 	c.arm(ctx)
+	if len(c.o.Path) > 1 {
+		link.Cover()
+	}
 	c.core, err = circuit.NewCircuit(circuit.Config{ID: id, Path: c.o.Path, Window: c.o.Window, Rand: rand.Reader})
 	if err != nil {
 		link.Release(id, c.o.Now())
