@@ -64,6 +64,9 @@ type Config struct {
 	ConnectionPoolMaxLife   time.Duration // an older one takes no new circuits; 0: no limit
 	EnableBufferPooling     bool          // buffers are used again
 
+	ConnectionPadding        string // auto, 0 or 1
+	ReducedConnectionPadding bool
+
 	Nodes
 	PathBias
 	Guards

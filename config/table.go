@@ -1,6 +1,9 @@
 package config
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 const (
 	day   = 24 * time.Hour
@@ -197,12 +200,30 @@ var connectionOptions = []Option{
 	}, func(c *Config) *bool { return &c.EnableConnectionPooling }),
 	number(Option{
 		Name: "ConnectionPoolMaxIdle", Default: "5", Own: true, Class: Hot, Effect: "At once: connections beyond it are closed, those idle longest first.",
-		Doc: "Keep at most this many connections without circuits, and each for at most 3 minutes.",
+		Doc: "Keep at most this many connections without circuits, and each for 3 to 4.5 minutes, drawn anew (with ReducedConnectionPadding half of that).",
 	}, "connections", 0, 1000, func(c *Config) *int { return &c.ConnectionPoolMaxIdle }),
 	interval(Option{
 		Name: "ConnectionPoolMaxLife", Default: "7 days", Own: true, Class: Hot, RemoteDenied: deniedPrivacy, Effect: "At once: connections older than the new value take no new circuits and end with their last.",
 		Doc: "A connection older than this takes no new circuits. 0 is no limit. The default is C tor's constant: a client that dials its guard more often is easier to tell from others.",
 	}, time.Second, 0, 365*day, func(c *Config) *time.Duration { return &c.ConnectionPoolMaxLife }),
+	custom(Option{
+		Name: "ConnectionPadding", Default: "auto", Class: Hot, RemoteDenied: deniedPrivacy, Effect: "At once: relays are told, over open connections.",
+		Range:   "auto, 0 or 1",
+		Doc:     "Send a cell that means nothing over a connection that was quiet for some seconds, and have the relay do so: routers then keep no record of when it was used. About 0.2 kB/s. auto does so with relays that take part, 1 towards every relay; 0 tells them not to. How long is drawn anew each time, between bounds that the network sets.",
+		Differs: "C tor does not tell relays of a change over connections that are open.",
+	}, "auto|0|1", func(b *builder, l Line) {
+		switch v := strings.ToLower(l.Value); v {
+		case "auto", "0", "1":
+			b.cfg.ConnectionPadding = v
+		default:
+			b.fail(l, ErrValue, "%q is not auto, 0 or 1", clip(l.Value))
+		}
+	}, func(c *Config) []string { return set(c.ConnectionPadding) }),
+	flag(Option{
+		Name: "ReducedConnectionPadding", Default: "0", Class: Hot, RemoteDenied: deniedPrivacy, Effect: "At once: relays are told, over open connections.",
+		Doc:     "Pad less often, have relays not pad at all, and keep connections without circuits for half as long: to save power and data.",
+		Differs: "C tor halves CircuitsAvailableTimeout too, if that is not set.",
+	}, func(c *Config) *bool { return &c.ReducedConnectionPadding }),
 }
 
 var logOptions = []Option{

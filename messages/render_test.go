@@ -83,4 +83,9 @@ func TestRounding(t *testing.T) {
 			t.Errorf("Bytes(%d) = %d, want %d", in, got, want)
 		}
 	}
+	for in, want := range map[uint64]uint64{0: 0, 1: 1, 2: 2, 3: 4, 1000: 1024, 1024: 1024, 1<<64 - 1: 1 << 63} {
+		if got := Cells(in); got != want {
+			t.Errorf("Cells(%d) = %d, want %d", in, got, want)
+		}
+	}
 }

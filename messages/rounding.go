@@ -1,6 +1,7 @@
 package messages
 
 import (
+	"math/bits"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -27,4 +28,12 @@ func Bytes(n uint64) uint64 {
 		return ^uint64(0) &^ (unit - 1)
 	}
 	return (n + unit - 1) &^ (unit - 1)
+}
+
+// Cells rounds a number up to a power of two, at most 2^63; zero stays zero.
+func Cells(n uint64) uint64 {
+	if n <= 1 {
+		return n
+	}
+	return 1 << min(bits.Len64(n-1), 63)
 }

@@ -280,6 +280,9 @@ func (c *circuitActor) build(ctx actor.Context, link *connection.Link) {
 	}
 	c.link, c.began = link, c.o.Now()
 	c.arm(ctx)
+	if len(c.o.Path) > 1 {
+		link.Cover()
+	}
 	c.core, err = circuit.NewCircuit(circuit.Config{
 		ID: id, Path: c.o.Path, Window: c.o.Window, Rand: rand.Reader,
 		Now: func() time.Duration { return c.o.Now().Sub(c.began) }, FlowParams: c.o.Flow,

@@ -12,6 +12,7 @@ import (
 	"chive/actors/outcome"
 	"chive/messages"
 	"chive/messages/chivev1"
+	padding "chive/tor/padding/link"
 )
 
 // Options is what a connection actor is made of.
@@ -24,9 +25,10 @@ type Options struct {
 	Recorder *messages.Recorder
 	Now      func() time.Time
 	Down     *limits.Bucket // for what the relay sends once the link is open; nil: no limit
+	Padding  padding.Policy // until a Pad
 }
 
-// Messages to the parent, and Close from it.
+// Messages to the parent, and Close from it; Pad is another.
 type (
 	// Up says that the link can be used.
 	Up struct {
@@ -62,6 +64,9 @@ type connection struct {
 	link    *Link
 	over    bool
 	cause   string // event id that later events follow from
+
+	padding  *padding.Machine // nil until the link is open
+	padTimer *kernel.Timer
 }
 
 // Props makes a connection actor; its parent gets Up and Down.
@@ -78,6 +83,10 @@ func (c *connection) Receive(ctx actor.Context) {
 		c.dialDone(ctx, m)
 	case *pumpDone:
 		c.end(ctx, pumpOutcome(m.err), m.err)
+	case *padNow:
+		c.padNow(ctx)
+	case *Pad:
+		c.pad(ctx, m.Policy)
 	case *Close:
 		c.end(ctx, m.Outcome, nil)
 	case *actor.Stopping:
@@ -124,6 +133,7 @@ func (c *connection) dialDone(ctx actor.Context, m *dialDone) {
 	records.writeAtOnce()
 	kernel.Go("connection reader", func() { root.Send(self, &pumpDone{link.read(conn, records, carry)}) }, failed)
 	kernel.Go("connection writer", func() { root.Send(self, &pumpDone{link.write()}) }, failed)
+	c.beginPadding(ctx)
 	ctx.Send(ctx.Parent(), &Up{ID: c.o.ID, Link: link})
 }
 
@@ -133,6 +143,7 @@ func (c *connection) end(ctx actor.Context, out chivev1.Outcome, err error) {
 		return
 	}
 	c.over = true
+	c.padTimer.Stop()
 	if c.cancel != nil {
 		c.cancel()
 	}
@@ -143,8 +154,10 @@ func (c *connection) end(ctx actor.Context, out chivev1.Outcome, err error) {
 		}))
 	} else {
 		circuits := c.link.Shut(out)
+		sent, received := c.link.Padding()
 		said = c.emit(messages.Event(chivev1.Kind_KIND_CONNECTION, c.o.ID, &chivev1.ConnectionClosed{
 			Outcome: out, Lived: messages.Took(c.o.Now().Sub(c.opened)), Circuits: circuits,
+			PaddingSent: messages.Cells(sent), PaddingReceived: messages.Cells(received),
 		}))
 	}
 	if p := ctx.Parent(); p != nil {

@@ -57,6 +57,8 @@ type Link struct {
 	scratch []byte         // small blocks on their way into one record
 
 	wake chan struct{} // capacity 1: the writer is needed
+
+	activity activity
 }
 
 func newLink(id string, res dialled, root *actor.RootContext, now time.Time) *Link {
@@ -69,6 +71,7 @@ func newLink(id string, res dialled, root *actor.RootContext, now time.Time) *Li
 		taken:     make([]*block.Block, 0, 16), // never nil: a nil queue means closed
 		scratch:   make([]byte, 0, maxRecord),
 		wake:      make(chan struct{}, 1),
+		activity:  activity{epoch: time.Now()},
 	}
 }
 

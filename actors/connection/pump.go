@@ -8,6 +8,7 @@ import (
 
 	"chive/actors/block"
 	"chive/tor/cell"
+	padding "chive/tor/padding/link"
 )
 
 // errProtocol wraps what only a broken or hostile relay sends.
@@ -44,6 +45,7 @@ type reader struct {
 	buf     []byte
 	fill    int       // bytes in buf
 	size    int       // bytes of the burst
+	relayed bool      // the burst has a relay cell
 	ended   time.Time // when the last burst was handed out
 	burst   []share   // in the order of their first cells
 }
@@ -120,9 +122,13 @@ func (r *reader) sort() error {
 		r.size += n
 		switch classify(command) {
 		case ignored:
+			if command == cell.Padding {
+				r.link.activity.received.Add(1)
+			}
 		case illegal:
 			return fmt.Errorf("%w: %v cell on an open connection", errProtocol, command)
 		case forCircuit:
+			r.relayed = r.relayed || command == cell.Relay
 			b := r.blockOf(id)
 			b.Bytes = append(b.Bytes, raw...)
 		}
@@ -149,6 +155,11 @@ func (r *reader) blockOf(id cell.CircID) *block.Block {
 // handOut gives the burst to the circuits.
 func (r *reader) handOut() error {
 	var failed error
+	r.link.activity.touch()
+	if r.relayed {
+		r.relayed = false
+		r.link.activity.rise(padding.Circuits, padding.Traffic)
+	}
 	r.link.cork()
 	for i, s := range r.burst {
 		r.burst[i] = share{}

@@ -83,6 +83,7 @@ func (l *Link) take() bool {
 // holds writeMu.
 func (l *Link) drain() {
 	for l.take() {
+		l.activity.touch()
 		if err := l.writeBatch(l.taken); err != nil {
 			l.giveUp(err)
 		} else if l.records.backlog() {

@@ -9,7 +9,7 @@
 // with another source address, or are one circuit's alone (Settings.Separate).
 //
 // Messages it understands: Want (answered with Ready or Failed, once),
-// Configure, Forgive, Close. From its children: connection.Up, connection.Down,
+// Configure, Network, Forgive, Close. From its children: connection.Up, connection.Down,
 // kernel.ChildFailed.
 package connections
 
@@ -27,10 +27,13 @@ import (
 	"chive/messages/chivev1"
 	"chive/supervisor"
 	"chive/supervisor/retry"
+	padding "chive/tor/padding/link"
 )
 
 const (
-	// idleLimit is how long a connection without circuits is kept.
+	// idleLimit is how long a connection without circuits is kept, and as much as half
+	// of it longer, drawn for each; half of that with reduced padding, which is there
+	// to save (padding-spec 2.5).
 	idleLimit = 3 * time.Minute
 	// graceTime is how long a link that was just handed out may be without a
 	// circuit before it counts as idle.
@@ -71,6 +74,9 @@ type Settings struct {
 	MaxLife  time.Duration // an older one takes no new circuits; 0: no limit
 	// LimitIdle makes MaxIdle count.
 	LimitIdle bool
+	// Padding of connections, and whether it is reduced.
+	Padding        padding.Mode
+	ReducedPadding bool
 	// BreakerFailures in a row open a relay's breaker, for BreakerOpenFor; 0: as
 	// the strategy says.
 	BreakerFailures int
@@ -106,6 +112,8 @@ type (
 		Settings Settings
 		Dialer   connection.Dialer
 	}
+	// Network tells what the consensus says of padding. Until then it is the default.
+	Network struct{ Padding padding.Params }
 	// Forgive forgets failures: relays may be tried at once.
 	Forgive struct {
 		Relays [][20]byte // nil: every relay, and what was counted
@@ -127,6 +135,7 @@ type conn struct {
 	pid     *actor.PID
 	link    *connection.Link // nil while dialling
 	opened  time.Time
+	idle    time.Duration // how long it is kept without circuits
 	waiting []*Want
 	permit  retry.Permit
 }
@@ -140,6 +149,7 @@ type connections struct {
 	conns      map[string]*conn // by id
 	budgets    *retry.Budgets[chivev1.Purpose]
 	quarantine *supervisor.Quarantine
+	network    Network
 	closing    *Close
 	timer      *kernel.Timer
 }
@@ -152,6 +162,7 @@ func Props(o Options) *actor.Props {
 func newConnections(o Options) *connections {
 	c := &connections{
 		o: o, relays: map[[20]byte]*entry{}, conns: map[string]*conn{},
+		network: Network{padding.ParamsOf(nil)},
 		budgets: retry.NewBudgets[chivev1.Purpose](retry.BudgetConfig{Now: o.Now}),
 	}
 	c.quarantine = c.newQuarantine()
@@ -175,6 +186,9 @@ func (c *connections) Receive(ctx actor.Context) {
 		c.forgive(m)
 	case *Configure:
 		c.configure(ctx, m)
+	case *Network:
+		c.network = *m
+		c.pad(ctx)
 	case *sweep:
 		c.sweep(ctx)
 	case *Close:
@@ -234,10 +248,11 @@ func (c *connections) dial(ctx actor.Context, e *entry, w *Want) {
 		return
 	}
 	e.id = messages.RandomID()
-	x := &conn{id: e.id, entry: e, permit: permit, waiting: []*Want{w}}
+	x := &conn{id: e.id, entry: e, permit: permit, waiting: []*Want{w}, idle: c.drawIdle()}
 	x.pid = ctx.Spawn(connection.Props(connection.Options{
 		ID: x.id, Target: w.Target, Purpose: w.Purpose, Attempt: e.failures + 1,
 		Dialer: c.o.Dialer, Recorder: c.o.Recorder, Now: c.o.Now, Down: c.o.Limits.Down(),
+		Padding: c.padding(),
 	}))
 	c.conns[x.id] = x
 	if !c.o.Settings.Separate {

@@ -18,7 +18,7 @@ type idler struct {
 }
 
 // sweep closes connections that nothing uses: at once those that take no new
-// circuits, the others after idleLimit or beyond MaxIdle. What failed long ago is
+// circuits, the others after their time or beyond MaxIdle. What failed long ago is
 // forgotten.
 func (c *connections) sweep(ctx actor.Context) {
 	now := c.o.Now()
@@ -40,7 +40,7 @@ func (c *connections) sweep(ctx actor.Context) {
 		since, unused := x.link.IdleSince()
 		switch {
 		case !unused || now.Sub(since) < graceTime:
-		case !x.shared() || now.Sub(since) > idleLimit:
+		case !x.shared() || now.Sub(since) > c.keep(x):
 			c.drop(ctx, x)
 		default:
 			idle = append(idle, idler{x, since})
@@ -92,6 +92,9 @@ func (c *connections) configure(ctx actor.Context, m *Configure) {
 	c.o.Settings, c.o.Dialer = m.Settings, m.Dialer
 	if old.BreakerFailures != m.Settings.BreakerFailures || old.BreakerOpenFor != m.Settings.BreakerOpenFor {
 		c.newBreakers()
+	}
+	if old.Padding != m.Settings.Padding || old.ReducedPadding != m.Settings.ReducedPadding {
+		c.pad(ctx)
 	}
 	for _, e := range c.relays {
 		if apart {

@@ -22,6 +22,7 @@ import (
 	"chive/config"
 	"chive/supervisor"
 	"chive/tor/addrmap"
+	padding "chive/tor/padding/link"
 	"chive/tor/upstream"
 )
 
@@ -299,9 +300,13 @@ func circuitSettings(c *config.Config) circuits.Settings {
 func connectionSettings(c *config.Config) connections.Settings {
 	return connections.Settings{
 		Separate: !c.EnableConnectionPooling, LimitIdle: true, MaxIdle: c.ConnectionPoolMaxIdle, MaxLife: c.ConnectionPoolMaxLife,
+		Padding: paddingModes[c.ConnectionPadding], ReducedPadding: c.ReducedConnectionPadding,
 		BreakerFailures: c.RelayBreakerFailures, BreakerOpenFor: c.RelayBreakerOpenTime,
 	}
 }
+
+// paddingModes are the values of ConnectionPadding.
+var paddingModes = map[string]padding.Mode{"auto": padding.Auto, "0": padding.Off, "1": padding.On}
 
 func virtualNetworks(c *config.Config) addrmap.Networks {
 	return addrmap.Networks{V4: c.VirtualAddrNetworkIPv4, V6: c.VirtualAddrNetworkIPv6}

@@ -22,6 +22,7 @@ import (
 	"chive/supervisor"
 	"chive/tor/addrmap"
 	"chive/tor/netdoc"
+	padding "chive/tor/padding/link"
 )
 
 type (
@@ -86,6 +87,7 @@ func (r *rootActor) Receive(ctx actor.Context) {
 		if m.Rules == pathRules(r.n.Config()) { // else a directory that is being replaced told it
 			r.netdir = m
 			r.pass(ctx, "circuits", m)
+			r.pass(ctx, "connections", &connections.Network{Padding: padding.ParamsOf(m.Params)})
 		}
 	case *actor.Started:
 		r.start(ctx)
@@ -232,10 +234,14 @@ func (r *rootActor) add(ctx actor.Context, name string, props func() *actor.Prop
 	r.parts.Supervise(ctx, supervisor.Supervise{Name: name, Props: props})
 }
 
-// spawned tells circuits that start anew what the network looks like.
+// spawned tells parts that start anew what the network looks like.
 func (r *rootActor) spawned(ctx actor.Context, name string, pid *actor.PID) {
-	if name == "circuits" && r.netdir != nil {
+	switch {
+	case r.netdir == nil:
+	case name == "circuits":
 		ctx.Send(pid, r.netdir)
+	case name == "connections":
+		ctx.Send(pid, &connections.Network{Padding: padding.ParamsOf(r.netdir.Params)})
 	}
 }
 

@@ -2003,12 +2003,14 @@ func (x *ConnectionFailed) GetTook() *durationpb.Duration {
 }
 
 type ConnectionClosed struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Outcome       Outcome                `protobuf:"varint,1,opt,name=outcome,proto3,enum=chive.v1.Outcome" json:"outcome,omitempty"`
-	Lived         *durationpb.Duration   `protobuf:"bytes,2,opt,name=lived,proto3" json:"lived,omitempty"`
-	Circuits      uint32                 `protobuf:"varint,3,opt,name=circuits,proto3" json:"circuits,omitempty"` // circuits it carried
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Outcome         Outcome                `protobuf:"varint,1,opt,name=outcome,proto3,enum=chive.v1.Outcome" json:"outcome,omitempty"`
+	Lived           *durationpb.Duration   `protobuf:"bytes,2,opt,name=lived,proto3" json:"lived,omitempty"`
+	Circuits        uint32                 `protobuf:"varint,3,opt,name=circuits,proto3" json:"circuits,omitempty"`                                      // circuits it carried
+	PaddingSent     uint64                 `protobuf:"varint,4,opt,name=padding_sent,json=paddingSent,proto3" json:"padding_sent,omitempty"`             // PADDING cells, rounded up to a power of two
+	PaddingReceived uint64                 `protobuf:"varint,5,opt,name=padding_received,json=paddingReceived,proto3" json:"padding_received,omitempty"` // likewise
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *ConnectionClosed) Reset() {
@@ -2058,6 +2060,20 @@ func (x *ConnectionClosed) GetLived() *durationpb.Duration {
 func (x *ConnectionClosed) GetCircuits() uint32 {
 	if x != nil {
 		return x.Circuits
+	}
+	return 0
+}
+
+func (x *ConnectionClosed) GetPaddingSent() uint64 {
+	if x != nil {
+		return x.PaddingSent
+	}
+	return 0
+}
+
+func (x *ConnectionClosed) GetPaddingReceived() uint64 {
+	if x != nil {
+		return x.PaddingReceived
 	}
 	return 0
 }
@@ -4287,11 +4303,13 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"clock_skew\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\x04\xa8\xd4\x18\x02R\tclockSkew\"z\n" +
 	"\x10ConnectionFailed\x121\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome\x123\n" +
-	"\x04took\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x04\xa8\xd4\x18\x02R\x04took\"\x9e\x01\n" +
+	"\x04took\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x04\xa8\xd4\x18\x02R\x04took\"\xf8\x01\n" +
 	"\x10ConnectionClosed\x121\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome\x125\n" +
 	"\x05lived\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x04\xa8\xd4\x18\x02R\x05lived\x12 \n" +
-	"\bcircuits\x18\x03 \x01(\rB\x04\xa8\xd4\x18\x02R\bcircuits\"\xc2\x01\n" +
+	"\bcircuits\x18\x03 \x01(\rB\x04\xa8\xd4\x18\x02R\bcircuits\x12'\n" +
+	"\fpadding_sent\x18\x04 \x01(\x04B\x04\xa8\xd4\x18\x02R\vpaddingSent\x12/\n" +
+	"\x10padding_received\x18\x05 \x01(\x04B\x04\xa8\xd4\x18\x02R\x0fpaddingReceived\"\xc2\x01\n" +
 	"\x0fCircuitLaunched\x121\n" +
 	"\apurpose\x18\x01 \x01(\x0e2\x11.chive.v1.PurposeB\x04\xa8\xd4\x18\x02R\apurpose\x12\x18\n" +
 	"\x04hops\x18\x02 \x01(\rB\x04\xa8\xd4\x18\x02R\x04hops\x12)\n" +
