@@ -162,17 +162,28 @@ func (c *Ed25519) Verify(signer [32]byte, now time.Time) error {
 // hour), KeyType and Key; if c.HasSignedWith, it names signer's public key,
 // whatever c.SignedWith is.
 func SignEd25519(signer ed25519.PrivateKey, c Ed25519) []byte {
+	public := [32]byte(signer.Public().(ed25519.PublicKey))
+	return SignEd25519With(public, func(b []byte) [ed25519.SignatureSize]byte {
+		return [ed25519.SignatureSize]byte(ed25519.Sign(signer, b))
+	}, c)
+}
+
+// SignEd25519With is SignEd25519 for keys that are not in crypto/ed25519's form,
+// as the blinded keys of onion services: sign signs with the key whose public part
+// is public.
+func SignEd25519With(public [32]byte, sign func(message []byte) [ed25519.SignatureSize]byte, c Ed25519) []byte {
 	b := []byte{1, byte(c.Type)}
 	b = binary.BigEndian.AppendUint32(b, expiryHours(c.Expires))
 	b = append(b, byte(c.KeyType))
 	b = append(b, c.Key[:]...)
 	if c.HasSignedWith {
 		b = append(b, 1, 0, 32, extSignedWith, 0)
-		b = append(b, signer.Public().(ed25519.PublicKey)...)
+		b = append(b, public[:]...)
 	} else {
 		b = append(b, 0)
 	}
-	return append(b, ed25519.Sign(signer, b)...)
+	signature := sign(b)
+	return append(b, signature[:]...)
 }
 
 func expiry(hours uint32) time.Time { return time.Unix(int64(hours)*hour, 0).UTC() }

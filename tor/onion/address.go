@@ -137,6 +137,13 @@ func (a Address) checksum() [2]byte {
 	return [2]byte(h.Sum(nil))
 }
 
+// ValidKey tells whether a public key is a canonical encoding of a point of order
+// l, as every Ed25519 key of a service must be.
+func ValidKey(key [32]byte) bool {
+	_, err := groupElement(key)
+	return err == nil
+}
+
 // errPoint: not a canonical encoding of a point of order l.
 var errPoint = errors.New("not a point of the prime-order group")
 

@@ -1,0 +1,152 @@
+package descriptor
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/ecdh"
+	"crypto/sha3"
+	"crypto/subtle"
+	"encoding/binary"
+	"fmt"
+	"io"
+
+	"chive/tor/onion"
+)
+
+const (
+	saltLen   = 16
+	macLen    = 32
+	cookieLen = 16
+	clientLen = 8
+
+	middleConstant = "hsdir-superencrypted-data"
+	innerConstant  = "hsdir-encrypted-data"
+)
+
+// layer is one of the two encryptions (rend-spec-v3 section 2.5.3).
+type layer struct {
+	constant      string
+	blinded       onion.BlindedKey
+	cookie        []byte // descriptor cookie, empty without client authorisation
+	subcredential onion.Subcredential
+	revision      uint64
+}
+
+// layerKeys is what the KDF yields for one salt.
+type layerKeys struct {
+	key [32]byte
+	iv  [aes.BlockSize]byte
+	mac [32]byte
+}
+
+func (l *layer) keys(salt []byte) *layerKeys {
+	kdf := sha3.NewSHAKE256()
+	for _, part := range [][]byte{
+		l.blinded[:], l.cookie, l.subcredential[:], binary.BigEndian.AppendUint64(nil, l.revision),
+		salt, []byte(l.constant),
+	} {
+		_, _ = kdf.Write(part)
+	}
+	k := new(layerKeys)
+	for _, part := range [][]byte{k.key[:], k.iv[:], k.mac[:]} {
+		_, _ = kdf.Read(part)
+	}
+	return k
+}
+
+// seal is SALT | ENCRYPTED | MAC.
+func (l *layer) seal(rand io.Reader, plaintext []byte) ([]byte, error) {
+	out := make([]byte, saltLen, saltLen+len(plaintext)+macLen)
+	if _, err := io.ReadFull(rand, out); err != nil {
+		return nil, fmt.Errorf("descriptor salt: %w", err)
+	}
+	k := l.keys(out)
+	out = append(out, plaintext...)
+	ctr(k.key, k.iv, out[saltLen:])
+	mac := k.authenticate(out[:saltLen], out[saltLen:])
+	return append(out, mac[:]...), nil
+}
+
+// open checks and decrypts a sealed text, and cuts the padding off: everything
+// from the first zero byte on, as C tor does.
+func (l *layer) open(sealed []byte) ([]byte, bool) {
+	if len(sealed) <= saltLen+macLen {
+		return nil, false
+	}
+	salt, encrypted, mac := sealed[:saltLen], sealed[saltLen:len(sealed)-macLen], sealed[len(sealed)-macLen:]
+	k := l.keys(salt)
+	want := k.authenticate(salt, encrypted)
+	if subtle.ConstantTimeCompare(want[:], mac) != 1 {
+		return nil, false
+	}
+	plaintext := append([]byte(nil), encrypted...)
+	ctr(k.key, k.iv, plaintext)
+	for i, c := range plaintext {
+		if c == 0 {
+			return plaintext[:i], true
+		}
+	}
+	return plaintext, true
+}
+
+// authenticate is D_MAC.
+func (k *layerKeys) authenticate(salt, encrypted []byte) (out [macLen]byte) {
+	h := sha3.New256()
+	_, _ = h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(k.mac))))
+	_, _ = h.Write(k.mac[:])
+	_, _ = h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(salt))))
+	_, _ = h.Write(salt)
+	_, _ = h.Write(encrypted)
+	h.Sum(out[:0])
+	return out
+}
+
+// ctr is STREAM: AES-256 in counter mode, in place.
+func ctr(key [32]byte, iv [aes.BlockSize]byte, text []byte) {
+	block, err := aes.NewCipher(key[:])
+	if err != nil {
+		panic(err) // 32 bytes are a key
+	}
+	cipher.NewCTR(block, iv[:]).XORKeyStream(text, text)
+}
+
+// authClient is one auth-client line: the descriptor cookie for one client.
+type authClient struct {
+	id     [clientLen]byte
+	iv     [aes.BlockSize]byte
+	cookie [cookieLen]byte // encrypted
+}
+
+// clientKeys derives CLIENT-ID and COOKIE-KEY between a client's and the
+// service's ephemeral key (section 2.5.1.2). Error: a low-order point.
+func clientKeys(sub onion.Subcredential, private, public [32]byte) (id [clientLen]byte, key [32]byte, err error) {
+	shared, err := x25519(private, public)
+	if err != nil {
+		return id, key, err
+	}
+	kdf := sha3.NewSHAKE256()
+	_, _ = kdf.Write(sub[:])
+	_, _ = kdf.Write(shared)
+	_, _ = kdf.Read(id[:])
+	_, _ = kdf.Read(key[:])
+	return id, key, nil
+}
+
+func x25519(private, public [32]byte) ([]byte, error) {
+	priv, err := ecdh.X25519().NewPrivateKey(private[:])
+	if err != nil {
+		return nil, err
+	}
+	pub, err := ecdh.X25519().NewPublicKey(public[:])
+	if err != nil {
+		return nil, err
+	}
+	return priv.ECDH(pub)
+}
+
+// usablePoint refuses curve25519 keys with which every secret is the same: zero
+// and the points of low order.
+func usablePoint(public [32]byte) bool {
+	_, err := x25519([32]byte{8}, public)
+	return err == nil
+}
