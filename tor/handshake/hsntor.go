@@ -245,7 +245,7 @@ func (k *hsIntroSecret) crypt(text []byte) {
 	cipher.NewCTR(block, iv[:]).XORKeyStream(text, text)
 }
 
-func (k *hsIntroSecret) mac(parts ...[]byte) [hsMACLen]byte { return hsMAC(k.macKey[:], parts...) }
+func (k *hsIntroSecret) mac(parts ...[]byte) [hsMACLen]byte { return HSMAC(k.macKey[:], parts...) }
 
 // hsRendInput holds the values both sides feed into the hash, named after their
 // owner.
@@ -269,8 +269,8 @@ func (in *hsRendInput) derive() (auth [hsMACLen]byte, keys HSKeyMaterial) {
 		secret = append(secret, part...)
 	}
 	defer clear(secret)
-	seed := hsMAC(secret, []byte(tHSEnc))
-	verify := hsMAC(secret, []byte(tHSVerify))
+	seed := HSMAC(secret, []byte(tHSEnc))
+	verify := HSMAC(secret, []byte(tHSVerify))
 	input := make([]byte, 0, 5*32+len(hsProtoID)+len("Server"))
 	for _, part := range [][]byte{
 		verify[:], in.auth[:], in.enc[:], in.service[:], in.client[:], []byte(hsProtoID), []byte("Server"),
@@ -278,7 +278,7 @@ func (in *hsRendInput) derive() (auth [hsMACLen]byte, keys HSKeyMaterial) {
 		input = append(input, part...)
 	}
 	defer clear(input)
-	return hsMAC(input, []byte(tHSMAC)), expandHSKeys(&seed)
+	return HSMAC(input, []byte(tHSMAC)), expandHSKeys(&seed)
 }
 
 // expandHSKeys is the key expansion of section 4.2.1.
@@ -293,9 +293,9 @@ func expandHSKeys(seed *[32]byte) (keys HSKeyMaterial) {
 	return keys
 }
 
-// hsMAC is MAC of rend-spec-v3 section 0.3: SHA3-256 of the key's length, the key
+// HSMAC is MAC of rend-spec-v3 section 0.3: SHA3-256 of the key's length, the key
 // and the message.
-func hsMAC(key []byte, message ...[]byte) (out [hsMACLen]byte) {
+func HSMAC(key []byte, message ...[]byte) (out [hsMACLen]byte) {
 	h := sha3.New256()
 	_, _ = h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(key))))
 	_, _ = h.Write(key)

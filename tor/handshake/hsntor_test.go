@@ -89,7 +89,7 @@ func TestHSMAC(t *testing.T) {
 		{"who", "knows?", "5e7da329630fdaa3eab7498bb1dc625bbb9ca968f10392b6af92d51d5db17473"},
 		{"gone", "by", "90071aabb06d3f7c777db41542f4790c7dd9e2e7b2b842f54c9c42bbdb37e9a0"},
 	} {
-		if got := hsMAC([]byte(tt.key), []byte(tt.message)); got != hs32(t, tt.want) {
+		if got := HSMAC([]byte(tt.key), []byte(tt.message)); got != hs32(t, tt.want) {
 			t.Errorf("MAC(%q, %q) = %x", tt.key, tt.message, got)
 		}
 	}

@@ -1,0 +1,323 @@
+package keystore
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"chive/tor/onion"
+	"chive/tor/onion/keyfile"
+)
+
+func open(t *testing.T, dir string) *Service {
+	t.Helper()
+	s, err := OpenService(dir, false, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func modeOf(t *testing.T, path string) fs.FileMode {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Mode().Perm()
+}
+
+func names(t *testing.T, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []string
+	for _, e := range entries {
+		list = append(list, e.Name())
+	}
+	return list
+}
+
+// A new service has C tor's files, closed to others, and keeps its name.
+func TestNewService(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "service")
+	s := open(t, dir)
+	want := []string{keyfile.ClientsDir, keyfile.HostnameFile, keyfile.PublicKeyFile, keyfile.SecretKeyFile}
+	if got := names(t, dir); strings.Join(got, " ") != strings.Join(want, " ") {
+		t.Errorf("files %q", got)
+	}
+	for _, name := range want {
+		if mode := modeOf(t, filepath.Join(dir, name)); mode&0o077 != 0 {
+			t.Errorf("%s has mode %o", name, mode)
+		}
+	}
+	if mode := modeOf(t, dir); mode != 0o700 {
+		t.Errorf("directory of mode %o", mode)
+	}
+	again := open(t, dir)
+	if again.Address != s.Address || again.Key.Bytes() != s.Key.Bytes() {
+		t.Error("another key the second time")
+	}
+	if other := open(t, filepath.Join(t.TempDir(), "other")); other.Address == s.Address {
+		t.Error("two services of one key")
+	}
+}
+
+// C tor's directory is taken over as it is, and what can be made again is.
+func TestServiceOfCTor(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "service")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{keyfile.SecretKeyFile, keyfile.PublicKeyFile, keyfile.HostnameFile} {
+		b, err := os.ReadFile(filepath.Join("../../tor/onion/keyfile/testdata/ctor", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	host, err := os.ReadFile(filepath.Join(dir, keyfile.HostnameFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, dir)
+	if s.Address.Host()+"\n" != string(host) {
+		t.Error("another address than C tor's")
+	}
+	for _, name := range []string{keyfile.PublicKeyFile, keyfile.HostnameFile} {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	open(t, dir)
+	if again, err := os.ReadFile(filepath.Join(dir, keyfile.HostnameFile)); err != nil || !bytes.Equal(again, host) {
+		t.Errorf("host name not written again: %v", err)
+	}
+	if err := os.Remove(filepath.Join(dir, keyfile.SecretKeyFile)); err != nil {
+		t.Fatal(err)
+	}
+	offline := open(t, dir)
+	if offline.Key != nil || offline.Address != s.Address {
+		t.Error("a service whose key is offline got a key or another name")
+	}
+}
+
+func TestServiceRefusals(t *testing.T) {
+	closed := filepath.Join(t.TempDir(), "service")
+	open(t, closed)
+	tests := map[string]struct {
+		change func(dir string) error
+		want   error
+	}{
+		"readable to others": {func(dir string) error { return os.Chmod(dir, 0o755) }, ErrOpen},
+		"readable to group":  {func(dir string) error { return os.Chmod(dir, 0o750) }, ErrOpen},
+		"clients readable to others": {func(dir string) error {
+			return os.Chmod(filepath.Join(dir, keyfile.ClientsDir), 0o701)
+		}, ErrOpen},
+		"another service's public key": {func(dir string) error {
+			a := onion.SecretKeyOfSeed([32]byte{7}).Address()
+			return os.WriteFile(filepath.Join(dir, keyfile.PublicKeyFile), keyfile.FormatPublicKey(a), 0o600)
+		}, ErrMismatch},
+		"a secret key cut short": {func(dir string) error {
+			return os.Truncate(filepath.Join(dir, keyfile.SecretKeyFile), 95)
+		}, keyfile.ErrMalformed},
+		"an empty secret key": {func(dir string) error {
+			return os.Truncate(filepath.Join(dir, keyfile.SecretKeyFile), 0)
+		}, keyfile.ErrMalformed},
+		"a huge public key": {func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, keyfile.PublicKeyFile), make([]byte, keyfile.MaxSize+1), 0o600)
+		}, keyfile.ErrMalformed},
+		"a pipe for a secret key": {func(dir string) error {
+			path := filepath.Join(dir, keyfile.SecretKeyFile)
+			return errors.Join(os.Remove(path), syscall.Mkfifo(path, 0o600))
+		}, keyfile.ErrMalformed},
+	}
+	for name, tt := range tests {
+		dir := filepath.Join(t.TempDir(), "service")
+		open(t, dir)
+		if err := tt.change(dir); err != nil {
+			t.Fatal(err)
+		}
+		before := names(t, dir)
+		if _, err := OpenService(dir, false, rand.Reader); !errors.Is(err, tt.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if after := names(t, dir); strings.Join(before, " ") != strings.Join(after, " ") {
+			t.Errorf("%s: files changed from %q to %q", name, before, after)
+		}
+	}
+	if _, err := OpenService(filepath.Join(closed, "no", "parent"), false, rand.Reader); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no parent: %v", err)
+	}
+	if _, err := OpenService(filepath.Join(closed, keyfile.HostnameFile), false, rand.Reader); err == nil {
+		t.Error("a file was taken for a directory")
+	}
+	dir := filepath.Join(t.TempDir(), "service")
+	if _, err := OpenService(dir, false, bytes.NewReader(nil)); err == nil {
+		t.Error("a key without randomness")
+	}
+	if len(names(t, dir)) != 0 {
+		t.Error("files without a key")
+	}
+}
+
+// Option HiddenServiceDirGroupReadable: the group may read the name, not the key.
+func TestGroupReadable(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "service")
+	open(t, dir) // closed to the group at first
+	if _, err := OpenService(dir, true, rand.Reader); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]fs.FileMode{keyfile.HostnameFile: 0o640, keyfile.SecretKeyFile: 0o600, keyfile.PublicKeyFile: 0o600, ".": 0o700} {
+		if mode := modeOf(t, filepath.Join(dir, name)); mode != want {
+			t.Errorf("%s has mode %o", name, mode)
+		}
+	}
+	fresh := filepath.Join(t.TempDir(), "fresh")
+	if _, err := OpenService(fresh, true, rand.Reader); err != nil || modeOf(t, fresh) != 0o750 {
+		t.Errorf("mode %o, %v", modeOf(t, fresh), err)
+	}
+	if _, err := OpenService(fresh, false, rand.Reader); !errors.Is(err, ErrOpen) {
+		t.Errorf("the option is off again, the directory open: %v", err)
+	}
+}
+
+// A key is never written over, even by two who make one at the same time.
+func TestKeyIsNeverOverwritten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "key")
+	if err := write(path, []byte("first"), 0o600, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := write(path, []byte("second"), 0o600, false); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("%v", err)
+	}
+	if b, err := os.ReadFile(path); err != nil || string(b) != "first" {
+		t.Errorf("%q, %v", b, err)
+	}
+	if got := names(t, filepath.Dir(path)); len(got) != 1 {
+		t.Errorf("left behind: %q", got)
+	}
+}
+
+var public = [32]byte{9, 1, 2, 3}
+
+func TestAuthorisedClients(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "service")
+	s := open(t, dir)
+	for _, name := range []string{"alice", "bob.laptop"} {
+		if err := s.AddClient(name, public); err != nil {
+			t.Fatal(err)
+		}
+	}
+	clientDir := filepath.Join(dir, keyfile.ClientsDir)
+	for name, content := range map[string]string{"readme.txt": "x", "bad.auth": "y", ".auth": "z", ".new-1": "unfinished"} {
+		if err := os.WriteFile(filepath.Join(clientDir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	clients, skipped, err := s.Clients()
+	if err != nil || len(clients) != 2 || clients["alice"] != public || clients["bob.laptop"] != public ||
+		strings.Join(skipped, " ") != ".auth bad.auth readme.txt" {
+		t.Errorf("%v, skipped %q, %v", clients, skipped, err)
+	}
+	if err := s.RemoveClient("alice"); err != nil {
+		t.Error(err)
+	}
+	if err := s.RemoveClient("alice"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("removed twice: %v", err)
+	}
+	if clients, _, err := s.Clients(); err != nil || len(clients) != 1 {
+		t.Errorf("%v, %v", clients, err)
+	}
+	for _, name := range []string{"", ".", "../x", "a/b", ".hidden", "a b", strings.Repeat("a", 65), "ü"} {
+		if err := s.AddClient(name, public); !errors.Is(err, ErrName) {
+			t.Errorf("added %q: %v", name, err)
+		}
+		if err := s.RemoveClient(name); !errors.Is(err, ErrName) {
+			t.Errorf("removed %q: %v", name, err)
+		}
+	}
+	if err := s.AddClient("zero", [32]byte{}); !errors.Is(err, keyfile.ErrMalformed) {
+		t.Errorf("a key of low order: %v", err)
+	}
+	if err := os.Chmod(clientDir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.Clients(); !errors.Is(err, ErrOpen) {
+		t.Errorf("others may add clients: %v", err)
+	}
+	if err := os.RemoveAll(clientDir); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.Clients(); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a list that is gone is no empty list: %v", err)
+	}
+}
+
+func TestClientAuths(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "auth")
+	a, b := onion.SecretKeyOfSeed([32]byte{1}).Address(), onion.SecretKeyOfSeed([32]byte{2}).Address()
+	if _, _, err := ClientAuths(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("missing: %v", err)
+	}
+	for _, service := range []onion.Address{a, b} {
+		if err := AddClientAuth(dir, service, public); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "note"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	auths, skipped, err := ClientAuths(dir)
+	if err != nil || len(auths) != 2 || auths[a] != public || len(skipped) != 1 {
+		t.Errorf("%d keys, skipped %q, %v", len(auths), skipped, err)
+	}
+	path := authPath(dir, a)
+	if modeOf(t, path) != 0o600 || modeOf(t, dir) != 0o700 {
+		t.Error("others can read the keys")
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "second.auth_private"), content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := ClientAuths(dir); !errors.Is(err, ErrDuplicate) {
+		t.Errorf("two keys: %v", err)
+	}
+	if err := RemoveClientAuth(dir, a); err != nil {
+		t.Error(err)
+	}
+	if err := RemoveClientAuth(dir, a); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("removed twice: %v", err)
+	}
+	if auths, _, err := ClientAuths(dir); err != nil || len(auths) != 1 || auths[b] != public {
+		t.Errorf("%d keys, %v", len(auths), err)
+	}
+	if err := AddClientAuth(dir, a, [32]byte{}); !errors.Is(err, keyfile.ErrMalformed) {
+		t.Errorf("a zero key: %v", err)
+	}
+	if err := os.Chmod(dir, 0o711); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := ClientAuths(dir); !errors.Is(err, ErrOpen) {
+		t.Errorf("open to others: %v", err)
+	}
+	if err := AddClientAuth(dir, a, public); !errors.Is(err, ErrOpen) {
+		t.Errorf("open to others: %v", err)
+	}
+	if err := RemoveClientAuth(dir, a); !errors.Is(err, ErrOpen) {
+		t.Errorf("open to others: %v", err)
+	}
+}
