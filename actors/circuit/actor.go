@@ -273,7 +273,7 @@ func (c *circuitActor) build(ctx actor.Context, link *connection.Link) {
 	if c.closing {
 		return
 	}
-	id, err := link.Open(ctx.Self())
+	id, err := link.Open(ctx.Self(), func() { c.launched(link) })
 	if err != nil {
 		c.end(ctx, chivev1.Outcome_OUTCOME_CONNECTION_LOST, err)
 		return
@@ -293,6 +293,16 @@ func (c *circuitActor) build(ctx actor.Context, link *connection.Link) {
 		c.end(ctx, chivev1.Outcome_OUTCOME_INTERNAL, err)
 		return
 	}
+	c.reserve()
+	if c.out.Bytes, err = c.core.Start(c.out.Bytes); err != nil {
+		c.end(ctx, outcome.FromCircuit(err), err)
+		return
+	}
+	c.flush()
+}
+
+// launched reports that the circuit is on the link.
+func (c *circuitActor) launched(link *connection.Link) {
 	path := make([][]byte, len(c.o.Path))
 	for i := range c.o.Path {
 		path[i] = c.o.Path[i].RSA[:]
@@ -300,12 +310,6 @@ func (c *circuitActor) build(ctx actor.Context, link *connection.Link) {
 	c.emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, c.o.ID, &chivev1.CircuitLaunched{
 		Purpose: c.o.Purpose, Hops: uint32(len(path)), ConnectionId: link.ID, Path: path, OneHop: len(path) == 1,
 	}))
-	c.reserve()
-	if c.out.Bytes, err = c.core.Start(c.out.Bytes); err != nil {
-		c.end(ctx, outcome.FromCircuit(err), err)
-		return
-	}
-	c.flush()
 }
 
 // extended and open report the milestones of building.

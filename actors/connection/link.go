@@ -77,8 +77,9 @@ func newLink(id string, res dialled, root *actor.RootContext, now time.Time) *Li
 
 // Open makes a circuit id for the actor, which gets the circuit's cells as
 // blocks of kind CellsIn from then on, and Lost if the connection goes. The
-// initiator's ids have the most significant bit set (tor-spec §5.1.1).
-func (l *Link) Open(circuit *actor.PID) (cell.CircID, error) {
+// initiator's ids have the most significant bit set (tor-spec §5.1.1). tell, which must be
+// quick, is called before anybody can be told that the link is closed; it may be nil.
+func (l *Link) Open(circuit *actor.PID, tell func()) (cell.CircID, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
@@ -97,6 +98,9 @@ func (l *Link) Open(circuit *actor.PID) (cell.CircID, error) {
 		}
 		l.circuits[id] = circuit
 		l.total++
+		if tell != nil {
+			tell()
+		}
 		return id, nil
 	}
 }

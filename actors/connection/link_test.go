@@ -129,7 +129,7 @@ func (p *pair) circuit(t *testing.T) (*inbox, cell.CircID) {
 	t.Helper()
 	in := &inbox{more: make(chan struct{}, 1)}
 	pid := p.system.Root.Spawn(kernel.Props(func() actor.Actor { return in }))
-	id, err := p.link.Open(pid)
+	id, err := p.link.Open(pid, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -267,7 +267,7 @@ func TestSendAfterShutFreesTheBlock(t *testing.T) {
 	if n := block.Outstanding(); n != before {
 		t.Errorf("%d blocks are out, %d before", n, before)
 	}
-	if _, err := p.link.Open(nil); !errors.Is(err, ErrClosed) {
+	if _, err := p.link.Open(nil, nil); !errors.Is(err, ErrClosed) {
 		t.Errorf("Open on a closed link: %v", err)
 	}
 }
@@ -364,7 +364,7 @@ func TestForgottenIDsAreBounded(t *testing.T) {
 	pid := actor.NewPID("here", "x")
 	var first cell.CircID
 	for i := range maxForgotten + 1 {
-		id, err := l.Open(pid)
+		id, err := l.Open(pid, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
