@@ -1,12 +1,9 @@
 package handshake
 
 import (
-	"crypto/aes"
-	"crypto/cipher"
 	"crypto/ecdh"
 	"crypto/sha3"
 	"crypto/subtle"
-	"encoding/binary"
 	"fmt"
 	"io"
 )
@@ -91,8 +88,8 @@ func (n *HSNtor) Seal(header, plaintext []byte) []byte {
 	out := make([]byte, 0, len(plaintext)+hsOverhead)
 	out = append(out, client[:]...)
 	out = append(out, plaintext...)
-	keys.crypt(out[32:])
-	mac := keys.mac(header, out)
+	crypt(keys.encKey, out[32:], out[32:])
+	mac := HSMAC(keys.macKey[:], header, out)
 	return append(out, mac[:]...)
 }
 
@@ -171,12 +168,12 @@ func (s *HSNtorService) Open(subcredentials [][32]byte, header, encrypted []byte
 	if err := exp(&r.static, s.encKey, r.client[:]); err != nil {
 		return nil, fmt.Errorf("hs-ntor: client's key: %w", err)
 	}
-	var right hsIntroSecret
+	var right messageKeys
 	defer right.wipe()
 	for i, sub := range subcredentials {
 		to := HSIntroduction{AuthKey: s.authKey, EncKey: s.EncKey(), Subcredential: sub}
 		keys := hsIntroKeys(&r.static, r.client, &to)
-		want := keys.mac(header, sealed)
+		want := HSMAC(keys.macKey[:], header, sealed)
 		if subtle.ConstantTimeCompare(want[:], mac) == 1 {
 			right, r.Subcredential = *keys, i
 		}
@@ -185,8 +182,8 @@ func (s *HSNtorService) Open(subcredentials [][32]byte, header, encrypted []byte
 	if r.Subcredential < 0 {
 		return nil, fmt.Errorf("hs-ntor introduction: %w", ErrAuth)
 	}
-	r.Plaintext = append([]byte(nil), sealed[32:]...)
-	right.crypt(r.Plaintext)
+	r.Plaintext = make([]byte, len(sealed)-32)
+	crypt(right.encKey, r.Plaintext, sealed[32:])
 	return r, nil
 }
 
@@ -212,40 +209,15 @@ func (r *HSNtorRequest) Reply(rand io.Reader) ([]byte, HSKeyMaterial, error) {
 	return append(reply, auth[:]...), keys, nil
 }
 
-// hsIntroSecret protects the body of an introduction.
-type hsIntroSecret struct {
-	encKey, macKey [32]byte
-}
-
-func (k *hsIntroSecret) wipe() { *k = hsIntroSecret{} }
-
 // hsIntroKeys derives ENC_KEY and MAC_KEY of section 3.3.2.
-func hsIntroKeys(static *[32]byte, client [32]byte, to *HSIntroduction) *hsIntroSecret {
+func hsIntroKeys(static *[32]byte, client [32]byte, to *HSIntroduction) *messageKeys {
 	kdf := sha3.NewSHAKE256()
-	for _, part := range [][]byte{
-		static[:], to.AuthKey[:], client[:], to.EncKey[:], []byte(hsProtoID),
-		[]byte(tHSEnc), []byte(mHSExpand), to.Subcredential[:],
-	} {
-		_, _ = kdf.Write(part)
-	}
-	k := new(hsIntroSecret)
-	_, _ = kdf.Read(k.encKey[:])
-	_, _ = kdf.Read(k.macKey[:])
+	write(kdf, static[:], to.AuthKey[:], client[:], to.EncKey[:], []byte(hsProtoID),
+		[]byte(tHSEnc), []byte(mHSExpand), to.Subcredential[:])
+	k := new(messageKeys)
+	fill(kdf, k.encKey[:], k.macKey[:])
 	return k
 }
-
-// crypt encrypts or decrypts in place; the key serves one text alone, so the
-// counter starts at zero.
-func (k *hsIntroSecret) crypt(text []byte) {
-	block, err := aes.NewCipher(k.encKey[:])
-	if err != nil {
-		panic(err) // 32 bytes are a key
-	}
-	var iv [aes.BlockSize]byte
-	cipher.NewCTR(block, iv[:]).XORKeyStream(text, text)
-}
-
-func (k *hsIntroSecret) mac(parts ...[]byte) [hsMACLen]byte { return HSMAC(k.macKey[:], parts...) }
 
 // hsRendInput holds the values both sides feed into the hash, named after their
 // owner.
@@ -284,11 +256,8 @@ func (in *hsRendInput) derive() (auth [hsMACLen]byte, keys HSKeyMaterial) {
 // expandHSKeys is the key expansion of section 4.2.1.
 func expandHSKeys(seed *[32]byte) (keys HSKeyMaterial) {
 	kdf := sha3.NewSHAKE256()
-	_, _ = kdf.Write(seed[:])
-	_, _ = kdf.Write([]byte(mHSExpand))
-	for _, part := range [][]byte{keys.Df[:], keys.Db[:], keys.Kf[:], keys.Kb[:]} {
-		_, _ = kdf.Read(part)
-	}
+	write(kdf, seed[:], []byte(mHSExpand))
+	fill(kdf, keys.Df[:], keys.Db[:], keys.Kf[:], keys.Kb[:])
 	clear(seed[:])
 	return keys
 }
@@ -297,11 +266,8 @@ func expandHSKeys(seed *[32]byte) (keys HSKeyMaterial) {
 // and the message.
 func HSMAC(key []byte, message ...[]byte) (out [hsMACLen]byte) {
 	h := sha3.New256()
-	_, _ = h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(key))))
-	_, _ = h.Write(key)
-	for _, part := range message {
-		_, _ = h.Write(part)
-	}
+	write(h, encap(key))
+	write(h, message...)
 	h.Sum(out[:0])
 	return out
 }

@@ -1,12 +1,9 @@
 package handshake
 
 import (
-	"crypto/aes"
-	"crypto/cipher"
 	"crypto/ecdh"
 	"crypto/sha3"
 	"crypto/subtle"
-	"encoding/binary"
 	"fmt"
 	"io"
 )
@@ -62,8 +59,7 @@ func StartNtor3(rand io.Reader, id, onionKey [32]byte, verification string, mess
 	skin = append(skin, onionKey[:]...)
 	skin = append(skin, n.in.client[:]...)
 	skin = append(skin, message...)
-	sealed := skin[96:]
-	n.mac = n.in.seal(verification, sealed, sealed)
+	n.mac = n.in.seal(verification, skin[96:])
 	return n, append(skin, n.mac[:]...), nil
 }
 
@@ -90,7 +86,7 @@ func (n *Ntor3) Finish(reply, keys []byte) (message []byte, err error) {
 		return nil, fmt.Errorf("ntor3: %w", ErrAuth)
 	}
 	message = make([]byte, len(sealed))
-	crypt3(stream.messageKey, message, sealed)
+	crypt(stream.messageKey, message, sealed)
 	stream.read(keys)
 	return message, nil
 }
@@ -121,12 +117,14 @@ func ServeNtor3(rand io.Reader, id, onionPriv [32]byte, verification string, oni
 		return nil, fmt.Errorf("ntor3: client's key: %w", err)
 	}
 	sealed, mac := onionskin[96:len(onionskin)-32], [32]byte(onionskin[len(onionskin)-32:])
-	key, want := in.open(verification, sealed)
+	keys1 := in.messageKeys(verification)
+	defer keys1.wipe()
+	want := in.mac(&keys1, sealed)
 	if subtle.ConstantTimeCompare(want[:], mac[:]) != 1 {
 		return nil, fmt.Errorf("ntor3: %w", ErrAuth)
 	}
 	message := make([]byte, len(sealed))
-	crypt3(key, message, sealed)
+	crypt(keys1.encKey, message, sealed)
 	said, err := answer(message)
 	if err != nil {
 		return nil, err
@@ -141,7 +139,7 @@ func ServeNtor3(rand io.Reader, id, onionPriv [32]byte, verification string, oni
 	}
 	sealed = make([]byte, len(said))
 	stream, auth := in.finish(verification, mac, func(key []byte) []byte {
-		crypt3([32]byte(key), sealed, said)
+		crypt([32]byte(key), sealed, said)
 		return sealed
 	})
 	stream.read(keys)
@@ -161,25 +159,28 @@ type ntor3Input struct {
 
 func (in *ntor3Input) wipe() { *in = ntor3Input{} }
 
-// open gives the key of the client's message and the MAC that goes with its sealed form.
-func (in *ntor3Input) open(verification string, sealed []byte) (key, mac [32]byte) {
+// messageKeys protect the client's message.
+func (in *ntor3Input) messageKeys(verification string) (k messageKeys) {
 	kdf := tagged(sha3.NewSHAKE256(), t3MsgKDF)
 	write(kdf, in.static[:], in.id[:], in.client[:], in.onion[:], []byte(proto3ID), encap([]byte(verification)))
-	var macKey [32]byte
-	fill(kdf, key[:], macKey[:])
-	defer clear(macKey[:])
-	h := tagged(sha3.New256(), t3MsgMAC)
-	write(h, encap(macKey[:]), in.id[:], in.onion[:], in.client[:], sealed)
-	h.Sum(mac[:0])
-	return key, mac
+	fill(kdf, k.encKey[:], k.macKey[:])
+	return k
 }
 
-// seal encrypts the client's message to dst, which may be it, and gives its MAC.
-func (in *ntor3Input) seal(verification string, dst, message []byte) (mac [32]byte) {
-	key, _ := in.open(verification, nil)
-	crypt3(key, dst, message)
-	_, mac = in.open(verification, dst)
+// mac is that of the client's message in its sealed form.
+func (in *ntor3Input) mac(k *messageKeys, sealed []byte) (mac [32]byte) {
+	h := tagged(sha3.New256(), t3MsgMAC)
+	write(h, encap(k.macKey[:]), in.id[:], in.onion[:], in.client[:], sealed)
+	h.Sum(mac[:0])
 	return mac
+}
+
+// seal encrypts the client's message in place and gives its MAC.
+func (in *ntor3Input) seal(verification string, message []byte) [32]byte {
+	k := in.messageKeys(verification)
+	defer k.wipe()
+	crypt(k.encKey, message, message)
+	return in.mac(&k, message)
 }
 
 // keyStream is what a handshake yields: the key of the relay's message, then keys of any
@@ -218,38 +219,4 @@ func (in *ntor3Input) finish(verification string, mac [32]byte, sealed func(key 
 	write(h, verify[:], in.id[:], in.onion[:], in.relay[:], in.client[:], mac[:], encap(sealed(s.messageKey[:])), []byte(proto3ID+"Server"))
 	h.Sum(auth[:0])
 	return s, auth
-}
-
-// encap is ENCAP of proposal 332: the length in 8 bytes, then the text.
-func encap(text []byte) []byte {
-	return append(binary.BigEndian.AppendUint64(make([]byte, 0, 8+len(text)), uint64(len(text))), text...)
-}
-
-// tagged has a hash or KDF begin with its tag.
-func tagged[H io.Writer](h H, tag string) H {
-	write(h, encap([]byte(tag)))
-	return h
-}
-
-// write feeds a hash, which never fails.
-func write(h io.Writer, parts ...[]byte) {
-	for _, p := range parts {
-		_, _ = h.Write(p)
-	}
-}
-
-// fill reads from a KDF, which never fails.
-func fill(kdf io.Reader, parts ...[]byte) {
-	for _, p := range parts {
-		_, _ = io.ReadFull(kdf, p)
-	}
-}
-
-// crypt3 is ENC and DEC of proposal 332: AES-256-CTR from zero, under a key of one use.
-func crypt3(key [32]byte, dst, src []byte) {
-	b, err := aes.NewCipher(key[:])
-	if err != nil {
-		panic(fmt.Sprintf("handshake: AES refuses a key of 32 bytes: %v", err))
-	}
-	cipher.NewCTR(b, make([]byte, aes.BlockSize)).XORKeyStream(dst, src)
 }

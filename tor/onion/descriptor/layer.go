@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 
+	"chive/tor/handshake"
 	"chive/tor/onion"
 )
 
@@ -90,15 +91,8 @@ func (l *layer) open(sealed []byte) ([]byte, bool) {
 }
 
 // authenticate is D_MAC.
-func (k *layerKeys) authenticate(salt, encrypted []byte) (out [macLen]byte) {
-	h := sha3.New256()
-	_, _ = h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(k.mac))))
-	_, _ = h.Write(k.mac[:])
-	_, _ = h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(salt))))
-	_, _ = h.Write(salt)
-	_, _ = h.Write(encrypted)
-	h.Sum(out[:0])
-	return out
+func (k *layerKeys) authenticate(salt, encrypted []byte) [macLen]byte {
+	return handshake.HSMAC(k.mac[:], binary.BigEndian.AppendUint64(nil, uint64(len(salt))), salt, encrypted)
 }
 
 // ctr is STREAM: AES-256 in counter mode, in place.
