@@ -15,6 +15,7 @@ import (
 	"chive/messages/chivev1"
 	"chive/supervisor"
 	torcircuit "chive/tor/circuit"
+	"chive/tor/congestion"
 	"chive/tor/isolation"
 	"chive/tor/netdoc"
 	"chive/tor/path"
@@ -169,6 +170,7 @@ type waiting struct {
 type circuits struct {
 	o          Options
 	dir        Netdir
+	network    network
 	records    map[string]*record
 	places     places
 	queue      []*waiting
@@ -192,7 +194,7 @@ func Props(o Options) *actor.Props {
 		o.Bias = noBias{}
 	}
 	return kernel.Props(func() actor.Actor {
-		c := &circuits{o: o, records: map[string]*record{}, places: newPlaces(), identities: newIdentities(), paces: map[netdoc.Digest]*guardPace{}, pool: pool{since: o.Now()}, ports: predict.New(o.Now())}
+		c := &circuits{o: o, network: networkOf(nil), records: map[string]*record{}, places: newPlaces(), identities: newIdentities(), paces: map[netdoc.Digest]*guardPace{}, pool: pool{since: o.Now()}, ports: predict.New(o.Now())}
 		c.recall()
 		return c
 	})
@@ -291,7 +293,7 @@ func (c *circuits) request(ctx actor.Context, m *Request) {
 		return
 	}
 	w := &waiting{Request: m, want: wantOf(m.Spec), since: c.o.Now()}
-	m.Spec.Optimistic = c.optimistic()
+	m.Spec.Optimistic = c.network.optimistic
 	if m.Directory == nil {
 		c.comes(ctx, m.Spec)
 		m.Spec.Isolation.Values[isolation.Epoch] = c.renewals.epoch(m.Spec.Identities)
@@ -492,7 +494,7 @@ func (c *circuits) netdir(ctx actor.Context, m *Netdir) {
 	if c.dir.Index != nil && (c.dir.Rules != m.Rules || m.Unusable) {
 		c.rebuild(ctx)
 	}
-	c.dir = *m
+	c.dir, c.network = *m, networkOf(m.Params)
 	for _, w := range c.queue {
 		w.plan = nil
 	}
@@ -547,8 +549,19 @@ func (c *circuits) advance(phase chivev1.BootstrapPhase, percent uint32, summary
 	}))
 }
 
-// optimistic: may data follow BEGIN before the exit has answered? The consensus says so
-// for all clients, which else could be told apart (proposal 174, UseOptimisticData).
-func (c *circuits) optimistic() bool {
-	return c.dir.Params == nil || c.dir.Params.Get("UseOptimisticData", 1, 0, 1) == 1
+// network is what the consensus says to circuits, or its defaults.
+type network struct {
+	window int // circwindow
+	flow   torcircuit.FlowParams
+	// optimistic: data may follow BEGIN before the exit has answered. The consensus says so
+	// for all clients, which else could be told apart (proposal 174, UseOptimisticData).
+	optimistic bool
+}
+
+func networkOf(p netdoc.Params) network {
+	return network{
+		window:     int(p.Get("circwindow", 1000, 100, 1000)),
+		flow:       torcircuit.FlowParamsOf(p.Get, congestion.PathExit),
+		optimistic: p.Get("UseOptimisticData", 1, 0, 1) == 1,
+	}
 }

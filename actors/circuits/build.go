@@ -13,7 +13,6 @@ import (
 	"chive/messages"
 	"chive/messages/chivev1"
 	torcircuit "chive/tor/circuit"
-	"chive/tor/congestion"
 	"chive/tor/netdoc"
 	"chive/tor/path"
 	"chive/tor/predict"
@@ -144,13 +143,9 @@ func (c *circuits) launch(ctx actor.Context, purpose chivev1.Purpose, path []tor
 	r := &record{
 		id: messages.RandomID(), purpose: purpose, first: path[0].RSA, exit: exit, launched: c.o.Now(),
 	}
-	window := 0
-	if c.dir.Params != nil {
-		window = int(c.dir.Params.Get("circwindow", 1000, 100, 1000))
-	}
 	limit, last := c.limits(r)
 	r.pid = ctx.Spawn(circuit.Props(circuit.Options{
-		ID: r.id, Path: path, Window: window, Flow: torcircuit.FlowParamsOf(c.dir.Params.Get, congestion.PathExit), Purpose: purpose, Connections: c.o.Connections,
+		ID: r.id, Path: path, Window: c.network.window, Flow: c.network.flow, Purpose: purpose, Connections: c.o.Connections,
 		BuildTimeout: limit, CloseTimeout: last, Heard: c.times.heard, Recorder: c.o.Recorder, Now: c.o.Now, Limits: c.o.Limits,
 	}))
 	c.records[r.id] = r

@@ -191,7 +191,6 @@ func (c *Circuit) End(dst []byte, id cell.StreamID) ([]byte, error) {
 	if c.state != Open {
 		return dst, ErrNotOpen
 	}
-	s.state = streamHalfClosed
 	c.halfClose(id, s)
 	return c.seal(dst, cell.Relay, c.stack.Len()-1, cell.RelayHeader{Cmd: cell.RelayEnd, Stream: id},
 		cell.AppendEnd(nil, cell.EndMisc, netip.Addr{}, 0)), nil
