@@ -3,12 +3,10 @@ package ingress
 import (
 	"crypto/hmac"
 	"crypto/sha256"
-	"encoding/base32"
 	"encoding/binary"
 	"hash"
 	"net/netip"
 	"strconv"
-	"strings"
 
 	"chive/config"
 	"chive/tor/isolation"
@@ -41,11 +39,6 @@ func enter(mac hash.Hash, values ...string) {
 	}
 }
 
-// short is a digest's short name.
-func short(mac hash.Hash) string {
-	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(mac.Sum(nil)[:8]))
-}
-
 // Identity is the token of a SOCKS user name, or with password of both: a keyed
 // digest, as the values of isolation are.
 func Identity(key [32]byte, user string, password *string) string {
@@ -54,7 +47,7 @@ func Identity(key [32]byte, user string, password *string) string {
 	if password != nil {
 		enter(mac, *password)
 	}
-	return short(mac)
+	return isolation.Short(mac.Sum(nil))
 }
 
 func identities(key [32]byte, a *asked) []string {

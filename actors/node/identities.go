@@ -1,7 +1,6 @@
 package node
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -79,9 +78,7 @@ func (n *Node) answerIdentities(request []byte) ([]byte, error) {
 	if len(ask.Users) > mostUsers {
 		return nil, fmt.Errorf("the question: %d users, more than %d", len(ask.Users), mostUsers)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), askTime)
-	defer cancel()
-	a, err := kernel.Ask(ctx, n.system, n.root, func(reply kernel.Reply[IdentitiesAnswer]) any { return &identities{ask, reply} })
+	a, err := askRoot(n, func(reply kernel.Reply[IdentitiesAnswer]) any { return &identities{ask, reply} })
 	if err != nil {
 		return nil, err
 	}

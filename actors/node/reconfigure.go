@@ -133,10 +133,15 @@ func (p *actorParts) Prepare(_ context.Context, c configuration.Change) (configu
 }
 
 func (p *actorParts) ask(question func(kernel.Reply[struct{}]) any) error {
+	_, err := askRoot(p.n, question)
+	return err
+}
+
+// askRoot asks the node's actor, for askTime at most.
+func askRoot[T any](n *Node, question func(kernel.Reply[T]) any) (T, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), askTime)
 	defer cancel()
-	_, err := kernel.Ask(ctx, p.n.system, p.n.root, question)
-	return err
+	return kernel.Ask(ctx, n.system, n.root, question)
 }
 
 // setModes changes who may use unix sockets that stay.

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -64,9 +63,7 @@ func (n *Node) answerRenew(request []byte) ([]byte, error) {
 			return nil, ErrTooSoon
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), askTime)
-	defer cancel()
-	circuits, err := kernel.Ask(ctx, n.system, n.root, func(reply kernel.Reply[int]) any { return &renew{ask, reply} })
+	circuits, err := askRoot(n, func(reply kernel.Reply[int]) any { return &renew{ask, reply} })
 	if err != nil {
 		return nil, err
 	}

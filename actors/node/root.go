@@ -87,7 +87,7 @@ func (r *rootActor) Receive(ctx actor.Context) {
 		if m.Rules == pathRules(r.n.Config()) { // else a directory that is being replaced told it
 			r.netdir = m
 			r.pass(ctx, "circuits", m)
-			r.pass(ctx, "connections", &connections.Network{Padding: padding.ParamsOf(m.Params)})
+			r.pass(ctx, "connections", forConnections(m))
 		}
 	case *actor.Started:
 		r.start(ctx)
@@ -234,6 +234,11 @@ func (r *rootActor) add(ctx actor.Context, name string, props func() *actor.Prop
 	r.parts.Supervise(ctx, supervisor.Supervise{Name: name, Props: props})
 }
 
+// forConnections is what a view of the network says to connections.
+func forConnections(m *circuits.Netdir) *connections.Network {
+	return &connections.Network{Padding: padding.ParamsOf(m.Params)}
+}
+
 // spawned tells parts that start anew what the network looks like.
 func (r *rootActor) spawned(ctx actor.Context, name string, pid *actor.PID) {
 	switch {
@@ -241,7 +246,7 @@ func (r *rootActor) spawned(ctx actor.Context, name string, pid *actor.PID) {
 	case name == "circuits":
 		ctx.Send(pid, r.netdir)
 	case name == "connections":
-		ctx.Send(pid, &connections.Network{Padding: padding.ParamsOf(r.netdir.Params)})
+		ctx.Send(pid, forConnections(r.netdir))
 	}
 }
 

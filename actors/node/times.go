@@ -1,7 +1,6 @@
 package node
 
 import (
-	"context"
 	"encoding/json"
 	"log/slog"
 	"sync"
@@ -74,9 +73,7 @@ type TimeoutsForgetAnswer struct {
 
 // answerTimeoutsForget drops what was learned of circuits' build times, on disk too.
 func (n *Node) answerTimeoutsForget([]byte) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), askTime)
-	defer cancel()
-	known, err := kernel.Ask(ctx, n.system, n.root, func(reply kernel.Reply[int]) any { return &circuits.ForgetTimes{Reply: reply} })
+	known, err := askRoot(n, func(reply kernel.Reply[int]) any { return &circuits.ForgetTimes{Reply: reply} })
 	if err != nil {
 		return nil, err
 	}

@@ -65,7 +65,6 @@ type stream struct {
 	sock    *socket
 	circuit *actor.PID
 
-	early     bool // what came early is sent
 	connected bool
 	reading   bool            // the reader goroutine runs
 	localEOF  bool            // the application sent FIN
@@ -160,7 +159,7 @@ func (s *stream) connect(ctx actor.Context, m *Connected) {
 		s.finish(ctx, chivev1.Outcome_OUTCOME_CLIENT_IO, true, false)
 		return
 	}
-	if !s.early {
+	if !s.spec.Optimistic { // else it followed the BEGIN
 		s.sendEarly(ctx)
 	}
 	s.spec.Early = nil
@@ -188,7 +187,6 @@ func (s *stream) greet(ctx actor.Context, reply []byte) error {
 // sendEarly sends what the application wrote before it was told "connected". The Spec
 // keeps it for another circuit until this one is.
 func (s *stream) sendEarly(ctx actor.Context) {
-	s.early = true
 	for early := s.spec.Early; len(early) > 0; {
 		b := block.Get(block.DataOut)
 		n := copy(b.Buf[:block.MaxData], early)

@@ -129,8 +129,11 @@ func (t *Token) Name() string {
 	set := t.Isolates() &^ (1 << Epoch)
 	values := t.Values.at(set)
 	sum := sha256.Sum256(binary.BigEndian.AppendUint16(values.Bytes(), uint16(set)))
-	return names.EncodeToString(sum[:8])
+	return Short(sum[:])
 }
+
+// Short is a digest's name in events: its first 8 bytes.
+func Short(digest []byte) string { return names.EncodeToString(digest[:8]) }
 
 // Compatible says whether two streams may share a circuit.
 func (t *Token) Compatible(o *Token) bool {
