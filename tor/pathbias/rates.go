@@ -5,56 +5,43 @@ func (g *guard) whole() float64 { return g.Whole + g.unused + g.inUse }
 
 func (g *guard) usable() float64 { return g.Used + g.inUse }
 
-// lookAtCircuits tells of the worst level that the rate of circuits that stayed whole is
-// below, if that is news.
+// step is a level, the rate that it begins below, and whether it was told.
+type step struct {
+	level Level
+	below float64
+	told  *bool
+}
+
 func (b *Book) lookAtCircuits(g *guard) *Alarm {
 	p := &b.params
-	if g.Attempts <= float64(p.Circuits) {
-		return nil
-	}
-	var (
-		level Level
-		told  *bool
-	)
-	switch rate := g.whole() / g.Attempts; {
-	case rate < p.Extreme:
-		level, told = Extreme, &g.told.extreme
-	case rate < p.Warn:
-		level, told = Warn, &g.told.warn
-	case rate < p.Notice:
-		level, told = Notice, &g.told.notice
-	default:
-		return nil
-	}
-	return once(told, Alarm{Guard: g.id, Level: level, Counts: g.Counts, Successes: g.whole(), Attempts: g.Attempts})
+	return g.look(p.Circuits, Alarm{Successes: g.whole(), Attempts: g.Attempts},
+		step{Extreme, p.Extreme, &g.told.extreme}, step{Warn, p.Warn, &g.told.warn}, step{Notice, p.Notice, &g.told.notice})
 }
 
 func (b *Book) lookAtUses(g *guard) *Alarm {
 	p := &b.params
-	if g.Uses <= float64(p.Uses) {
-		return nil
-	}
-	var (
-		level Level
-		told  *bool
-	)
-	switch rate := g.usable() / g.Uses; {
-	case rate < p.ExtremeUse:
-		level, told = Extreme, &g.told.extremeUse
-	case rate < p.NoticeUse:
-		level, told = Notice, &g.told.noticeUse
-	default:
-		return nil
-	}
-	return once(told, Alarm{Guard: g.id, Level: level, Use: true, Counts: g.Counts, Successes: g.usable(), Attempts: g.Uses})
+	return g.look(p.Uses, Alarm{Use: true, Successes: g.usable(), Attempts: g.Uses},
+		step{Extreme, p.ExtremeUse, &g.told.extremeUse}, step{Notice, p.NoticeUse, &g.told.noticeUse})
 }
 
-func once(told *bool, a Alarm) *Alarm {
-	if *told {
+// look tells of the worst level, which comes first, that a rate of more than so many
+// attempts is below, if that is news.
+func (g *guard) look(attempts int, a Alarm, steps ...step) *Alarm {
+	if a.Attempts <= float64(attempts) {
 		return nil
 	}
-	*told = true
-	return &a
+	for _, s := range steps {
+		if a.Successes/a.Attempts >= s.below {
+			continue
+		}
+		if *s.told {
+			return nil
+		}
+		*s.told = true
+		a.Guard, a.Level, a.Counts = g.id, s.level, g.Counts
+		return &a
+	}
+	return nil
 }
 
 // scaleCircuits makes what was counted before weigh less. Open circuits, whose end is to
