@@ -72,16 +72,7 @@ const downloadSize = 2_000_000
 // the next request is served, by the same guard, with nobody's help.
 func TestBadGuard(t *testing.T) {
 	n := network(t)
-	whole := bootstrapped(t, n)
-	guard := firstGuard(t, n, whole)
-	if err := n.Kill(guard); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := n.Restart(guard); err != nil {
-			t.Error(err)
-		}
-	})
+	whole, guard := withoutGuard(t, n)
 	for _, test := range []struct {
 		name string
 		at   relaydouble.Point
@@ -165,6 +156,23 @@ func relaunch(t *testing.T, n *testnet.Network, whole string, lines ...string) *
 	}
 	c.await(t)
 	return c
+}
+
+// withoutGuard gives the data of a node that has stopped, and the guard that nodes with it
+// use, which is away until the test ends: an impostor may take its place.
+func withoutGuard(t *testing.T, n *testnet.Network) (whole, guard string) {
+	t.Helper()
+	whole = bootstrapped(t, n)
+	guard = firstGuard(t, n, whole)
+	if err := n.Kill(guard); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.Restart(guard); err != nil {
+			t.Error(err)
+		}
+	})
+	return whole, guard
 }
 
 // firstGuard names the guard that nodes with this data use.

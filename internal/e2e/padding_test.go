@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -32,10 +31,7 @@ func TestLinkPadding(t *testing.T) {
 	const stop, start = "Negotiated padding=0", "Negotiated padding=1, lo=200, hi=600"
 	run := func(options ...string) *lab {
 		base := append([]string{"SocksPort auto"}, options...)
-		l := &lab{
-			reloadable: startReloadable(t, n, nil, base...), n: n, base: base,
-			http: resource(n, 1000), echo: netip.AddrPortFrom(n.Target().IP, uint16(n.Target().EchoPort)),
-		}
+		l := newLab(t, n, base...)
 		l.once(t)
 		return l
 	}

@@ -62,16 +62,7 @@ func (g *chooser) tamper() relaydouble.Fault {
 // restart.
 func TestPathBias(t *testing.T) {
 	n := network(t)
-	whole := bootstrapped(t, n)
-	guard := firstGuard(t, n, whole)
-	if err := n.Kill(guard); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := n.Restart(guard); err != nil {
-			t.Error(err)
-		}
-	})
+	whole, guard := withoutGuard(t, n)
 	g := &chooser{over: make(chan struct{})}
 	impostorWith(t, n, guard, g.streams, g.tamper())
 	t.Cleanup(func() { close(g.over) })

@@ -126,6 +126,15 @@ type lab struct {
 	user int
 }
 
+// newLab starts a node with these lines, which every later change keeps.
+func newLab(t *testing.T, n *testnet.Network, base ...string) *lab {
+	t.Helper()
+	return &lab{
+		reloadable: startReloadable(t, n, nil, base...), n: n, base: base,
+		http: resource(n, 1000), echo: netip.AddrPortFrom(n.Target().IP, uint16(n.Target().EchoPort)),
+	}
+}
+
 func (l *lab) set(t *testing.T, lines ...string) {
 	t.Helper()
 	l.must(t, append(l.base[:len(l.base):len(l.base)], lines...)...)
@@ -184,10 +193,7 @@ func TestEveryHotOptionChangesTheRunningNode(t *testing.T) {
 	}})
 	socks := freePort(t)
 	base := []string{"Log notice stderr", "SocksPort " + socks, "NewCircuitPeriod 1 day", "ConnectionPoolMaxIdle 1000"}
-	l := &lab{
-		reloadable: startReloadable(t, n, nil, base...), n: n, base: base,
-		http: resource(n, 1000), echo: netip.AddrPortFrom(n.Target().IP, uint16(n.Target().EchoPort)),
-	}
+	l := newLab(t, n, base...)
 	for _, test := range []struct {
 		option string
 		run    func(*testing.T, *lab)

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"encoding/json"
-	"net/netip"
 	"strings"
 	"testing"
 
@@ -17,10 +16,7 @@ func TestRenew(t *testing.T) {
 	t.Parallel()
 	n := network(t)
 	base := []string{"SocksPort auto"}
-	l := &lab{
-		reloadable: startReloadable(t, n, nil, base...), n: n, base: base,
-		http: resource(n, 1000), echo: netip.AddrPortFrom(n.Target().IP, uint16(n.Target().EchoPort)),
-	}
+	l := newLab(t, n, base...)
 	client, err := bridge.Connect(t.Context(), l.dir+"/data")
 	if err != nil {
 		t.Fatal(err)
