@@ -49,6 +49,9 @@ type Config struct {
 	Rand   io.Reader            // crypto/rand's, but for tests
 	Now    func() time.Duration // a clock that never goes back; for hops with congestion control only
 	FlowParams
+	// Leg: once it is open the circuit is a leg of a conflux set and has no streams
+	// (leg.go). The last hop must grant congestion control.
+	Leg bool
 }
 
 // FlowParams are the network's numbers for hops with congestion control.
@@ -99,6 +102,8 @@ type Circuit struct {
 	// congestion on this end.
 	Blocked bool
 	flow    flow
+	over    Carrier // nil: it has hops
+	legs    stream  // what a leg counts where a circuit counts a stream's
 
 	streams    map[cell.StreamID]*stream
 	last       *stream // of the last cell: cells come in runs
@@ -229,13 +234,13 @@ func (c *Circuit) shaken(reply []byte) (handshake.KeyMaterial, error) {
 }
 
 // CongestionControl says whether the last hop granted it.
-func (c *Circuit) CongestionControl() bool { return c.flow.vegas != nil }
+func (c *Circuit) CongestionControl() bool { return c.flow.vegas != nil || c.over != nil }
 
 // Destroy ends the circuit from our side and appends the DESTROY cell. The
 // reason on the wire is always NONE: a client's reasons are nobody's business
 // (tor-spec §5.4). Nothing is appended if the far side destroyed it, or twice.
 func (c *Circuit) Destroy(dst []byte) []byte {
-	silent := c.state == New || c.destroyed || c.failed != nil && errors.Is(c.failed, ErrDestroyed)
+	silent := c.over != nil || c.state == New || c.destroyed || c.failed != nil && errors.Is(c.failed, ErrDestroyed)
 	c.state = Closed
 	if silent {
 		return dst
@@ -248,6 +253,11 @@ func (c *Circuit) Destroy(dst []byte) []byte {
 // seal appends one relay cell for hop (0-based), with data of at most
 // cell.MaxRelayData bytes, encrypted and ready for the wire.
 func (c *Circuit) seal(dst []byte, command cell.Command, hop int, h cell.RelayHeader, data []byte) []byte {
+	if c.over != nil {
+		c.counters.Out++
+		c.over.Send(h.Cmd, h.Stream, data)
+		return dst
+	}
 	start := len(dst)
 	dst = append(dst, zeroCell[:]...)
 	cell.PutHeader(dst[start:], c.cfg.ID, command)

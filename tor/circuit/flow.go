@@ -83,6 +83,9 @@ func (c *Circuit) circuitSendme(hop int, data []byte) (Event, error) {
 // acknowledges with its digest.
 func (c *Circuit) packaged(s *stream) {
 	s.sent++
+	if c.over != nil {
+		return // a leg counts it
+	}
 	f := &c.flow
 	if f.vegas != nil {
 		if f.vegas.Sent(c.cfg.Now) {
@@ -103,6 +106,11 @@ func (c *Circuit) packaged(s *stream) {
 // SENDME when it is the last of those that one is for.
 func (c *Circuit) delivered(dst []byte, hop int) ([]byte, error) {
 	f := &c.flow
+	if c.over != nil { // a leg has acknowledged it
+		f.dataIn++
+		c.expireHalfClosed()
+		return dst, nil
+	}
 	f.deliverWindow--
 	if f.deliverWindow < 0 {
 		return dst, c.violation(hop+1, fmt.Errorf("%w: circuit deliver window", ErrWindow))
@@ -123,7 +131,7 @@ func (c *Circuit) delivered(dst []byte, hop int) ([]byte, error) {
 // streamSendme takes a stream-level SENDME. It carries no digest: the circuit's
 // does for all its streams.
 func (c *Circuit) streamSendme(hop int, id cell.StreamID, s *stream) (Event, error) {
-	if s.state == streamPending || s.resolve || c.flow.vegas != nil {
+	if s.state == streamPending || s.resolve || c.CongestionControl() {
 		return Event{}, c.violation(hop+1, fmt.Errorf("%w: SENDME of a stream", ErrUnexpected))
 	}
 	s.packageWindow += streamIncrement
@@ -145,7 +153,7 @@ func (c *Circuit) receiveXoff(hop int, s *stream, data []byte) (Event, error) {
 		return Event{}, c.violation(hop+1, err)
 	}
 	s.xoffs++
-	if c.flow.vegas == nil || s.resolve || s.sent < s.xoffs*c.cfg.XoffExit {
+	if !c.CongestionControl() || s.resolve || s.sent < s.xoffs*c.cfg.XoffExit {
 		return Event{}, c.violation(hop+1, fmt.Errorf("%w: XOFF after %d cells", ErrUnexpected, s.sent))
 	}
 	if s.state == streamHalfClosed {
@@ -163,7 +171,7 @@ func (c *Circuit) receiveXon(hop int, id cell.StreamID, s *stream, data []byte) 
 		return Event{}, c.violation(hop+1, err)
 	}
 	s.xons++
-	if c.flow.vegas == nil || s.resolve || s.sent < s.xons*min(c.cfg.XoffExit, c.cfg.XonRate) {
+	if !c.CongestionControl() || s.resolve || s.sent < s.xons*min(c.cfg.XoffExit, c.cfg.XonRate) {
 		return Event{}, c.violation(hop+1, fmt.Errorf("%w: XON after %d cells", ErrUnexpected, s.sent))
 	}
 	if s.state == streamHalfClosed {

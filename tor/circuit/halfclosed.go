@@ -25,7 +25,7 @@ type halfClosed struct {
 // halfClose notes that our END goes out.
 func (c *Circuit) halfClose(id cell.StreamID, s *stream) {
 	s.state = streamHalfClosed
-	c.halfClosed = append(c.halfClosed, halfClosed{id, s, c.flow.onTheirWay(c.cfg.Congestion)})
+	c.halfClosed = append(c.halfClosed, halfClosed{id, s, c.onTheirWay()})
 	if len(c.halfClosed) <= maxHalfClosed {
 		return
 	}
@@ -56,4 +56,13 @@ func (c *Circuit) expireHalfClosed() {
 	for len(c.halfClosed) > 0 && c.halfClosed[0].until < c.flow.dataIn {
 		c.forgetOldest()
 	}
+}
+
+// onTheirWay is how many DATA cells may have come in all by the time the far end has read
+// what we send now.
+func (c *Circuit) onTheirWay() uint64 {
+	if c.over != nil {
+		return c.flow.dataIn + uint64(c.over.OnTheirWay())
+	}
+	return c.flow.onTheirWay(c.cfg.Congestion)
 }

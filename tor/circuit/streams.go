@@ -42,8 +42,12 @@ func (c *Circuit) Begin(dst []byte, target string, flags uint32) ([]byte, cell.S
 	return c.begin(dst, cell.RelayBegin, data)
 }
 
-// BeginDir opens a stream to the last hop's own directory (tor-spec §6.2.1).
+// BeginDir opens a stream to the last hop's own directory (tor-spec §6.2.1). A conflux
+// set has none: ErrNoDirectory.
 func (c *Circuit) BeginDir(dst []byte) ([]byte, cell.StreamID, error) {
+	if c.over != nil {
+		return dst, 0, ErrNoDirectory
+	}
 	return c.begin(dst, cell.RelayBeginDir, nil)
 }
 
@@ -78,7 +82,7 @@ func (c *Circuit) receiveResolved(hop int, id cell.StreamID, s *stream, data []b
 }
 
 func (c *Circuit) begin(dst []byte, command cell.RelayCommand, data []byte) ([]byte, cell.StreamID, error) {
-	if c.state != Open {
+	if c.state != Open || c.cfg.Leg {
 		return dst, 0, ErrNotOpen
 	}
 	id, err := c.freeID()
@@ -135,8 +139,8 @@ func (c *Circuit) Sendable(id cell.StreamID) int {
 	if s.stopped {
 		return 0
 	}
-	if c.flow.vegas != nil {
-		return c.flow.room()
+	if c.CongestionControl() {
+		return c.Room()
 	}
 	return max(0, min(s.packageWindow, c.flow.room()))
 }
@@ -164,7 +168,7 @@ func (c *Circuit) Consumed(dst []byte, id cell.StreamID, cells int) []byte {
 	if s == nil || s.state != streamOpen || c.state != Open {
 		return dst
 	}
-	if c.flow.vegas != nil {
+	if c.CongestionControl() {
 		s.waiting -= cells
 		if s.told && s.waiting <= c.cfg.XoffClient/xonBelow {
 			s.told = false
@@ -207,7 +211,7 @@ func (c *Circuit) receiveData(dst []byte, hop int, id cell.StreamID, s *stream, 
 	if err != nil {
 		return dst, Event{}, err
 	}
-	if c.flow.vegas != nil {
+	if c.CongestionControl() {
 		return c.deliver(dst, hop, id, s, data)
 	}
 	s.deliverWindow--
@@ -232,6 +236,15 @@ const xonBelow = 4
 // XOFF a round trip later, in which it may send a window.
 const patience = 20
 
+// mostWaiting is how many DATA cells of a stream may wait for its application.
+func (c *Circuit) mostWaiting() int {
+	n := patience * c.cfg.XoffClient
+	if c.over != nil {
+		n += c.over.OnTheirWay()
+	}
+	return n
+}
+
 // deliver hands on data under congestion control: a stream has no window, but is told to
 // stop when its application does not take what comes.
 func (c *Circuit) deliver(dst []byte, hop int, id cell.StreamID, s *stream, data []byte) ([]byte, Event, error) {
@@ -240,7 +253,7 @@ func (c *Circuit) deliver(dst []byte, hop int, id cell.StreamID, s *stream, data
 		return dst, Event{}, nil
 	}
 	s.waiting++
-	if s.waiting > patience*c.cfg.XoffClient {
+	if s.waiting > c.mostWaiting() {
 		return dst, Event{}, c.violation(hop+1, fmt.Errorf("%w: %d cells wait for an application after XOFF", ErrWindow, s.waiting))
 	}
 	if !s.told && s.waiting >= c.cfg.XoffClient {
