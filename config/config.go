@@ -67,6 +67,9 @@ type Config struct {
 	ConnectionPadding        string // auto, 0 or 1
 	ReducedConnectionPadding bool
 
+	ConfluxEnabled  string // auto, 0 or 1
+	ConfluxClientUX string // throughput, latency, throughput_lowmem or latency_lowmem
+
 	Nodes
 	PathBias
 	Guards

@@ -194,6 +194,8 @@ func values(t *rapid.T, o *Option) []string {
 		return some("$"+strings.Repeat("aB", 20)+"~nick {DE},192.0.2.7/24", "[2001:db8::]/32", "198.51.100.7")
 	case "auto|0|1":
 		return some("auto", "0", "1")
+	case "throughput|latency|throughput_lowmem|latency_lowmem":
+		return some("throughput", "latency", "throughput_lowmem", "latency_lowmem")
 	case "ports":
 		return some("1,2", "22")
 	case "log":
