@@ -48,7 +48,7 @@ func (c *circuitActor) mayPackage(ctx actor.Context) {
 		c.reportLeg(ctx)
 		return
 	}
-	c.unblock()
+	c.unblock(ctx)
 }
 
 func (c *circuitActor) reportLeg(ctx actor.Context) {

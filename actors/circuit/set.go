@@ -3,6 +3,7 @@ package circuit
 import (
 	"crypto/rand"
 	"errors"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -105,11 +106,15 @@ func (s *setActor) Receive(ctx actor.Context) {
 		_ = s.core.Consumed(nil, m.Stream, m.Cells)
 		s.flush()
 	case *LegStatus:
-		s.observe(m)
+		s.observe(ctx, m)
 	case *Attach:
 		s.attachTo(ctx, m.Spec)
 	case *stream.Finish:
 		s.streamFinished(ctx, m)
+	case *mayGoOn:
+		s.pacing = nil
+		s.unblock(ctx)
+		s.flush()
 	case *actor.Started:
 		s.start(ctx)
 	case *AddLeg:
@@ -148,7 +153,7 @@ func (s *setActor) start(ctx actor.Context) {
 	s.started, s.root = s.o.Now(), ctx.ActorSystem().Root
 	var err error
 	if s.flux, err = conflux.New(s.conflux); err == nil {
-		s.core, err = circuit.Over(s, s.o.Flow, rand.Reader)
+		s.core, err = circuit.Over(s, s.o.Flow, func() time.Duration { return s.o.Now().Sub(s.started) }, rand.Reader)
 	}
 	if err != nil {
 		s.flux = nil
@@ -301,7 +306,7 @@ func (s *setActor) lose(ctx actor.Context, l *setLeg, why chivev1.Outcome, unack
 	case s.flux.State() == conflux.Linking:
 		ctx.Send(ctx.Parent(), &LegWanted{ID: s.o.ID})
 	default:
-		s.unblock()
+		s.unblock(ctx)
 		s.flush()
 	}
 }

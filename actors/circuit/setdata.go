@@ -47,7 +47,7 @@ func (s *setActor) messages(ctx actor.Context, b *block.Block) {
 	s.posts, s.slots = s.posts[:0], s.slots[:0]
 	s.held.set(s.flux.Held())
 	if mayPackage && failed == nil {
-		s.unblock()
+		s.unblock(ctx)
 	}
 	s.flush()
 	if failed != nil {
@@ -109,13 +109,13 @@ func (s *setActor) tooSlow(ctx actor.Context, l *setLeg) {
 }
 
 // observe follows a leg's window: what the set has sent it since is not in the status.
-func (s *setActor) observe(m *LegStatus) {
+func (s *setActor) observe(ctx actor.Context, m *LegStatus) {
 	l := s.legs[m.Number]
 	if l.lost || s.closing {
 		return
 	}
 	s.flux.Observe(l.number, m.Room-(l.sent-m.Sent), m.RTT)
-	s.unblock()
+	s.unblock(ctx)
 	s.flush()
 }
 

@@ -45,7 +45,8 @@ func (c *Circuit) Relay(dst []byte, command cell.RelayCommand, id cell.StreamID,
 	}
 	dst = c.seal(dst, cell.Relay, c.stack.Len()-1, cell.RelayHeader{Cmd: command, Stream: id}, data)
 	if command == cell.RelayData {
-		c.packaged(&c.legs)
+		c.legSent++
+		c.packaged(&stream{}, len(data))
 	}
 	return dst, nil
 }
@@ -59,7 +60,7 @@ func (c *Circuit) Room() int {
 }
 
 // Sent is how many DATA cells a leg has sent.
-func (c *Circuit) Sent() int { return c.legs.sent }
+func (c *Circuit) Sent() int { return c.legSent }
 
 // RTT is the average round trip to the last hop; 0 until there is one, and without
 // congestion control.

@@ -147,7 +147,7 @@ func (s *set) Send(command cell.RelayCommand, _ cell.StreamID, data []byte) {
 
 func over(t *testing.T, s *set) *Circuit {
 	t.Helper()
-	c, err := Over(s, testFlow, rand.Reader)
+	c, err := Over(s, testFlow, func() time.Duration { return 0 }, rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package circuit
 import (
 	"fmt"
 	"io"
+	"time"
 
 	"chive/tor/cell"
 )
@@ -22,16 +23,17 @@ type Carrier interface {
 
 // Over returns an open circuit that has no hops: it keeps the streams that a conflux set
 // carries, under congestion control. What its methods append to dst is nothing; carrier
-// gets it as messages. Its cells come by Deliver, in the order of the set.
-func Over(carrier Carrier, p FlowParams, rand io.Reader) (*Circuit, error) {
+// gets it as messages. Its cells come by Deliver, in the order of the set. now is a clock
+// that never goes back.
+func Over(carrier Carrier, p FlowParams, now func() time.Duration, rand io.Reader) (*Circuit, error) {
 	switch {
-	case carrier == nil || rand == nil:
-		return nil, fmt.Errorf("%w: no carrier, or no source of randomness", ErrConfig)
+	case carrier == nil || now == nil || rand == nil:
+		return nil, fmt.Errorf("%w: no carrier, no clock, or no source of randomness", ErrConfig)
 	case p.XoffClient < 1 || p.XoffExit < 1 || p.XonRate < 1:
 		return nil, fmt.Errorf("%w: there are no parameters for congestion control", ErrConfig)
 	}
 	return &Circuit{
-		cfg: Config{Rand: rand, FlowParams: p}, state: Open, over: carrier, streams: map[cell.StreamID]*stream{},
+		cfg: Config{Rand: rand, Now: now, FlowParams: p}, state: Open, over: carrier, streams: map[cell.StreamID]*stream{},
 	}, nil
 }
 
