@@ -153,6 +153,22 @@ func TestConflux(t *testing.T) {
 		l.set(t, "ConfluxEnabled 1", "ConfluxClientUX latency")
 		c.awaitSets(t, 1)
 	})
+	t.Run("rules for paths", func(t *testing.T) {
+		only := fingerprint(t, n, "exit1")
+		l.set(t, "ExitNodes "+only)
+		c.until(t, "sets end at the only exit", func() bool {
+			sets := c.openSets()
+			for _, s := range sets {
+				for _, path := range s.legs {
+					if fmt.Sprintf("%X", path[2]) != only {
+						return false // one of before, which ends
+					}
+				}
+			}
+			return len(sets) > 0
+		})
+		l.once(t)
+	})
 	t.Run("a leg's guard dies", func(t *testing.T) {
 		l.set(t)
 		c.awaitSets(t, 3)
