@@ -214,12 +214,8 @@ func (c *circuitActor) start(ctx actor.Context) {
 	c.o.CloseTimeout = max(c.o.CloseTimeout, c.o.BuildTimeout)
 	c.arm(ctx)
 	first := c.o.Path[0]
-	addr := first.IPv4
-	if !addr.IsValid() {
-		addr = first.IPv6
-	}
 	ctx.Send(c.o.Connections, &connections.Want{
-		Target:  connection.Target{Addr: addr, RSA: first.RSA, Ed25519: first.Ed25519},
+		Target:  connection.Target{IPv4: first.IPv4, IPv6: first.IPv6, RSA: first.RSA, Ed25519: first.Ed25519},
 		Purpose: c.o.Purpose, Reply: ctx.Self(),
 	})
 }

@@ -346,7 +346,7 @@ func TestWantOfADeadRelay(t *testing.T) {
 	events := make(chan *chivev1.Envelope, 64)
 	recorder := messages.NewRecorder("test", time.Now, 64)
 	defer recorder.Observe(func(e *chivev1.Envelope) { events <- e })()
-	target := connection.Target{RSA: [20]byte{1}, Addr: addr}
+	target := connection.Target{RSA: [20]byte{1}, IPv4: addr}
 	answers := make(chan *Failed)
 	var conns *actor.PID
 	pid := system.Root.Spawn(kernel.Func(func(ctx actor.Context) {

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"net/netip"
+	"reflect"
 	"testing"
 	"time"
 
@@ -39,6 +40,7 @@ func newRelays(t *testing.T, hops int) *relays {
 			t.Fatal(err)
 		}
 		h := Hop{IPv4: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, byte(i + 1), 0, 1}), 9001)}
+		h.IPv6 = netip.AddrPortFrom(netip.IPv6Loopback(), uint16(i+1))
 		h.RSA[0], h.Ed25519[0] = byte(i+1), byte(i+1)
 		h.NtorKey = [32]byte(key.PublicKey().Bytes())
 		r.priv = append(r.priv, [32]byte(key.Bytes()))
@@ -151,6 +153,12 @@ func (r *relays) build() *Circuit {
 		ext, perr := cell.ParseExtend2(data)
 		if perr != nil || h.Cmd != cell.RelayExtend2 {
 			r.t.Fatalf("%v, %v", h.Cmd, perr)
+		}
+		// As C tor's clients do: no IPv6 address.
+		next := r.path[hop]
+		want := []cell.LinkSpec{cell.AddrSpec(next.IPv4), cell.RSASpec(next.RSA), cell.Ed25519Spec(next.Ed25519)}
+		if !reflect.DeepEqual(ext.Specs, want) {
+			r.t.Fatalf("link specifiers %v, want %v", ext.Specs, want)
 		}
 		reply := cell.AppendCreated2(nil, r.serve(hop, ext.Handshake))
 		out, ev, err = c.Receive(nil, cell.Relay, r.send(hop-1, cell.RelayExtended2, 0, reply))

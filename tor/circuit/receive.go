@@ -127,15 +127,18 @@ func (c *Circuit) extend(dst []byte) ([]byte, error) {
 	return c.seal(dst, cell.RelayEarly, c.stack.Len()-1, cell.RelayHeader{Cmd: cell.RelayExtend2}, data), nil
 }
 
-// linkSpecs lists how to reach a relay, in the order of C tor: IPv4, RSA
-// identity, Ed25519 identity, IPv6.
+// linkSpecs lists how to reach a relay, in the order of tor-spec §5.1.2: IPv4, RSA
+// identity, Ed25519 identity. As C tor's clients do, it leaves out the IPv6 address: the
+// relay that extends would tell us from them by it. (C tor's relays, which test whether
+// they can be reached, send both.)
 func linkSpecs(h Hop) []cell.LinkSpec {
-	specs := []cell.LinkSpec{cell.AddrSpec(h.IPv4), cell.RSASpec(h.RSA)}
+	addr := h.IPv4
+	if !addr.IsValid() {
+		addr = h.IPv6
+	}
+	specs := []cell.LinkSpec{cell.AddrSpec(addr), cell.RSASpec(h.RSA)}
 	if h.Ed25519 != ([32]byte{}) {
 		specs = append(specs, cell.Ed25519Spec(h.Ed25519))
-	}
-	if h.IPv6.IsValid() {
-		specs = append(specs, cell.AddrSpec(h.IPv6))
 	}
 	return specs
 }
