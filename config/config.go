@@ -26,8 +26,8 @@ type Config struct {
 
 	// The proxy that connections to relays go through: at most one is valid.
 	Socks4Proxy, Socks5Proxy, HTTPSProxy     netip.AddrPort
-	Socks5ProxyUsername, Socks5ProxyPassword string
-	HTTPSProxyAuthenticator                  string // username:password
+	Socks5ProxyUsername, Socks5ProxyPassword Secret
+	HTTPSProxyAuthenticator                  Secret // username:password
 
 	AllowNonLocalSocks bool // a listener beyond loopback was permitted
 	DirAuthorities     []DirAuthority

@@ -19,6 +19,7 @@ type Option struct {
 	Range          string // in words; "" when the type says it all
 	List           bool   // may be given many times
 	Own            bool   // chive's own: C tor does not know it
+	Secret         bool   // its value is shown nowhere; Redacted stands for it
 	Doc            string // one paragraph
 	Differs        string // how chive differs from C tor; "" when it doesn't
 	Class          Class

@@ -331,10 +331,10 @@ func dialer(c *config.Config) connection.Dialer {
 	case c.Socks4Proxy.IsValid():
 		d.Proxy = upstream.Proxy{Kind: upstream.SOCKS4, Addr: c.Socks4Proxy}
 	case c.Socks5Proxy.IsValid():
-		d.Proxy = upstream.Proxy{Kind: upstream.SOCKS5, Addr: c.Socks5Proxy, Username: c.Socks5ProxyUsername, Password: c.Socks5ProxyPassword}
+		d.Proxy = upstream.Proxy{Kind: upstream.SOCKS5, Addr: c.Socks5Proxy, Username: c.Socks5ProxyUsername.Reveal(), Password: c.Socks5ProxyPassword.Reveal()}
 	case c.HTTPSProxy.IsValid():
 		d.Proxy = upstream.Proxy{Kind: upstream.HTTP, Addr: c.HTTPSProxy}
-		d.Proxy.Username, d.Proxy.Password, _ = strings.Cut(c.HTTPSProxyAuthenticator, ":")
+		d.Proxy.Username, d.Proxy.Password, _ = strings.Cut(c.HTTPSProxyAuthenticator.Reveal(), ":")
 	}
 	return d
 }
