@@ -136,6 +136,7 @@ type circuitActor struct {
 	blocked []cell.StreamID // lanes that wait for a window, in turn
 	posts   []post          // of this turn
 	slots   []slot          // of this turn
+	pacing  *kernel.Timer   // until a lane may send again that its far end's rate holds back
 	dirty   bool
 
 	answer Use           // Unused until a stream was answered, or was not
@@ -190,6 +191,10 @@ func (c *circuitActor) Receive(ctx actor.Context) {
 	case *connection.Lost:
 		c.link = nil
 		c.end(ctx, m.Outcome, nil)
+	case *mayGoOn:
+		c.pacing = nil
+		c.unblock(ctx)
+		c.flush()
 	case *buildTimeout:
 		c.late(ctx)
 	case *BuildTimeout:
@@ -230,9 +235,7 @@ func (c *circuitActor) arm(ctx actor.Context) {
 	if c.slow {
 		limit = c.o.CloseTimeout
 	}
-	if c.timer != nil {
-		c.timer.Stop()
-	}
+	c.timer.Stop()
 	c.timer = kernel.After(ctx.ActorSystem(), ctx.Self(), limit-c.o.Now().Sub(since), &buildTimeout{})
 }
 
@@ -281,7 +284,7 @@ func (c *circuitActor) build(ctx actor.Context, link *connection.Link) {
 	}
 	c.core, err = circuit.NewCircuit(circuit.Config{
 		ID: id, Path: c.o.Path, Window: c.o.Window, Rand: rand.Reader,
-		Now: func() time.Duration { return c.o.Now().Sub(c.began) }, FlowParams: c.o.Flow,
+		Now: func() time.Duration { return c.o.Now().Sub(c.began) }, Linger: c.o.CloseTimeout, FlowParams: c.o.Flow,
 	})
 	if err != nil {
 		link.Release(id, c.o.Now())
@@ -310,7 +313,11 @@ func (c *circuitActor) launched(link *connection.Link) {
 
 // extended and open report the milestones of building.
 func (c *circuitActor) extended() {
-	c.emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, c.o.ID, &chivev1.CircuitExtended{Hop: uint32(c.core.Hops())}))
+	hop := c.core.Hops()
+	facts := c.core.Facts(hop)
+	c.emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, c.o.ID, &chivev1.CircuitExtended{
+		Hop: uint32(hop), Handshake: string(facts.Handshake), CongestionControl: facts.CongestionControl,
+	}))
 }
 
 func (c *circuitActor) open(ctx actor.Context) {
@@ -444,6 +451,7 @@ func (c *circuitActor) end(ctx actor.Context, out chivev1.Outcome, err error) {
 	c.closing = true
 	c.out0, c.err = out, err
 	c.timer.Stop()
+	c.pacing.Stop()
 	c.leave()
 	for id, l := range c.lanes {
 		if l.pid != nil {
@@ -514,9 +522,8 @@ func (c *circuitActor) stopping(ctx actor.Context) {
 	}
 	c.closing = true
 	c.out0 = chivev1.Outcome_OUTCOME_INTERNAL
-	if c.timer != nil {
-		c.timer.Stop()
-	}
+	c.timer.Stop()
+	c.pacing.Stop()
 	c.leave()
 }
 

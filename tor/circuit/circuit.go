@@ -48,6 +48,9 @@ type Config struct {
 	Window int                  // initial package window in cells (param circwindow), 100..1000; 0 means 1000
 	Rand   io.Reader            // crypto/rand's, but for tests
 	Now    func() time.Duration // a clock that never goes back; for hops with congestion control only
+	// Linger is how long cells of a stream that we ended may still come from a hop with
+	// congestion control; 0 means a minute.
+	Linger time.Duration
 	FlowParams
 }
 
@@ -91,6 +94,7 @@ type Circuit struct {
 	fast   *handshake.Fast
 	ntor   *handshake.Ntor
 	ntor3  *handshake.Ntor3
+	facts  []Facts // of the hops reached, and of the one being reached
 	failed *Error
 	// destroyed: our DESTROY went out.
 	destroyed bool
@@ -145,6 +149,9 @@ func NewCircuit(cfg Config) (*Circuit, error) {
 	if cfg.Window == 0 {
 		cfg.Window = circuitWindow
 	}
+	if cfg.Linger == 0 {
+		cfg.Linger = time.Minute
+	}
 	if cfg.Window < minCircuitWindow || cfg.Window > circuitWindow {
 		return nil, fmt.Errorf("%w: window %d, want %d to %d", ErrConfig, cfg.Window, minCircuitWindow, circuitWindow)
 	}
@@ -164,6 +171,25 @@ func (c *Circuit) ID() cell.CircID { return c.cfg.ID }
 // Hops is the number of hops reached so far.
 func (c *Circuit) Hops() int { return c.stack.Len() }
 
+// Handshake is the one by which a hop was reached.
+type Handshake string
+
+// The handshakes of tor-spec §5.1.
+const (
+	HandshakeFast  Handshake = "fast"
+	HandshakeNtor  Handshake = "ntor"
+	HandshakeNtor3 Handshake = "ntor-v3"
+)
+
+// Facts is what was agreed with one hop.
+type Facts struct {
+	Handshake         Handshake
+	CongestionControl bool // granted; it rules the circuit if the hop is the last
+}
+
+// Facts is what was agreed with a hop that was reached, from 1.
+func (c *Circuit) Facts(hop int) Facts { return c.facts[hop-1] }
+
 // Counters returns the totals so far.
 func (c *Circuit) Counters() Counters { return c.counters }
 
@@ -182,6 +208,7 @@ func (c *Circuit) Start(dst []byte) ([]byte, error) {
 			return dst, c.fail(&Error{Reason: cell.DestroyInternal, Hop: 1, Err: err})
 		}
 		c.fast = fast
+		c.facts = append(c.facts, Facts{Handshake: HandshakeFast})
 		return cell.AppendFixed(dst, c.cfg.ID, cell.CreateFast, body), nil
 	}
 	htype, skin, err := c.shake(first)
@@ -194,9 +221,11 @@ func (c *Circuit) Start(dst []byte) ([]byte, error) {
 // shake begins the handshake with a hop.
 func (c *Circuit) shake(h Hop) (htype uint16, skin []byte, err error) {
 	if !h.asks() {
+		c.facts = append(c.facts, Facts{Handshake: HandshakeNtor})
 		c.ntor, skin, err = handshake.StartNtor(c.cfg.Rand, h.RSA, h.NtorKey)
 		return handshake.TypeNtor, skin, err
 	}
+	c.facts = append(c.facts, Facts{Handshake: HandshakeNtor3})
 	c.ntor3, skin, err = handshake.StartNtor3(c.cfg.Rand, h.Ed25519, h.NtorKey, handshake.CircuitVerification, wish.Message())
 	return handshake.TypeNtor3, skin, err
 }
@@ -220,6 +249,7 @@ func (c *Circuit) shaken(reply []byte) (handshake.KeyMaterial, error) {
 	if err != nil {
 		return handshake.KeyMaterial{}, err
 	}
+	c.facts[c.stack.Len()].CongestionControl = granted.SendmeIncrement > 0
 	if granted.SendmeIncrement > 0 && c.stack.Len() == len(c.cfg.Path)-1 {
 		p := c.cfg.Congestion
 		p.SendmeIncrement = granted.SendmeIncrement

@@ -26,6 +26,9 @@ type relays struct {
 	layers []*relaycrypto.RelayLayer
 	grant  []byte // what each says in ntor-v3
 	now    time.Duration
+	frozen bool // now stays what it is
+
+	uploaded int // full cells that upload sent
 }
 
 // testFlow are the parameters of a consensus that has none.
@@ -121,7 +124,12 @@ func (r *relays) build() *Circuit {
 	r.t.Helper()
 	c, err := NewCircuit(Config{
 		ID: 1 << 31, Path: r.path, Rand: rand.Reader, FlowParams: testFlow,
-		Now: func() time.Duration { r.now += time.Millisecond; return r.now },
+		Now: func() time.Duration {
+			if !r.frozen {
+				r.now += time.Millisecond
+			}
+			return r.now
+		},
 	})
 	if err != nil {
 		r.t.Fatal(err)

@@ -24,14 +24,17 @@ type flow struct {
 }
 
 // onTheirWay is how many DATA cells may have come in all by the time the far end has read
-// what we send now. Its own window under congestion control is not known here: twice where
-// slow start ends is beyond what any is.
+// what we send now.
 func (f *flow) onTheirWay(p congestion.Params) uint64 {
 	if f.vegas != nil {
-		return f.dataIn + 2*uint64(p.SlowStartMax)
+		return f.dataIn + uint64(farWindow(p))
 	}
 	return f.granted
 }
+
+// farWindow is more cells than the far end has on their way under congestion control. Its
+// window is not known here: twice where slow start ends is beyond what any is.
+func farWindow(p congestion.Params) int { return 2 * p.SlowStartMax }
 
 // room is how many DATA cells may be sent.
 func (f *flow) room() int {
@@ -81,10 +84,11 @@ func (c *Circuit) circuitSendme(hop int, data []byte) (Event, error) {
 
 // packaged counts a DATA cell just sealed. One in so many is one the far end
 // acknowledges with its digest.
-func (c *Circuit) packaged(s *stream) {
-	s.sent++
+func (c *Circuit) packaged(s *stream, bytes int) {
 	f := &c.flow
 	if f.vegas != nil {
+		s.stops.sent(bytes)
+		s.pace.spend(bytes)
 		if f.vegas.Sent(c.cfg.Now) {
 			f.expect(c.stack.ForwardTag(c.stack.Len() - 1))
 		}
@@ -138,38 +142,38 @@ func (c *Circuit) streamSendme(hop int, id cell.StreamID, s *stream) (Event, err
 }
 
 // receiveXoff stops a stream: the far end's application does not take what we send.
-// It may say so once for every XoffExit cells that we sent it: else it counts our cells by
-// stopping us (proposal 324 §10.2).
 func (c *Circuit) receiveXoff(hop int, s *stream, data []byte) (Event, error) {
+	if c.flow.vegas == nil || s.resolve {
+		return Event{}, c.violation(hop+1, fmt.Errorf("%w: XOFF", ErrUnexpected))
+	}
 	if err := cell.ParseXoff(data); err != nil {
 		return Event{}, c.violation(hop+1, err)
 	}
-	s.xoffs++
-	if c.flow.vegas == nil || s.resolve || s.sent < s.xoffs*c.cfg.XoffExit {
-		return Event{}, c.violation(hop+1, fmt.Errorf("%w: XOFF after %d cells", ErrUnexpected, s.sent))
+	if err := s.stops.xoff(c.cfg.FlowParams); err != nil {
+		return Event{}, c.violation(hop+1, err)
 	}
 	if s.state == streamHalfClosed {
 		c.counters.Dropped++
-		return Event{}, nil
 	}
-	s.stopped = true
 	return Event{}, nil
 }
 
-// receiveXon lets a stream go on. The rate that the far end's application takes comes with
-// it; what we send beyond it waits there until the next XOFF.
+// receiveXon lets a stream go on, at the rate that the far end's application takes.
 func (c *Circuit) receiveXon(hop int, id cell.StreamID, s *stream, data []byte) (Event, error) {
-	if _, err := cell.ParseXon(data); err != nil {
+	if c.flow.vegas == nil || s.resolve {
+		return Event{}, c.violation(hop+1, fmt.Errorf("%w: XON", ErrUnexpected))
+	}
+	rate, err := cell.ParseXon(data)
+	if err != nil {
 		return Event{}, c.violation(hop+1, err)
 	}
-	s.xons++
-	if c.flow.vegas == nil || s.resolve || s.sent < s.xons*min(c.cfg.XoffExit, c.cfg.XonRate) {
-		return Event{}, c.violation(hop+1, fmt.Errorf("%w: XON after %d cells", ErrUnexpected, s.sent))
+	if err := s.stops.xon(c.cfg.FlowParams); err != nil {
+		return Event{}, c.violation(hop+1, err)
 	}
 	if s.state == streamHalfClosed {
 		c.counters.Dropped++
 		return Event{}, nil
 	}
-	s.stopped = false
+	s.pace.set(rate, c.cfg.Now())
 	return Event{Kind: MayPackage, Stream: id}, nil
 }

@@ -36,11 +36,25 @@ func (r *relays) sent(out []byte) (headers []cell.RelayHeader, data [][]byte) {
 }
 
 func TestCongestionControlIsGrantedOrNot(t *testing.T) {
-	if c := congested(t).build(); !c.CongestionControl() {
-		t.Error("granted, and not used")
+	facts := func(r *relays, want bool, handshake Handshake) {
+		t.Helper()
+		c := r.build()
+		if c.CongestionControl() != want {
+			t.Errorf("congestion control: %v, want %v", c.CongestionControl(), want)
+		}
+		for hop := 1; hop <= c.Hops(); hop++ {
+			if got := c.Facts(hop); got != (Facts{handshake, want}) {
+				t.Errorf("hop %d: %+v", hop, got)
+			}
+		}
 	}
-	if c := congested(t, 0).build(); c.CongestionControl() {
-		t.Error("not granted, and used")
+	facts(congested(t), true, HandshakeNtor3)
+	facts(congested(t, 0), false, HandshakeNtor3)
+	facts(newRelays(t, 3), false, HandshakeNtor)
+	mixed := congested(t)
+	mixed.path[2].CongestionControl = false // hops agree, and the last one does not
+	if c := mixed.build(); c.CongestionControl() || !c.Facts(1).CongestionControl || c.Facts(3) != (Facts{Handshake: HandshakeNtor}) {
+		t.Errorf("%v; %+v, %+v", c.CongestionControl(), c.Facts(1), c.Facts(3))
 	}
 	for name, grant := range map[string][]byte{
 		"out of range": {1, handshake.ExtCCResponse, 1, 63},
@@ -135,7 +149,7 @@ func TestSlowApplicationIsToldOf(t *testing.T) {
 	if got := told(400); len(got) != 1 || got[0] != cell.RelayXoff {
 		t.Errorf("told %v, want XOFF again", got)
 	}
-	for range patience * 500 {
+	for range 2*testFlow.Congestion.SlowStartMax + 500 {
 		if _, _, err := c.Receive(nil, cell.Relay, r.send(2, cell.RelayData, id, []byte("x"))); err != nil {
 			if !errors.Is(err, ErrWindow) {
 				t.Error(err)

@@ -194,6 +194,9 @@ func (c *Circuit) receiveOpen(dst []byte, hop int, h cell.RelayHeader, data []by
 	if s == nil {
 		return dst, Event{}, c.violation(hop+1, fmt.Errorf("%w: %v", ErrStreamID, h.Cmd))
 	}
+	if c.lapsed(h.Stream, s) {
+		return dst, Event{}, c.violation(hop+1, fmt.Errorf("%w: %v long after our END", ErrStreamID, h.Cmd))
+	}
 	switch h.Cmd {
 	case cell.RelayData:
 		return c.receiveData(dst, hop, h.Stream, s, data)
