@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"chive/internal/leak"
 	"github.com/asynkron/protoactor-go/actor"
-	"go.uber.org/goleak"
 
 	"chive/actors/connection"
 	"chive/actors/kernel"
@@ -19,7 +19,7 @@ import (
 	"chive/supervisor"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 // desk is the actor's state with a clock of its own and what it told.
 type desk struct {

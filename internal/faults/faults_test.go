@@ -13,6 +13,8 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 	"go.uber.org/goleak"
 
+	"chive/internal/leak"
+
 	"chive/actors/circuit"
 	"chive/actors/connections"
 	"chive/actors/kernel"
@@ -30,7 +32,7 @@ import (
 var system = kernel.NewSystem(nil)
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("chive/actors/kernel.(*pool).work"))
+	leak.Main(m, goleak.IgnoreTopFunction("chive/actors/kernel.(*pool).work"))
 }
 
 // front counts nothing: the events tell.

@@ -15,10 +15,10 @@ import (
 	"chive/tor/link"
 	"chive/tor/relaycrypto"
 
-	"go.uber.org/goleak"
+	"chive/internal/leak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 // patience bounds every wait of a test; no test is meant to reach it.
 const patience = 20 * time.Second
