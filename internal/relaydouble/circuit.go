@@ -122,6 +122,8 @@ func (c *Circuit) dispatch(cmd cell.Command, hop int, h cell.RelayHeader, data [
 		return c.extend(cmd, hop, h, data)
 	case cell.RelayBegin, cell.RelayBeginDir:
 		return c.begin(hop, h, data)
+	case cell.RelayResolve:
+		return c.resolve(hop, h)
 	case cell.RelayData:
 		return c.dataIn(hop, h.Stream, data)
 	case cell.RelaySendme:
