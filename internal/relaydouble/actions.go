@@ -169,6 +169,36 @@ func SurplusSendmes(n int) Action {
 	}
 }
 
+// XoffStream tells the client that the moment's stream is to send no more.
+func XoffStream(m *Moment) bool {
+	return OnStream(RelayCell{Cmd: cell.RelayXoff, Data: cell.AppendXoff(nil)})(m)
+}
+
+// XonStream tells the client that the moment's stream may send so many times 1000 bytes a
+// second; 0 is no limit.
+func XonStream(rate uint32) Action {
+	return OnStream(RelayCell{Cmd: cell.RelayXon, Data: cell.AppendXon(nil, rate)})
+}
+
+// Grant answers an ntor-v3 handshake with this message in place of what was granted
+// (AtGrant).
+func Grant(message ...byte) Action {
+	return func(m *Moment) bool {
+		m.Reply = message
+		return true
+	}
+}
+
+// Instead does all of it, and nothing of what the relay was about to do.
+func Instead(actions ...Action) Action {
+	return func(m *Moment) bool {
+		for _, do := range actions {
+			do(m)
+		}
+		return false
+	}
+}
+
 // CorruptReply spoils the authenticator of a handshake reply (AtCreated,
 // AtExtended).
 func CorruptReply(m *Moment) bool {

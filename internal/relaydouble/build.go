@@ -44,19 +44,20 @@ func (c *Circuit) ended() bool {
 func (c *Circuit) answerCreate(cmd cell.Command, body []byte) error {
 	h, rand := c.conn.hop, c.conn.relay.opts.Rand
 	var (
-		reply []byte
-		keys  handshake.KeyMaterial
-		err   error
+		reply   []byte
+		keys    handshake.KeyMaterial
+		granted int
+		err     error
 	)
 	if cmd == cell.CreateFast {
 		reply, keys, err = handshake.ServeFast(rand, body)
 	} else {
-		reply, keys, err = serveCreate2(c.conn.relay, h, body)
+		reply, keys, granted, err = c.serveCreate2(h, body)
 	}
 	if err != nil {
 		return err
 	}
-	if err := c.addHop(h, keys); err != nil {
+	if err := c.addHop(h, keys, granted); err != nil {
 		return err
 	}
 	c.conn.relay.seen.update(func(s *Seen) {
@@ -76,34 +77,56 @@ func (c *Circuit) answerCreate(cmd cell.Command, body []byte) error {
 	return nil
 }
 
-func serveCreate2(r *Relay, h *Hop, body []byte) ([]byte, handshake.KeyMaterial, error) {
+func (c *Circuit) serveCreate2(h *Hop, body []byte) ([]byte, handshake.KeyMaterial, int, error) {
 	htype, skin, err := cell.ParseCreate2(body)
 	if err != nil {
-		return nil, handshake.KeyMaterial{}, &protocolError{err}
+		return nil, handshake.KeyMaterial{}, 0, &protocolError{err}
 	}
-	return serveHandshake(r, h, htype, skin)
+	return c.serveHandshake(h, htype, skin)
 }
 
-func serveHandshake(r *Relay, h *Hop, htype uint16, skin []byte) ([]byte, handshake.KeyMaterial, error) {
+// serveHandshake answers for a hop, and says how many cells a SENDME is for if congestion
+// control is granted, else 0.
+func (c *Circuit) serveHandshake(h *Hop, htype uint16, skin []byte) ([]byte, handshake.KeyMaterial, int, error) {
+	random := c.conn.relay.opts.Rand
 	switch htype {
 	case handshake.TypeNtor:
-		return handshake.ServeNtor(r.opts.Rand, h.RSA(), h.onionSecret, skin)
+		reply, keys, err := handshake.ServeNtor(random, h.RSA(), h.onionSecret, skin)
+		return reply, keys, 0, err
 	case handshake.TypeNtor3:
-		var keys [handshake.KeyMaterialLen]byte
-		reply, err := handshake.ServeNtor3(r.opts.Rand, h.Ed25519(), h.onionSecret, handshake.CircuitVerification, skin, grantNothing, keys[:])
-		return reply, handshake.KeyMaterialOf(&keys), err
+		var (
+			keys    [handshake.KeyMaterialLen]byte
+			granted int
+		)
+		grant := func(wish []byte) (answer []byte, err error) {
+			answer, granted, err = c.grant(wish)
+			return answer, err
+		}
+		reply, err := handshake.ServeNtor3(random, h.Ed25519(), h.onionSecret, handshake.CircuitVerification, skin, grant, keys[:])
+		return reply, handshake.KeyMaterialOf(&keys), granted, err
 	default:
-		return nil, handshake.KeyMaterial{}, violationf("handshake type %d is not served", htype)
+		return nil, handshake.KeyMaterial{}, 0, violationf("handshake type %d is not served", htype)
 	}
 }
 
-// grantNothing answers what a client wishes in an ntor-v3 handshake: it is well-formed, and
-// not granted, so that the windows are the fixed ones.
-func grantNothing(wish []byte) ([]byte, error) {
-	if _, err := handshake.ParseExtensions(wish); err != nil {
-		return nil, &protocolError{err}
+// grant answers what a client wishes in an ntor-v3 handshake: congestion control, if it
+// asks for it and the options grant it.
+func (c *Circuit) grant(wish []byte) (answer []byte, granted int, err error) {
+	asked, err := handshake.ParseExtensions(wish)
+	if err != nil {
+		return nil, 0, &protocolError{err}
 	}
-	return handshake.AppendExtensions(nil), nil
+	var given []handshake.Extension
+	inc := c.conn.relay.opts.SendmeIncrement
+	for _, e := range asked {
+		if e.Type == handshake.ExtCCRequest && inc > 0 {
+			given = append(given, handshake.Extension{Type: handshake.ExtCCResponse, Body: []byte{byte(inc)}})
+			granted = inc
+		}
+	}
+	m := Moment{Conn: c.conn, Circuit: c, Hop: len(c.hops), Reply: handshake.AppendExtensions(nil, given...)}
+	c.conn.relay.pass(AtGrant, m, func(m *Moment) { answer = m.Reply })
+	return answer, granted, nil
 }
 
 // extend answers EXTEND2 (tor-spec 5.1.2): the next hop is one of this process.
@@ -134,7 +157,7 @@ func (c *Circuit) answerExtend(hop int, request cell.Extend2) error {
 	if next == c.hops[hop].hop {
 		return violationf("EXTEND2 to the hop itself")
 	}
-	reply, keys, err := serveHandshake(c.conn.relay, next, request.HandshakeType, request.Handshake)
+	reply, keys, granted, err := c.serveHandshake(next, request.HandshakeType, request.Handshake)
 	if errors.Is(err, handshake.ErrWrongRelay) {
 		return &refusedError{cell.DestroyProtocol, err}
 	}
@@ -146,7 +169,7 @@ func (c *Circuit) answerExtend(hop int, request cell.Extend2) error {
 	c.conn.relay.pass(AtExtended, Moment{Conn: c.conn, Circuit: c, Hop: hop, Reply: reply}, func(m *Moment) {
 		c.emit(hop, cell.RelayHeader{Cmd: cell.RelayExtended2}, cell.AppendCreated2(nil, m.Reply))
 	})
-	return c.addHop(next, keys)
+	return c.addHop(next, keys, granted)
 }
 
 // find resolves link specifiers to a hop of this process.

@@ -28,12 +28,14 @@ type Circuit struct {
 
 // circuitHop is one layer of a circuit with its windows, in cells.
 type circuitHop struct {
-	hop     *Hop
-	layer   *relaycrypto.RelayLayer
-	pack    int // DATA cells we may still send
-	deliver int // DATA cells the client may still send
-	sent    int // DATA cells sent since the last tag
-	tags    [][20]byte
+	hop       *Hop
+	layer     *relaycrypto.RelayLayer
+	congested bool // congestion control is granted: streams have no windows
+	increment int  // DATA cells a SENDME is for
+	pack      int  // DATA cells we may still send
+	deliver   int  // DATA cells the client may still send; with congestion control it says when a SENDME is due
+	sent      int  // DATA cells sent since the last tag
+	tags      [][20]byte
 }
 
 // ID returns the circuit's id on its connection.
@@ -45,14 +47,19 @@ func newCircuit(conn *Conn, id cell.CircID) *Circuit {
 	return c
 }
 
-// addHop puts a finished handshake's layer on the circuit.
-func (c *Circuit) addHop(h *Hop, keys handshake.KeyMaterial) error {
+// addHop puts a finished handshake's layer on the circuit. granted is how many cells a
+// SENDME is for under congestion control; 0: it was not granted.
+func (c *Circuit) addHop(h *Hop, keys handshake.KeyMaterial, granted int) error {
 	layer, err := relaycrypto.NewRelayLayer(keys)
 	if err != nil {
 		return err
 	}
 	window := c.conn.relay.opts.CircWindow
-	c.hops = append(c.hops, &circuitHop{hop: h, layer: layer, pack: window, deliver: circWindow})
+	added := &circuitHop{hop: h, layer: layer, increment: circIncrement, pack: window, deliver: circWindow}
+	if granted > 0 {
+		added.congested, added.increment = true, granted
+	}
+	c.hops = append(c.hops, added)
 	return nil
 }
 
@@ -121,6 +128,8 @@ func (c *Circuit) dispatch(cmd cell.Command, hop int, h cell.RelayHeader, data [
 		return c.sendmeIn(hop, h.Stream, data)
 	case cell.RelayEnd:
 		return c.endIn(hop, h.Stream, data)
+	case cell.RelayXoff, cell.RelayXon:
+		return c.xoffIn(hop, h, data)
 	case cell.RelayDrop, cell.RelayPaddingNegotiate:
 		c.conn.relay.seen.update(func(s *Seen) { s.Padding++ })
 		return nil

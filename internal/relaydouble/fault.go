@@ -13,6 +13,7 @@ const (
 	AtVersions               // the client's VERSIONS is read, ours not yet sent
 	AtLinked                 // the client's NETINFO is read: the link is open
 	AtCreate                 // CREATE_FAST or CREATE2 came
+	AtGrant                  // the message of an ntor-v3 answer is made (Moment.Reply, which may be replaced)
 	AtCreated                // the reply is made (Moment.Reply) and about to be sent
 	AtExtend                 // EXTEND2 came; Moment.Hop is the hop that was asked
 	AtExtended               // the reply is made (Moment.Reply) and about to be sent

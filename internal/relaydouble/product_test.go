@@ -4,16 +4,26 @@ import (
 	"bytes"
 	"crypto/rand"
 	"testing"
+	"time"
 
 	"chive/tor/cell"
 	"chive/tor/circuit"
+	"chive/tor/congestion"
 )
 
 // The double and the product's circuit agree: a download and an upload of several
 // windows, with the SENDMEs of both ends.
 func TestProductCircuit(t *testing.T) {
+	for name, increment := range map[string]int{
+		"fixed windows": 0, "congestion control": 31, "the least that can be granted": 16, "the most": 62,
+	} {
+		t.Run(name, func(t *testing.T) { productCircuit(t, increment) })
+	}
+}
+
+func productCircuit(t *testing.T, increment int) {
 	const size = 1 << 20
-	r := Start(t, Options{Handler: func(s *Stream) {
+	r := Start(t, Options{SendmeIncrement: increment, Handler: func(s *Stream) {
 		if s.Target() == "source.example:80" {
 			Source(size)(s)
 			return
@@ -23,9 +33,13 @@ func TestProductCircuit(t *testing.T) {
 	c := open(t, r)
 	path := make([]circuit.Hop, 0, 3)
 	for _, h := range r.Hops() {
-		path = append(path, circuit.Hop{RSA: h.RSA(), Ed25519: h.Ed25519(), NtorKey: h.OnionKey(), IPv4: h.Addr()})
+		path = append(path, circuit.Hop{RSA: h.RSA(), Ed25519: h.Ed25519(), NtorKey: h.OnionKey(), IPv4: h.Addr(), CongestionControl: true})
 	}
-	circ, err := circuit.NewCircuit(circuit.Config{ID: c.id, Path: path, Rand: rand.Reader})
+	began := time.Now()
+	circ, err := circuit.NewCircuit(circuit.Config{
+		ID: c.id, Path: path, Rand: rand.Reader, Now: func() time.Duration { return time.Since(began) },
+		FlowParams: circuit.FlowParamsOf(func(_ string, def, _, _ int32) int32 { return def }, congestion.PathExit),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,6 +75,9 @@ func TestProductCircuit(t *testing.T) {
 		}
 	}
 	until(circuit.Opened, nil)
+	if circ.CongestionControl() != (increment > 0) {
+		t.Fatalf("congestion control: %v", circ.CongestionControl())
+	}
 
 	begin := func(target string) cell.StreamID {
 		t.Helper()
@@ -98,6 +115,13 @@ func TestProductCircuit(t *testing.T) {
 		c.send(out)
 		left = left[n:]
 	}
-	await(t, r, func(s Seen) bool { return s.BytesIn == size })
+	seen := await(t, r, func(s Seen) bool { return s.BytesIn == size })
+	per := increment
+	if per == 0 {
+		per = circIncrement
+	}
+	if want := int(seen.DataOut) / per; seen.CircuitSendmes != want || (seen.StreamSendmes == 0) != (increment > 0) {
+		t.Errorf("%d SENDMEs of the circuit, want %d; %d of the stream", seen.CircuitSendmes, want, seen.StreamSendmes)
+	}
 	checkGood(t, r)
 }

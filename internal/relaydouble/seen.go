@@ -28,6 +28,7 @@ type Seen struct {
 	BytesOut        int64 // bytes of DATA to the client
 	CircuitSendmes  int   // circuit-level SENDMEs from the client, authenticated
 	StreamSendmes   int
+	Xoffs, Xons     int
 	RelayEarly      int
 	Padding         int // PADDING, VPADDING, DROP and padding negotiation
 	Destroys        []cell.DestroyReason

@@ -32,7 +32,8 @@ type Stream struct {
 	pack, deliver int
 	in            []byte // received and not yet read: in[at:]
 	at            int
-	unacked       int // cells in in that no SENDME has covered
+	unacked       int  // cells in in that no SENDME has covered
+	stopped       bool // the client's XOFF came, and no XON since
 	connected     bool
 	ended         bool // our END is sent
 	remoteEnded   bool
@@ -196,6 +197,9 @@ func (s *Stream) Read(p []byte) (int, error) {
 
 // acknowledge sends the stream-level SENDMEs that an emptied buffer earns.
 func (s *Stream) acknowledge() {
+	if s.circuit.hops[s.hop].congested {
+		return
+	}
 	for s.deliver <= streamWindow-streamIncrement && s.unacked >= streamIncrement && !s.gone() {
 		s.deliver += streamIncrement
 		s.unacked -= streamIncrement
@@ -248,8 +252,15 @@ func (s *Stream) writeSome(p []byte) (int, error) {
 
 // room is how many DATA cells the stream may send now; circuit.mu is held.
 func (s *Stream) room() int {
-	if s.circuit.lax {
+	h := s.circuit.hops[s.hop]
+	switch {
+	case s.circuit.lax:
 		return cellsPerRecord
+	case !h.congested:
+		return min(s.pack, h.pack)
+	case s.stopped:
+		return 0
+	default:
+		return h.pack
 	}
-	return min(s.pack, s.circuit.hops[s.hop].pack)
 }
