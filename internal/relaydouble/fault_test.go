@@ -1,6 +1,7 @@
 package relaydouble
 
 import (
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"os"
@@ -250,8 +251,8 @@ func TestCorruptTag(t *testing.T) {
 		if h.Stream != 0 {
 			continue // a stream-level SENDME
 		}
-		version, tag, err := cell.ParseSendme(data)
-		if err != nil || version != 1 || [20]byte(tag) == want {
+		version, tag, err := cell.ParseSendme(data, cell.SendmeTagLen)
+		if err != nil || version != 1 || bytes.Equal(tag, want.Bytes()) {
 			t.Errorf("version %d, tag %x, %v", version, tag, err)
 		}
 		return
