@@ -316,7 +316,7 @@ func (c *circuitActor) extended() {
 	hop := c.core.Hops()
 	facts := c.core.Facts(hop)
 	c.emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, c.o.ID, &chivev1.CircuitExtended{
-		Hop: uint32(hop), Handshake: string(facts.Handshake), CongestionControl: facts.CongestionControl,
+		Hop: uint32(hop), Handshake: string(facts.Handshake), CongestionControl: facts.CongestionControl, Cgo: facts.CGO,
 	}))
 }
 
@@ -332,6 +332,7 @@ func (c *circuitActor) open(ctx actor.Context) {
 	c.opened = now
 	c.emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, c.o.ID, &chivev1.CircuitOpened{
 		Hops: uint32(c.core.Hops()), Took: messages.Took(c.opened.Sub(c.started)), CongestionControl: c.core.CongestionControl(),
+		CgoHops: uint32(c.core.CGOHops()),
 	}))
 	ctx.Send(ctx.Parent(), &Opened{ID: c.o.ID, Took: c.opened.Sub(c.began)})
 }

@@ -166,7 +166,7 @@ func EmptyData(m *Moment) bool { return OnStream(RelayCell{Cmd: cell.RelayData})
 func SurplusSendmes(n int) Action {
 	return func(m *Moment) bool {
 		tag := m.Circuit.hops[m.Hop].layer.ForwardTag()
-		return SendRelay(RelayCell{Cmd: cell.RelaySendme, Data: cell.AppendSendmeV1(nil, tag[:]), Times: n})(m)
+		return SendRelay(RelayCell{Cmd: cell.RelaySendme, Data: cell.AppendSendmeV1(nil, tag.Bytes()), Times: n})(m)
 	}
 }
 
@@ -229,7 +229,7 @@ func CorruptDigest(m *Moment) bool {
 	return true
 }
 
-// CorruptTag spoils the digest of a SENDME (AtSendmeOut).
+// CorruptTag spoils the tag of a SENDME (AtSendmeOut).
 func CorruptTag(m *Moment) bool {
 	m.Tag[0] ^= 1
 	return true

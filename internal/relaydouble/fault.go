@@ -54,7 +54,7 @@ type Moment struct {
 	Stream  *Stream
 	Hop     int    // index on the circuit, 0 being where it enters
 	Reply   []byte // AtGrant, AtCreated, AtExtended: the handshake reply; may be replaced
-	Tag     []byte // AtSendmeOut: the 20-byte digest; may be changed in place
+	Tag     []byte // AtSendmeOut: the tag; may be changed in place
 	Data    []byte // AtDataIn, AtDataOut: the payload; may be replaced
 
 	BadDigest bool // AtRelayOut: set to send the cell with a wrong digest

@@ -1,6 +1,7 @@
 package relaydouble
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/tls"
 	"errors"
@@ -306,8 +307,8 @@ func TestCorruptTag(t *testing.T) {
 		if h.Stream != 0 {
 			continue // a stream-level SENDME
 		}
-		version, tag, err := cell.ParseSendme(data)
-		if err != nil || version != 1 || [20]byte(tag) == want {
+		version, tag, err := cell.ParseSendme(data, cell.SendmeTagLen)
+		if err != nil || version != 1 || bytes.Equal(tag, want.Bytes()) {
 			t.Errorf("version %d, tag %x, %v", version, tag, err)
 		}
 		return

@@ -252,9 +252,10 @@ func (s *Stream) writeSome(p []byte) (int, error) {
 		return 0, ErrStreamClosed
 	}
 	sent, cells := 0, min(s.room(), cellsPerRecord)
+	full := c.hops[s.hop].layer.Format().MaxData(cell.RelayData)
 	packed := 0
 	for ; packed < cells && sent < len(p) && !s.gone(); packed++ {
-		n := min(len(p)-sent, cell.MaxRelayData)
+		n := min(len(p)-sent, full)
 		c.sendData(s, p[sent:sent+n])
 		sent += n
 	}
