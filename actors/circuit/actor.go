@@ -230,12 +230,8 @@ func (c *circuitActor) start(ctx actor.Context) {
 	c.o.CloseTimeout = max(c.o.CloseTimeout, c.o.BuildTimeout)
 	c.arm(ctx)
 	first := c.o.Path[0]
-	addr := first.IPv4
-	if !addr.IsValid() {
-		addr = first.IPv6
-	}
 	ctx.Send(c.o.Connections, &connections.Want{
-		Target:  connection.Target{Addr: addr, RSA: first.RSA, Ed25519: first.Ed25519},
+		Target:  connection.Target{IPv4: first.IPv4, IPv6: first.IPv6, RSA: first.RSA, Ed25519: first.Ed25519},
 		Purpose: c.o.Purpose, Reply: ctx.Self(),
 	})
 }
@@ -336,7 +332,7 @@ func (c *circuitActor) extended() {
 	hop := c.core.Hops()
 	facts := c.core.Facts(hop)
 	c.emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, c.o.ID, &chivev1.CircuitExtended{
-		Hop: uint32(hop), Handshake: string(facts.Handshake), CongestionControl: facts.CongestionControl,
+		Hop: uint32(hop), Handshake: string(facts.Handshake), CongestionControl: facts.CongestionControl, Cgo: facts.CGO,
 	}))
 }
 
@@ -352,6 +348,7 @@ func (c *circuitActor) open(ctx actor.Context) {
 	c.opened = now
 	c.emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, c.o.ID, &chivev1.CircuitOpened{
 		Hops: uint32(c.core.Hops()), Took: messages.Took(c.opened.Sub(c.started)), CongestionControl: c.core.CongestionControl(),
+		CgoHops: uint32(c.core.CGOHops()),
 	}))
 	if c.o.Leg != nil {
 		c.reportLeg(ctx)

@@ -37,7 +37,7 @@ func TestAFailingProxyIsNotTheRelays(t *testing.T) {
 			_ = conn.Close()
 		}()
 		d := Dialer{Proxy: upstream.Proxy{Kind: upstream.SOCKS5, Addr: netip.MustParseAddrPort(l.Addr().String())}}
-		target := Target{Addr: netip.MustParseAddrPort("192.0.2.1:443")}
+		target := Target{IPv4: netip.MustParseAddrPort("192.0.2.1:443")}
 		_, err = d.dial(t.Context(), target)
 		if err == nil || errors.Is(err, ErrProxy) != c.proxy {
 			t.Errorf("%s: %v", name, err)

@@ -2,20 +2,30 @@ package e2e
 
 import (
 	"bufio"
+	"encoding/base64"
 	"encoding/binary"
 	"io"
+	"io/fs"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 
+	"chive/messages"
 	"chive/tor/socks"
 )
 
-// proxy is a small one on loopback that speaks SOCKS4, SOCKS5 and HTTP CONNECT, for
-// user u with password p.
+// The credentials that a proxy asks for.
+const proxyUser, proxyPassword = "kestrel", "merlin-and-hobby"
+
+// proxy is a small one on loopback that speaks SOCKS4, SOCKS5 and HTTP CONNECT, the
+// latter two for proxyUser only.
 type proxy struct {
 	l      net.Listener
 	wg     sync.WaitGroup
@@ -75,7 +85,7 @@ func (p *proxy) serve(c net.Conn) {
 		if err != nil {
 			return
 		}
-		if req.Header.Get("Proxy-Authorization") != "Basic dTpw" {
+		if req.Header.Get("Proxy-Authorization") != "Basic "+base64.StdEncoding.EncodeToString([]byte(proxyUser+":"+proxyPassword)) {
 			_, _ = io.WriteString(c, "HTTP/1.1 407 Who\r\n\r\n")
 			return
 		}
@@ -105,7 +115,7 @@ func (p *proxy) serve(c net.Conn) {
 		switch {
 		case req.SOCKS4:
 			reply = binary.BigEndian.AppendUint64(nil, 0x5a<<48)
-		case req.Username != "u" || req.Password != "p":
+		case req.Username != proxyUser || req.Password != proxyPassword:
 			return
 		default:
 			kind = 1
@@ -135,11 +145,16 @@ func TestUpstreamProxies(t *testing.T) {
 	at := p.l.Addr().String()
 	for kind, lines := range [][]string{
 		{"Socks4Proxy " + at},
-		{"Socks5Proxy " + at, "Socks5ProxyUsername u", "Socks5ProxyPassword p"},
-		{"HTTPSProxy " + at, "HTTPSProxyAuthenticator u:p"},
+		{"Socks5Proxy " + at, "Socks5ProxyUsername " + proxyUser, "Socks5ProxyPassword " + proxyPassword},
+		{"HTTPSProxy " + at, "HTTPSProxyAuthenticator " + proxyUser + ":" + proxyPassword},
 	} {
 		t.Run(lines[0][:10], func(t *testing.T) {
-			c := start(t, n, lines...)
+			logged := &strings.Builder{}
+			c, err := launch(t, t.TempDir(), slog.NewTextHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug}), append(n.ClientTorrc(), lines...)...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.await(t)
 			if _, size, err := c.get(t.Context(), "", resource(n, 100_000)); err != nil || size != 100_000 {
 				t.Errorf("%d bytes, %v", size, err)
 			}
@@ -153,6 +168,38 @@ func TestUpstreamProxies(t *testing.T) {
 			if passed := p.passed[kind].Load(); opened == 0 || passed < int64(opened) {
 				t.Errorf("%d connections, %d through the proxy", opened, passed)
 			}
+			c.keepsSecret(t, logged.String())
 		})
+	}
+}
+
+// keepsSecret looks for the proxy's credentials in all that a node, which has stopped,
+// leaves behind: its log, its events at every tier, and its files.
+func (c *client) keepsSecret(t *testing.T, logged string) {
+	t.Helper()
+	told := map[string]string{"log": logged}
+	for _, e := range c.log {
+		told["events"] += e.String() + "\n" + messages.Text(e) + "\n"
+	}
+	files := 0
+	err := filepath.WalkDir(c.dir+"/data", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		told[path] = string(b)
+		files++
+		return err
+	})
+	if err != nil || files < 3 || logged == "" {
+		t.Fatalf("%d files, %d bytes of log, %v", files, len(logged), err)
+	}
+	basic := base64.StdEncoding.EncodeToString([]byte(proxyUser + ":" + proxyPassword))
+	for where, text := range told {
+		for _, secret := range []string{proxyUser, proxyPassword, basic} {
+			if strings.Contains(text, secret) {
+				t.Errorf("%s holds %s", where, secret)
+			}
+		}
 	}
 }

@@ -44,20 +44,19 @@ func (c *Circuit) ended() bool {
 func (c *Circuit) answerCreate(cmd cell.Command, body []byte) error {
 	h, rand := c.conn.hop, c.conn.relay.opts.Rand
 	var (
-		reply   []byte
-		keys    handshake.KeyMaterial
-		granted int
-		err     error
+		reply []byte
+		with  agreed
+		err   error
 	)
 	if cmd == cell.CreateFast {
-		reply, keys, err = handshake.ServeFast(rand, body)
+		reply, with.keys, err = handshake.ServeFast(rand, body)
 	} else {
-		reply, keys, granted, err = c.serveCreate2(h, body)
+		reply, with, err = c.serveCreate2(h, body)
 	}
 	if err != nil {
 		return err
 	}
-	if err := c.addHop(h, keys, granted); err != nil {
+	if err := c.addHop(h, with); err != nil {
 		return err
 	}
 	c.conn.relay.seen.update(func(s *Seen) {
@@ -77,56 +76,71 @@ func (c *Circuit) answerCreate(cmd cell.Command, body []byte) error {
 	return nil
 }
 
-func (c *Circuit) serveCreate2(h *Hop, body []byte) ([]byte, handshake.KeyMaterial, int, error) {
+// agreed is what a handshake with a hop came to.
+type agreed struct {
+	keys      handshake.KeyMaterial
+	cgo       *handshake.CGOKeyMaterial // nil: tor1, with keys
+	increment int                       // cells a SENDME is for under congestion control; 0: not granted
+}
+
+func (c *Circuit) serveCreate2(h *Hop, body []byte) ([]byte, agreed, error) {
 	htype, skin, err := cell.ParseCreate2(body)
 	if err != nil {
-		return nil, handshake.KeyMaterial{}, 0, &protocolError{err}
+		return nil, agreed{}, &protocolError{err}
 	}
 	return c.serveHandshake(h, htype, skin)
 }
 
-// serveHandshake answers for a hop, and says how many cells a SENDME is for if congestion
-// control is granted, else 0.
-func (c *Circuit) serveHandshake(h *Hop, htype uint16, skin []byte) ([]byte, handshake.KeyMaterial, int, error) {
+// serveHandshake answers for a hop.
+func (c *Circuit) serveHandshake(h *Hop, htype uint16, skin []byte) (reply []byte, with agreed, err error) {
 	random := c.conn.relay.opts.Rand
 	switch htype {
 	case handshake.TypeNtor:
-		reply, keys, err := handshake.ServeNtor(random, h.RSA(), h.onionSecret, skin)
-		return reply, keys, 0, err
+		reply, with.keys, err = handshake.ServeNtor(random, h.RSA(), h.onionSecret, skin)
+		return reply, with, err
 	case handshake.TypeNtor3:
 		var (
-			keys    [handshake.KeyMaterialLen]byte
-			granted int
+			keys [handshake.CGOKeyMaterialLen]byte
+			wish handshake.Wish
 		)
-		grant := func(wish []byte) (answer []byte, err error) {
-			answer, granted, err = c.grant(wish)
+		grant := func(message []byte) (answer []byte, err error) {
+			wish, answer, err = c.grant(message)
 			return answer, err
 		}
-		reply, err := handshake.ServeNtor3(random, h.Ed25519(), h.onionSecret, handshake.CircuitVerification, skin, grant, keys[:])
-		return reply, handshake.KeyMaterialOf(&keys), granted, err
+		reply, err = handshake.ServeNtor3(random, h.Ed25519(), h.onionSecret, handshake.CircuitVerification, skin, grant, keys[:])
+		if wish.CongestionControl {
+			with.increment = c.conn.relay.opts.SendmeIncrement
+		}
+		if wish.CGO {
+			cgo := handshake.CGOKeyMaterialOf(&keys)
+			with.cgo = &cgo
+		} else {
+			with.keys = handshake.KeyMaterialOf((*[handshake.KeyMaterialLen]byte)(keys[:]))
+		}
+		return reply, with, err
 	default:
-		return nil, handshake.KeyMaterial{}, 0, violationf("handshake type %d is not served", htype)
+		return nil, agreed{}, violationf("handshake type %d is not served", htype)
 	}
 }
 
 // grant answers what a client wishes in an ntor-v3 handshake: congestion control, if it
-// asks for it and the options grant it.
-func (c *Circuit) grant(wish []byte) (answer []byte, granted int, err error) {
-	asked, err := handshake.ParseExtensions(wish)
-	if err != nil {
-		return nil, 0, &protocolError{err}
+// asks for it and the options grant it. Counter Galois Onion is granted by answering at all;
+// a client may ask for it where it is offered only (proposal 346).
+func (c *Circuit) grant(message []byte) (wish handshake.Wish, answer []byte, err error) {
+	if wish, err = handshake.WishOf(message); err != nil {
+		return wish, nil, &protocolError{err}
+	}
+	o := &c.conn.relay.opts
+	if wish.CGO && !(o.CGO && o.SendmeIncrement > 0) {
+		return wish, nil, violationf("Counter Galois Onion is asked for and not offered")
 	}
 	var given []handshake.Extension
-	inc := c.conn.relay.opts.SendmeIncrement
-	for _, e := range asked {
-		if e.Type == handshake.ExtCCRequest && inc > 0 {
-			given = append(given, handshake.Extension{Type: handshake.ExtCCResponse, Body: []byte{byte(inc)}})
-			granted = inc
-		}
+	if wish.CongestionControl && o.SendmeIncrement > 0 {
+		given = append(given, handshake.Extension{Type: handshake.ExtCCResponse, Body: []byte{byte(o.SendmeIncrement)}})
 	}
 	m := Moment{Conn: c.conn, Circuit: c, Hop: len(c.hops), Reply: handshake.AppendExtensions(nil, given...)}
 	c.conn.relay.pass(AtGrant, m, func(m *Moment) { answer = m.Reply })
-	return answer, granted, nil
+	return wish, answer, nil
 }
 
 // extend answers EXTEND2 (tor-spec 5.1.2): the next hop is one of this process.
@@ -157,7 +171,7 @@ func (c *Circuit) answerExtend(hop int, request cell.Extend2) error {
 	if next == c.hops[hop].hop {
 		return violationf("EXTEND2 to the hop itself")
 	}
-	reply, keys, granted, err := c.serveHandshake(next, request.HandshakeType, request.Handshake)
+	reply, with, err := c.serveHandshake(next, request.HandshakeType, request.Handshake)
 	if errors.Is(err, handshake.ErrWrongRelay) {
 		return &refusedError{cell.DestroyProtocol, err}
 	}
@@ -169,7 +183,7 @@ func (c *Circuit) answerExtend(hop int, request cell.Extend2) error {
 	c.conn.relay.pass(AtExtended, Moment{Conn: c.conn, Circuit: c, Hop: hop, Reply: reply}, func(m *Moment) {
 		c.emit(hop, cell.RelayHeader{Cmd: cell.RelayExtended2}, cell.AppendCreated2(nil, m.Reply))
 	})
-	return c.addHop(next, keys, granted)
+	return c.addHop(next, with)
 }
 
 // find resolves link specifiers to a hop of this process.

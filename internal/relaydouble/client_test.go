@@ -15,10 +15,10 @@ import (
 	"chive/tor/link"
 	"chive/tor/relaycrypto"
 
-	"go.uber.org/goleak"
+	"chive/internal/leak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 // patience bounds every wait of a test; no test is meant to reach it.
 const patience = 20 * time.Second
@@ -177,11 +177,20 @@ func (c *client) shake(hop int) (htype uint16, skin []byte, finish func(reply []
 	}
 	ntor3, skin, err := handshake.StartNtor3(rand.Reader, h.Ed25519(), h.OnionKey(), handshake.CircuitVerification, c.wish)
 	return handshake.TypeNtor3, skin, func(reply []byte) (err error) {
-		var keys [handshake.KeyMaterialLen]byte
+		var keys [handshake.CGOKeyMaterialLen]byte
 		if c.said, err = ntor3.Finish(reply, keys[:]); err != nil {
 			return err
 		}
-		return c.addHop(handshake.KeyMaterialOf(&keys), nil)
+		wish, err := handshake.WishOf(c.wish)
+		if err != nil || !wish.CGO {
+			return c.addHop(handshake.KeyMaterialOf((*[handshake.KeyMaterialLen]byte)(keys[:])), err)
+		}
+		cgo := handshake.CGOKeyMaterialOf(&keys)
+		layer, err := relaycrypto.NewCGOLayer(&cgo)
+		if err == nil {
+			c.stack.Add(layer)
+		}
+		return err
 	}, err
 }
 
@@ -229,9 +238,8 @@ func (c *client) extend(hop int) error {
 func (c *client) relayCell(cmd cell.Command, hop int, relay cell.RelayCommand, stream cell.StreamID, data []byte) {
 	b := make([]byte, cell.FixedLen)
 	cell.PutHeader(b, c.id, cmd)
-	cell.PutRelayHeader(b[cell.HeaderLen:], cell.RelayHeader{Cmd: relay, Stream: stream, Length: len(data)})
-	copy(b[cell.HeaderLen+cell.RelayHeaderLen:], data)
-	c.stack.Seal(b[cell.HeaderLen:], hop)
+	copy(c.stack.Format(hop).Put(b[cell.HeaderLen:], cell.RelayHeader{Cmd: relay, Stream: stream, Length: len(data)}), data)
+	c.stack.Seal(cmd, b[cell.HeaderLen:], hop)
 	c.send(b)
 }
 
@@ -267,15 +275,15 @@ func (c *client) nextRelay() (int, cell.RelayHeader, []byte, error) {
 	case cmd != cell.Relay || circ != c.id:
 		return 0, cell.RelayHeader{}, nil, errors.New("got " + cmd.String() + " on " + circ.String())
 	}
-	hop := c.stack.Open(body)
+	hop := c.stack.Open(cmd, body)
 	if hop < 0 {
 		return 0, cell.RelayHeader{}, nil, errUnrecognized
 	}
-	h, err := cell.ParseRelayHeader(body)
+	h, data, err := c.stack.Format(hop).Parse(body)
 	if err != nil {
 		return hop, h, nil, err
 	}
-	return hop, h, body[cell.RelayHeaderLen : cell.RelayHeaderLen+h.Length], nil
+	return hop, h, data, nil
 }
 
 // wantRelay returns the data of the next relay cell, which must be of this command

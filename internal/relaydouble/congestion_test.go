@@ -8,6 +8,7 @@ import (
 
 	"chive/tor/cell"
 	"chive/tor/handshake"
+	"chive/tor/relaycrypto"
 )
 
 // congested is a client with congestion control on a circuit of n hops.
@@ -56,7 +57,7 @@ func TestDownloadUnderCongestionControl(t *testing.T) {
 	c := congested(t, r, 3)
 	c.begin(1)
 	c.wantRelay(cell.RelayConnected, 1)
-	var tags [][20]byte
+	var tags []relaycrypto.Tag
 	for i := 1; i <= 100; i++ {
 		c.wantRelay(cell.RelayData, 1)
 		if i%20 == 0 {
@@ -67,12 +68,12 @@ func TestDownloadUnderCongestionControl(t *testing.T) {
 	if s := await(t, r, func(s Seen) bool { return s.Padding == 1 }); s.DataOut != 100 {
 		t.Errorf("%d DATA cells out, want 100", s.DataOut)
 	}
-	c.last(cell.RelaySendme, 0, cell.AppendSendmeV1(nil, tags[0][:]))
+	c.last(cell.RelaySendme, 0, cell.AppendSendmeV1(nil, tags[0].Bytes()))
 	for range 20 {
 		c.wantRelay(cell.RelayData, 1)
 	}
 	c.last(cell.RelayXoff, 1, cell.AppendXoff(nil))
-	c.last(cell.RelaySendme, 0, cell.AppendSendmeV1(nil, tags[1][:]))
+	c.last(cell.RelaySendme, 0, cell.AppendSendmeV1(nil, tags[1].Bytes()))
 	c.last(cell.RelayDrop, 0, nil)
 	if s := await(t, r, func(s Seen) bool { return s.Padding == 2 }); s.DataOut != 120 || s.Xoffs != 1 {
 		t.Errorf("%d DATA cells out after XOFF, want 120; %d XOFFs", s.DataOut, s.Xoffs)
@@ -107,7 +108,7 @@ func TestUploadUnderCongestionControl(t *testing.T) {
 		}
 		if i%20 == 0 {
 			tag := c.stack.ForwardTag(2)
-			if got := c.wantRelay(cell.RelaySendme, 0); !bytes.Equal(got, cell.AppendSendmeV1(nil, tag[:])) {
+			if got := c.wantRelay(cell.RelaySendme, 0); !bytes.Equal(got, cell.AppendSendmeV1(nil, tag.Bytes())) {
 				t.Fatalf("cell %d: SENDME % x", i, got)
 			}
 		}

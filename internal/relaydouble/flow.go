@@ -47,7 +47,7 @@ func (c *Circuit) takeData(hop int, id cell.StreamID, data []byte) error {
 // sendmeOut acknowledges the DATA cell that was last recognized at hop.
 func (c *Circuit) sendmeOut(hop int) {
 	tag := c.hops[hop].layer.ForwardTag()
-	c.conn.relay.pass(AtSendmeOut, Moment{Conn: c.conn, Circuit: c, Hop: hop, Tag: tag[:]}, func(m *Moment) {
+	c.conn.relay.pass(AtSendmeOut, Moment{Conn: c.conn, Circuit: c, Hop: hop, Tag: tag.Bytes()}, func(m *Moment) {
 		c.emit(hop, cell.RelayHeader{Cmd: cell.RelaySendme}, cell.AppendSendmeV1(nil, m.Tag))
 	})
 }
@@ -66,7 +66,11 @@ func (c *Circuit) sendmeIn(hop int, id cell.StreamID, data []byte) error {
 
 func (c *Circuit) circuitSendmeIn(hop int, data []byte) error {
 	h := c.hops[hop]
-	version, tag, err := cell.ParseSendme(data)
+	tagLen := cell.SendmeTagLen
+	if h.layer.Format() == cell.RelayV1 {
+		tagLen = cell.SendmeTagLenCGO
+	}
+	version, tag, err := cell.ParseSendme(data, tagLen)
 	switch {
 	case err != nil:
 		return &protocolError{err}
@@ -74,7 +78,7 @@ func (c *Circuit) circuitSendmeIn(hop int, data []byte) error {
 		return violationf("SENDME version %d", version)
 	case len(h.tags) == 0:
 		return violationf("SENDME at hop %d that was not due", hop)
-	case !bytes.Equal(tag, h.tags[0][:]):
+	case !bytes.Equal(tag, h.tags[0].Bytes()):
 		return violationf("SENDME at hop %d with a wrong tag", hop)
 	}
 	h.tags = h.tags[1:]

@@ -38,6 +38,8 @@ type Options struct {
 	// SendmeIncrement is how many cells a SENDME is for where congestion control is
 	// granted, which is to whom asks for it in ntor-v3; 0 grants it to nobody.
 	SendmeIncrement int
+	// CGO offers Counter Galois Onion at every hop, to clients with congestion control.
+	CGO bool
 }
 
 // TB is the part of testing.TB that Start needs.

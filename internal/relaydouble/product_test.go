@@ -14,16 +14,20 @@ import (
 // The double and the product's circuit agree: a download and an upload of several
 // windows, with the SENDMEs of both ends.
 func TestProductCircuit(t *testing.T) {
-	for name, increment := range map[string]int{
-		"fixed windows": 0, "congestion control": 31, "the least that can be granted": 16, "the most": 62,
+	for name, tt := range map[string]struct {
+		increment int
+		cgo       [3]bool
+	}{
+		"fixed windows": {}, "congestion control": {increment: 31}, "the least that can be granted": {increment: 16}, "the most": {increment: 62},
+		"Counter Galois Onion": {31, [3]bool{true, true, true}}, "at the exit only": {31, [3]bool{2: true}}, "but at the exit": {31, [3]bool{true, true, false}},
 	} {
-		t.Run(name, func(t *testing.T) { productCircuit(t, increment) })
+		t.Run(name, func(t *testing.T) { productCircuit(t, tt.increment, tt.cgo) })
 	}
 }
 
-func productCircuit(t *testing.T, increment int) {
+func productCircuit(t *testing.T, increment int, cgo [3]bool) {
 	const size = 1 << 20
-	r := Start(t, Options{SendmeIncrement: increment, Handler: func(s *Stream) {
+	r := Start(t, Options{SendmeIncrement: increment, CGO: true, Handler: func(s *Stream) {
 		if s.Target() == "source.example:80" {
 			Source(size)(s)
 			return
@@ -32,8 +36,14 @@ func productCircuit(t *testing.T, increment int) {
 	}})
 	c := open(t, r)
 	path := make([]circuit.Hop, 0, 3)
-	for _, h := range r.Hops() {
-		path = append(path, circuit.Hop{RSA: h.RSA(), Ed25519: h.Ed25519(), NtorKey: h.OnionKey(), IPv4: h.Addr(), CongestionControl: true})
+	speak := 0
+	for i, h := range r.Hops() {
+		path = append(path, circuit.Hop{
+			RSA: h.RSA(), Ed25519: h.Ed25519(), NtorKey: h.OnionKey(), IPv4: h.Addr(), CongestionControl: true, CGO: cgo[i],
+		})
+		if cgo[i] {
+			speak++
+		}
 	}
 	began := time.Now()
 	circ, err := circuit.NewCircuit(circuit.Config{
@@ -77,6 +87,9 @@ func productCircuit(t *testing.T, increment int) {
 	until(circuit.Opened, nil)
 	if circ.CongestionControl() != (increment > 0) {
 		t.Fatalf("congestion control: %v", circ.CongestionControl())
+	}
+	if got := r.Seen().CGOHops; circ.CGOHops() != speak || got != speak {
+		t.Fatalf("%d and %d hops with Counter Galois Onion, want %d", circ.CGOHops(), got, speak)
 	}
 
 	begin := func(target string) cell.StreamID {

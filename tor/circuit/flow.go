@@ -6,6 +6,7 @@ import (
 
 	"chive/tor/cell"
 	"chive/tor/congestion"
+	"chive/tor/relaycrypto"
 )
 
 // flow is how many cells may be on their way to and from the last hop: by congestion
@@ -16,7 +17,7 @@ type flow struct {
 	increment     int               // DATA cells that a circuit-level SENDME is for
 	packageWindow int               // fixed windows only
 	deliverWindow int
-	tags          [][20]byte // digests of cells that SENDMEs are due for: tags[tagHead:]
+	tags          []relaycrypto.Tag // of cells that SENDMEs are due for: tags[tagHead:]
 	tagHead       int
 	sinceTag      int // DATA cells sealed since the last tag
 	dataIn        uint64
@@ -44,8 +45,8 @@ func (f *flow) room() int {
 	return f.packageWindow
 }
 
-// expect notes the digest of a cell that the far end acknowledges.
-func (f *flow) expect(tag [20]byte) {
+// expect notes the tag of a cell that the far end acknowledges.
+func (f *flow) expect(tag relaycrypto.Tag) {
 	if f.tagHead > len(f.tags)/2 { // move down what is left, now and then
 		n := copy(f.tags, f.tags[f.tagHead:])
 		f.tags, f.tagHead = f.tags[:n], 0
@@ -53,20 +54,23 @@ func (f *flow) expect(tag [20]byte) {
 	f.tags = append(f.tags, tag)
 }
 
-// circuitSendme takes a circuit-level SENDME: the far end proves with a digest
+// circuitSendme takes a circuit-level SENDME: the far end proves with a tag
 // that it has read what we sent, and our window grows (proposal 289).
 func (c *Circuit) circuitSendme(hop int, data []byte) (Event, error) {
-	version, tag, err := cell.ParseSendme(data)
+	f := &c.flow
+	if f.tagHead == len(f.tags) {
+		return Event{}, c.violation(hop+1, fmt.Errorf("%w: none is expected", ErrSendme))
+	}
+	want := f.tags[f.tagHead]
+	version, tag, err := cell.ParseSendme(data, len(want.Bytes()))
 	if err != nil {
 		return Event{}, c.violation(hop+1, err)
 	}
-	f := &c.flow
-	if version != 1 || f.tagHead == len(f.tags) {
-		return Event{}, c.violation(hop+1, fmt.Errorf("%w: version %d, %d expected", ErrSendme, version, len(f.tags)-f.tagHead))
+	if version != 1 {
+		return Event{}, c.violation(hop+1, fmt.Errorf("%w: version %d", ErrSendme, version))
 	}
-	want := f.tags[f.tagHead]
-	if subtle.ConstantTimeCompare(tag, want[:]) != 1 {
-		return Event{}, c.violation(hop+1, fmt.Errorf("%w: wrong digest", ErrSendme))
+	if subtle.ConstantTimeCompare(tag, want.Bytes()) != 1 {
+		return Event{}, c.violation(hop+1, fmt.Errorf("%w: wrong tag", ErrSendme))
 	}
 	f.tagHead++
 	if f.vegas != nil {
@@ -83,7 +87,7 @@ func (c *Circuit) circuitSendme(hop int, data []byte) (Event, error) {
 }
 
 // packaged counts a DATA cell just sealed. One in so many is one the far end
-// acknowledges with its digest.
+// acknowledges with its tag.
 func (c *Circuit) packaged(s *stream, bytes int) {
 	if c.CongestionControl() {
 		s.stops.sent(bytes)
@@ -130,11 +134,11 @@ func (c *Circuit) delivered(dst []byte, hop int) ([]byte, error) {
 	f.granted += uint64(f.increment)
 	tag := c.stack.BackwardTag(hop)
 	var room [32]byte
-	body := cell.AppendSendmeV1(room[:0], tag[:])
+	body := cell.AppendSendmeV1(room[:0], tag.Bytes())
 	return c.seal(dst, cell.Relay, hop, cell.RelayHeader{Cmd: cell.RelaySendme}, body), nil
 }
 
-// streamSendme takes a stream-level SENDME. It carries no digest: the circuit's
+// streamSendme takes a stream-level SENDME. It carries no tag: the circuit's
 // does for all its streams.
 func (c *Circuit) streamSendme(hop int, id cell.StreamID, s *stream) (Event, error) {
 	if s.state == streamPending || s.resolve || c.CongestionControl() {

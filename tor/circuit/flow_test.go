@@ -9,6 +9,7 @@ import (
 
 	"chive/tor/cell"
 	"chive/tor/handshake"
+	"chive/tor/relaycrypto"
 )
 
 // congested are relays that offer congestion control and grant it.
@@ -43,7 +44,7 @@ func TestCongestionControlIsGrantedOrNot(t *testing.T) {
 			t.Errorf("congestion control: %v, want %v", c.CongestionControl(), want)
 		}
 		for hop := 1; hop <= c.Hops(); hop++ {
-			if got := c.Facts(hop); got != (Facts{handshake, want}) {
+			if got := c.Facts(hop); got != (Facts{Handshake: handshake, CongestionControl: want}) {
 				t.Errorf("hop %d: %+v", hop, got)
 			}
 		}
@@ -103,7 +104,7 @@ func TestDownloadUnderCongestionControl(t *testing.T) {
 		if (len(headers) == 1) != (i%31 == 0) {
 			t.Fatalf("cell %d: answered %v", i, headers)
 		}
-		if i%31 == 0 && (headers[0].Cmd != cell.RelaySendme || headers[0].Stream != 0 || !bytes.Equal(data[0], cell.AppendSendmeV1(nil, tag[:]))) {
+		if i%31 == 0 && (headers[0].Cmd != cell.RelaySendme || headers[0].Stream != 0 || !bytes.Equal(data[0], cell.AppendSendmeV1(nil, tag.Bytes()))) {
 			t.Fatalf("cell %d: answered %v % x", i, headers, data)
 		}
 		if out := c.Consumed(nil, id, 1); len(out) > 0 {
@@ -165,7 +166,7 @@ func TestUploadUnderCongestionControl(t *testing.T) {
 	r := congested(t)
 	c := r.build()
 	id := r.stream(c)
-	var tags [][20]byte
+	var tags []relaycrypto.Tag
 	count := 0
 	upload := func() int {
 		t.Helper()
@@ -183,7 +184,7 @@ func TestUploadUnderCongestionControl(t *testing.T) {
 		t.Fatalf("%d cells at first, want 124", n)
 	}
 	for i := 0; count < 600; i++ {
-		if _, ev, err := c.Receive(nil, cell.Relay, r.send(2, cell.RelaySendme, 0, cell.AppendSendmeV1(nil, tags[i][:]))); err != nil || ev.Kind != MayPackage {
+		if _, ev, err := c.Receive(nil, cell.Relay, r.send(2, cell.RelaySendme, 0, cell.AppendSendmeV1(nil, tags[i].Bytes()))); err != nil || ev.Kind != MayPackage {
 			t.Fatalf("SENDME %d: %v, %v", i, ev.Kind, err)
 		}
 		if n := upload(); n == 0 {

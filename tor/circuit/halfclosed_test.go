@@ -259,7 +259,7 @@ func TestHalfClosedStreamOfALongRoundTrip(t *testing.T) {
 	r.sent(out)
 	tag := r.layers[2].ForwardTag()
 	r.now += 5 * time.Minute
-	if _, err := r.deliver(c, cell.RelaySendme, 0, cell.AppendSendmeV1(nil, tag[:])); err != nil {
+	if _, err := r.deliver(c, cell.RelaySendme, 0, cell.AppendSendmeV1(nil, tag.Bytes())); err != nil {
 		t.Fatal(err)
 	}
 	r.end(c, id)

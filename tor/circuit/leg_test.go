@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"chive/tor/cell"
+	"chive/tor/relaycrypto"
 )
 
 // leg brings a leg to Open.
@@ -83,14 +84,21 @@ func TestLegNeedsCongestionControl(t *testing.T) {
 
 // A leg keeps the windows: what it sends is acknowledged there, and what comes is.
 func TestLegCounts(t *testing.T) {
-	r := congested(t)
+	t.Run("tor1", func(t *testing.T) { legCounts(t, congested(t), cell.MaxRelayData) })
+	t.Run("CGO", func(t *testing.T) { legCounts(t, galois(t, 0, 1, 2), cell.MaxRelayDataV1) })
+}
+
+func legCounts(t *testing.T, r *relays, most int) {
 	c := r.leg()
+	if _, err := c.Relay(nil, cell.RelayData, 7, make([]byte, most+1)); !errors.Is(err, cell.ErrRelayLength) {
+		t.Errorf("more than a cell holds: %v", err)
+	}
 	if _, _, err := c.Begin(nil, "target.test:80", 0); !errors.Is(err, ErrNotOpen) {
 		t.Errorf("a leg has a stream of its own: %v", err)
 	}
-	full := bytes.Repeat([]byte{1}, cell.MaxRelayData)
+	full := bytes.Repeat([]byte{1}, most)
 	room := c.Room()
-	var tag [20]byte
+	var tag relaycrypto.Tag
 	for i := range 31 {
 		out, err := c.Relay(nil, cell.RelayData, 7, full)
 		if err != nil {
@@ -110,7 +118,7 @@ func TestLegCounts(t *testing.T) {
 	} else {
 		r.sent(out)
 	}
-	if _, ev, err := c.Receive(nil, cell.Relay, r.send(2, cell.RelaySendme, 0, cell.AppendSendmeV1(nil, tag[:]))); err != nil || ev.Kind != MayPackage {
+	if _, ev, err := c.Receive(nil, cell.Relay, r.send(2, cell.RelaySendme, 0, cell.AppendSendmeV1(nil, tag.Bytes()))); err != nil || ev.Kind != MayPackage {
 		t.Fatalf("SENDME: %+v, %v", ev, err)
 	}
 	if c.Unacknowledged() || c.RTT() <= 0 {
@@ -147,7 +155,7 @@ func (s *set) Send(command cell.RelayCommand, _ cell.StreamID, data []byte) {
 
 func over(t *testing.T, s *set) *Circuit {
 	t.Helper()
-	c, err := Over(s, testFlow, func() time.Duration { return 0 }, rand.Reader)
+	c, err := Over(s, cell.RelayV0, testFlow, func() time.Duration { return 0 }, rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,5 +245,25 @@ func TestEveryCommandOverASet(t *testing.T) {
 				t.Errorf("%v, of a stream that is there: %v: %v", command, known, err)
 			}
 		}
+	}
+}
+
+// What the exit's cells do not hold is refused before anything is sent, and DATA is cut to
+// them.
+func TestFormatOverASet(t *testing.T) {
+	s := &set{room: 10}
+	c, err := Over(s, cell.RelayV1, testFlow, func() time.Duration { return 0 }, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := c.Begin(nil, string(bytes.Repeat([]byte{'a'}, 485))+":80", 0); !errors.Is(err, cell.ErrRelayLength) || len(s.sent) > 0 {
+		t.Errorf("%v, %v went out", err, s.sent)
+	}
+	_, id, err := c.Begin(nil, "target.test:80", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, n := c.Send(nil, id, make([]byte, 2*cell.MaxRelayDataV1), 10); n != 2*cell.MaxRelayDataV1 || len(s.sent) != 3 {
+		t.Errorf("%d bytes in %v", n, s.sent)
 	}
 }

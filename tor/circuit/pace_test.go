@@ -140,7 +140,7 @@ func (r *relays) upload(c *Circuit, id cell.StreamID, cells int) (sent int) {
 		r.sent(out)
 		if r.uploaded++; r.uploaded%31 == 0 {
 			tag := r.layers[len(r.layers)-1].ForwardTag()
-			if _, err := r.deliver(c, cell.RelaySendme, 0, cell.AppendSendmeV1(nil, tag[:])); err != nil {
+			if _, err := r.deliver(c, cell.RelaySendme, 0, cell.AppendSendmeV1(nil, tag.Bytes())); err != nil {
 				r.t.Fatal(err)
 			}
 		}

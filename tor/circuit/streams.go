@@ -88,6 +88,9 @@ func (c *Circuit) begin(dst []byte, command cell.RelayCommand, data []byte) ([]b
 	if c.state != Open || c.cfg.Leg {
 		return dst, 0, ErrNotOpen
 	}
+	if most := c.format().MaxData(command); len(data) > most {
+		return dst, 0, fmt.Errorf("%v of %d bytes, and %d is the most: %w", command, len(data), most, cell.ErrRelayLength)
+	}
 	id, err := c.freeID()
 	if err != nil {
 		return dst, 0, err
@@ -164,8 +167,12 @@ func (c *Circuit) Send(dst []byte, id cell.StreamID, data []byte, limit int) ([]
 	room := min(c.Sendable(id), limit)
 	s := c.streams[id]
 	sent := 0
+	if room <= 0 {
+		return dst, 0
+	}
+	full := c.format().MaxData(cell.RelayData)
 	for ; room > 0 && sent < len(data); room-- {
-		n := min(len(data)-sent, cell.MaxRelayData)
+		n := min(len(data)-sent, full)
 		dst = c.seal(dst, cell.Relay, c.stack.Len()-1, cell.RelayHeader{Cmd: cell.RelayData, Stream: id}, data[sent:sent+n])
 		c.packaged(s, n)
 		sent += n

@@ -33,6 +33,15 @@ type Proxy struct {
 	Username, Password string // SOCKS5: 1-255 octets each or both empty; HTTP: for Basic, or both empty
 }
 
+// Format gives the kind and the address: no fmt verb shows the credentials.
+func (p Proxy) Format(f fmt.State, _ rune) {
+	name := map[Kind]string{SOCKS4: "SOCKS4", SOCKS5: "SOCKS5", HTTP: "HTTP"}[p.Kind]
+	if name == "" {
+		name = "none"
+	}
+	fmt.Fprintf(f, "%s %v", name, p.Addr)
+}
+
 // The causes of an error.
 var (
 	// ErrRefused: the proxy did not make the connection.

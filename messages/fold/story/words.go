@@ -164,6 +164,9 @@ func agreed(x *chivev1.CircuitExtended) string {
 	if x.GetCongestionControl() {
 		text += ", with congestion control"
 	}
+	if x.GetCgo() {
+		text += " and Counter Galois Onion"
+	}
 	return text
 }
 
