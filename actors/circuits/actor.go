@@ -113,6 +113,8 @@ type (
 	// machine's way to the network is another one: circuits that are there take no new
 	// streams.
 	GuardsRetried struct{ Renew bool }
+	// Proxy tells whether the proxy on the way to all relays works.
+	Proxy struct{ Works bool }
 	// Renew has circuits that carried a stream of an identity take no new ones; for "",
 	// all that carried any. Streams that are open go on. The answer is how many.
 	Renew struct {
@@ -182,6 +184,7 @@ type circuits struct {
 	ports      *predict.Ports
 	times      times
 	paces      map[netdoc.Digest]*guardPace
+	proxyDown  bool // no relay can be reached, as the proxy on the way fails
 	holdOff    *kernel.Timer
 	ticker     *kernel.Timer
 	closing    *Close
@@ -258,6 +261,11 @@ func (c *circuits) Receive(ctx actor.Context) {
 			c.rebuild(ctx)
 		}
 		c.resume(ctx)
+	case *Proxy:
+		c.proxyDown = !m.Works
+		if m.Works {
+			c.resume(ctx)
+		}
 	case *Renew:
 		m.Reply.Send(c.renew(ctx, m.Identity))
 	case *List:

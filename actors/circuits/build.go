@@ -195,6 +195,8 @@ func (c *circuits) lateOutcome(w *waiting) chivev1.Outcome {
 	switch {
 	case w.Spec.Last != chivev1.Outcome_OUTCOME_UNSPECIFIED:
 		return w.Spec.Last
+	case c.proxyDown:
+		return chivev1.Outcome_OUTCOME_PROXY_FAILED
 	case !c.dir.Enough && w.Directory == nil:
 		return chivev1.Outcome_OUTCOME_NO_DIRECTORY
 	default:

@@ -146,5 +146,9 @@ func (c *circuits) failed(ctx actor.Context, atOnce bool) {
 
 // notTried: the connection was refused without a dial, and so would the next.
 func notTried(out chivev1.Outcome) bool {
-	return out == chivev1.Outcome_OUTCOME_BACKOFF || out == chivev1.Outcome_OUTCOME_QUARANTINED
+	switch out {
+	case chivev1.Outcome_OUTCOME_BACKOFF, chivev1.Outcome_OUTCOME_QUARANTINED, chivev1.Outcome_OUTCOME_PROXY_FAILED:
+		return true
+	}
+	return false
 }

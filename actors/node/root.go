@@ -44,6 +44,7 @@ type rootActor struct {
 	netdir       *circuits.Netdir // the last one, for circuits that start anew
 	down         *shutdown
 	wake         wake
+	proxyTold    bool // the operator was told that the proxy does not work
 	looker       *kernel.Timer
 }
 
@@ -99,6 +100,8 @@ func (r *rootActor) Receive(ctx actor.Context) {
 		}
 	case *tryAgain:
 		r.tryAgain(ctx, m)
+	case *connections.ProxyChanged:
+		r.proxyChanged(ctx, m)
 	case *look:
 		r.look(ctx)
 	case *renew:
@@ -163,13 +166,14 @@ func (r *rootActor) setAside(s supervisor.SetAside) {
 }
 
 func (r *rootActor) start(ctx actor.Context) {
-	n, self := r.n, ctx.Self()
+	n, self, root := r.n, ctx.Self(), ctx.ActorSystem().Root
 	r.beginRetries(ctx)
 	r.add(ctx, "connections", func() *actor.Props {
 		cfg := n.Config()
 		return connections.Props(connections.Options{
 			Dialer: dialer(cfg), Settings: connectionSettings(cfg),
 			Recorder: n.recorder, Now: time.Now, Rand: newRand(), Limits: &n.limits, Kept: n.breakers,
+			Proxy:       func(p connections.ProxyChanged) { root.Send(self, &p) },
 			Unreachable: func(relay [20]byte, out chivev1.Outcome) { n.guards.Failed(relay, out, time.Now()) },
 		})
 	})
@@ -241,6 +245,9 @@ func forConnections(m *circuits.Netdir) *connections.Network {
 
 // spawned tells parts that start anew what the network looks like.
 func (r *rootActor) spawned(ctx actor.Context, name string, pid *actor.PID) {
+	if name == "circuits" && r.n.proxy.Load() != nil {
+		ctx.Send(pid, &circuits.Proxy{})
+	}
 	switch {
 	case r.netdir == nil:
 	case name == "circuits":

@@ -44,6 +44,8 @@ const (
 	Outcome_OUTCOME_RELAY_IDENTITY      Outcome = 14 // the relay did not prove the identity asked for
 	Outcome_OUTCOME_CERT_EXPIRED        Outcome = 15 // a certificate is outside its validity
 	Outcome_OUTCOME_CONNECTION_LOST     Outcome = 16 // the connection went away while in use
+	Outcome_OUTCOME_PROXY_FAILED        Outcome = 17 // the upstream proxy is away, or does not serve this node
+	Outcome_OUTCOME_PROXY_REFUSED       Outcome = 18 // the upstream proxy did not connect to the relay
 	Outcome_OUTCOME_HANDSHAKE_AUTH      Outcome = 20 // circuit handshake: wrong authenticator
 	Outcome_OUTCOME_CIRCUIT_PROTOCOL    Outcome = 21 // circuit-level protocol violation
 	Outcome_OUTCOME_DESTROYED           Outcome = 22 // DESTROY or TRUNCATED from the far side
@@ -87,6 +89,8 @@ var (
 		14: "OUTCOME_RELAY_IDENTITY",
 		15: "OUTCOME_CERT_EXPIRED",
 		16: "OUTCOME_CONNECTION_LOST",
+		17: "OUTCOME_PROXY_FAILED",
+		18: "OUTCOME_PROXY_REFUSED",
 		20: "OUTCOME_HANDSHAKE_AUTH",
 		21: "OUTCOME_CIRCUIT_PROTOCOL",
 		22: "OUTCOME_DESTROYED",
@@ -127,6 +131,8 @@ var (
 		"OUTCOME_RELAY_IDENTITY":      14,
 		"OUTCOME_CERT_EXPIRED":        15,
 		"OUTCOME_CONNECTION_LOST":     16,
+		"OUTCOME_PROXY_FAILED":        17,
+		"OUTCOME_PROXY_REFUSED":       18,
 		"OUTCOME_HANDSHAKE_AUTH":      20,
 		"OUTCOME_CIRCUIT_PROTOCOL":    21,
 		"OUTCOME_DESTROYED":           22,
@@ -4497,7 +4503,7 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x0eConfigReverted\x12 \n" +
 	"\brevision\x18\x01 \x01(\x04B\x04\xa8\xd4\x18\x02R\brevision\x12+\n" +
 	"\x0efleet_revision\x18\x02 \x01(\x04B\x04\xa8\xd4\x18\x02R\rfleetRevision\x12\x1c\n" +
-	"\x06reason\x18\x03 \x01(\tB\x04\xa8\xd4\x18\x02R\x06reason*\xd9\a\n" +
+	"\x06reason\x18\x03 \x01(\tB\x04\xa8\xd4\x18\x02R\x06reason*\x8e\b\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -4516,7 +4522,9 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x15OUTCOME_LINK_PROTOCOL\x10\r\x12\x1a\n" +
 	"\x16OUTCOME_RELAY_IDENTITY\x10\x0e\x12\x18\n" +
 	"\x14OUTCOME_CERT_EXPIRED\x10\x0f\x12\x1b\n" +
-	"\x17OUTCOME_CONNECTION_LOST\x10\x10\x12\x1a\n" +
+	"\x17OUTCOME_CONNECTION_LOST\x10\x10\x12\x18\n" +
+	"\x14OUTCOME_PROXY_FAILED\x10\x11\x12\x19\n" +
+	"\x15OUTCOME_PROXY_REFUSED\x10\x12\x12\x1a\n" +
 	"\x16OUTCOME_HANDSHAKE_AUTH\x10\x14\x12\x1c\n" +
 	"\x18OUTCOME_CIRCUIT_PROTOCOL\x10\x15\x12\x15\n" +
 	"\x11OUTCOME_DESTROYED\x10\x16\x12\x13\n" +
