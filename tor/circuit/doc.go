@@ -21,6 +21,6 @@
 // is counted against the windows it had and dropped.
 //
 // It implements tor-spec §5 (building), §6 (streams) and §7 (flow control,
-// SENDME version 1 of proposal 289). The bytes of handshakes and layers are
+// SENDME version 1 of proposal 289), and XOFF and XON of proposal 324. The bytes of handshakes and layers are
 // those of tor/handshake and tor/relaycrypto.
 package circuit
