@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -172,6 +173,7 @@ type rig struct {
 	ended chan struct{} // the stream was answered
 	over  chan struct{}
 	root  *actor.PID
+	circ  atomic.Pointer[actor.PID] // the circuit
 	app   net.Conn
 }
 
@@ -222,6 +224,7 @@ func (s session) start(t *testing.T, relay *relaydouble.Relay) *rig {
 				Flow: torcircuit.FlowParamsOf(func(_ string, def, _, _ int32) int32 { return def }, congestion.PathExit),
 			}))
 		case *circuit.Opened:
+			r.circ.Store(circ)
 			recorder.Emit(messages.Event(chivev1.Kind_KIND_STREAM, spec.ID, &chivev1.StreamRequested{Purpose: spec.Purpose, Isolation: spec.Isolation.Name()}))
 			ctx.Send(circ, &circuit.Attach{Spec: spec, Lost: func() { refuse(chivev1.Outcome_OUTCOME_CIRCUIT_PROTOCOL, true) }})
 		case *circuit.StreamBack:

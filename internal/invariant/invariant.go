@@ -9,6 +9,7 @@
 //   - what began has ended when the log ends, unless it was cut while running;
 //   - circuits are launched on open connections;
 //   - paths are distinct relays, three for a general circuit;
+//   - circuits have congestion control if their last hop granted it, by ntor-v3;
 //   - streams are on open circuits of their purpose, all detached before the circuit
 //     closes;
 //   - legs of a conflux set end at one exit and share no other relay, carry no streams of
@@ -47,6 +48,7 @@ type circuit struct {
 	path    [][]byte
 	legs    []string // of a conflux set, that were launched
 	linked  []string // of those, that are
+	granted bool            // the hop reached last granted congestion control
 	carried isolation.Circuit
 }
 
@@ -166,6 +168,15 @@ func (c *checker) circuit(e *chivev1.Envelope) {
 		k.linked = slices.DeleteFunc(k.linked, func(id string) bool { return id == lost })
 	case *chivev1.Envelope_CircuitFailed:
 		c.legsEnded(e, k)
+	case *chivev1.Envelope_CircuitExtended:
+		x := body.CircuitExtended
+		if k.granted = x.GetCongestionControl(); k.granted && x.GetHandshake() != "ntor-v3" {
+			c.say(e, "congestion control granted by %s", x.GetHandshake())
+		}
+	case *chivev1.Envelope_CircuitOpened:
+		if has := body.CircuitOpened.GetCongestionControl(); has != k.granted {
+			c.missing(e, "congestion control: %v, which the last hop granted: %v", has, k.granted)
+		}
 	case *chivev1.Envelope_CircuitClosed:
 		if len(k.streams) > 0 {
 			c.missing(e, "closed with %d streams on it", len(k.streams))
