@@ -67,6 +67,7 @@ type Config struct {
 	ConnectionPadding        string // auto, 0 or 1
 	ReducedConnectionPadding bool
 
+	Reach
 	Nodes
 	PathBias
 	Guards

@@ -175,6 +175,7 @@ func (b *builder) finish() {
 	b.checkLimits()
 	b.checkNats()
 	b.checkUpstream()
+	b.checkReach()
 	b.checkNodes()
 	b.checkIdentities()
 	b.checkGuards()

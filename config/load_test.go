@@ -58,6 +58,7 @@ func TestDefaults(t *testing.T) {
 		ConnectionPoolMaxLife: 7 * 24 * time.Hour, EnableBufferPooling: true, ConnectionPadding: "auto", UseDefaultFallbackDirs: true, DefaultFallbacks: true,
 		PublicNetwork: true, EnforceDistinctSubnets: true, ClientRejectInternalAddresses: true, ClientDNSRejectInternalAddresses: true,
 		LongLivedPorts:      []uint16{21, 22, 706, 1863, 5050, 5190, 5222, 5223, 6523, 6667, 6697, 8300},
+		Reach:               Reach{ClientUseIPv4: true, ClientUseIPv6: true, ClientPreferIPv6ORPort: "auto"},
 		Nodes:               Nodes{GeoIPFile: "/usr/share/tor/geoip", GeoIPv6File: "/usr/share/tor/geoip6", GeoIPExcludeUnknown: "auto"},
 		PathBias:            PathBias{-1, -1, -1, -1, -1, -1, -1, -1, -1},
 		MaxCircuitDirtiness: 10 * time.Minute, LearnCircuitBuildTimeout: true, CircuitsAvailableTimeout: 30 * time.Minute, SocksTimeout: 2 * time.Minute,

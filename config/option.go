@@ -83,6 +83,20 @@ func flag(o Option, field func(*Config) *bool) Option {
 	return o
 }
 
+// auto is a switch that may be left to the node.
+func auto(o Option, field func(*Config) *string) Option {
+	o.Type, o.Range = "auto|0|1", "auto, 0 or 1"
+	o.apply = func(b *builder, l Line) {
+		switch v := strings.ToLower(l.Value); v {
+		case "auto", "0", "1":
+			*field(&b.cfg) = v
+		default:
+			b.fail(l, ErrValue, "%q is not auto, 0 or 1", clip(l.Value))
+		}
+	}
+	return textual(o, field)
+}
+
 func digit(on bool) string {
 	if on {
 		return "1"

@@ -1,9 +1,6 @@
 package config
 
-import (
-	"strings"
-	"time"
-)
+import "time"
 
 const (
 	day   = 24 * time.Hour
@@ -22,7 +19,7 @@ const (
 )
 
 // table is every option that chive honours.
-var table = sections(placeOptions, socksOptions, frontOptions, mapOptions, upstreamOptions, directoryOptions, pathOptions, nodeOptions, circuitOptions, identityOptions, buildOptions, pathBiasOptions, guardOptions, connectionOptions, limitOptions, logOptions, fleetOptions, natsOptions)
+var table = sections(placeOptions, socksOptions, frontOptions, mapOptions, upstreamOptions, directoryOptions, reachOptions, pathOptions, nodeOptions, circuitOptions, identityOptions, buildOptions, pathBiasOptions, guardOptions, connectionOptions, limitOptions, logOptions, fleetOptions, natsOptions)
 
 func sections(all ...[]Option) (out []Option) {
 	for _, s := range all {
@@ -206,19 +203,11 @@ var connectionOptions = []Option{
 		Name: "ConnectionPoolMaxLife", Default: "7 days", Own: true, Class: Hot, RemoteDenied: deniedPrivacy, Effect: "At once: connections older than the new value take no new circuits and end with their last.",
 		Doc: "A connection older than this takes no new circuits. 0 is no limit. The default is C tor's constant: a client that dials its guard more often is easier to tell from others.",
 	}, time.Second, 0, 365*day, func(c *Config) *time.Duration { return &c.ConnectionPoolMaxLife }),
-	custom(Option{
+	auto(Option{
 		Name: "ConnectionPadding", Default: "auto", Class: Hot, RemoteDenied: deniedPrivacy, Effect: "At once: relays are told, over open connections.",
-		Range:   "auto, 0 or 1",
 		Doc:     "Send a cell that means nothing over a connection that was quiet for some seconds, and have the relay do so: routers then keep no record of when it was used. About 0.2 kB/s. auto does so with relays that take part, 1 towards every relay; 0 tells them not to. How long is drawn anew each time, between bounds that the network sets.",
 		Differs: "C tor does not tell relays of a change over connections that are open.",
-	}, "auto|0|1", func(b *builder, l Line) {
-		switch v := strings.ToLower(l.Value); v {
-		case "auto", "0", "1":
-			b.cfg.ConnectionPadding = v
-		default:
-			b.fail(l, ErrValue, "%q is not auto, 0 or 1", clip(l.Value))
-		}
-	}, func(c *Config) []string { return set(c.ConnectionPadding) }),
+	}, func(c *Config) *string { return &c.ConnectionPadding }),
 	flag(Option{
 		Name: "ReducedConnectionPadding", Default: "0", Class: Hot, RemoteDenied: deniedPrivacy, Effect: "At once: relays are told, over open connections.",
 		Doc:     "Pad less often, have relays not pad at all, and keep connections without circuits for half as long: to save power and data.",

@@ -15,7 +15,7 @@ import (
 // a part.
 const (
 	CellsPerBlock = 31
-	MaxData       = CellsPerBlock * cell.MaxRelayData
+	MaxData       = CellsPerBlock * cell.MaxRelayDataV1 // fills as many cells of either format
 	Size          = 16384 + cell.FixedLen
 	LargeSize     = 64 << 10 // what a burst from a relay is gathered in
 )

@@ -136,6 +136,7 @@ type circuitActor struct {
 	blocked []cell.StreamID // lanes that wait for a window, in turn
 	posts   []post          // of this turn
 	slots   []slot          // of this turn
+	pacing  *kernel.Timer   // until a lane may send again that its far end's rate holds back
 	dirty   bool
 
 	answer Use           // Unused until a stream was answered, or was not
@@ -190,6 +191,10 @@ func (c *circuitActor) Receive(ctx actor.Context) {
 	case *connection.Lost:
 		c.link = nil
 		c.end(ctx, m.Outcome, nil)
+	case *mayGoOn:
+		c.pacing = nil
+		c.unblock(ctx)
+		c.flush()
 	case *buildTimeout:
 		c.late(ctx)
 	case *BuildTimeout:
@@ -214,12 +219,8 @@ func (c *circuitActor) start(ctx actor.Context) {
 	c.o.CloseTimeout = max(c.o.CloseTimeout, c.o.BuildTimeout)
 	c.arm(ctx)
 	first := c.o.Path[0]
-	addr := first.IPv4
-	if !addr.IsValid() {
-		addr = first.IPv6
-	}
 	ctx.Send(c.o.Connections, &connections.Want{
-		Target:  connection.Target{Addr: addr, RSA: first.RSA, Ed25519: first.Ed25519},
+		Target:  connection.Target{IPv4: first.IPv4, IPv6: first.IPv6, RSA: first.RSA, Ed25519: first.Ed25519},
 		Purpose: c.o.Purpose, Reply: ctx.Self(),
 	})
 }
@@ -234,9 +235,7 @@ func (c *circuitActor) arm(ctx actor.Context) {
 	if c.slow {
 		limit = c.o.CloseTimeout
 	}
-	if c.timer != nil {
-		c.timer.Stop()
-	}
+	c.timer.Stop()
 	c.timer = kernel.After(ctx.ActorSystem(), ctx.Self(), limit-c.o.Now().Sub(since), &buildTimeout{})
 }
 
@@ -285,7 +284,7 @@ func (c *circuitActor) build(ctx actor.Context, link *connection.Link) {
 	}
 	c.core, err = circuit.NewCircuit(circuit.Config{
 		ID: id, Path: c.o.Path, Window: c.o.Window, Rand: rand.Reader,
-		Now: func() time.Duration { return c.o.Now().Sub(c.began) }, FlowParams: c.o.Flow,
+		Now: func() time.Duration { return c.o.Now().Sub(c.began) }, Linger: c.o.CloseTimeout, FlowParams: c.o.Flow,
 	})
 	if err != nil {
 		link.Release(id, c.o.Now())
@@ -314,7 +313,11 @@ func (c *circuitActor) launched(link *connection.Link) {
 
 // extended and open report the milestones of building.
 func (c *circuitActor) extended() {
-	c.emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, c.o.ID, &chivev1.CircuitExtended{Hop: uint32(c.core.Hops())}))
+	hop := c.core.Hops()
+	facts := c.core.Facts(hop)
+	c.emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, c.o.ID, &chivev1.CircuitExtended{
+		Hop: uint32(hop), Handshake: string(facts.Handshake), CongestionControl: facts.CongestionControl, Cgo: facts.CGO,
+	}))
 }
 
 func (c *circuitActor) open(ctx actor.Context) {
@@ -329,6 +332,7 @@ func (c *circuitActor) open(ctx actor.Context) {
 	c.opened = now
 	c.emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, c.o.ID, &chivev1.CircuitOpened{
 		Hops: uint32(c.core.Hops()), Took: messages.Took(c.opened.Sub(c.started)), CongestionControl: c.core.CongestionControl(),
+		CgoHops: uint32(c.core.CGOHops()),
 	}))
 	ctx.Send(ctx.Parent(), &Opened{ID: c.o.ID, Took: c.opened.Sub(c.began)})
 }
@@ -448,6 +452,7 @@ func (c *circuitActor) end(ctx actor.Context, out chivev1.Outcome, err error) {
 	c.closing = true
 	c.out0, c.err = out, err
 	c.timer.Stop()
+	c.pacing.Stop()
 	c.leave()
 	for id, l := range c.lanes {
 		if l.pid != nil {
@@ -518,9 +523,8 @@ func (c *circuitActor) stopping(ctx actor.Context) {
 	}
 	c.closing = true
 	c.out0 = chivev1.Outcome_OUTCOME_INTERNAL
-	if c.timer != nil {
-		c.timer.Stop()
-	}
+	c.timer.Stop()
+	c.pacing.Stop()
 	c.leave()
 }
 

@@ -1,9 +1,12 @@
 package circuit
 
 import (
+	"time"
+
 	"github.com/asynkron/protoactor-go/actor"
 
 	"chive/actors/block"
+	"chive/actors/kernel"
 	"chive/actors/outcome"
 	"chive/actors/stream"
 	"chive/messages/chivev1"
@@ -32,7 +35,7 @@ func (c *circuitActor) block(ctx actor.Context, b *block.Block) {
 	case c.closing:
 		b.Free()
 	default:
-		c.data(b)
+		c.data(ctx, b)
 		c.flush()
 	}
 }
@@ -72,7 +75,7 @@ func (c *circuitActor) cells(ctx actor.Context, b *block.Block) {
 		b.Free()
 	}
 	if mayPackage && failed == nil {
-		c.unblock()
+		c.unblock(ctx)
 	}
 	c.flush()
 	if failed != nil {
@@ -150,15 +153,45 @@ func (c *circuitActor) event(ctx actor.Context, ev circuit.Event) {
 }
 
 // data takes what a stream has to send.
-func (c *circuitActor) data(b *block.Block) {
+func (c *circuitActor) data(ctx actor.Context, b *block.Block) {
 	l := c.lanes[b.Stream]
 	if l == nil || l.finish {
 		b.Free()
 		return
 	}
 	l.pending = append(l.pending, b)
-	if !l.blocked {
-		c.pump(b.Stream, l)
+	if l.blocked {
+		return
+	}
+	id := b.Stream
+	c.pump(id, l)
+	switch {
+	case !l.blocked:
+	case c.core.Sendable(id) > 0:
+		// The block was more than goes at once. No window holds the rest back, so no
+		// SENDME need come for it.
+		c.unblock(ctx)
+	default:
+		c.wakeLater(ctx)
+	}
+}
+
+// mayGoOn: a stream that its far end's rate held back may send again.
+type mayGoOn struct{}
+
+// wakeLater sets the timer for the first of the waiting lanes that only its far end's rate
+// holds back. Whatever else holds a lane back ends with a cell.
+func (c *circuitActor) wakeLater(ctx actor.Context) {
+	c.pacing.Stop()
+	c.pacing = nil
+	var first time.Duration
+	for _, id := range c.blocked {
+		if wait := c.core.Paced(id); wait > 0 && (first == 0 || wait < first) {
+			first = wait
+		}
+	}
+	if first > 0 {
+		c.pacing = kernel.After(ctx.ActorSystem(), ctx.Self(), first, &mayGoOn{})
 	}
 }
 
@@ -215,7 +248,7 @@ func (c *circuitActor) waitForWindow(id cell.StreamID, l *lane) {
 
 // unblock lets the waiting lanes send, a block each in turn, until the windows
 // are used up.
-func (c *circuitActor) unblock() {
+func (c *circuitActor) unblock(ctx actor.Context) {
 	for progress := true; progress; {
 		progress = false
 		waiting := c.blocked
@@ -231,6 +264,7 @@ func (c *circuitActor) unblock() {
 			}
 		}
 	}
+	c.wakeLater(ctx)
 }
 
 // reserve makes sure that out has room for the cells of one input.

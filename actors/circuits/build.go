@@ -127,7 +127,10 @@ func (c *circuits) path(want path.Want, avoid []netdoc.Digest) ([]*path.Relay, e
 func hops(relays []*path.Relay) []torcircuit.Hop {
 	out := make([]torcircuit.Hop, len(relays))
 	for i, r := range relays {
-		out[i] = torcircuit.Hop{RSA: r.Identity, Ed25519: r.Ed25519, NtorKey: r.NtorKey, IPv4: r.IPv4, IPv6: r.IPv6, CongestionControl: r.CongestionControl()}
+		out[i] = torcircuit.Hop{
+			RSA: r.Identity, Ed25519: r.Ed25519, NtorKey: r.NtorKey, IPv4: r.IPv4, IPv6: r.IPv6,
+			CongestionControl: r.CongestionControl(), CGO: r.CGO(),
+		}
 	}
 	return out
 }

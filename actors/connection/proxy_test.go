@@ -58,7 +58,7 @@ func TestAFailingProxyIsNotTheRelays(t *testing.T) {
 			_, _ = conn.Read(buf)
 		}()
 		d := Dialer{Proxy: upstream.Proxy{Kind: upstream.SOCKS5, Addr: netip.MustParseAddrPort(l.Addr().String())}}
-		target := Target{Addr: netip.MustParseAddrPort("192.0.2.1:443")}
+		target := Target{IPv4: netip.MustParseAddrPort("192.0.2.1:443")}
 		ctx, cancel := t.Context(), func() {}
 		if c.stays {
 			ctx, cancel = context.WithTimeout(ctx, 100*time.Millisecond)

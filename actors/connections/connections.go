@@ -249,6 +249,10 @@ func (c *connections) answer(ctx actor.Context, x *conn, w *Want) {
 }
 
 func (c *connections) dial(ctx actor.Context, e *entry, w *Want) {
+	if _, ok := c.o.Dialer.Address(w.Target); !ok { // the options changed since it was chosen
+		ctx.Send(w.Reply, &Failed{Token: w.Token, Outcome: chivev1.Outcome_OUTCOME_NO_PATH, Err: connection.ErrAddress})
+		return
+	}
 	if !c.admitProxy() {
 		c.refuseDown(ctx, w)
 		return

@@ -52,7 +52,10 @@ func (w *worker) source(not ...netdoc.Digest) Target {
 		}
 	}
 	clear(w.shunned) // every one failed: likelier the network than all of them
-	last := lists[len(lists)-1]
+	last := w.o.Authorities
+	if len(last) == 0 {
+		last = w.o.Fallbacks
+	}
 	return last[w.o.Rand.IntN(len(last))]
 }
 

@@ -64,12 +64,7 @@ func (d *dirDialer) DialDir(ctx context.Context, t directory.Target) (net.Conn, 
 	spec.Cause = d.n.recorder.Emit(messages.Because(messages.Event(chivev1.Kind_KIND_STREAM, spec.ID, &chivev1.StreamRequested{
 		Purpose: spec.Purpose, Isolation: spec.Isolation.Name(),
 	}), "", spec.ID))
-	hop := &circuit.Hop{RSA: t.Identity, Ed25519: t.Ed25519, NtorKey: t.NtorKey}
-	if t.Addr.Addr().Is4() {
-		hop.IPv4 = t.Addr
-	} else {
-		hop.IPv6 = t.Addr
-	}
+	hop := &circuit.Hop{RSA: t.Identity, Ed25519: t.Ed25519, NtorKey: t.NtorKey, IPv4: t.IPv4, IPv6: t.IPv6}
 	d.n.system.Root.Send(d.node, &circuits.Request{Spec: spec, Directory: hop})
 	select {
 	case o := <-front.result:

@@ -142,12 +142,12 @@ func askRoot[T any](n *Node, question func(kernel.Reply[T]) any) (T, error) {
 
 func (r *rootActor) reconfigure(ctx actor.Context, m *reconfigure) {
 	next := m.next
+	if reachRules(next) != reachRules(m.old) || guardSettings(next) != guardSettings(m.old) {
+		r.n.guards.configure(guardSettings(next), reachRules(next), time.Now()) // before circuits are built anew
+	}
 	r.pass(ctx, "connections", &connections.Configure{Settings: connectionSettings(next), Dialer: dialer(next)})
 	r.pass(ctx, "circuits", &circuits.Configure{Settings: circuitSettings(next), Rebuild: dialer(next) != dialer(m.old)})
 	r.n.bias.configure(biasSettings(next))
-	if guardSettings(next) != guardSettings(m.old) {
-		r.n.guards.configure(guardSettings(next), time.Now())
-	}
 	if pathRules(next) != pathRules(m.old) {
 		r.directory(ctx) // it loads its cache and tells of a network by the new rules
 	}
@@ -192,7 +192,7 @@ func hostMapping(c *config.Config) ingress.Mapping {
 }
 
 func dialer(c *config.Config) connection.Dialer {
-	d := connection.Dialer{Bind4: c.OutboundBindAddress4, Bind6: c.OutboundBindAddress6}
+	d := connection.Dialer{Bind4: c.OutboundBindAddress4, Bind6: c.OutboundBindAddress6, Reach: reachRules(c)}
 	switch {
 	case c.Socks4Proxy.IsValid():
 		d.Proxy = upstream.Proxy{Kind: upstream.SOCKS4, Addr: c.Socks4Proxy}

@@ -334,7 +334,7 @@ func authorities(cfg *config.Config) []directory.Target {
 	var out []directory.Target
 	for _, a := range cfg.DirAuthorities {
 		if a.ORPort.IsValid() {
-			out = append(out, directory.Target{Identity: netdoc.Digest(a.Fingerprint), Addr: a.ORPort})
+			out = append(out, directory.Target{Identity: netdoc.Digest(a.Fingerprint), IPv4: a.ORPort, IPv6: a.IPv6})
 		}
 	}
 	return out
@@ -343,11 +343,7 @@ func authorities(cfg *config.Config) []directory.Target {
 func fallbacks(cfg *config.Config) []directory.Target {
 	var out []directory.Target
 	for _, f := range cfg.FallbackDirs {
-		addr := f.IPv4
-		if !addr.IsValid() {
-			continue // IPv6 needs to be known to work first
-		}
-		out = append(out, directory.Target{Identity: netdoc.Digest(f.Fingerprint), Addr: addr})
+		out = append(out, directory.Target{Identity: netdoc.Digest(f.Fingerprint), IPv4: f.IPv4, IPv6: f.IPv6})
 	}
 	return out
 }

@@ -8,13 +8,13 @@ import (
 	"testing"
 	"time"
 
+	"chive/internal/leak"
 	"github.com/nats-io/nkeys"
-	"go.uber.org/goleak"
 
 	"chive/messages"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 var signed = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 

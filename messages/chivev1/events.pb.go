@@ -2161,10 +2161,13 @@ func (x *CircuitLaunched) GetOneHop() bool {
 }
 
 type CircuitExtended struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Hop           uint32                 `protobuf:"varint,1,opt,name=hop,proto3" json:"hop,omitempty"` // from 1: hops now reached
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	Hop               uint32                 `protobuf:"varint,1,opt,name=hop,proto3" json:"hop,omitempty"`                                                      // from 1: hops now reached
+	Handshake         string                 `protobuf:"bytes,2,opt,name=handshake,proto3" json:"handshake,omitempty"`                                           // with the last of them: fast, ntor or ntor-v3
+	CongestionControl bool                   `protobuf:"varint,3,opt,name=congestion_control,json=congestionControl,proto3" json:"congestion_control,omitempty"` // it granted it
+	Cgo               bool                   `protobuf:"varint,4,opt,name=cgo,proto3" json:"cgo,omitempty"`                                                      // its layer is Counter Galois Onion's
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *CircuitExtended) Reset() {
@@ -2204,11 +2207,33 @@ func (x *CircuitExtended) GetHop() uint32 {
 	return 0
 }
 
+func (x *CircuitExtended) GetHandshake() string {
+	if x != nil {
+		return x.Handshake
+	}
+	return ""
+}
+
+func (x *CircuitExtended) GetCongestionControl() bool {
+	if x != nil {
+		return x.CongestionControl
+	}
+	return false
+}
+
+func (x *CircuitExtended) GetCgo() bool {
+	if x != nil {
+		return x.Cgo
+	}
+	return false
+}
+
 type CircuitOpened struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
 	Hops              uint32                 `protobuf:"varint,1,opt,name=hops,proto3" json:"hops,omitempty"`
 	Took              *durationpb.Duration   `protobuf:"bytes,2,opt,name=took,proto3" json:"took,omitempty"`                                                     // rounded to 10 ms
 	CongestionControl bool                   `protobuf:"varint,3,opt,name=congestion_control,json=congestionControl,proto3" json:"congestion_control,omitempty"` // the last hop granted it
+	CgoHops           uint32                 `protobuf:"varint,4,opt,name=cgo_hops,json=cgoHops,proto3" json:"cgo_hops,omitempty"`                               // of the hops, those with Counter Galois Onion
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -2262,6 +2287,13 @@ func (x *CircuitOpened) GetCongestionControl() bool {
 		return x.CongestionControl
 	}
 	return false
+}
+
+func (x *CircuitOpened) GetCgoHops() uint32 {
+	if x != nil {
+		return x.CgoHops
+	}
+	return 0
 }
 
 // CircuitDirtied: the first stream was attached, that of this isolation token. Tokens
@@ -4321,13 +4353,17 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x04hops\x18\x02 \x01(\rB\x04\xa8\xd4\x18\x02R\x04hops\x12)\n" +
 	"\rconnection_id\x18\x03 \x01(\tB\x04\xa8\xd4\x18\x02R\fconnectionId\x12\x18\n" +
 	"\x04path\x18\x04 \x03(\fB\x04\xa8\xd4\x18\x03R\x04path\x12\x1d\n" +
-	"\aone_hop\x18\x05 \x01(\bB\x04\xa8\xd4\x18\x02R\x06oneHop\")\n" +
+	"\aone_hop\x18\x05 \x01(\bB\x04\xa8\xd4\x18\x02R\x06oneHop\"\x9a\x01\n" +
 	"\x0fCircuitExtended\x12\x16\n" +
-	"\x03hop\x18\x01 \x01(\rB\x04\xa8\xd4\x18\x02R\x03hop\"\x93\x01\n" +
+	"\x03hop\x18\x01 \x01(\rB\x04\xa8\xd4\x18\x02R\x03hop\x12\"\n" +
+	"\thandshake\x18\x02 \x01(\tB\x04\xa8\xd4\x18\x02R\thandshake\x123\n" +
+	"\x12congestion_control\x18\x03 \x01(\bB\x04\xa8\xd4\x18\x02R\x11congestionControl\x12\x16\n" +
+	"\x03cgo\x18\x04 \x01(\bB\x04\xa8\xd4\x18\x02R\x03cgo\"\xb4\x01\n" +
 	"\rCircuitOpened\x12\x18\n" +
 	"\x04hops\x18\x01 \x01(\rB\x04\xa8\xd4\x18\x02R\x04hops\x123\n" +
 	"\x04took\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x04\xa8\xd4\x18\x02R\x04took\x123\n" +
-	"\x12congestion_control\x18\x03 \x01(\bB\x04\xa8\xd4\x18\x02R\x11congestionControl\"4\n" +
+	"\x12congestion_control\x18\x03 \x01(\bB\x04\xa8\xd4\x18\x02R\x11congestionControl\x12\x1f\n" +
+	"\bcgo_hops\x18\x04 \x01(\rB\x04\xa8\xd4\x18\x02R\acgoHops\"4\n" +
 	"\x0eCircuitDirtied\x12\"\n" +
 	"\tisolation\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\tisolation\"\x8f\x01\n" +
 	"\rCircuitFailed\x121\n" +

@@ -133,7 +133,7 @@ func (l *Log) say(e *chivev1.Envelope) string {
 		c := body.CircuitLaunched
 		return fmt.Sprintf("launched, %s, over connection %s%s", plural(int(c.GetHops()), "hop"), c.GetConnectionId(), purpose(c.GetPurpose()))
 	case *chivev1.Envelope_CircuitExtended:
-		return fmt.Sprintf("extended to hop %d", body.CircuitExtended.GetHop())
+		return fmt.Sprintf("extended to hop %d", body.CircuitExtended.GetHop()) + agreed(body.CircuitExtended)
 	case *chivev1.Envelope_CircuitOpened:
 		return fmt.Sprintf("opened, built in %s", span(body.CircuitOpened.GetTook().AsDuration()))
 	case *chivev1.Envelope_CircuitDirtied:
@@ -152,6 +152,18 @@ func (l *Log) say(e *chivev1.Envelope) string {
 		return fmt.Sprintf("closed: %s; it carried %s", l.ended(e), plural(int(body.ConnectionClosed.GetCircuits()), "circuit"))
 	}
 	return l.sayOther(e)
+}
+
+// agreed is what an extension agreed on with the hop.
+func agreed(x *chivev1.CircuitExtended) string {
+	text := given(" by ", x.GetHandshake())
+	if x.GetCongestionControl() {
+		text += ", with congestion control"
+	}
+	if x.GetCgo() {
+		text += " and Counter Galois Onion"
+	}
+	return text
 }
 
 // sayOther is say for what no stream, circuit or connection is about.
