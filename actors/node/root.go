@@ -210,12 +210,12 @@ func (r *rootActor) directory(ctx actor.Context) {
 	})
 }
 
-func (r *rootActor) listener(self *actor.PID, name string, l *listener) *actor.Props {
+func (r *rootActor) listener(self *actor.PID, l *listener) *actor.Props {
 	n := r.n
 	ready := l.ready
 	l.ready = nil
 	return ingress.Props(ingress.Options{
-		Rules: &l.rules, Group: name, IsolationKey: r.isolationKey,
+		Rules: &l.rules, IsolationKey: r.isolationKey,
 		Bind: func() (net.Listener, error) {
 			if ready != nil {
 				return ready, nil
