@@ -48,7 +48,7 @@ type circuit struct {
 	path    [][]byte
 	legs    []string // of a conflux set, that were launched
 	linked  []string // of those, that are
-	granted bool            // the hop reached last granted congestion control
+	granted bool     // the hop reached last granted congestion control
 	carried isolation.Circuit
 }
 
