@@ -9,6 +9,8 @@
 //   - what began has ended when the log ends, unless it was cut while running;
 //   - circuits are launched on open connections;
 //   - paths are distinct relays, three for a general circuit;
+//   - circuits have congestion control if their last hop granted it, by ntor-v3, and count
+//     the hops with Counter Galois Onion, each of which granted it too;
 //   - streams are on open circuits of their purpose, all detached before the circuit
 //     closes;
 //   - no circuit ever carries two streams that must be isolated from each other, a stream
@@ -42,6 +44,8 @@ func (v Violation) String() string { return v.Event + ": " + v.Rule }
 type circuit struct {
 	fold.Circuit
 	streams map[string]bool // attached now
+	granted bool            // the hop reached last granted congestion control
+	cgo     uint32          // hops reached with Counter Galois Onion
 	carried isolation.Circuit
 }
 
@@ -151,6 +155,24 @@ func (c *checker) circuit(e *chivev1.Envelope) {
 	case *chivev1.Envelope_CircuitLaunched:
 		k.streams = map[string]bool{}
 		c.launched(e, body.CircuitLaunched)
+	case *chivev1.Envelope_CircuitExtended:
+		x := body.CircuitExtended
+		if k.granted = x.GetCongestionControl(); k.granted && x.GetHandshake() != "ntor-v3" {
+			c.say(e, "congestion control granted by %s", x.GetHandshake())
+		}
+		if x.GetCgo() {
+			k.cgo++
+			if !k.granted {
+				c.say(e, "Counter Galois Onion without congestion control")
+			}
+		}
+	case *chivev1.Envelope_CircuitOpened:
+		if has := body.CircuitOpened.GetCongestionControl(); has != k.granted {
+			c.missing(e, "congestion control: %v, which the last hop granted: %v", has, k.granted)
+		}
+		if n := body.CircuitOpened.GetCgoHops(); n != k.cgo {
+			c.missing(e, "%d hops with Counter Galois Onion, and %d were reached", n, k.cgo)
+		}
 	case *chivev1.Envelope_CircuitClosed:
 		if len(k.streams) > 0 {
 			c.missing(e, "closed with %d streams on it", len(k.streams))

@@ -108,6 +108,17 @@ func TestEachRule(t *testing.T) {
 		"in the future":   {edit(func(l logs) { l[9] = goes("s", "a", "c", 1, 1) }), "in epoch 1 after 0 renewals"},
 		"other epoch": {insert(10,
 			messages.Event(kStream, "s", &chivev1.StreamDetached{CircuitId: "c"}), renewed, goes("s", "a", "c", 2, 1)), "isolates otherwise than on its last circuit"},
+		"not granted": {edit(func(l logs) { l[6].GetCircuitOpened().CongestionControl = true }), "congestion control: true, which the last hop granted: false"},
+		"unused": {edit(func(l logs) {
+			l[5].GetCircuitExtended().CongestionControl, l[5].GetCircuitExtended().Handshake = true, "ntor-v3"
+		}), "congestion control: false, which the last hop granted: true"},
+		"granted by ntor": {edit(func(l logs) {
+			l[3].GetCircuitExtended().CongestionControl, l[3].GetCircuitExtended().Handshake = true, "ntor"
+		}), "congestion control granted by ntor"},
+		"cgo hops": {edit(func(l logs) { l[6].GetCircuitOpened().CgoHops = 2 }), "2 hops with Counter Galois Onion, and 0 were reached"},
+		"cgo alone": {edit(func(l logs) {
+			l[3].GetCircuitExtended().Cgo, l[6].GetCircuitOpened().CgoHops = true, 1
+		}), "Counter Galois Onion without congestion control"},
 		"other purpose":  {edit(func(l logs) { l[7].GetStreamRequested().Purpose = directory }), "a directory stream on a general circuit"},
 		"two hops":       {edit(func(l logs) { l[2].GetCircuitLaunched().Hops = 2 }), "of 2 hops"},
 		"called one hop": {edit(func(l logs) { l[2].GetCircuitLaunched().OneHop = true }), "called one hop: true"},

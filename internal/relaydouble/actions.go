@@ -1,6 +1,7 @@
 package relaydouble
 
 import (
+	"bytes"
 	"io"
 
 	"chive/tor/cell"
@@ -196,6 +197,22 @@ func Instead(actions ...Action) Action {
 			do(m)
 		}
 		return false
+	}
+}
+
+// OnItsWay changes the relay cell just sealed as the relays between do (AtRelayOut, After):
+// what it returns of the encrypted cell, a number of bodies of whole cells, goes on in its
+// place.
+func OnItsWay(change func(body []byte) []byte) Action {
+	return func(m *Moment) bool {
+		c := m.Circuit
+		at := len(c.out) - cell.FixedLen
+		bodies := change(bytes.Clone(c.out[at+cell.FixedLen-cell.BodyLen:]))
+		c.out = c.out[:at]
+		for ; len(bodies) >= cell.BodyLen; bodies = bodies[cell.BodyLen:] {
+			c.out = cell.AppendFixed(c.out, c.id, cell.Relay, bodies[:cell.BodyLen])
+		}
+		return true
 	}
 }
 

@@ -78,6 +78,20 @@ func (c *Circuit) begin(hop int, h cell.RelayHeader, data []byte) error {
 	return nil
 }
 
+// resolve takes RESOLVE (tor-spec 6.4), whose stream ends with the answer.
+func (c *Circuit) resolve(hop int, h cell.RelayHeader) error {
+	if old := c.streams[h.Stream]; h.Stream == 0 || (old != nil && !old.ended) {
+		return violationf("%v on stream %v", h.Cmd, h.Stream)
+	}
+	s := &Stream{circuit: c, id: h.Stream, hop: hop, ended: true}
+	c.streams[s.id] = s
+	c.conn.relay.pass(AtResolve, Moment{Conn: c.conn, Circuit: c, Stream: s, Hop: hop}, func(*Moment) {
+		answer := cell.AppendResolved(nil, connectedTTL, netip.AddrFrom4([4]byte{127, 0, 0, 1}))
+		c.emit(hop, cell.RelayHeader{Cmd: cell.RelayResolved, Stream: s.id}, answer)
+	})
+	return nil
+}
+
 func (s *Stream) run(handler Handler) {
 	defer s.circuit.conn.relay.seen.update(func(seen *Seen) { seen.OpenStreams-- })
 	defer s.EndWith(cell.EndDone)
