@@ -44,7 +44,7 @@ var cgoAttacks = []attack{
 	{name: "491 bytes for the circuit", session: download, script: after(relaydouble.AtConnected, 1, relaydouble.SendRelay(relaydouble.RelayCell{Cmd: cell.RelaySendme, Data: []byte{1}, Length: 491})), event: closed, err: cell.ErrRelayLength},
 	{name: "a bit of the tag", session: download, script: onItsWay(flip(0)), event: closed, err: torcircuit.ErrUnrecognized},
 	{name: "a bit of the content", session: download, script: onItsWay(flip(100)), event: closed, err: torcircuit.ErrUnrecognized},
-	{name: "a bit of the last byte", session: download, script: onItsWay(flip(cell.BodyLen-1)), event: closed, err: torcircuit.ErrUnrecognized},
+	{name: "a bit of the last byte", session: download, script: onItsWay(flip(cell.BodyLen - 1)), event: closed, err: torcircuit.ErrUnrecognized},
 }
 
 // All that hostile relays do is found out under Counter Galois Onion as well, and what only
