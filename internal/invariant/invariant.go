@@ -9,7 +9,8 @@
 //   - what began has ended when the log ends, unless it was cut while running;
 //   - circuits are launched on open connections;
 //   - paths are distinct relays, three for a general circuit;
-//   - circuits have congestion control if their last hop granted it, by ntor-v3;
+//   - circuits have congestion control if their last hop granted it, by ntor-v3, and count
+//     the hops with Counter Galois Onion, each of which granted it too;
 //   - streams are on open circuits of their purpose, all detached before the circuit
 //     closes;
 //   - legs of a conflux set end at one exit and share no other relay, carry no streams of
@@ -49,6 +50,7 @@ type circuit struct {
 	legs    []string // of a conflux set, that were launched
 	linked  []string // of those, that are
 	granted bool     // the hop reached last granted congestion control
+	cgo     uint32   // hops reached with Counter Galois Onion
 	carried isolation.Circuit
 }
 
@@ -173,9 +175,18 @@ func (c *checker) circuit(e *chivev1.Envelope) {
 		if k.granted = x.GetCongestionControl(); k.granted && x.GetHandshake() != "ntor-v3" {
 			c.say(e, "congestion control granted by %s", x.GetHandshake())
 		}
+		if x.GetCgo() {
+			k.cgo++
+			if !k.granted {
+				c.say(e, "Counter Galois Onion without congestion control")
+			}
+		}
 	case *chivev1.Envelope_CircuitOpened:
 		if has := body.CircuitOpened.GetCongestionControl(); has != k.granted {
 			c.missing(e, "congestion control: %v, which the last hop granted: %v", has, k.granted)
+		}
+		if n := body.CircuitOpened.GetCgoHops(); n != k.cgo {
+			c.missing(e, "%d hops with Counter Galois Onion, and %d were reached", n, k.cgo)
 		}
 	case *chivev1.Envelope_CircuitClosed:
 		if len(k.streams) > 0 {

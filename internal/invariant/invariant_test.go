@@ -115,6 +115,10 @@ func TestEachRule(t *testing.T) {
 		"granted by ntor": {edit(func(l logs) {
 			l[3].GetCircuitExtended().CongestionControl, l[3].GetCircuitExtended().Handshake = true, "ntor"
 		}), "congestion control granted by ntor"},
+		"cgo hops": {edit(func(l logs) { l[6].GetCircuitOpened().CgoHops = 2 }), "2 hops with Counter Galois Onion, and 0 were reached"},
+		"cgo alone": {edit(func(l logs) {
+			l[3].GetCircuitExtended().Cgo, l[6].GetCircuitOpened().CgoHops = true, 1
+		}), "Counter Galois Onion without congestion control"},
 		"other purpose":  {edit(func(l logs) { l[7].GetStreamRequested().Purpose = directory }), "a directory stream on a general circuit"},
 		"two hops":       {edit(func(l logs) { l[2].GetCircuitLaunched().Hops = 2 }), "of 2 hops"},
 		"called one hop": {edit(func(l logs) { l[2].GetCircuitLaunched().OneHop = true }), "called one hop: true"},
