@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"path/filepath"
+	"strings"
 )
 
 func loadFrom(from files, file string, overrides []Override) (*Config, error) {
@@ -86,7 +87,8 @@ func (b *builder) known(l Line) *Option {
 		return nil
 	}
 	e := l.errorf(ErrUnknown, "unknown option")
-	e.Suggestion = nearest(l.Key, everyName())
+	name, _, _ := strings.Cut(l.Key, "=")
+	e.Suggestion = nearest(name, everyName())
 	b.errs = append(b.errs, e)
 	return nil
 }
@@ -173,6 +175,7 @@ func (b *builder) finish() {
 	b.checkLimits()
 	b.checkNats()
 	b.checkUpstream()
+	b.checkReach()
 	b.checkNodes()
 	b.checkIdentities()
 	b.checkGuards()

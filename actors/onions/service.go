@@ -209,7 +209,7 @@ func (a *serviceActor) fetch(ctx actor.Context, m *client.Fetch) {
 		return
 	}
 	a.open(ctx, m.ID, m, nil, chivev1.Purpose_PURPOSE_ONION_DIRECTORY, &torcircuit.Hop{
-		RSA: r.Identity, Ed25519: r.Ed25519, NtorKey: r.NtorKey, IPv4: r.IPv4, CongestionControl: r.CongestionControl(),
+		RSA: r.Identity, Ed25519: r.Ed25519, NtorKey: r.NtorKey, IPv4: r.IPv4, CongestionControl: r.CongestionControl(), CGO: r.CGO(),
 	})
 }
 

@@ -129,7 +129,7 @@ func TestOnionServices(t *testing.T) {
 	t.Run("client authorisation", func(t *testing.T) { c.fetchOnion(t, "", l.private, 100_000) })
 	t.Run("proof of work offered", func(t *testing.T) { c.fetchOnion(t, "", l.guarded, 100_000) })
 	t.Run("refusals", func(t *testing.T) { c.onionRefusals(t, l) })
-	t.Run("keys come and go", func(t *testing.T) { onionKeys(t, l) })
+	t.Run("keys come and go", func(t *testing.T) { clientKeys(t, l) })
 	t.Run("service that does not answer", func(t *testing.T) { c.onionStopped(t, l) })
 	t.Run("service that is down", func(t *testing.T) { c.onionDown(t, l) })
 }
@@ -219,9 +219,9 @@ func (c *client) onionRefusals(t *testing.T, l *onionLab) {
 	}
 }
 
-// onionKeys: without a key F4, with a wrong one F5, with the right one in; each from the
+// clientKeys: without a key F4, with a wrong one F5, with the right one in; each from the
 // reload on that brings it.
-func onionKeys(t *testing.T, l *onionLab) {
+func clientKeys(t *testing.T, l *onionLab) {
 	wrong, err := ecdh.X25519().GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)

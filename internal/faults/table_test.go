@@ -19,7 +19,7 @@ import (
 // required are the faults that docs/testing.md must have.
 var required = []string{
 	"forged consensus signature", "too few signatures", "wrong CERTS", "expired CERTS", "wrong identity at a real relay",
-	"wrong handshake authenticator", "bad relay digest", "cell on an unknown circuit", "oversized document", "truncated document",
+	"wrong handshake authenticator", "bad relay digest", "cell on an unknown circuit", "hostile exit", "hostile middle relay", "hostile guard", "oversized document", "truncated document",
 	"zlib bomb", "zstd bomb", "concatenated bombs", "relay accepts and says nothing", "relay stalls in a handshake",
 	"consensus diff that is cut, too large, or leads elsewhere", "cached consensus changed under a diff",
 	"directory withholds microdescriptors", "directory drips headers", "required protocol is missing",
