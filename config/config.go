@@ -64,13 +64,17 @@ type Config struct {
 	ConnectionPoolMaxLife   time.Duration // an older one takes no new circuits; 0: no limit
 	EnableBufferPooling     bool          // buffers are used again
 
+	ClientOnionAuthDir          string // absolute; "" if there is none
+	VanguardsLiteEnabled        string // auto, 0 or 1
+	ExtendAllowPrivateAddresses bool   // introduction points of onion services may have private addresses
+
 	ConnectionPadding        string // auto, 0 or 1
 	ReducedConnectionPadding bool
 
+	Reach
 	ConfluxEnabled  string // auto, 0 or 1
 	ConfluxClientUX string // throughput, latency, throughput_lowmem or latency_lowmem
 
-	Reach
 	Nodes
 	PathBias
 	Guards

@@ -1,9 +1,6 @@
 package config
 
-import (
-	"strings"
-	"time"
-)
+import "time"
 
 const (
 	day   = 24 * time.Hour
@@ -22,7 +19,7 @@ const (
 )
 
 // table is every option that chive honours.
-var table = sections(placeOptions, socksOptions, frontOptions, mapOptions, upstreamOptions, directoryOptions, reachOptions, pathOptions, nodeOptions, circuitOptions, identityOptions, buildOptions, pathBiasOptions, guardOptions, connectionOptions, limitOptions, logOptions, fleetOptions, natsOptions)
+var table = sections(placeOptions, socksOptions, frontOptions, onionOptions, mapOptions, upstreamOptions, directoryOptions, reachOptions, pathOptions, nodeOptions, circuitOptions, identityOptions, buildOptions, pathBiasOptions, guardOptions, connectionOptions, limitOptions, logOptions, fleetOptions, natsOptions)
 
 func sections(all ...[]Option) (out []Option) {
 	for _, s := range all {
@@ -69,7 +66,7 @@ const newStreams = "From the next stream on; open streams stay where they are. W
 var socksOptions = []Option{
 	custom(Option{
 		Name: "SocksPort", Default: "127.0.0.1:9050", List: true, Class: Hot, RemoteDenied: deniedListener,
-		Effect: "At once: new listeners open before old ones close, and a listener whose address stays is never closed. Streams of a closed listener go on. If one cannot open, nothing changes.",
+		Effect: "At once: new listeners open before old ones close, and a listener whose address stays is never closed, though it become an HTTPTunnelPort or a DNSPort: clients that have connected finish what they began. Streams of a closed listener go on. If one cannot open, nothing changes.",
 		Range:  "[address:]port, auto, unix:/path or 0, then flags",
 		Doc: "Where SOCKS4, SOCKS4a and SOCKS5 clients connect, and HTTP clients that ask for a tunnel with CONNECT. Streams of different SocksPorts never share a circuit unless their SessionGroup is equal. 0 opens none. " +
 			"Flags, each with a No- form: IsolateClientAddr and IsolateSOCKSAuth (both on by default), IsolateClientProtocol, IsolateDestAddr, IsolateDestPort, KeepAliveIsolateSOCKSAuth (a circuit whose streams gave a user name or password counts its age from when the last of them came or left, not from the first), SessionGroup=N, IPv4Traffic and IPv6Traffic (both on by default), PreferIPv6, DNSRequest (on; off, names other than .onion are refused), OnionTraffic (on), PreferSOCKSNoAuth, ExtendedErrors; for unix sockets GroupWritable, WorldWritable, RelaxDirModeCheck. OnionTrafficOnly is NoIPv4Traffic, NoIPv6Traffic and NoDNSRequest in one. " +
@@ -216,18 +213,10 @@ var connectionOptions = []Option{
 		Doc:     "Pad less often, have relays not pad at all, and keep connections without circuits for half as long: to save power and data.",
 		Differs: "C tor halves CircuitsAvailableTimeout too, if that is not set.",
 	}, func(c *Config) *bool { return &c.ReducedConnectionPadding }),
-	custom(Option{
+	auto(Option{
 		Name: "ConfluxEnabled", Default: "auto", Class: Hot, RemoteDenied: deniedPrivacy, Effect: "At once: with 0, sets take no new streams and those without any end.",
-		Range: "auto, 0 or 1",
-		Doc:   "Carry streams over two circuits to one exit, through two guards, so that they are faster (conflux, proposal 329). Such sets are kept ready beside single circuits, which carry what no set can. auto does so if the network's consensus says so, 1 in any case, 0 never: a client without is easier to tell from others.",
-	}, "auto|0|1", func(b *builder, l Line) {
-		switch v := strings.ToLower(l.Value); v {
-		case "auto", "0", "1":
-			b.cfg.ConfluxEnabled = v
-		default:
-			b.fail(l, ErrValue, "%q is not auto, 0 or 1", clip(l.Value))
-		}
-	}, func(c *Config) []string { return set(c.ConfluxEnabled) }),
+		Doc: "Carry streams over two circuits to one exit, through two guards, so that they are faster (conflux, proposal 329). Such sets are kept ready beside single circuits, which carry what no set can. auto does so if the network's consensus says so, 1 in any case, 0 never: a client without is easier to tell from others.",
+	}, func(c *Config) *string { return &c.ConfluxEnabled }),
 	custom(Option{
 		Name: "ConfluxClientUX", Default: "throughput", Class: Hot, RemoteDenied: deniedPrivacy, Effect: "At once: sets that no stream has used are built anew.",
 		Range: "throughput, latency, throughput_lowmem or latency_lowmem",

@@ -36,6 +36,7 @@ type Options struct {
 	Recorder                   *messages.Recorder
 	Now                        func() time.Time
 	Limits                     *limits.Limits // nil: none
+	Onion                      *Onion         // nil: it is not for an onion service
 	Leg                        *Leg           // nil: it is a circuit of its own
 }
 
@@ -64,8 +65,9 @@ type (
 
 	// Opened tells the parent that streams can be attached.
 	Opened struct {
-		ID   string
-		Took time.Duration // from its CREATE
+		ID     string
+		Took   time.Duration    // from its CREATE
+		Format cell.RelayFormat // of its last hop; not of a set
 	}
 	// Slow tells the parent that the circuit is later than BuildTimeout; it is
 	// built on. FirstHop says that its guard has answered.
@@ -222,6 +224,8 @@ func (c *circuitActor) Receive(ctx actor.Context) {
 		c.streamFailed(ctx, m)
 	case *actor.Stopping:
 		c.stopping(ctx)
+	default:
+		c.onion(ctx)
 	}
 }
 
@@ -353,7 +357,7 @@ func (c *circuitActor) open(ctx actor.Context) {
 	if c.o.Leg != nil {
 		c.reportLeg(ctx)
 	}
-	ctx.Send(ctx.Parent(), &Opened{ID: c.o.ID, Took: c.opened.Sub(c.began)})
+	ctx.Send(ctx.Parent(), &Opened{ID: c.o.ID, Took: c.opened.Sub(c.began), Format: c.core.Format()})
 }
 
 func (c *circuitActor) attach(ctx actor.Context, spec *stream.Spec) {
@@ -369,6 +373,8 @@ func (c *circuitActor) attach(ctx actor.Context, spec *stream.Spec) {
 	switch {
 	case spec.Resolve:
 		c.out.Bytes, id, err = c.core.Resolve(c.out.Bytes, spec.Target)
+	case spec.Onion != nil:
+		c.out.Bytes, id, err = c.core.BeginOnion(c.out.Bytes, spec.Port)
 	case spec.Target == "":
 		c.out.Bytes, id, err = c.core.BeginDir(c.out.Bytes)
 	default:
@@ -378,7 +384,7 @@ func (c *circuitActor) attach(ctx actor.Context, spec *stream.Spec) {
 		c.refuse(ctx, spec, err)
 		return
 	}
-	if !c.dirty && c.o.Purpose == chivev1.Purpose_PURPOSE_GENERAL {
+	if !c.dirty && users(c.o.Purpose) {
 		c.dirty = true
 		c.emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, c.o.ID, &chivev1.CircuitDirtied{Isolation: spec.Isolation.Name()}))
 	}

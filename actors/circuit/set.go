@@ -33,8 +33,7 @@ import (
 type SetOptions struct {
 	Options // of the set; no path, connections and timeouts
 	Conflux conflux.Config
-	Format  cell.RelayFormat // of the exit's cells, the same over each leg
-	Legs    []Options        // of the first legs; Leg is set here
+	Legs    []Options // of the first legs; Leg is set here
 
 	legProps func(Options) *actor.Props // Props, but in tests
 }
@@ -65,6 +64,7 @@ type setLeg struct {
 	pid    *actor.PID
 	timer  *kernel.Timer // LINKED must come before
 	opened bool
+	format cell.RelayFormat
 	lost   bool // it is not of the set any more
 	failed bool // its actor panicked
 	gone   bool
@@ -76,7 +76,6 @@ type setLeg struct {
 type setActor struct {
 	circuitActor
 	conflux conflux.Config
-	format  cell.RelayFormat
 	props   func(Options) *actor.Props // of a leg
 	first   []Options
 	flux    *conflux.Set
@@ -93,7 +92,7 @@ func SetProps(o SetOptions) *actor.Props {
 	return kernel.Props(func() actor.Actor {
 		s := &setActor{
 			circuitActor: circuitActor{o: o.Options, lanes: map[cell.StreamID]*lane{}},
-			conflux:      o.Conflux, format: o.Format, props: Props, first: o.Legs,
+			conflux:      o.Conflux, props: Props, first: o.Legs,
 		}
 		if o.legProps != nil {
 			s.props = o.legProps
@@ -164,7 +163,7 @@ func (s *setActor) start(ctx actor.Context) {
 	s.started, s.root = s.o.Now(), ctx.ActorSystem().Root
 	var err error
 	if s.flux, err = conflux.New(s.conflux); err == nil {
-		s.core, err = circuit.Over(s, s.format, s.o.Flow, func() time.Duration { return s.o.Now().Sub(s.started) }, rand.Reader)
+		s.core, err = circuit.Over(s, s.o.Flow, func() time.Duration { return s.o.Now().Sub(s.started) }, rand.Reader)
 	}
 	if err != nil {
 		s.flux = nil
@@ -233,7 +232,7 @@ func (s *setActor) toLeg(ctx actor.Context, m *ToLeg) {
 
 func (s *setActor) legOpened(ctx actor.Context, m *Opened) {
 	if l := s.leg(m.ID); l != nil {
-		l.opened = true
+		l.opened, l.format = true, m.Format
 	}
 	ctx.Send(ctx.Parent(), m)
 }

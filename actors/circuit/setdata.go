@@ -122,6 +122,18 @@ func (s *setActor) observe(ctx actor.Context, m *LegStatus) {
 // Room implements circuit.Carrier.
 func (s *setActor) Room() int { return s.flux.Room() }
 
+// MaxData implements circuit.Carrier. The exit is one, and chooses by leg how cells lie:
+// what each of them holds.
+func (s *setActor) MaxData(command cell.RelayCommand) int {
+	most := cell.RelayV0.MaxData(command)
+	for _, l := range s.legs {
+		if l.opened && !l.lost {
+			most = min(most, l.format.MaxData(command))
+		}
+	}
+	return most
+}
+
 // OnTheirWay implements circuit.Carrier. The far end's windows are not known here: twice
 // where slow start ends is beyond what any is, on each leg, and then there is what waits.
 func (s *setActor) OnTheirWay() int {

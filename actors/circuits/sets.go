@@ -11,7 +11,6 @@ import (
 	"chive/actors/kernel"
 	"chive/messages"
 	"chive/messages/chivev1"
-	"chive/tor/cell"
 	"chive/tor/conflux"
 	"chive/tor/netdoc"
 	"chive/tor/path"
@@ -118,7 +117,6 @@ func (c *circuits) launchSet(ctx actor.Context, p conflux.Params, port predict.P
 			ID: r.id, Flow: c.network.flow, Purpose: r.purpose, Recorder: c.o.Recorder, Now: c.o.Now, Limits: c.o.Limits,
 		},
 		Conflux: conflux.Config{Params: p, UX: c.o.Settings.ConfluxUX, Rand: crand.Reader},
-		Format:  formatOf(r.exit),
 	}
 	for _, relays := range legs {
 		leg := c.newLeg(r, relays)
@@ -178,19 +176,11 @@ func (c *circuits) anotherLeg(ctx actor.Context, set *record) *circuit.Options {
 	relays, err := c.dir.Index.Leg(c.o.Rand, path.LegRequest{
 		Guards: c.o.Guards.Candidates(c.o.Now()), Exit: set.exit.Identity, Others: others, Want: path.Want{Stable: true},
 	})
-	if err != nil || formatOf(relays[len(relays)-1]) != formatOf(set.exit) || !c.room(relays) || !c.mayLaunch(ctx) {
+	if err != nil || !c.room(relays) || !c.mayLaunch(ctx) {
 		return nil
 	}
 	o := c.newLeg(set, relays)
 	return &o
-}
-
-// formatOf is the format of the cells of an exit: what a set sends must fit.
-func formatOf(exit *path.Relay) cell.RelayFormat {
-	if exit.CGO() {
-		return cell.RelayV1
-	}
-	return cell.RelayV0
 }
 
 // setOpened: streams may go on a set from now on.

@@ -46,10 +46,6 @@ var ErrAddress = errors.New("the relay has no address of a version of IP that is
 // used.
 func (d Dialer) Address(t Target) (netip.AddrPort, bool) { return d.Reach.Choose(t.IPv4, t.IPv6) }
 
-// ErrProxy marks a failure of the proxy that connections to relays go through: it
-// says nothing of the relay.
-var ErrProxy = errors.New("upstream proxy")
-
 // dialled is an open connection with what the relay proved.
 type dialled struct {
 	conn  *tls.Conn
@@ -83,7 +79,7 @@ func (d Dialer) dial(ctx context.Context, t Target) (dialled, error) {
 	}
 	tcp, err := nd.DialContext(ctx, "tcp", to.String())
 	if err != nil && to != relay {
-		return dialled{}, fmt.Errorf("%w: connect: %w", ErrProxy, err)
+		return dialled{}, fmt.Errorf("%w: connect: %w", upstream.ErrProxy, err)
 	}
 	if err != nil {
 		return dialled{}, fmt.Errorf("connect: %w", err)
@@ -113,23 +109,23 @@ func (d Dialer) dial(ctx context.Context, t Target) (dialled, error) {
 	return res, nil
 }
 
-// through has the proxy connect to a relay. That it could not is the only failure
-// that may be the relay's.
+// through has the proxy connect to a relay. The error is one of the proxy alone
+// (upstream.ErrProxy), or of the proxy or the relay (upstream.ErrRefused, ErrSilent).
 func (d Dialer) through(ctx context.Context, tcp net.Conn, relay netip.AddrPort) error {
 	stop := context.AfterFunc(ctx, func() { tcp.Close() })
 	defer stop()
 	m, send, err := upstream.New(d.Proxy, relay)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrProxy, err)
+		return fmt.Errorf("%w: %w", upstream.ErrProxy, err)
 	}
 	buf := make([]byte, 1024)
 	for {
-		if _, err := tcp.Write(send); err != nil {
-			return fmt.Errorf("%w: %w", ErrProxy, linkIO(ctx, err))
+		n := 0
+		if _, err = tcp.Write(send); err == nil {
+			n, err = tcp.Read(buf)
 		}
-		n, err := tcp.Read(buf)
 		if n == 0 && err != nil {
-			return fmt.Errorf("%w: %w", ErrProxy, linkIO(ctx, err))
+			return unanswered(ctx, m, err)
 		}
 		var done bool
 		send, done, err = m.Feed(buf[:n])
@@ -137,11 +133,21 @@ func (d Dialer) through(ctx context.Context, tcp net.Conn, relay netip.AddrPort)
 		case errors.Is(err, upstream.ErrRefused):
 			return fmt.Errorf("through the proxy: %w", err)
 		case err != nil:
-			return fmt.Errorf("%w: %w", ErrProxy, err)
+			return fmt.Errorf("%w: %w", upstream.ErrProxy, err)
 		case done:
 			return nil
 		}
 	}
+}
+
+// unanswered says what it means that the proxy broke off, or said nothing. A proxy that
+// waits for a relay in vain says nothing either.
+func unanswered(ctx context.Context, m *upstream.Machine, err error) error {
+	whose := upstream.ErrProxy
+	if m.Asked() && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		whose = upstream.ErrSilent
+	}
+	return fmt.Errorf("%w: %w", whose, linkIO(ctx, err))
 }
 
 // errTLS marks a failure of the TLS layer.

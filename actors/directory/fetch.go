@@ -61,6 +61,14 @@ func (w *worker) source(not ...netdoc.Digest) Target {
 
 func (w *worker) shun(t Target) { w.shunned[t.Identity] = w.o.Now().Add(shunTime) }
 
+// shunFor shuns a source for an error, unless nobody was asked: the proxy on the way to
+// all of them failed.
+func (w *worker) shunFor(t Target, err error) {
+	if documentOutcome(err) != chivev1.Outcome_OUTCOME_PROXY_FAILED {
+		w.shun(t)
+	}
+}
+
 // get makes one request.
 func (w *worker) get(ctx context.Context, t Target, r dirproto.Request) (*dirproto.Response, error) {
 	w.o.Limits.Fetches().Spend(1, ctx.Done())

@@ -19,6 +19,7 @@ import (
 
 	"chive/actors/block"
 	"chive/actors/configuration"
+	"chive/actors/connections"
 	"chive/actors/kernel"
 	"chive/actors/limits"
 	"chive/bridge"
@@ -81,7 +82,10 @@ type Node struct {
 	control   *configuration.Control
 	journal   *journal.Journal // nil: it could not be opened
 	guards    *guards
+	vanguards *vanguards
+	onionKeys atomic.Pointer[onionKeys]
 	breakers  *breakerLog
+	proxy     atomic.Pointer[connections.ProxyChanged] // nil: it works, or there is none
 	newest    *directoryLog
 	times     *timesLog
 	bias      *biasLog
@@ -165,6 +169,11 @@ func (n *Node) openState() error {
 	if err := n.readRelayRules(n.Config()); err != nil {
 		return err
 	}
+	keys, err := n.readOnionKeys(n.Config())
+	if err != nil {
+		return err
+	}
+	n.onionKeys.Store(&keys)
 	block.SetPooling(n.Config().EnableBufferPooling)
 	setLimits(&n.limits, n.Config())
 	n.renewAll.Set(1/renewAllEvery.Seconds(), 1)
@@ -248,6 +257,9 @@ func (n *Node) Status() Status {
 	s.Revision = n.state.Revision()
 	s.NatsURL = n.bridge.ClientURL()
 	s.Draining = n.deaf.Load()
+	if p := n.proxy.Load(); p != nil {
+		s.Proxy = messages.OutcomeName(p.Outcome)
+	}
 	return s
 }
 

@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -20,7 +17,6 @@ import (
 	"chive/actors/ingress"
 	"chive/actors/kernel"
 	"chive/config"
-	"chive/supervisor"
 	"chive/tor/addrmap"
 	"chive/tor/conflux"
 	padding "chive/tor/padding/link"
@@ -47,7 +43,7 @@ type (
 // subscribers are the parts that follow the configuration. Listeners are last:
 // what can be seen from outside changes when the rest has.
 func (n *Node) subscribers() []configuration.Subscriber {
-	return []configuration.Subscriber{&logParts{n}, &bufferParts{}, &limitParts{n}, &nodeParts{n}, &actorParts{n}}
+	return []configuration.Subscriber{&logParts{n}, &bufferParts{}, &limitParts{n}, &nodeParts{n}, &onionParts{n}, &actorParts{n}}
 }
 
 // logParts are the log's destinations.
@@ -145,98 +141,6 @@ func askRoot[T any](n *Node, question func(kernel.Reply[T]) any) (T, error) {
 	return kernel.Ask(ctx, n.system, n.root, question)
 }
 
-// setModes changes who may use unix sockets that stay.
-func setModes(from, to *config.Config) error {
-	had := map[string]config.SocksPort{}
-	for _, l := range keyed(from) {
-		had[l.key] = l.port
-	}
-	for _, l := range keyed(to) {
-		if was, stays := had[l.key]; stays && (was.GroupWritable != l.port.GroupWritable || was.WorldWritable != l.port.WorldWritable) {
-			if err := ingress.SetMode(l.port); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// keyedPort is a listener and what tells it from others, whatever its flags.
-type keyedPort struct {
-	key  string
-	port config.SocksPort
-}
-
-func keyed(c *config.Config) []keyedPort {
-	seen := map[string]int{}
-	ports := c.Listeners()
-	out := make([]keyedPort, len(ports))
-	for i, p := range ports {
-		place := p.Protocol.String() + " " + p.String()
-		seen[place]++ // several may be auto
-		out[i] = keyedPort{fmt.Sprintf("%s#%d", place, seen[place]), p}
-	}
-	return out
-}
-
-// bound is listeners that were bound for a configuration that is not in force yet.
-type bound struct {
-	mu    sync.Mutex // protects the field below
-	ready map[string]net.Listener
-}
-
-// open binds what next has and old has not.
-func (b *bound) open(old, next *config.Config) error {
-	had := map[string]bool{}
-	for _, l := range keyed(old) {
-		had[l.key] = true
-	}
-	for _, l := range keyed(next) {
-		if had[l.key] {
-			continue
-		}
-		ln, err := ingress.Listen(l.port)
-		if err != nil {
-			return err
-		}
-		b.mu.Lock()
-		if b.ready == nil {
-			b.ready = map[string]net.Listener{}
-		}
-		b.ready[l.key] = ln
-		b.mu.Unlock()
-	}
-	return nil
-}
-
-// take gives a listener away; nil if there is none.
-func (b *bound) take(key string) net.Listener {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	ln := b.ready[key]
-	delete(b.ready, key)
-	return ln
-}
-
-// close closes what nobody took.
-func (b *bound) close() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, ln := range b.ready {
-		_ = ln.Close() // nobody was accepted
-	}
-	b.ready = nil
-}
-
-// listener is one listener as the node's actor knows it.
-type listener struct {
-	key     string
-	rules   atomic.Pointer[ingress.Rules]
-	open    atomic.Bool  // was bound once
-	ready   net.Listener // bound already; nil: taken, or to be bound
-	leaving bool         // closes at settle
-}
-
 func (r *rootActor) reconfigure(ctx actor.Context, m *reconfigure) {
 	next := m.next
 	if reachRules(next) != reachRules(m.old) || guardSettings(next) != guardSettings(m.old) {
@@ -250,44 +154,6 @@ func (r *rootActor) reconfigure(ctx actor.Context, m *reconfigure) {
 	}
 	if !r.n.deaf.Load() && r.down == nil {
 		r.listen(ctx, next, m.bound)
-	}
-	m.reply.Send(struct{}{})
-}
-
-// listen has every listener of a configuration open; others are leaving.
-func (r *rootActor) listen(ctx actor.Context, cfg *config.Config, b *bound) {
-	r.names.Move(virtualNetworks(cfg))
-	mapping := hostMapping(cfg)
-	named := map[string]*listener{}
-	for _, l := range r.listeners {
-		l.leaving = true
-		named[l.key] = l
-	}
-	for _, want := range keyed(cfg) {
-		rules := &ingress.Rules{Port: want.port, RejectInternal: cfg.ClientRejectInternalAddresses, RejectAnswers: cfg.ClientDNSRejectInternalAddresses, Mapping: mapping}
-		if l := named[want.key]; l != nil {
-			l.leaving = false
-			l.rules.Store(rules)
-			continue
-		}
-		l := &listener{key: want.key, ready: b.take(want.key)}
-		l.rules.Store(rules)
-		name, strategy, self := fmt.Sprintf("socks%d", r.opened), supervisor.Listener(), ctx.Self()
-		r.opened++
-		r.listeners[name] = l
-		r.parts.Supervise(ctx, supervisor.Supervise{
-			Name: name, Strategy: &strategy, Props: func() *actor.Props { return r.listener(self, name, l) },
-		})
-	}
-}
-
-// settle closes the listeners that are leaving. Their streams go on.
-func (r *rootActor) settle(ctx actor.Context, m *settle) {
-	for name, l := range r.listeners {
-		if l.leaving {
-			r.closeListener(ctx, name)
-			delete(r.listeners, name)
-		}
 	}
 	m.reply.Send(struct{}{})
 }

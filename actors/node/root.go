@@ -16,6 +16,7 @@ import (
 	"chive/actors/directory"
 	"chive/actors/ingress"
 	"chive/actors/kernel"
+	"chive/actors/onions"
 	"chive/config"
 	"chive/messages"
 	"chive/messages/chivev1"
@@ -44,6 +45,7 @@ type rootActor struct {
 	netdir       *circuits.Netdir // the last one, for circuits that start anew
 	down         *shutdown
 	wake         wake
+	proxyTold    bool // the operator was told that the proxy does not work
 	looker       *kernel.Timer
 }
 
@@ -83,11 +85,17 @@ func (r *rootActor) Receive(ctx actor.Context) {
 		}
 	case *circuits.Request:
 		r.request(ctx, m)
+	case *circuits.Open, *circuits.Shut, *circuits.Carry, *circuits.Orphaned, *circuits.Met, *circuits.NotMet,
+		*circuits.Meet, *circuits.NoMeet, *onions.Configure:
+		r.onion(ctx, m)
 	case *circuits.Netdir:
 		if m.Rules == pathRules(r.n.Config()) { // else a directory that is being replaced told it
 			r.netdir = m
 			r.pass(ctx, "circuits", m)
 			r.pass(ctx, "connections", forConnections(m))
+			if n := forOnions(m); n != nil {
+				r.pass(ctx, "onions", n)
+			}
 		}
 	case *actor.Started:
 		r.start(ctx)
@@ -99,6 +107,8 @@ func (r *rootActor) Receive(ctx actor.Context) {
 		}
 	case *tryAgain:
 		r.tryAgain(ctx, m)
+	case *connections.ProxyChanged:
+		r.proxyChanged(ctx, m)
 	case *look:
 		r.look(ctx)
 	case *renew:
@@ -163,13 +173,14 @@ func (r *rootActor) setAside(s supervisor.SetAside) {
 }
 
 func (r *rootActor) start(ctx actor.Context) {
-	n, self := r.n, ctx.Self()
+	n, self, root := r.n, ctx.Self(), ctx.ActorSystem().Root
 	r.beginRetries(ctx)
 	r.add(ctx, "connections", func() *actor.Props {
 		cfg := n.Config()
 		return connections.Props(connections.Options{
 			Dialer: dialer(cfg), Settings: connectionSettings(cfg),
 			Recorder: n.recorder, Now: time.Now, Rand: newRand(), Limits: &n.limits, Kept: n.breakers,
+			Proxy:       func(p connections.ProxyChanged) { root.Send(self, &p) },
 			Unreachable: func(relay [20]byte, out chivev1.Outcome) { n.guards.Failed(relay, out, time.Now()) },
 		})
 	})
@@ -177,8 +188,10 @@ func (r *rootActor) start(ctx actor.Context) {
 		return circuits.Props(circuits.Options{
 			Connections: self, Recorder: n.recorder, Now: time.Now, Rand: newRand(), Guards: n.guards,
 			Times: n.times, Settings: circuitSettings(n.Config()), Limits: &n.limits, Bias: n.bias,
+			Vanguards: n.vanguards, Onions: self,
 		})
 	})
+	r.onions(ctx)
 	r.directory(ctx)
 	if !n.deaf.Load() {
 		r.listen(ctx, n.Config(), &bound{})
@@ -199,19 +212,19 @@ func (r *rootActor) directory(ctx actor.Context) {
 			Recorder: n.recorder, Log: n.o.Log, Now: time.Now, Rand: newRand(),
 			OnUpdate: func(u directory.Updated) {
 				root.Send(self, &circuits.Netdir{
-					Index: u.Index, Params: u.Consensus.Params, Enough: u.Enough, Unusable: u.Unusable, Rules: named,
+					Consensus: u.Consensus, Index: u.Index, Params: u.Consensus.Params, Enough: u.Enough, Unusable: u.Unusable, Rules: named,
 				})
 			},
 		})
 	})
 }
 
-func (r *rootActor) listener(self *actor.PID, name string, l *listener) *actor.Props {
+func (r *rootActor) listener(self *actor.PID, l *listener) *actor.Props {
 	n := r.n
 	ready := l.ready
 	l.ready = nil
 	return ingress.Props(ingress.Options{
-		Rules: &l.rules, Group: name, IsolationKey: r.isolationKey,
+		Rules: &l.rules, IsolationKey: r.isolationKey,
 		Bind: func() (net.Listener, error) {
 			if ready != nil {
 				return ready, nil
@@ -241,6 +254,9 @@ func forConnections(m *circuits.Netdir) *connections.Network {
 
 // spawned tells parts that start anew what the network looks like.
 func (r *rootActor) spawned(ctx actor.Context, name string, pid *actor.PID) {
+	if name == "circuits" && r.n.proxy.Load() != nil {
+		ctx.Send(pid, &circuits.Proxy{})
+	}
 	switch {
 	case r.netdir == nil:
 	case name == "circuits":
@@ -248,6 +264,7 @@ func (r *rootActor) spawned(ctx actor.Context, name string, pid *actor.PID) {
 	case name == "connections":
 		ctx.Send(pid, forConnections(r.netdir))
 	}
+	r.spawnedOnion(ctx, name, pid)
 }
 
 // changed tells of a part that failed. It is started anew after a wait; never
@@ -294,6 +311,7 @@ func (r *rootActor) shutdown(ctx actor.Context, m *shutdown) {
 	r.looker.Stop()
 	r.parts.Halt()
 	r.parts.Forget(ctx, "directory")
+	r.parts.Forget(ctx, "onions")
 	r.closeListeners(ctx)
 	if !r.pass(ctx, "circuits", &circuits.Close{Reply: ctx.Self()}) {
 		ctx.Send(ctx.Self(), &circuits.Closed{})

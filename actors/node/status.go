@@ -32,7 +32,8 @@ type Status struct {
 	EventsDropped uint64            `json:"events_dropped"`
 	Revision      uint64            `json:"config_revision"`
 	NatsURL       string            `json:"nats_url,omitempty"`
-	Draining      bool              `json:"draining,omitempty"` // takes no new streams
+	Proxy         string            `json:"upstream_proxy,omitempty"` // how it fails; "" if it works or there is none
+	Draining      bool              `json:"draining,omitempty"`       // takes no new streams
 }
 
 // status is the fold of all events since the node started.

@@ -54,6 +54,9 @@ func printStatus(w io.Writer, answer []byte) error {
 	}
 	fmt.Fprintf(w, "node         %s (fleet %s), chive %s, up %s\n", s.Node, s.Fleet, s.Version, time.Since(s.Started).Round(time.Second))
 	fmt.Fprintf(w, "bootstrap    %d %%, %s\n", s.Bootstrap, s.Summary)
+	if s.Proxy != "" {
+		fmt.Fprintf(w, "proxy        does not work (%s): nothing is tried without it, and it is tried again by itself\n", s.Proxy)
+	}
 	if !s.ValidUntil.IsZero() {
 		fmt.Fprintf(w, "consensus    valid until %s\n", s.ValidUntil.UTC().Format(time.DateTime))
 	}

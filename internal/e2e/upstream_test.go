@@ -27,16 +27,23 @@ const proxyUser, proxyPassword = "kestrel", "merlin-and-hobby"
 // proxy is a small one on loopback that speaks SOCKS4, SOCKS5 and HTTP CONNECT, the
 // latter two for proxyUser only.
 type proxy struct {
-	l      net.Listener
-	wg     sync.WaitGroup
-	passed [3]atomic.Int64 // connections made, by protocol
-	mu     sync.Mutex
-	conns  []net.Conn
+	l       net.Listener
+	wg      sync.WaitGroup
+	passed  [3]atomic.Int64 // connections made, by protocol
+	refused atomic.Int64    // connections not made
+	refuses atomic.Bool     // it has no network of its own
+	mu      sync.Mutex
+	conns   []net.Conn
 }
 
 func startProxy(t *testing.T) *proxy {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	return startProxyAt(t, "127.0.0.1:0")
+}
+
+func startProxyAt(t *testing.T, at string) *proxy {
+	t.Helper()
+	l, err := net.Listen("tcp", at)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,17 +57,28 @@ func startProxy(t *testing.T) *proxy {
 			p.wg.Go(func() { p.serve(c) })
 		}
 	})
-	t.Cleanup(func() {
-		_ = l.Close()
-		p.mu.Lock()
-		for _, c := range p.conns {
-			_ = c.Close()
-		}
-		p.mu.Unlock()
-		p.wg.Wait()
-	})
+	t.Cleanup(p.stop)
 	return p
 }
+
+// cut ends what goes through the proxy.
+func (p *proxy) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.conns {
+		_ = c.Close()
+	}
+	p.conns = nil
+}
+
+func (p *proxy) stop() {
+	_ = p.l.Close()
+	p.cut()
+	p.wg.Wait()
+}
+
+// proxyRefusals are the answers of one that has no network, by protocol.
+var proxyRefusals = [3]string{"\x00\x5b\x00\x00\x00\x00\x00\x00", "\x05\x01\x00\x01\x00\x00\x00\x00\x00\x00", "HTTP/1.1 503 No\r\n\r\n"}
 
 func (p *proxy) keep(c net.Conn) {
 	p.mu.Lock()
@@ -120,6 +138,11 @@ func (p *proxy) serve(c net.Conn) {
 		default:
 			kind = 1
 		}
+	}
+	if p.refuses.Load() {
+		p.refused.Add(1)
+		_, _ = io.WriteString(c, proxyRefusals[kind])
+		return
 	}
 	relay, err := net.Dial("tcp", target)
 	if err != nil {

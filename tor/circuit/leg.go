@@ -43,7 +43,7 @@ func (c *Circuit) Relay(dst []byte, command cell.RelayCommand, id cell.StreamID,
 	if !c.cfg.Leg || c.state != Open {
 		return dst, ErrNotOpen
 	}
-	if len(data) > c.format().MaxData(command) {
+	if len(data) > c.maxData(command) {
 		return dst, fmt.Errorf("%w: %v", cell.ErrRelayLength, command)
 	}
 	dst = c.seal(dst, cell.Relay, c.stack.Len()-1, cell.RelayHeader{Cmd: command, Stream: id}, data)

@@ -138,9 +138,10 @@ func legCounts(t *testing.T, r *relays, most int) {
 
 // set notes what a circuit without hops sends.
 type set struct {
-	room int
-	sent []cell.RelayCommand
-	data int
+	room   int
+	format cell.RelayFormat
+	sent   []cell.RelayCommand
+	data   int
 }
 
 func (s *set) Room() int       { return s.room }
@@ -153,9 +154,11 @@ func (s *set) Send(command cell.RelayCommand, _ cell.StreamID, data []byte) {
 	s.sent = append(s.sent, command)
 }
 
+func (s *set) MaxData(command cell.RelayCommand) int { return s.format.MaxData(command) }
+
 func over(t *testing.T, s *set) *Circuit {
 	t.Helper()
-	c, err := Over(s, cell.RelayV0, testFlow, func() time.Duration { return 0 }, rand.Reader)
+	c, err := Over(s, testFlow, func() time.Duration { return 0 }, rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -251,11 +254,8 @@ func TestEveryCommandOverASet(t *testing.T) {
 // What the exit's cells do not hold is refused before anything is sent, and DATA is cut to
 // them.
 func TestFormatOverASet(t *testing.T) {
-	s := &set{room: 10}
-	c, err := Over(s, cell.RelayV1, testFlow, func() time.Duration { return 0 }, rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := &set{room: 10, format: cell.RelayV1}
+	c := over(t, s)
 	if _, _, err := c.Begin(nil, string(bytes.Repeat([]byte{'a'}, 485))+":80", 0); !errors.Is(err, cell.ErrRelayLength) || len(s.sent) > 0 {
 		t.Errorf("%v, %v went out", err, s.sent)
 	}

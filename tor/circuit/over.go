@@ -16,6 +16,8 @@ type Carrier interface {
 	// Send takes the next message of a stream; of DATA no more than Room. The data is the
 	// caller's again when Send returns.
 	Send(command cell.RelayCommand, id cell.StreamID, data []byte)
+	// MaxData is how many bytes a message of the command may have, whichever way it goes.
+	MaxData(command cell.RelayCommand) int
 	// OnTheirWay is how many DATA messages may still come that the far end sent before it
 	// reads what is sent now.
 	OnTheirWay() int
@@ -24,8 +26,8 @@ type Carrier interface {
 // Over returns an open circuit that has no hops: it keeps the streams that a conflux set
 // carries, under congestion control. What its methods append to dst is nothing; carrier
 // gets it as messages. Its cells come by Deliver, in the order of the set. now is a clock
-// that never goes back; format is that of the exit's cells.
-func Over(carrier Carrier, format cell.RelayFormat, p FlowParams, now func() time.Duration, rand io.Reader) (*Circuit, error) {
+// that never goes back.
+func Over(carrier Carrier, p FlowParams, now func() time.Duration, rand io.Reader) (*Circuit, error) {
 	switch {
 	case carrier == nil || now == nil || rand == nil:
 		return nil, fmt.Errorf("%w: no carrier, no clock, or no source of randomness", ErrConfig)
@@ -33,16 +35,8 @@ func Over(carrier Carrier, format cell.RelayFormat, p FlowParams, now func() tim
 		return nil, fmt.Errorf("%w: there are no parameters for congestion control", ErrConfig)
 	}
 	return &Circuit{
-		cfg: Config{Rand: rand, Now: now, FlowParams: p}, state: Open, over: carrier, overFormat: format, streams: map[cell.StreamID]*stream{},
+		cfg: Config{Rand: rand, Now: now, FlowParams: p}, state: Open, over: carrier, streams: map[cell.StreamID]*stream{},
 	}, nil
-}
-
-// format is that of the last hop's cells.
-func (c *Circuit) format() cell.RelayFormat {
-	if c.over != nil {
-		return c.overFormat
-	}
-	return c.stack.Format(c.stack.Len() - 1)
 }
 
 // Deliver is Receive for a circuit from Over: a message of a stream whose turn it is.

@@ -84,11 +84,28 @@ func (c *Circuit) receiveResolved(hop int, id cell.StreamID, s *stream, data []b
 	return Event{Kind: Resolved, Stream: id, Answers: answers}, nil
 }
 
+// Format is how the last hop's relay cells lie.
+func (c *Circuit) Format() cell.RelayFormat { return c.stack.Format(c.stack.Len() - 1) }
+
+func (c *Circuit) maxData(command cell.RelayCommand) int {
+	if c.over != nil {
+		return c.over.MaxData(command)
+	}
+	return c.Format().MaxData(command)
+}
+
 func (c *Circuit) begin(dst []byte, command cell.RelayCommand, data []byte) ([]byte, cell.StreamID, error) {
+	if c.onion != plain {
+		return dst, 0, ErrNotOpen
+	}
+	return c.open(dst, command, data)
+}
+
+func (c *Circuit) open(dst []byte, command cell.RelayCommand, data []byte) ([]byte, cell.StreamID, error) {
 	if c.state != Open || c.cfg.Leg {
 		return dst, 0, ErrNotOpen
 	}
-	if most := c.format().MaxData(command); len(data) > most {
+	if most := c.maxData(command); len(data) > most {
 		return dst, 0, fmt.Errorf("%v of %d bytes, and %d is the most: %w", command, len(data), most, cell.ErrRelayLength)
 	}
 	id, err := c.freeID()
@@ -170,7 +187,7 @@ func (c *Circuit) Send(dst []byte, id cell.StreamID, data []byte, limit int) ([]
 	if room <= 0 {
 		return dst, 0
 	}
-	full := c.format().MaxData(cell.RelayData)
+	full := c.maxData(cell.RelayData)
 	for ; room > 0 && sent < len(data); room-- {
 		n := min(len(data)-sent, full)
 		dst = c.seal(dst, cell.Relay, c.stack.Len()-1, cell.RelayHeader{Cmd: cell.RelayData, Stream: id}, data[sent:sent+n])
@@ -231,7 +248,7 @@ func (c *Circuit) receiveData(dst []byte, hop int, id cell.StreamID, s *stream, 
 	if err != nil {
 		return dst, Event{}, err
 	}
-	if c.streams[id] != s { // it has just expired
+	if s.state == streamHalfClosed && c.streams[id] != s { // it has just expired
 		return dst, Event{}, c.violation(hop+1, fmt.Errorf("%w: DATA that was sent after our END", ErrStreamID))
 	}
 	if !c.CongestionControl() {
