@@ -53,6 +53,7 @@ const (
 	Outcome_OUTCOME_NO_DIRECTORY        Outcome = 24 // not enough directory information
 	Outcome_OUTCOME_IDLE                Outcome = 25 // closed after its time unused
 	Outcome_OUTCOME_REPLACED            Outcome = 26 // closed because something newer took its place
+	Outcome_OUTCOME_PROTOCOLS_MISSING   Outcome = 27 // the network requires of clients what this version does not have
 	Outcome_OUTCOME_EXIT_POLICY         Outcome = 30 // the exit's policy refuses the target
 	Outcome_OUTCOME_RESOLVE_FAILED      Outcome = 31 // the exit could not resolve the name
 	Outcome_OUTCOME_TARGET_REFUSED      Outcome = 32 // the target refused the connection
@@ -98,6 +99,7 @@ var (
 		24: "OUTCOME_NO_DIRECTORY",
 		25: "OUTCOME_IDLE",
 		26: "OUTCOME_REPLACED",
+		27: "OUTCOME_PROTOCOLS_MISSING",
 		30: "OUTCOME_EXIT_POLICY",
 		31: "OUTCOME_RESOLVE_FAILED",
 		32: "OUTCOME_TARGET_REFUSED",
@@ -140,6 +142,7 @@ var (
 		"OUTCOME_NO_DIRECTORY":        24,
 		"OUTCOME_IDLE":                25,
 		"OUTCOME_REPLACED":            26,
+		"OUTCOME_PROTOCOLS_MISSING":   27,
 		"OUTCOME_EXIT_POLICY":         30,
 		"OUTCOME_RESOLVE_FAILED":      31,
 		"OUTCOME_TARGET_REFUSED":      32,
@@ -4503,7 +4506,7 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x0eConfigReverted\x12 \n" +
 	"\brevision\x18\x01 \x01(\x04B\x04\xa8\xd4\x18\x02R\brevision\x12+\n" +
 	"\x0efleet_revision\x18\x02 \x01(\x04B\x04\xa8\xd4\x18\x02R\rfleetRevision\x12\x1c\n" +
-	"\x06reason\x18\x03 \x01(\tB\x04\xa8\xd4\x18\x02R\x06reason*\x8e\b\n" +
+	"\x06reason\x18\x03 \x01(\tB\x04\xa8\xd4\x18\x02R\x06reason*\xad\b\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -4531,7 +4534,8 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x0fOUTCOME_NO_PATH\x10\x17\x12\x18\n" +
 	"\x14OUTCOME_NO_DIRECTORY\x10\x18\x12\x10\n" +
 	"\fOUTCOME_IDLE\x10\x19\x12\x14\n" +
-	"\x10OUTCOME_REPLACED\x10\x1a\x12\x17\n" +
+	"\x10OUTCOME_REPLACED\x10\x1a\x12\x1d\n" +
+	"\x19OUTCOME_PROTOCOLS_MISSING\x10\x1b\x12\x17\n" +
 	"\x13OUTCOME_EXIT_POLICY\x10\x1e\x12\x1a\n" +
 	"\x16OUTCOME_RESOLVE_FAILED\x10\x1f\x12\x1a\n" +
 	"\x16OUTCOME_TARGET_REFUSED\x10 \x12\x1e\n" +
