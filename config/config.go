@@ -68,6 +68,9 @@ type Config struct {
 	ReducedConnectionPadding bool
 
 	Reach
+	ConfluxEnabled  string // auto, 0 or 1
+	ConfluxClientUX string // throughput, latency, throughput_lowmem or latency_lowmem
+
 	Nodes
 	PathBias
 	Guards

@@ -200,6 +200,8 @@ func values(t *rapid.T, o *Option) []string {
 			return some("auto", "0")
 		}
 		return some("auto", "0", "1")
+	case "throughput|latency|throughput_lowmem|latency_lowmem":
+		return some("throughput", "latency", "throughput_lowmem", "latency_lowmem")
 	case "ports":
 		return some("1,2", "22")
 	case "log":

@@ -213,6 +213,22 @@ var connectionOptions = []Option{
 		Doc:     "Pad less often, have relays not pad at all, and keep connections without circuits for half as long: to save power and data.",
 		Differs: "C tor halves CircuitsAvailableTimeout too, if that is not set.",
 	}, func(c *Config) *bool { return &c.ReducedConnectionPadding }),
+	auto(Option{
+		Name: "ConfluxEnabled", Default: "auto", Class: Hot, RemoteDenied: deniedPrivacy, Effect: "At once: with 0, sets take no new streams and those without any end.",
+		Doc: "Carry streams over two circuits to one exit, through two guards, so that they are faster (conflux, proposal 329). Such sets are kept ready beside single circuits, which carry what no set can. auto does so if the network's consensus says so, 1 in any case, 0 never: a client without is easier to tell from others.",
+	}, func(c *Config) *string { return &c.ConfluxEnabled }),
+	custom(Option{
+		Name: "ConfluxClientUX", Default: "throughput", Class: Hot, RemoteDenied: deniedPrivacy, Effect: "At once: sets that no stream has used are built anew.",
+		Range: "throughput, latency, throughput_lowmem or latency_lowmem",
+		Doc:   "What exits are asked to choose a circuit of a set by: throughput uses all that have room, the others the fastest one only.",
+	}, "throughput|latency|throughput_lowmem|latency_lowmem", func(b *builder, l Line) {
+		switch l.Value {
+		case "throughput", "latency", "throughput_lowmem", "latency_lowmem":
+			b.cfg.ConfluxClientUX = l.Value
+		default:
+			b.fail(l, ErrValue, "%q is not throughput, latency, throughput_lowmem or latency_lowmem", clip(l.Value))
+		}
+	}, func(c *Config) []string { return set(c.ConfluxClientUX) }),
 }
 
 var logOptions = []Option{

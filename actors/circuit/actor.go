@@ -18,6 +18,7 @@ import (
 	"chive/messages/chivev1"
 	"chive/tor/cell"
 	"chive/tor/circuit"
+	"chive/tor/conflux"
 )
 
 // Options is what a circuit actor is made of.
@@ -35,6 +36,13 @@ type Options struct {
 	Recorder                   *messages.Recorder
 	Now                        func() time.Time
 	Limits                     *limits.Limits // nil: none
+	Leg                        *Leg           // nil: it is a circuit of its own
+}
+
+// Leg says of which conflux set a circuit is to be a leg. The set is its parent.
+type Leg struct {
+	Set    string // actor id in events
+	Number int    // among those of the set
 }
 
 type (
@@ -56,8 +64,9 @@ type (
 
 	// Opened tells the parent that streams can be attached.
 	Opened struct {
-		ID   string
-		Took time.Duration // from its CREATE
+		ID     string
+		Took   time.Duration    // from its CREATE
+		Format cell.RelayFormat // of its last hop; not of a set
 	}
 	// Slow tells the parent that the circuit is later than BuildTimeout; it is
 	// built on. FirstHop says that its guard has answered.
@@ -91,9 +100,11 @@ type (
 		Err     error
 		WasOpen bool
 		Dialled bool
-		Hops    int    // that had answered
-		Use     Use    // of one that was open
-		Cause   string // id of the last event about it
+		Hops    int // that had answered
+		Use     Use // of one that was open
+		// Unacknowledged: what a leg carried may be lost with it.
+		Unacknowledged bool
+		Cause          string // id of the last event about it
 	}
 
 	buildTimeout struct{}
@@ -122,6 +133,7 @@ type circuitActor struct {
 	o       Options
 	core    *circuit.Circuit
 	link    *connection.Link
+	set     *setActor // nil: it is no conflux set, and has a link
 	started time.Time
 	began   time.Time // when CREATE was sent
 	slow    bool      // later than BuildTimeout
@@ -285,6 +297,7 @@ func (c *circuitActor) build(ctx actor.Context, link *connection.Link) {
 	c.core, err = circuit.NewCircuit(circuit.Config{
 		ID: id, Path: c.o.Path, Window: c.o.Window, Rand: rand.Reader,
 		Now: func() time.Duration { return c.o.Now().Sub(c.began) }, Linger: c.o.CloseTimeout, FlowParams: c.o.Flow,
+		Leg: c.o.Leg != nil,
 	})
 	if err != nil {
 		link.Release(id, c.o.Now())
@@ -302,12 +315,16 @@ func (c *circuitActor) build(ctx actor.Context, link *connection.Link) {
 
 // launched reports that the circuit is on the link.
 func (c *circuitActor) launched(link *connection.Link) {
+	set := ""
+	if c.o.Leg != nil {
+		set = c.o.Leg.Set
+	}
 	path := make([][]byte, len(c.o.Path))
 	for i := range c.o.Path {
 		path[i] = c.o.Path[i].RSA[:]
 	}
 	c.emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, c.o.ID, &chivev1.CircuitLaunched{
-		Purpose: c.o.Purpose, Hops: uint32(len(path)), ConnectionId: link.ID, Path: path, OneHop: len(path) == 1,
+		Purpose: c.o.Purpose, Hops: uint32(len(path)), ConnectionId: link.ID, Path: path, OneHop: len(path) == 1, SetId: set,
 	}))
 }
 
@@ -334,7 +351,10 @@ func (c *circuitActor) open(ctx actor.Context) {
 		Hops: uint32(c.core.Hops()), Took: messages.Took(c.opened.Sub(c.started)), CongestionControl: c.core.CongestionControl(),
 		CgoHops: uint32(c.core.CGOHops()),
 	}))
-	ctx.Send(ctx.Parent(), &Opened{ID: c.o.ID, Took: c.opened.Sub(c.began)})
+	if c.o.Leg != nil {
+		c.reportLeg(ctx)
+	}
+	ctx.Send(ctx.Parent(), &Opened{ID: c.o.ID, Took: c.opened.Sub(c.began), Format: c.core.Format()})
 }
 
 func (c *circuitActor) attach(ctx actor.Context, spec *stream.Spec) {
@@ -466,6 +486,9 @@ func (c *circuitActor) end(ctx actor.Context, out chivev1.Outcome, err error) {
 
 // leave sends DESTROY and gives the circuit id back.
 func (c *circuitActor) leave() {
+	if c.set != nil {
+		return // its legs do
+	}
 	if c.link == nil || c.core == nil {
 		if c.out != nil {
 			c.out.Free()
@@ -481,13 +504,13 @@ func (c *circuitActor) leave() {
 }
 
 func (c *circuitActor) maybeGone(ctx actor.Context) {
-	if !c.closing || c.actors > 0 || c.told {
+	if !c.closing || c.actors > 0 || c.told || c.set != nil && c.set.alive > 0 {
 		return
 	}
 	c.tell()
 	ctx.Send(ctx.Parent(), &Gone{
 		ID: c.o.ID, Outcome: c.out0, Err: c.err, WasOpen: !c.opened.IsZero(), Dialled: c.dialled,
-		Hops: c.hops(), Use: c.use(), Cause: c.cause,
+		Hops: c.hops(), Use: c.use(), Cause: c.cause, Unacknowledged: c.o.Leg != nil && c.core != nil && c.core.Unacknowledged(),
 	})
 	ctx.Stop(ctx.Self())
 }
@@ -504,6 +527,10 @@ func (c *circuitActor) tell() {
 			Outcome: c.out0, Hop: uint32(hop), Took: messages.Took(now.Sub(c.started)),
 		}))
 	default:
+		var switched conflux.Counters
+		if c.set != nil {
+			switched = c.set.flux.Counters()
+		}
 		n := c.core.Counters()
 		if c.probe != 0 {
 			n.Streams-- // nobody asked for that one
@@ -511,6 +538,7 @@ func (c *circuitActor) tell() {
 		c.emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, c.o.ID, &chivev1.CircuitClosed{
 			Outcome: c.out0, Lived: messages.Took(now.Sub(c.opened)), Streams: n.Streams,
 			CellsIn: n.In, CellsOut: n.Out, CellsDropped: n.Dropped,
+			SwitchesIn: switched.SwitchesIn, SwitchesOut: switched.SwitchesOut, MostWaiting: messages.Bytes(uint64(switched.MostHeld)),
 		}))
 	}
 }
@@ -526,6 +554,9 @@ func (c *circuitActor) stopping(ctx actor.Context) {
 	c.timer.Stop()
 	c.pacing.Stop()
 	c.leave()
+	if c.o.Leg != nil {
+		c.tell() // its set may be failing, too
+	}
 }
 
 func (c *circuitActor) emit(e *chivev1.Envelope) {

@@ -34,6 +34,8 @@ func (c *circuitActor) block(ctx actor.Context, b *block.Block) {
 		c.cells(ctx, b)
 	case c.closing:
 		b.Free()
+	case b.Kind == block.MessagesOut:
+		c.relay(b)
 	default:
 		c.data(ctx, b)
 		c.flush()
@@ -50,7 +52,7 @@ func (c *circuitActor) cells(ctx actor.Context, b *block.Block) {
 		c.o.Heard.Store(c.o.Now().UnixNano())
 	}
 	c.core.Blocked = c.core.CongestionControl() && c.link.Full()
-	used, mayPackage := false, false
+	used, mayPackage, handed := false, false, 0
 	var failed error
 	for rest := b.Bytes; len(rest) >= cell.FixedLen && failed == nil; rest = rest[cell.FixedLen:] {
 		_, command, body, _, _ := cell.Next(rest)
@@ -62,6 +64,8 @@ func (c *circuitActor) cells(ctx actor.Context, b *block.Block) {
 			used = c.gather(b, used, ev) || used
 		case circuit.MayPackage:
 			mayPackage = true
+		case circuit.Message:
+			handed = putMessage(b.Buf, handed, ev.Command, ev.Stream, ev.Data)
 		default:
 			c.event(ctx, ev)
 		}
@@ -71,11 +75,15 @@ func (c *circuitActor) cells(ctx actor.Context, b *block.Block) {
 		c.posts[i] = post{}
 	}
 	c.posts, c.slots = c.posts[:0], c.slots[:0]
+	if handed > 0 {
+		used = true
+		c.handToSet(ctx, b, handed)
+	}
 	if !used {
 		b.Free()
 	}
 	if mayPackage && failed == nil {
-		c.unblock(ctx)
+		c.mayPackage(ctx)
 	}
 	c.flush()
 	if failed != nil {
@@ -224,6 +232,9 @@ func (c *circuitActor) pump(id cell.StreamID, l *lane) bool {
 // pumpBlock seals up to a block of cells and sends it; the stream's credit
 // travels with the last of its data.
 func (c *circuitActor) pumpBlock(id cell.StreamID, b *block.Block) int {
+	if c.set != nil {
+		return c.set.pumpBlock(id, b)
+	}
 	c.flush() // what is sealed already must leave first
 	out := block.Get(block.CellsOut)
 	var n int
@@ -269,6 +280,9 @@ func (c *circuitActor) unblock(ctx actor.Context) {
 
 // reserve makes sure that out has room for the cells of one input.
 func (c *circuitActor) reserve() {
+	if c.set != nil {
+		return // nothing is sealed here
+	}
 	if c.out != nil && len(c.out.Bytes)+roomFor*cell.FixedLen > block.Size {
 		c.flush()
 	}
@@ -280,6 +294,10 @@ func (c *circuitActor) reserve() {
 
 // flush queues what this turn has sealed.
 func (c *circuitActor) flush() {
+	if c.set != nil {
+		c.set.flushLegs()
+		return
+	}
 	if c.out == nil {
 		return
 	}

@@ -15,6 +15,7 @@ import (
 	"chive/messages/chivev1"
 	"chive/supervisor"
 	torcircuit "chive/tor/circuit"
+	"chive/tor/conflux"
 	"chive/tor/congestion"
 	"chive/tor/isolation"
 	"chive/tor/netdoc"
@@ -52,6 +53,9 @@ type Settings struct {
 	IdentityMaxAge        time.Duration // 0: no limit
 	IdentityMaxStreams    int           // 0: no limit
 	IdentityDistinctExits bool
+
+	Conflux   Mode       // ConfluxEnabled
+	ConfluxUX conflux.UX // ConfluxClientUX
 }
 
 // Guards is the guard state as this actor needs it; package node joins it with
@@ -156,6 +160,12 @@ type record struct {
 	streams   int
 	waiters   int // requests that wait for it
 	idleSince time.Time
+
+	isSet  bool          // it is a conflux set
+	legs   []*record     // of a set, that are not gone
+	failed bool          // the set's actor panicked
+	set    *record       // whose leg it is; nil: a circuit of its own
+	relays []*path.Relay // of a leg
 }
 
 // waiting is a request without a circuit.
@@ -185,6 +195,7 @@ type circuits struct {
 	times      times
 	paces      map[netdoc.Digest]*guardPace
 	proxyDown  bool // no relay can be reached, as the proxy on the way fails
+	sets       sets
 	holdOff    *kernel.Timer
 	ticker     *kernel.Timer
 	closing    *Close
@@ -231,6 +242,10 @@ func (c *circuits) Receive(ctx actor.Context) {
 		c.slow(ctx, m)
 	case *circuit.Measured:
 		c.measured(m)
+	case *circuit.LegWanted:
+		c.legWanted(ctx, m.ID)
+	case *actor.Terminated:
+		c.terminated(ctx, m.Who)
 	case *circuit.StreamDone:
 		c.streamOff(ctx, m.ID, m.Spec)
 	case *circuit.StreamBack:
@@ -408,7 +423,9 @@ func (c *circuits) attach(ctx actor.Context, r *record, w *waiting) {
 	now := c.o.Now()
 	if r.dirtied.IsZero() {
 		c.pool.demanded(r)
-		c.o.Bias.Used(r.id)
+		if !r.isSet {
+			c.o.Bias.Used(r.id)
+		}
 		r.dirtied = now
 	}
 	if w.Spec.KeepAlive {
@@ -489,15 +506,15 @@ func (c *circuits) giveUp(w *waiting, out chivev1.Outcome) {
 // have ended themselves.
 func (c *circuits) childFailed(ctx actor.Context, m *kernel.ChildFailed) {
 	for _, r := range c.records {
-		if !r.pid.Equal(m.PID) {
+		if r.set != nil || !r.pid.Equal(m.PID) {
 			continue
 		}
-		c.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, r.id, &chivev1.ActorFailed{Reason: m.Site()}))
-		if r.open || r.waits {
-			c.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, r.id, &chivev1.CircuitClosed{Outcome: chivev1.Outcome_OUTCOME_INTERNAL}))
-		} else {
-			c.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, r.id, &chivev1.CircuitFailed{Outcome: chivev1.Outcome_OUTCOME_INTERNAL}))
+		if r.isSet {
+			c.setPanicked(r, m)
+			return
 		}
+		c.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, r.id, &chivev1.ActorFailed{Reason: m.Site()}))
+		c.o.Recorder.Emit(ended(r))
 		c.gone(ctx, &circuit.Gone{ID: r.id, Outcome: chivev1.Outcome_OUTCOME_INTERNAL, WasOpen: r.open || r.waits})
 		return
 	}
@@ -508,6 +525,10 @@ func (c *circuits) netdir(ctx actor.Context, m *Netdir) {
 		c.rebuild(ctx)
 	}
 	c.dir, c.network = *m, networkOf(m.Params)
+	c.sets.able, c.sets.all = m.Index.ConfluxExits()
+	if !c.confluxParams().Enabled {
+		c.withoutConflux(ctx)
+	}
 	for _, w := range c.queue {
 		w.plan = nil
 	}
@@ -524,7 +545,9 @@ func (c *circuits) close(ctx actor.Context, m *Close) {
 	}
 	c.queue = nil
 	for _, r := range c.records {
-		ctx.Send(r.pid, &circuit.Close{Outcome: chivev1.Outcome_OUTCOME_SHUTDOWN})
+		if r.set == nil { // a set closes its legs
+			ctx.Send(r.pid, &circuit.Close{Outcome: chivev1.Outcome_OUTCOME_SHUTDOWN})
+		}
 	}
 	c.maybeClosed(ctx)
 }
@@ -564,8 +587,9 @@ func (c *circuits) advance(phase chivev1.BootstrapPhase, percent uint32, summary
 
 // network is what the consensus says to circuits, or its defaults.
 type network struct {
-	window int // circwindow
-	flow   torcircuit.FlowParams
+	window  int // circwindow
+	flow    torcircuit.FlowParams
+	conflux conflux.Params
 	// optimistic: data may follow BEGIN before the exit has answered. The consensus says so
 	// for all clients, which else could be told apart (proposal 174, UseOptimisticData).
 	optimistic bool
@@ -575,6 +599,7 @@ func networkOf(p netdoc.Params) network {
 	return network{
 		window:     int(p.Get("circwindow", 1000, 100, 1000)),
 		flow:       torcircuit.FlowParamsOf(p.Get, congestion.PathExit),
+		conflux:    conflux.ParamsOf(p),
 		optimistic: p.Get("UseOptimisticData", 1, 0, 1) == 1,
 	}
 }

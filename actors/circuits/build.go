@@ -22,15 +22,24 @@ import (
 var errNotYet = errors.New("not enough directory information yet")
 
 // choose finds an open circuit for a request: one that was used and whose isolation it
-// fits, else a clean one.
+// fits, else a clean one. Conflux sets come first (as in C tor).
 func (c *circuits) choose(w *waiting) *record {
-	used := c.places.best(&w.Spec.Isolation, func(r *record) bool { return r.open && c.suits(r, w) && c.fresh(r) })
+	if r := c.chooseOf(w, true); r != nil {
+		return r
+	}
+	return c.chooseOf(w, false)
+}
+
+func (c *circuits) chooseOf(w *waiting, sets bool) *record {
+	used := c.places.best(&w.Spec.Isolation, func(r *record) bool {
+		return r.isSet == sets && r.open && c.suits(r, w) && c.fresh(r)
+	})
 	if used != nil {
 		return used
 	}
 	var clean *record
 	for r := range c.places.clean {
-		if r.open && (clean == nil || r.launched.Before(clean.launched)) && c.suits(r, w) {
+		if r.isSet == sets && r.open && (clean == nil || r.launched.Before(clean.launched)) && c.suits(r, w) {
 			clean = r
 		}
 	}
@@ -101,7 +110,7 @@ func (c *circuits) launchFor(ctx actor.Context, w *waiting) error {
 // spare finds a circuit being built that nobody waits for.
 func (c *circuits) spare(w *waiting) *record {
 	for r := range c.places.clean {
-		if !r.open && !r.waits && !r.late && r.waiters == 0 && c.suits(r, w) {
+		if !r.isSet && !r.open && !r.waits && !r.late && r.waiters == 0 && c.suits(r, w) {
 			return r
 		}
 	}
@@ -146,20 +155,29 @@ func (c *circuits) launch(ctx actor.Context, purpose chivev1.Purpose, path []tor
 	r := &record{
 		id: messages.RandomID(), purpose: purpose, first: path[0].RSA, exit: exit, launched: c.o.Now(),
 	}
-	limit, last := c.limits(r)
-	r.pid = ctx.Spawn(circuit.Props(circuit.Options{
-		ID: r.id, Path: path, Window: c.network.window, Flow: c.network.flow, Purpose: purpose, Connections: c.o.Connections,
-		BuildTimeout: limit, CloseTimeout: last, Heard: c.times.heard, Recorder: c.o.Recorder, Now: c.o.Now, Limits: c.o.Limits,
-	}))
-	c.records[r.id] = r
+	r.pid = ctx.Spawn(circuit.Props(c.options(r, path)))
 	c.places.clean[r] = struct{}{}
+	c.began(r)
+	return r
+}
+
+func (c *circuits) options(r *record, path []torcircuit.Hop) circuit.Options {
+	limit, last := c.limits(r)
+	return circuit.Options{
+		ID: r.id, Path: path, Window: c.network.window, Flow: c.network.flow, Purpose: r.purpose, Connections: c.o.Connections,
+		BuildTimeout: limit, CloseTimeout: last, Heard: c.times.heard, Recorder: c.o.Recorder, Now: c.o.Now, Limits: c.o.Limits,
+	}
+}
+
+// began counts a circuit that is being built.
+func (c *circuits) began(r *record) {
+	c.records[r.id] = r
 	c.building++
-	if purpose == chivev1.Purpose_PURPOSE_GENERAL {
+	if r.purpose == chivev1.Purpose_PURPOSE_GENERAL {
 		c.pace(r.first).building++
 		c.times.Launched(r.launched)
 		c.o.Guards.Launched(r.id, r.first, r.launched)
 	}
-	return r
 }
 
 // tick closes what is too old and refuses what waited too long.
@@ -206,7 +224,7 @@ func (c *circuits) lateOutcome(w *waiting) chivev1.Outcome {
 
 // retire closes a circuit that has no stream and will get none.
 func (c *circuits) retire(ctx actor.Context, r *record) {
-	if !r.open && !r.waits || r.streams > 0 || r.closing {
+	if !r.open && !r.waits || r.streams > 0 || r.closing || r.set != nil {
 		return
 	}
 	idle := c.o.Now().Sub(r.idleSince)
@@ -235,7 +253,7 @@ func (c *circuits) cleanLife() time.Duration {
 func (c *circuits) dismiss(ctx actor.Context, r *record, why chivev1.Outcome) {
 	r.tired, r.closing = true, true
 	c.identities.forget(r) // its exit is nobody's from now on
-	ctx.Send(r.pid, &circuit.Close{Outcome: why})
+	r.send(ctx, &circuit.Close{Outcome: why})
 }
 
 // wantOf says what exit a stream needs.

@@ -26,6 +26,10 @@
 // settings at once; what it makes too old or built by other rules takes no new
 // streams, and those it has stay.
 //
+// Conflux sets (sets.go) are kept ready, too, as many as the consensus says. A set is one
+// circuit to streams, and comes before single circuits; its paths are chosen here, leg by
+// leg, and its legs wait for their guards like any circuit.
+//
 // Messages it understands: Netdir, Request, Configure, Renew, ForgetTimes, GuardsRetried,
 // Try, Close; from its children: the
 // messages of package circuit and kernel.ChildFailed.

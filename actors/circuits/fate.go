@@ -19,9 +19,13 @@ func (c *circuits) opened(ctx actor.Context, m *circuit.Opened) {
 	if r == nil {
 		return
 	}
+	if r.isSet {
+		c.setOpened(ctx, r)
+		return
+	}
 	if r.late { // it opened just when it was told not to
 		r.open = true
-		c.o.Bias.Built(r.id, r.first)
+		c.built(r)
 		c.listen()
 		c.learn(c.times.Built(m.Took, true))
 		c.dismiss(ctx, r, chivev1.Outcome_OUTCOME_TIMEOUT)
@@ -31,7 +35,7 @@ func (c *circuits) opened(ctx actor.Context, m *circuit.Opened) {
 	c.ended(r)
 	c.failures = 0
 	if r.purpose == chivev1.Purpose_PURPOSE_GENERAL {
-		c.o.Bias.Built(r.id, r.first)
+		c.built(r)
 		c.listen()
 		c.learn(c.times.Built(m.Took, r.slow))
 		r.waits = !c.o.Guards.Opened(r.id, c.o.Now())
@@ -39,15 +43,19 @@ func (c *circuits) opened(ctx actor.Context, m *circuit.Opened) {
 		c.o.Guards.Connected(r.first, c.o.Now())
 	}
 	if !r.waits {
-		c.usable(r)
+		c.usable(ctx, r)
 	}
 	c.settle(ctx)
 	c.serve(ctx)
 }
 
-// usable: streams may go on the circuit from now on.
-func (c *circuits) usable(r *record) {
+// usable: streams may go on the circuit from now on, or it may be linked.
+func (c *circuits) usable(ctx actor.Context, r *record) {
 	r.open, r.waits, r.idleSince = true, false, c.o.Now()
+	if r.set != nil {
+		ctx.Send(r.set.pid, &circuit.LinkLeg{ID: r.id})
+		return
+	}
 	if r.purpose == chivev1.Purpose_PURPOSE_GENERAL {
 		c.advance(chivev1.BootstrapPhase_BOOTSTRAP_PHASE_DONE, 100, "ready: a circuit is open")
 	}
@@ -58,7 +66,7 @@ func (c *circuits) settle(ctx actor.Context) {
 	ready, tooLong := c.o.Guards.Settle(c.o.Now())
 	for _, id := range ready {
 		if r := c.records[id]; r != nil && r.waits {
-			c.usable(r)
+			c.usable(ctx, r)
 		}
 	}
 	for _, id := range tooLong {
@@ -87,11 +95,15 @@ func (c *circuits) gone(ctx actor.Context, m *circuit.Gone) {
 		return
 	}
 	c.forget(r)
-	c.accounted(r, m)
-	if !m.WasOpen && !r.closing {
-		c.buildFailed(ctx, r, m)
+	if r.isSet {
+		c.setGone(r, m)
+	} else {
+		c.accounted(r, m)
+		if !m.WasOpen && !r.closing {
+			c.buildFailed(ctx, r, m)
+		}
+		c.o.Guards.Gone(r.id)
 	}
-	c.o.Guards.Gone(r.id)
 	if c.maybeClosed(ctx) {
 		return
 	}
@@ -103,6 +115,9 @@ func (c *circuits) forget(r *record) {
 	c.places.forget(r)
 	c.identities.forget(r)
 	c.ended(r)
+	if r.set != nil {
+		c.legGone(r)
+	}
 }
 
 // buildFailed counts a circuit that did not open. If it was the outgoing connection that
@@ -116,7 +131,7 @@ func (c *circuits) buildFailed(ctx actor.Context, r *record, m *circuit.Gone) {
 	c.unbuilt(r, m)
 	switch {
 	case r.late: // counted when it was late
-	case m.Outcome == chivev1.Outcome_OUTCOME_SHUTDOWN:
+	case m.Outcome == chivev1.Outcome_OUTCOME_SHUTDOWN, m.Outcome == chivev1.Outcome_OUTCOME_REPLACED:
 	case m.Dialled: // that guard is not tried again soon, and the others are not to wait for it
 	default:
 		c.failed(ctx, notTried(m.Outcome))

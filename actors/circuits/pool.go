@@ -55,10 +55,10 @@ func (c *circuits) predicted() []predict.Port {
 }
 
 // clean lists the general circuits, open or being built, that no stream has
-// used and none waits for.
+// used and none waits for. A conflux set counts as one when it is open.
 func (c *circuits) clean() (out []*record) {
 	for r := range c.places.clean {
-		if r.purpose == chivev1.Purpose_PURPOSE_GENERAL && !r.tired && !r.waits && r.waiters == 0 {
+		if r.purpose == chivev1.Purpose_PURPOSE_GENERAL && !r.tired && !r.waits && r.waiters == 0 && (!r.isSet || r.open) {
 			out = append(out, r)
 		}
 	}
@@ -70,6 +70,7 @@ func (c *circuits) prepare(ctx actor.Context) {
 	if !c.dir.Enough || c.holdOff != nil || len(c.queue) > 0 {
 		return
 	}
+	defer c.prepareSets(ctx)
 	least, most := c.bounds()
 	ports, clean := c.predicted(), c.clean()
 	for c.building < c.mostBuilding() {
@@ -119,7 +120,8 @@ func (c *circuits) try(ctx actor.Context) {
 	}
 }
 
-// shrink closes clean circuits beyond CircuitPoolMaxSize, the oldest first.
+// shrink closes clean circuits beyond CircuitPoolMaxSize, the oldest first and conflux sets
+// last.
 // Without prebuilding none is built beyond what is needed, and what is there is
 // used.
 func (c *circuits) shrink(ctx actor.Context) {
@@ -133,11 +135,21 @@ func (c *circuits) shrink(ctx actor.Context) {
 		return
 	}
 	slices.SortFunc(clean, func(a, b *record) int {
-		return cmp.Or(a.launched.Compare(b.launched), cmp.Compare(a.id, b.id))
+		return cmp.Or(compareBool(a.isSet, b.isSet), a.launched.Compare(b.launched), cmp.Compare(a.id, b.id))
 	})
 	for _, r := range clean[:beyond] {
 		c.dismiss(ctx, r, chivev1.Outcome_OUTCOME_IDLE)
 	}
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
 }
 
 // configure takes over new settings. Streams that are open stay where they are.
@@ -152,6 +164,15 @@ func (c *circuits) configure(ctx actor.Context, m *Configure) {
 	}
 	if m.Rebuild {
 		c.rebuild(ctx)
+	}
+	switch {
+	case !c.confluxParams().Enabled:
+		c.withoutConflux(ctx)
+	case m.Settings.ConfluxUX != old.ConfluxUX:
+		c.renewSets(ctx)
+	}
+	if m.Settings.Conflux != old.Conflux {
+		c.sets.failures, c.sets.notBefore = 0, time.Time{}
 	}
 	for _, r := range c.records {
 		c.retire(ctx, r) // MaxCircuitDirtiness may have become shorter

@@ -18,6 +18,7 @@ import (
 	"chive/actors/kernel"
 	"chive/config"
 	"chive/tor/addrmap"
+	"chive/tor/conflux"
 	padding "chive/tor/padding/link"
 	"chive/tor/upstream"
 )
@@ -165,6 +166,7 @@ func circuitSettings(c *config.Config) circuits.Settings {
 		Relevance: c.PredictedPortsRelevanceTime,
 		Period:    c.NewCircuitPeriod, MaxPending: c.MaxClientCircuitsPending,
 		IdentityMaxAge: c.IdentityMaxAge, IdentityMaxStreams: c.IdentityMaxStreams, IdentityDistinctExits: c.IdentityDistinctExits,
+		Conflux: confluxModes[c.ConfluxEnabled], ConfluxUX: confluxUXs[c.ConfluxClientUX],
 	}
 }
 
@@ -175,6 +177,15 @@ func connectionSettings(c *config.Config) connections.Settings {
 		BreakerFailures: c.RelayBreakerFailures, BreakerOpenFor: c.RelayBreakerOpenTime,
 	}
 }
+
+// confluxModes are the values of ConfluxEnabled, confluxUXs those of ConfluxClientUX.
+var (
+	confluxModes = map[string]circuits.Mode{"auto": circuits.Auto, "0": circuits.Off, "1": circuits.On}
+	confluxUXs   = map[string]conflux.UX{
+		"throughput": conflux.HighThroughput, "latency": conflux.MinLatency,
+		"throughput_lowmem": conflux.LowMemThroughput, "latency_lowmem": conflux.LowMemLatency,
+	}
+)
 
 // paddingModes are the values of ConnectionPadding.
 var paddingModes = map[string]padding.Mode{"auto": padding.Auto, "0": padding.Off, "1": padding.On}

@@ -44,6 +44,7 @@ func impostorWith(t *testing.T, n *testnet.Network, guard string, streams relayd
 	}
 	return relaydouble.Start(t, relaydouble.Options{
 		Hops: len(keys), Keys: keys, Script: script, Handler: streams,
+		SendmeIncrement: 31, CGO: true, // what the real relays list
 	})
 }
 

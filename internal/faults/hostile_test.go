@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,6 +36,7 @@ const patience = 30 * time.Second
 // session is what a client does on its circuit of three hops while it is attacked.
 type session struct {
 	fixed   bool                  // windows; else congestion control
+	cgo     bool                  // and Counter Galois Onion at each hop
 	resolve bool                  // its stream asks for a name
 	handler relaydouble.Handler   // what the exit does with the stream
 	app     func(app net.Conn)    // what the application does; nil: it reads to the end
@@ -172,6 +174,7 @@ type rig struct {
 	ended chan struct{} // the stream was answered
 	over  chan struct{}
 	root  *actor.PID
+	circ  atomic.Pointer[actor.PID] // the circuit
 	app   net.Conn
 }
 
@@ -186,7 +189,7 @@ func (s session) start(t *testing.T, relay *relaydouble.Relay) *rig {
 	t.Cleanup(recorder.Observe(r.log.see))
 	var hops []torcircuit.Hop
 	for _, h := range relay.Hops() {
-		hops = append(hops, torcircuit.Hop{RSA: h.RSA(), Ed25519: h.Ed25519(), NtorKey: h.OnionKey(), IPv4: h.Addr(), CongestionControl: !s.fixed})
+		hops = append(hops, torcircuit.Hop{RSA: h.RSA(), Ed25519: h.Ed25519(), NtorKey: h.OnionKey(), IPv4: h.Addr(), CongestionControl: !s.fixed, CGO: s.cgo})
 	}
 	app, ours := pair(t)
 	r.app = app
@@ -222,6 +225,7 @@ func (s session) start(t *testing.T, relay *relaydouble.Relay) *rig {
 				Flow: torcircuit.FlowParamsOf(func(_ string, def, _, _ int32) int32 { return def }, congestion.PathExit),
 			}))
 		case *circuit.Opened:
+			r.circ.Store(circ)
 			recorder.Emit(messages.Event(chivev1.Kind_KIND_STREAM, spec.ID, &chivev1.StreamRequested{Purpose: spec.Purpose, Isolation: spec.Isolation.Name()}))
 			ctx.Send(circ, &circuit.Attach{Spec: spec, Lost: func() { refuse(chivev1.Outcome_OUTCOME_CIRCUIT_PROTOCOL, true) }})
 		case *circuit.StreamBack:
@@ -246,7 +250,7 @@ func (s session) start(t *testing.T, relay *relaydouble.Relay) *rig {
 
 // play has the relay attack, and looks at what is left of the client and of the relay.
 func (a attack) play(t *testing.T, keys []relaydouble.Keys) {
-	options := relaydouble.Options{Handler: a.session.handler, Script: a.script, Keys: keys, SendmeIncrement: 31}
+	options := relaydouble.Options{Handler: a.session.handler, Script: a.script, Keys: keys, SendmeIncrement: 31, CGO: true}
 	if a.options != nil {
 		a.options(&options)
 	}
@@ -331,6 +335,18 @@ func (a attack) check(t *testing.T, r *rig) {
 	}
 }
 
+func threeKeys(t *testing.T) (keys []relaydouble.Keys) {
+	t.Helper()
+	for range 3 {
+		k, err := relaydouble.MakeKeys(rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys = append(keys, k)
+	}
+	return keys
+}
+
 // heap is how many bytes live on it.
 func heap() uint64 {
 	var m runtime.MemStats
@@ -349,14 +365,7 @@ func TestHostileRelays(t *testing.T) {
 		warmUp = 20      // attacks until pools and tables have their size
 		growth = 2 << 20 // bytes: less than 8 KiB an attack
 	)
-	var keys []relaydouble.Keys
-	for range 3 {
-		k, err := relaydouble.MakeKeys(rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		keys = append(keys, k)
-	}
+	keys := threeKeys(t)
 	played, before := 0, uint64(0)
 	for _, position := range []struct {
 		name    string

@@ -2,11 +2,13 @@ package faults
 
 import (
 	"context"
+	"io"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"chive/actors/block"
 	"chive/internal/relaydouble"
 	"chive/tor/cell"
 )
@@ -51,6 +53,36 @@ func TestUploadKeepsToTheRateOfXON(t *testing.T) {
 	case <-ctx.Done():
 		t.Error("the circuit lives")
 	}
+	r.stop(t, ctx)
+	wg.Wait()
+}
+
+// More than a connection takes at once, and less than what earns a SENDME: the rest must not
+// wait for one.
+func TestBlockOfMoreCellsThanGoAtOnce(t *testing.T) {
+	begun := make(chan cell.StreamID, 1)
+	relay := relaydouble.Start(t, relaydouble.Options{
+		Handler: relaydouble.Sink, SendmeIncrement: 62,
+		Script: at(relaydouble.AtConnected, 1, func(m *relaydouble.Moment) bool {
+			begun <- m.Stream.ID()
+			return true
+		}),
+	})
+	r := idle.start(t, relay)
+	var wg sync.WaitGroup
+	wg.Go(func() { _, _ = io.Copy(io.Discard, r.app) })
+	b := block.Get(block.DataOut)
+	b.Bytes, b.Stream = b.Buf, <-begun
+	if len(b.Bytes) <= block.MaxData || len(b.Bytes) >= 62*cell.MaxRelayData {
+		t.Fatalf("a block of %d bytes", len(b.Bytes))
+	}
+	system.Root.Send(r.circ.Load(), b)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if seen, err := relay.Await(ctx, func(s relaydouble.Seen) bool { return s.BytesIn == block.Size }); err != nil {
+		t.Errorf("%d bytes came of %d", seen.BytesIn, block.Size)
+	}
+	relay.CloseConnections()
 	r.stop(t, ctx)
 	wg.Wait()
 }

@@ -172,20 +172,22 @@ var zeroCell [cell.FixedLen]byte
 // ones, so that the tag of a SENDME cannot be guessed (tor-spec 7.3).
 const paddingLen = 16
 
-// seal encrypts one relay cell from a hop to the client. A header length of zero is
+// seal encrypts one relay cell from a hop to the client, with as much of the data as the
+// hop's format holds. A header length of zero is
 // that of data; any other is sent as it is (a fault).
 func (c *Circuit) seal(cmd cell.Command, hop int, h cell.RelayHeader, data []byte, badDigest bool) {
 	if c.closed || hop >= len(c.hops) {
 		return
 	}
+	format := c.hops[hop].layer.Format()
+	data = data[:min(len(data), format.MaxData(h.Cmd))]
 	claimed := h.Length
 	h.Length = len(data)
 	start := len(c.out)
 	c.out = append(c.out, zeroCell[:]...)
 	cell.PutHeader(c.out[start:], c.id, cmd)
 	body := c.out[start+cell.HeaderLen:]
-	format := c.hops[hop].layer.Format()
-	space := format.Put(body, h)
+	space := put(format, body, h)
 	copy(space, data)
 	if claimed != 0 {
 		binary.BigEndian.PutUint16(body[lengthAt[format]:], uint16(claimed))
@@ -200,6 +202,25 @@ func (c *Circuit) seal(cmd cell.Command, hop int, h cell.RelayHeader, data []byt
 	for i := hop - 1; i >= 0; i-- {
 		c.hops[i].layer.Pass(cmd, body)
 	}
+}
+
+// put writes a header, even one that the format is not to have: a stream's message of no
+// stream. A circuit's message of a stream is one of the circuit where the format has no room
+// to say otherwise.
+func put(format cell.RelayFormat, body []byte, h cell.RelayHeader) []byte {
+	if format == cell.RelayV0 {
+		return format.Put(body, h)
+	}
+	ofStream := format.MaxData(h.Cmd) == cell.MaxRelayDataV1
+	if !ofStream {
+		h.Stream = 0
+		return format.Put(body, h)
+	}
+	stream := h.Stream
+	h.Stream = max(h.Stream, 1)
+	space := format.Put(body, h)
+	binary.BigEndian.PutUint16(body[len(body)-len(space)-2:], uint16(stream))
+	return space
 }
 
 // digestAt is the offset of the digest field in a relay cell's body, format V0. Its

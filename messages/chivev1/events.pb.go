@@ -462,6 +462,10 @@ type Envelope struct {
 	//	*Envelope_CircuitDirtied
 	//	*Envelope_CircuitFailed
 	//	*Envelope_CircuitClosed
+	//	*Envelope_CircuitSetLaunched
+	//	*Envelope_CircuitLegLinked
+	//	*Envelope_CircuitSetLinked
+	//	*Envelope_CircuitLegLost
 	//	*Envelope_StreamRequested
 	//	*Envelope_StreamAttached
 	//	*Envelope_StreamConnected
@@ -762,6 +766,42 @@ func (x *Envelope) GetCircuitClosed() *CircuitClosed {
 	if x != nil {
 		if x, ok := x.Event.(*Envelope_CircuitClosed); ok {
 			return x.CircuitClosed
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetCircuitSetLaunched() *CircuitSetLaunched {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_CircuitSetLaunched); ok {
+			return x.CircuitSetLaunched
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetCircuitLegLinked() *CircuitLegLinked {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_CircuitLegLinked); ok {
+			return x.CircuitLegLinked
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetCircuitSetLinked() *CircuitSetLinked {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_CircuitSetLinked); ok {
+			return x.CircuitSetLinked
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetCircuitLegLost() *CircuitLegLost {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_CircuitLegLost); ok {
+			return x.CircuitLegLost
 		}
 	}
 	return nil
@@ -1094,6 +1134,22 @@ type Envelope_CircuitClosed struct {
 	CircuitClosed *CircuitClosed `protobuf:"bytes,45,opt,name=circuit_closed,json=circuitClosed,proto3,oneof"`
 }
 
+type Envelope_CircuitSetLaunched struct {
+	CircuitSetLaunched *CircuitSetLaunched `protobuf:"bytes,46,opt,name=circuit_set_launched,json=circuitSetLaunched,proto3,oneof"`
+}
+
+type Envelope_CircuitLegLinked struct {
+	CircuitLegLinked *CircuitLegLinked `protobuf:"bytes,47,opt,name=circuit_leg_linked,json=circuitLegLinked,proto3,oneof"`
+}
+
+type Envelope_CircuitSetLinked struct {
+	CircuitSetLinked *CircuitSetLinked `protobuf:"bytes,48,opt,name=circuit_set_linked,json=circuitSetLinked,proto3,oneof"`
+}
+
+type Envelope_CircuitLegLost struct {
+	CircuitLegLost *CircuitLegLost `protobuf:"bytes,49,opt,name=circuit_leg_lost,json=circuitLegLost,proto3,oneof"`
+}
+
 type Envelope_StreamRequested struct {
 	StreamRequested *StreamRequested `protobuf:"bytes,50,opt,name=stream_requested,json=streamRequested,proto3,oneof"`
 }
@@ -1241,6 +1297,14 @@ func (*Envelope_CircuitDirtied) isEnvelope_Event() {}
 func (*Envelope_CircuitFailed) isEnvelope_Event() {}
 
 func (*Envelope_CircuitClosed) isEnvelope_Event() {}
+
+func (*Envelope_CircuitSetLaunched) isEnvelope_Event() {}
+
+func (*Envelope_CircuitLegLinked) isEnvelope_Event() {}
+
+func (*Envelope_CircuitSetLinked) isEnvelope_Event() {}
+
+func (*Envelope_CircuitLegLost) isEnvelope_Event() {}
 
 func (*Envelope_StreamRequested) isEnvelope_Event() {}
 
@@ -2094,6 +2158,7 @@ type CircuitLaunched struct {
 	ConnectionId  string                 `protobuf:"bytes,3,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"` // actor id of the connection
 	Path          [][]byte               `protobuf:"bytes,4,rep,name=path,proto3" json:"path,omitempty"`                                     // 20-byte RSA identity digests, guard first
 	OneHop        bool                   `protobuf:"varint,5,opt,name=one_hop,json=oneHop,proto3" json:"one_hop,omitempty"`
+	SetId         string                 `protobuf:"bytes,6,opt,name=set_id,json=setId,proto3" json:"set_id,omitempty"` // actor id of the conflux set it is to be a leg of; empty: of none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2161,6 +2226,13 @@ func (x *CircuitLaunched) GetOneHop() bool {
 		return x.OneHop
 	}
 	return false
+}
+
+func (x *CircuitLaunched) GetSetId() string {
+	if x != nil {
+		return x.SetId
+	}
+	return ""
 }
 
 type CircuitExtended struct {
@@ -2415,6 +2487,9 @@ type CircuitClosed struct {
 	CellsIn       uint64                 `protobuf:"varint,4,opt,name=cells_in,json=cellsIn,proto3" json:"cells_in,omitempty"`
 	CellsOut      uint64                 `protobuf:"varint,5,opt,name=cells_out,json=cellsOut,proto3" json:"cells_out,omitempty"`
 	CellsDropped  uint64                 `protobuf:"varint,6,opt,name=cells_dropped,json=cellsDropped,proto3" json:"cells_dropped,omitempty"` // they were on their way when their stream was ended here
+	SwitchesIn    uint64                 `protobuf:"varint,7,opt,name=switches_in,json=switchesIn,proto3" json:"switches_in,omitempty"`       // of a conflux set: how often the exit went on over another leg
+	SwitchesOut   uint64                 `protobuf:"varint,8,opt,name=switches_out,json=switchesOut,proto3" json:"switches_out,omitempty"`    // the same of this end
+	MostWaiting   uint64                 `protobuf:"varint,9,opt,name=most_waiting,json=mostWaiting,proto3" json:"most_waiting,omitempty"`    // of a conflux set: bytes kept for messages before their turn, at most
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2491,6 +2566,250 @@ func (x *CircuitClosed) GetCellsDropped() uint64 {
 	return 0
 }
 
+func (x *CircuitClosed) GetSwitchesIn() uint64 {
+	if x != nil {
+		return x.SwitchesIn
+	}
+	return 0
+}
+
+func (x *CircuitClosed) GetSwitchesOut() uint64 {
+	if x != nil {
+		return x.SwitchesOut
+	}
+	return 0
+}
+
+func (x *CircuitClosed) GetMostWaiting() uint64 {
+	if x != nil {
+		return x.MostWaiting
+	}
+	return 0
+}
+
+// CircuitSetLaunched: a conflux set begins. It is a circuit to its streams: the events
+// about it are CircuitLegLinked, CircuitSetLinked, CircuitLegLost, CircuitDirtied, and
+// CircuitFailed or CircuitClosed, after those of its legs.
+type CircuitSetLaunched struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Purpose       Purpose                `protobuf:"varint,1,opt,name=purpose,proto3,enum=chive.v1.Purpose" json:"purpose,omitempty"`
+	Legs          uint32                 `protobuf:"varint,2,opt,name=legs,proto3" json:"legs,omitempty"` // wanted
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CircuitSetLaunched) Reset() {
+	*x = CircuitSetLaunched{}
+	mi := &file_chive_v1_events_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CircuitSetLaunched) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CircuitSetLaunched) ProtoMessage() {}
+
+func (x *CircuitSetLaunched) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CircuitSetLaunched.ProtoReflect.Descriptor instead.
+func (*CircuitSetLaunched) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *CircuitSetLaunched) GetPurpose() Purpose {
+	if x != nil {
+		return x.Purpose
+	}
+	return Purpose_PURPOSE_UNSPECIFIED
+}
+
+func (x *CircuitSetLaunched) GetLegs() uint32 {
+	if x != nil {
+		return x.Legs
+	}
+	return 0
+}
+
+// CircuitLegLinked: the exit took a circuit for a leg of the set.
+type CircuitLegLinked struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	CircuitId     string                 `protobuf:"bytes,1,opt,name=circuit_id,json=circuitId,proto3" json:"circuit_id,omitempty"`
+	RoundTrip     *durationpb.Duration   `protobuf:"bytes,2,opt,name=round_trip,json=roundTrip,proto3" json:"round_trip,omitempty"` // rounded to 10 ms
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CircuitLegLinked) Reset() {
+	*x = CircuitLegLinked{}
+	mi := &file_chive_v1_events_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CircuitLegLinked) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CircuitLegLinked) ProtoMessage() {}
+
+func (x *CircuitLegLinked) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CircuitLegLinked.ProtoReflect.Descriptor instead.
+func (*CircuitLegLinked) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *CircuitLegLinked) GetCircuitId() string {
+	if x != nil {
+		return x.CircuitId
+	}
+	return ""
+}
+
+func (x *CircuitLegLinked) GetRoundTrip() *durationpb.Duration {
+	if x != nil {
+		return x.RoundTrip
+	}
+	return nil
+}
+
+// CircuitSetLinked: the set has all its legs, and takes streams.
+type CircuitSetLinked struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Legs          uint32                 `protobuf:"varint,1,opt,name=legs,proto3" json:"legs,omitempty"`
+	Took          *durationpb.Duration   `protobuf:"bytes,2,opt,name=took,proto3" json:"took,omitempty"` // rounded to 10 ms
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CircuitSetLinked) Reset() {
+	*x = CircuitSetLinked{}
+	mi := &file_chive_v1_events_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CircuitSetLinked) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CircuitSetLinked) ProtoMessage() {}
+
+func (x *CircuitSetLinked) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CircuitSetLinked.ProtoReflect.Descriptor instead.
+func (*CircuitSetLinked) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *CircuitSetLinked) GetLegs() uint32 {
+	if x != nil {
+		return x.Legs
+	}
+	return 0
+}
+
+func (x *CircuitSetLinked) GetTook() *durationpb.Duration {
+	if x != nil {
+		return x.Took
+	}
+	return nil
+}
+
+// CircuitLegLost: a leg is gone while the set was linking, which may get another, or
+// linked, which may end with it.
+type CircuitLegLost struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	CircuitId     string                 `protobuf:"bytes,1,opt,name=circuit_id,json=circuitId,proto3" json:"circuit_id,omitempty"`
+	Outcome       Outcome                `protobuf:"varint,2,opt,name=outcome,proto3,enum=chive.v1.Outcome" json:"outcome,omitempty"`
+	Linked        bool                   `protobuf:"varint,3,opt,name=linked,proto3" json:"linked,omitempty"` // it had been
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CircuitLegLost) Reset() {
+	*x = CircuitLegLost{}
+	mi := &file_chive_v1_events_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CircuitLegLost) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CircuitLegLost) ProtoMessage() {}
+
+func (x *CircuitLegLost) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CircuitLegLost.ProtoReflect.Descriptor instead.
+func (*CircuitLegLost) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *CircuitLegLost) GetCircuitId() string {
+	if x != nil {
+		return x.CircuitId
+	}
+	return ""
+}
+
+func (x *CircuitLegLost) GetOutcome() Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return Outcome_OUTCOME_UNSPECIFIED
+}
+
+func (x *CircuitLegLost) GetLinked() bool {
+	if x != nil {
+		return x.Linked
+	}
+	return false
+}
+
 type StreamRequested struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Purpose       Purpose                `protobuf:"varint,1,opt,name=purpose,proto3,enum=chive.v1.Purpose" json:"purpose,omitempty"`
@@ -2503,7 +2822,7 @@ type StreamRequested struct {
 
 func (x *StreamRequested) Reset() {
 	*x = StreamRequested{}
-	mi := &file_chive_v1_events_proto_msgTypes[21]
+	mi := &file_chive_v1_events_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2515,7 +2834,7 @@ func (x *StreamRequested) String() string {
 func (*StreamRequested) ProtoMessage() {}
 
 func (x *StreamRequested) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[21]
+	mi := &file_chive_v1_events_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2528,7 +2847,7 @@ func (x *StreamRequested) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamRequested.ProtoReflect.Descriptor instead.
 func (*StreamRequested) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{21}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *StreamRequested) GetPurpose() Purpose {
@@ -2575,7 +2894,7 @@ type StreamAttached struct {
 
 func (x *StreamAttached) Reset() {
 	*x = StreamAttached{}
-	mi := &file_chive_v1_events_proto_msgTypes[22]
+	mi := &file_chive_v1_events_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2587,7 +2906,7 @@ func (x *StreamAttached) String() string {
 func (*StreamAttached) ProtoMessage() {}
 
 func (x *StreamAttached) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[22]
+	mi := &file_chive_v1_events_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2600,7 +2919,7 @@ func (x *StreamAttached) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamAttached.ProtoReflect.Descriptor instead.
 func (*StreamAttached) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{22}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *StreamAttached) GetCircuitId() string {
@@ -2640,7 +2959,7 @@ type StreamConnected struct {
 
 func (x *StreamConnected) Reset() {
 	*x = StreamConnected{}
-	mi := &file_chive_v1_events_proto_msgTypes[23]
+	mi := &file_chive_v1_events_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2652,7 +2971,7 @@ func (x *StreamConnected) String() string {
 func (*StreamConnected) ProtoMessage() {}
 
 func (x *StreamConnected) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[23]
+	mi := &file_chive_v1_events_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2665,7 +2984,7 @@ func (x *StreamConnected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamConnected.ProtoReflect.Descriptor instead.
 func (*StreamConnected) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{23}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *StreamConnected) GetTook() *durationpb.Duration {
@@ -2687,7 +3006,7 @@ type StreamDetached struct {
 
 func (x *StreamDetached) Reset() {
 	*x = StreamDetached{}
-	mi := &file_chive_v1_events_proto_msgTypes[24]
+	mi := &file_chive_v1_events_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2699,7 +3018,7 @@ func (x *StreamDetached) String() string {
 func (*StreamDetached) ProtoMessage() {}
 
 func (x *StreamDetached) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[24]
+	mi := &file_chive_v1_events_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2712,7 +3031,7 @@ func (x *StreamDetached) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamDetached.ProtoReflect.Descriptor instead.
 func (*StreamDetached) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{24}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *StreamDetached) GetOutcome() Outcome {
@@ -2742,7 +3061,7 @@ type StreamEnded struct {
 
 func (x *StreamEnded) Reset() {
 	*x = StreamEnded{}
-	mi := &file_chive_v1_events_proto_msgTypes[25]
+	mi := &file_chive_v1_events_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2754,7 +3073,7 @@ func (x *StreamEnded) String() string {
 func (*StreamEnded) ProtoMessage() {}
 
 func (x *StreamEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[25]
+	mi := &file_chive_v1_events_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2767,7 +3086,7 @@ func (x *StreamEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamEnded.ProtoReflect.Descriptor instead.
 func (*StreamEnded) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{25}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *StreamEnded) GetOutcome() Outcome {
@@ -2807,7 +3126,7 @@ type GuardSampled struct {
 
 func (x *GuardSampled) Reset() {
 	*x = GuardSampled{}
-	mi := &file_chive_v1_events_proto_msgTypes[26]
+	mi := &file_chive_v1_events_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2819,7 +3138,7 @@ func (x *GuardSampled) String() string {
 func (*GuardSampled) ProtoMessage() {}
 
 func (x *GuardSampled) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[26]
+	mi := &file_chive_v1_events_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2832,7 +3151,7 @@ func (x *GuardSampled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuardSampled.ProtoReflect.Descriptor instead.
 func (*GuardSampled) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{26}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *GuardSampled) GetRelay() []byte {
@@ -2851,7 +3170,7 @@ type GuardReachable struct {
 
 func (x *GuardReachable) Reset() {
 	*x = GuardReachable{}
-	mi := &file_chive_v1_events_proto_msgTypes[27]
+	mi := &file_chive_v1_events_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2863,7 +3182,7 @@ func (x *GuardReachable) String() string {
 func (*GuardReachable) ProtoMessage() {}
 
 func (x *GuardReachable) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[27]
+	mi := &file_chive_v1_events_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2876,7 +3195,7 @@ func (x *GuardReachable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuardReachable.ProtoReflect.Descriptor instead.
 func (*GuardReachable) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{27}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *GuardReachable) GetRelay() []byte {
@@ -2896,7 +3215,7 @@ type GuardUnreachable struct {
 
 func (x *GuardUnreachable) Reset() {
 	*x = GuardUnreachable{}
-	mi := &file_chive_v1_events_proto_msgTypes[28]
+	mi := &file_chive_v1_events_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2908,7 +3227,7 @@ func (x *GuardUnreachable) String() string {
 func (*GuardUnreachable) ProtoMessage() {}
 
 func (x *GuardUnreachable) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[28]
+	mi := &file_chive_v1_events_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2921,7 +3240,7 @@ func (x *GuardUnreachable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuardUnreachable.ProtoReflect.Descriptor instead.
 func (*GuardUnreachable) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{28}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *GuardUnreachable) GetOutcome() Outcome {
@@ -2949,7 +3268,7 @@ type GuardConfirmed struct {
 
 func (x *GuardConfirmed) Reset() {
 	*x = GuardConfirmed{}
-	mi := &file_chive_v1_events_proto_msgTypes[29]
+	mi := &file_chive_v1_events_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2961,7 +3280,7 @@ func (x *GuardConfirmed) String() string {
 func (*GuardConfirmed) ProtoMessage() {}
 
 func (x *GuardConfirmed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[29]
+	mi := &file_chive_v1_events_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2974,7 +3293,7 @@ func (x *GuardConfirmed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuardConfirmed.ProtoReflect.Descriptor instead.
 func (*GuardConfirmed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{29}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *GuardConfirmed) GetRelay() []byte {
@@ -2996,7 +3315,7 @@ type CircuitsRenewed struct {
 
 func (x *CircuitsRenewed) Reset() {
 	*x = CircuitsRenewed{}
-	mi := &file_chive_v1_events_proto_msgTypes[30]
+	mi := &file_chive_v1_events_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3008,7 +3327,7 @@ func (x *CircuitsRenewed) String() string {
 func (*CircuitsRenewed) ProtoMessage() {}
 
 func (x *CircuitsRenewed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[30]
+	mi := &file_chive_v1_events_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3021,7 +3340,7 @@ func (x *CircuitsRenewed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CircuitsRenewed.ProtoReflect.Descriptor instead.
 func (*CircuitsRenewed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{30}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *CircuitsRenewed) GetCircuits() uint32 {
@@ -3049,7 +3368,7 @@ type GuardRemoved struct {
 
 func (x *GuardRemoved) Reset() {
 	*x = GuardRemoved{}
-	mi := &file_chive_v1_events_proto_msgTypes[31]
+	mi := &file_chive_v1_events_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3061,7 +3380,7 @@ func (x *GuardRemoved) String() string {
 func (*GuardRemoved) ProtoMessage() {}
 
 func (x *GuardRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[31]
+	mi := &file_chive_v1_events_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3074,7 +3393,7 @@ func (x *GuardRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuardRemoved.ProtoReflect.Descriptor instead.
 func (*GuardRemoved) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{31}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *GuardRemoved) GetReason() string {
@@ -3103,7 +3422,7 @@ type GuardsRetried struct {
 
 func (x *GuardsRetried) Reset() {
 	*x = GuardsRetried{}
-	mi := &file_chive_v1_events_proto_msgTypes[32]
+	mi := &file_chive_v1_events_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3115,7 +3434,7 @@ func (x *GuardsRetried) String() string {
 func (*GuardsRetried) ProtoMessage() {}
 
 func (x *GuardsRetried) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[32]
+	mi := &file_chive_v1_events_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3128,7 +3447,7 @@ func (x *GuardsRetried) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuardsRetried.ProtoReflect.Descriptor instead.
 func (*GuardsRetried) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{32}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *GuardsRetried) GetReason() string {
@@ -3163,7 +3482,7 @@ type PathBiasSuspected struct {
 
 func (x *PathBiasSuspected) Reset() {
 	*x = PathBiasSuspected{}
-	mi := &file_chive_v1_events_proto_msgTypes[33]
+	mi := &file_chive_v1_events_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3175,7 +3494,7 @@ func (x *PathBiasSuspected) String() string {
 func (*PathBiasSuspected) ProtoMessage() {}
 
 func (x *PathBiasSuspected) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[33]
+	mi := &file_chive_v1_events_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3188,7 +3507,7 @@ func (x *PathBiasSuspected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PathBiasSuspected.ProtoReflect.Descriptor instead.
 func (*PathBiasSuspected) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{33}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *PathBiasSuspected) GetLevel() string {
@@ -3262,7 +3581,7 @@ type DocumentFetched struct {
 
 func (x *DocumentFetched) Reset() {
 	*x = DocumentFetched{}
-	mi := &file_chive_v1_events_proto_msgTypes[34]
+	mi := &file_chive_v1_events_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3274,7 +3593,7 @@ func (x *DocumentFetched) String() string {
 func (*DocumentFetched) ProtoMessage() {}
 
 func (x *DocumentFetched) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[34]
+	mi := &file_chive_v1_events_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3287,7 +3606,7 @@ func (x *DocumentFetched) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentFetched.ProtoReflect.Descriptor instead.
 func (*DocumentFetched) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{34}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *DocumentFetched) GetKind() DocumentKind {
@@ -3351,7 +3670,7 @@ type DocumentVerified struct {
 
 func (x *DocumentVerified) Reset() {
 	*x = DocumentVerified{}
-	mi := &file_chive_v1_events_proto_msgTypes[35]
+	mi := &file_chive_v1_events_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3363,7 +3682,7 @@ func (x *DocumentVerified) String() string {
 func (*DocumentVerified) ProtoMessage() {}
 
 func (x *DocumentVerified) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[35]
+	mi := &file_chive_v1_events_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3376,7 +3695,7 @@ func (x *DocumentVerified) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentVerified.ProtoReflect.Descriptor instead.
 func (*DocumentVerified) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{35}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *DocumentVerified) GetKind() DocumentKind {
@@ -3418,7 +3737,7 @@ type DocumentRejected struct {
 
 func (x *DocumentRejected) Reset() {
 	*x = DocumentRejected{}
-	mi := &file_chive_v1_events_proto_msgTypes[36]
+	mi := &file_chive_v1_events_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3430,7 +3749,7 @@ func (x *DocumentRejected) String() string {
 func (*DocumentRejected) ProtoMessage() {}
 
 func (x *DocumentRejected) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[36]
+	mi := &file_chive_v1_events_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3443,7 +3762,7 @@ func (x *DocumentRejected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentRejected.ProtoReflect.Descriptor instead.
 func (*DocumentRejected) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{36}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *DocumentRejected) GetKind() DocumentKind {
@@ -3479,7 +3798,7 @@ type ProtocolsMissing struct {
 
 func (x *ProtocolsMissing) Reset() {
 	*x = ProtocolsMissing{}
-	mi := &file_chive_v1_events_proto_msgTypes[37]
+	mi := &file_chive_v1_events_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3491,7 +3810,7 @@ func (x *ProtocolsMissing) String() string {
 func (*ProtocolsMissing) ProtoMessage() {}
 
 func (x *ProtocolsMissing) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[37]
+	mi := &file_chive_v1_events_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3504,7 +3823,7 @@ func (x *ProtocolsMissing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProtocolsMissing.ProtoReflect.Descriptor instead.
 func (*ProtocolsMissing) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{37}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ProtocolsMissing) GetRequired() string {
@@ -3534,7 +3853,7 @@ type SupervisorStateChanged struct {
 
 func (x *SupervisorStateChanged) Reset() {
 	*x = SupervisorStateChanged{}
-	mi := &file_chive_v1_events_proto_msgTypes[38]
+	mi := &file_chive_v1_events_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3546,7 +3865,7 @@ func (x *SupervisorStateChanged) String() string {
 func (*SupervisorStateChanged) ProtoMessage() {}
 
 func (x *SupervisorStateChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[38]
+	mi := &file_chive_v1_events_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3559,7 +3878,7 @@ func (x *SupervisorStateChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SupervisorStateChanged.ProtoReflect.Descriptor instead.
 func (*SupervisorStateChanged) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{38}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *SupervisorStateChanged) GetChild() string {
@@ -3614,7 +3933,7 @@ type BreakerOpened struct {
 
 func (x *BreakerOpened) Reset() {
 	*x = BreakerOpened{}
-	mi := &file_chive_v1_events_proto_msgTypes[39]
+	mi := &file_chive_v1_events_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3626,7 +3945,7 @@ func (x *BreakerOpened) String() string {
 func (*BreakerOpened) ProtoMessage() {}
 
 func (x *BreakerOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[39]
+	mi := &file_chive_v1_events_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3639,7 +3958,7 @@ func (x *BreakerOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerOpened.ProtoReflect.Descriptor instead.
 func (*BreakerOpened) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{39}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *BreakerOpened) GetChild() string {
@@ -3702,7 +4021,7 @@ type BreakerHalfOpened struct {
 
 func (x *BreakerHalfOpened) Reset() {
 	*x = BreakerHalfOpened{}
-	mi := &file_chive_v1_events_proto_msgTypes[40]
+	mi := &file_chive_v1_events_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3714,7 +4033,7 @@ func (x *BreakerHalfOpened) String() string {
 func (*BreakerHalfOpened) ProtoMessage() {}
 
 func (x *BreakerHalfOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[40]
+	mi := &file_chive_v1_events_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3727,7 +4046,7 @@ func (x *BreakerHalfOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerHalfOpened.ProtoReflect.Descriptor instead.
 func (*BreakerHalfOpened) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{40}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *BreakerHalfOpened) GetChild() string {
@@ -3755,7 +4074,7 @@ type BreakerClosed struct {
 
 func (x *BreakerClosed) Reset() {
 	*x = BreakerClosed{}
-	mi := &file_chive_v1_events_proto_msgTypes[41]
+	mi := &file_chive_v1_events_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3767,7 +4086,7 @@ func (x *BreakerClosed) String() string {
 func (*BreakerClosed) ProtoMessage() {}
 
 func (x *BreakerClosed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[41]
+	mi := &file_chive_v1_events_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3780,7 +4099,7 @@ func (x *BreakerClosed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerClosed.ProtoReflect.Descriptor instead.
 func (*BreakerClosed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{41}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *BreakerClosed) GetChild() string {
@@ -3811,7 +4130,7 @@ type RetriesExhausted struct {
 
 func (x *RetriesExhausted) Reset() {
 	*x = RetriesExhausted{}
-	mi := &file_chive_v1_events_proto_msgTypes[42]
+	mi := &file_chive_v1_events_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3823,7 +4142,7 @@ func (x *RetriesExhausted) String() string {
 func (*RetriesExhausted) ProtoMessage() {}
 
 func (x *RetriesExhausted) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[42]
+	mi := &file_chive_v1_events_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3836,7 +4155,7 @@ func (x *RetriesExhausted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetriesExhausted.ProtoReflect.Descriptor instead.
 func (*RetriesExhausted) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{42}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *RetriesExhausted) GetChild() string {
@@ -3882,7 +4201,7 @@ type InputQuarantined struct {
 
 func (x *InputQuarantined) Reset() {
 	*x = InputQuarantined{}
-	mi := &file_chive_v1_events_proto_msgTypes[43]
+	mi := &file_chive_v1_events_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3894,7 +4213,7 @@ func (x *InputQuarantined) String() string {
 func (*InputQuarantined) ProtoMessage() {}
 
 func (x *InputQuarantined) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[43]
+	mi := &file_chive_v1_events_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3907,7 +4226,7 @@ func (x *InputQuarantined) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InputQuarantined.ProtoReflect.Descriptor instead.
 func (*InputQuarantined) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{43}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *InputQuarantined) GetChild() string {
@@ -3958,7 +4277,7 @@ type ConfigProposed struct {
 
 func (x *ConfigProposed) Reset() {
 	*x = ConfigProposed{}
-	mi := &file_chive_v1_events_proto_msgTypes[44]
+	mi := &file_chive_v1_events_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3970,7 +4289,7 @@ func (x *ConfigProposed) String() string {
 func (*ConfigProposed) ProtoMessage() {}
 
 func (x *ConfigProposed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[44]
+	mi := &file_chive_v1_events_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3983,7 +4302,7 @@ func (x *ConfigProposed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigProposed.ProtoReflect.Descriptor instead.
 func (*ConfigProposed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{44}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ConfigProposed) GetMouth() string {
@@ -4023,7 +4342,7 @@ type ConfigApplied struct {
 
 func (x *ConfigApplied) Reset() {
 	*x = ConfigApplied{}
-	mi := &file_chive_v1_events_proto_msgTypes[45]
+	mi := &file_chive_v1_events_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4035,7 +4354,7 @@ func (x *ConfigApplied) String() string {
 func (*ConfigApplied) ProtoMessage() {}
 
 func (x *ConfigApplied) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[45]
+	mi := &file_chive_v1_events_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4048,7 +4367,7 @@ func (x *ConfigApplied) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigApplied.ProtoReflect.Descriptor instead.
 func (*ConfigApplied) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{45}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ConfigApplied) GetRevision() uint64 {
@@ -4114,7 +4433,7 @@ type ConfigRejected struct {
 
 func (x *ConfigRejected) Reset() {
 	*x = ConfigRejected{}
-	mi := &file_chive_v1_events_proto_msgTypes[46]
+	mi := &file_chive_v1_events_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4126,7 +4445,7 @@ func (x *ConfigRejected) String() string {
 func (*ConfigRejected) ProtoMessage() {}
 
 func (x *ConfigRejected) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[46]
+	mi := &file_chive_v1_events_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4139,7 +4458,7 @@ func (x *ConfigRejected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigRejected.ProtoReflect.Descriptor instead.
 func (*ConfigRejected) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{46}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ConfigRejected) GetMouth() string {
@@ -4190,7 +4509,7 @@ type ConfigReverted struct {
 
 func (x *ConfigReverted) Reset() {
 	*x = ConfigReverted{}
-	mi := &file_chive_v1_events_proto_msgTypes[47]
+	mi := &file_chive_v1_events_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4202,7 +4521,7 @@ func (x *ConfigReverted) String() string {
 func (*ConfigReverted) ProtoMessage() {}
 
 func (x *ConfigReverted) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[47]
+	mi := &file_chive_v1_events_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4215,7 +4534,7 @@ func (x *ConfigReverted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigReverted.ProtoReflect.Descriptor instead.
 func (*ConfigReverted) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{47}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ConfigReverted) GetRevision() uint64 {
@@ -4243,7 +4562,7 @@ var File_chive_v1_events_proto protoreflect.FileDescriptor
 
 const file_chive_v1_events_proto_rawDesc = "" +
 	"\n" +
-	"\x15chive/v1/events.proto\x12\bchive.v1\x1a\x13chive/v1/tier.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbf\x1e\n" +
+	"\x15chive/v1/events.proto\x12\bchive.v1\x1a\x13chive/v1/tier.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x87!\n" +
 	"\bEnvelope\x12\x14\n" +
 	"\x02id\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\x02id\x124\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampB\x04\xa8\xd4\x18\x02R\x04time\x12\x18\n" +
@@ -4272,7 +4591,11 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x0ecircuit_opened\x18* \x01(\v2\x17.chive.v1.CircuitOpenedB\x04\xa8\xd4\x18\x02H\x00R\rcircuitOpened\x12I\n" +
 	"\x0fcircuit_dirtied\x18+ \x01(\v2\x18.chive.v1.CircuitDirtiedB\x04\xa8\xd4\x18\x02H\x00R\x0ecircuitDirtied\x12F\n" +
 	"\x0ecircuit_failed\x18, \x01(\v2\x17.chive.v1.CircuitFailedB\x04\xa8\xd4\x18\x02H\x00R\rcircuitFailed\x12F\n" +
-	"\x0ecircuit_closed\x18- \x01(\v2\x17.chive.v1.CircuitClosedB\x04\xa8\xd4\x18\x02H\x00R\rcircuitClosed\x12L\n" +
+	"\x0ecircuit_closed\x18- \x01(\v2\x17.chive.v1.CircuitClosedB\x04\xa8\xd4\x18\x02H\x00R\rcircuitClosed\x12V\n" +
+	"\x14circuit_set_launched\x18. \x01(\v2\x1c.chive.v1.CircuitSetLaunchedB\x04\xa8\xd4\x18\x02H\x00R\x12circuitSetLaunched\x12P\n" +
+	"\x12circuit_leg_linked\x18/ \x01(\v2\x1a.chive.v1.CircuitLegLinkedB\x04\xa8\xd4\x18\x02H\x00R\x10circuitLegLinked\x12P\n" +
+	"\x12circuit_set_linked\x180 \x01(\v2\x1a.chive.v1.CircuitSetLinkedB\x04\xa8\xd4\x18\x02H\x00R\x10circuitSetLinked\x12J\n" +
+	"\x10circuit_leg_lost\x181 \x01(\v2\x18.chive.v1.CircuitLegLostB\x04\xa8\xd4\x18\x02H\x00R\x0ecircuitLegLost\x12L\n" +
 	"\x10stream_requested\x182 \x01(\v2\x19.chive.v1.StreamRequestedB\x04\xa8\xd4\x18\x02H\x00R\x0fstreamRequested\x12I\n" +
 	"\x0fstream_attached\x183 \x01(\v2\x18.chive.v1.StreamAttachedB\x04\xa8\xd4\x18\x02H\x00R\x0estreamAttached\x12L\n" +
 	"\x10stream_connected\x184 \x01(\v2\x19.chive.v1.StreamConnectedB\x04\xa8\xd4\x18\x02H\x00R\x0fstreamConnected\x12I\n" +
@@ -4350,13 +4673,14 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x05lived\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x04\xa8\xd4\x18\x02R\x05lived\x12 \n" +
 	"\bcircuits\x18\x03 \x01(\rB\x04\xa8\xd4\x18\x02R\bcircuits\x12'\n" +
 	"\fpadding_sent\x18\x04 \x01(\x04B\x04\xa8\xd4\x18\x02R\vpaddingSent\x12/\n" +
-	"\x10padding_received\x18\x05 \x01(\x04B\x04\xa8\xd4\x18\x02R\x0fpaddingReceived\"\xc2\x01\n" +
+	"\x10padding_received\x18\x05 \x01(\x04B\x04\xa8\xd4\x18\x02R\x0fpaddingReceived\"\xdf\x01\n" +
 	"\x0fCircuitLaunched\x121\n" +
 	"\apurpose\x18\x01 \x01(\x0e2\x11.chive.v1.PurposeB\x04\xa8\xd4\x18\x02R\apurpose\x12\x18\n" +
 	"\x04hops\x18\x02 \x01(\rB\x04\xa8\xd4\x18\x02R\x04hops\x12)\n" +
 	"\rconnection_id\x18\x03 \x01(\tB\x04\xa8\xd4\x18\x02R\fconnectionId\x12\x18\n" +
 	"\x04path\x18\x04 \x03(\fB\x04\xa8\xd4\x18\x03R\x04path\x12\x1d\n" +
-	"\aone_hop\x18\x05 \x01(\bB\x04\xa8\xd4\x18\x02R\x06oneHop\"\x9a\x01\n" +
+	"\aone_hop\x18\x05 \x01(\bB\x04\xa8\xd4\x18\x02R\x06oneHop\x12\x1b\n" +
+	"\x06set_id\x18\x06 \x01(\tB\x04\xa8\xd4\x18\x02R\x05setId\"\x9a\x01\n" +
 	"\x0fCircuitExtended\x12\x16\n" +
 	"\x03hop\x18\x01 \x01(\rB\x04\xa8\xd4\x18\x02R\x03hop\x12\"\n" +
 	"\thandshake\x18\x02 \x01(\tB\x04\xa8\xd4\x18\x02R\thandshake\x123\n" +
@@ -4372,14 +4696,34 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\rCircuitFailed\x121\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome\x12\x16\n" +
 	"\x03hop\x18\x02 \x01(\rB\x04\xa8\xd4\x18\x02R\x03hop\x123\n" +
-	"\x04took\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\x04\xa8\xd4\x18\x02R\x04took\"\x88\x02\n" +
+	"\x04took\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\x04\xa8\xd4\x18\x02R\x04took\"\x81\x03\n" +
 	"\rCircuitClosed\x121\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome\x125\n" +
 	"\x05lived\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x04\xa8\xd4\x18\x02R\x05lived\x12\x1e\n" +
 	"\astreams\x18\x03 \x01(\rB\x04\xa8\xd4\x18\x02R\astreams\x12\x1f\n" +
 	"\bcells_in\x18\x04 \x01(\x04B\x04\xa8\xd4\x18\x02R\acellsIn\x12!\n" +
 	"\tcells_out\x18\x05 \x01(\x04B\x04\xa8\xd4\x18\x02R\bcellsOut\x12)\n" +
-	"\rcells_dropped\x18\x06 \x01(\x04B\x04\xa8\xd4\x18\x02R\fcellsDropped\"\xad\x01\n" +
+	"\rcells_dropped\x18\x06 \x01(\x04B\x04\xa8\xd4\x18\x02R\fcellsDropped\x12%\n" +
+	"\vswitches_in\x18\a \x01(\x04B\x04\xa8\xd4\x18\x02R\n" +
+	"switchesIn\x12'\n" +
+	"\fswitches_out\x18\b \x01(\x04B\x04\xa8\xd4\x18\x02R\vswitchesOut\x12'\n" +
+	"\fmost_waiting\x18\t \x01(\x04B\x04\xa8\xd4\x18\x02R\vmostWaiting\"a\n" +
+	"\x12CircuitSetLaunched\x121\n" +
+	"\apurpose\x18\x01 \x01(\x0e2\x11.chive.v1.PurposeB\x04\xa8\xd4\x18\x02R\apurpose\x12\x18\n" +
+	"\x04legs\x18\x02 \x01(\rB\x04\xa8\xd4\x18\x02R\x04legs\"w\n" +
+	"\x10CircuitLegLinked\x12#\n" +
+	"\n" +
+	"circuit_id\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\tcircuitId\x12>\n" +
+	"\n" +
+	"round_trip\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x04\xa8\xd4\x18\x02R\troundTrip\"a\n" +
+	"\x10CircuitSetLinked\x12\x18\n" +
+	"\x04legs\x18\x01 \x01(\rB\x04\xa8\xd4\x18\x02R\x04legs\x123\n" +
+	"\x04took\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x04\xa8\xd4\x18\x02R\x04took\"\x86\x01\n" +
+	"\x0eCircuitLegLost\x12#\n" +
+	"\n" +
+	"circuit_id\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\tcircuitId\x121\n" +
+	"\aoutcome\x18\x02 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x02R\aoutcome\x12\x1c\n" +
+	"\x06linked\x18\x03 \x01(\bB\x04\xa8\xd4\x18\x02R\x06linked\"\xad\x01\n" +
 	"\x0fStreamRequested\x121\n" +
 	"\apurpose\x18\x01 \x01(\x0e2\x11.chive.v1.PurposeB\x04\xa8\xd4\x18\x02R\apurpose\x12\"\n" +
 	"\tisolation\x18\x02 \x01(\tB\x04\xa8\xd4\x18\x02R\tisolation\x12%\n" +
@@ -4596,7 +4940,7 @@ func file_chive_v1_events_proto_rawDescGZIP() []byte {
 }
 
 var file_chive_v1_events_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_chive_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
+var file_chive_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
 var file_chive_v1_events_proto_goTypes = []any{
 	(Outcome)(0),                   // 0: chive.v1.Outcome
 	(Kind)(0),                      // 1: chive.v1.Kind
@@ -4624,38 +4968,42 @@ var file_chive_v1_events_proto_goTypes = []any{
 	(*CircuitDirtied)(nil),         // 23: chive.v1.CircuitDirtied
 	(*CircuitFailed)(nil),          // 24: chive.v1.CircuitFailed
 	(*CircuitClosed)(nil),          // 25: chive.v1.CircuitClosed
-	(*StreamRequested)(nil),        // 26: chive.v1.StreamRequested
-	(*StreamAttached)(nil),         // 27: chive.v1.StreamAttached
-	(*StreamConnected)(nil),        // 28: chive.v1.StreamConnected
-	(*StreamDetached)(nil),         // 29: chive.v1.StreamDetached
-	(*StreamEnded)(nil),            // 30: chive.v1.StreamEnded
-	(*GuardSampled)(nil),           // 31: chive.v1.GuardSampled
-	(*GuardReachable)(nil),         // 32: chive.v1.GuardReachable
-	(*GuardUnreachable)(nil),       // 33: chive.v1.GuardUnreachable
-	(*GuardConfirmed)(nil),         // 34: chive.v1.GuardConfirmed
-	(*CircuitsRenewed)(nil),        // 35: chive.v1.CircuitsRenewed
-	(*GuardRemoved)(nil),           // 36: chive.v1.GuardRemoved
-	(*GuardsRetried)(nil),          // 37: chive.v1.GuardsRetried
-	(*PathBiasSuspected)(nil),      // 38: chive.v1.PathBiasSuspected
-	(*DocumentFetched)(nil),        // 39: chive.v1.DocumentFetched
-	(*DocumentVerified)(nil),       // 40: chive.v1.DocumentVerified
-	(*DocumentRejected)(nil),       // 41: chive.v1.DocumentRejected
-	(*ProtocolsMissing)(nil),       // 42: chive.v1.ProtocolsMissing
-	(*SupervisorStateChanged)(nil), // 43: chive.v1.SupervisorStateChanged
-	(*BreakerOpened)(nil),          // 44: chive.v1.BreakerOpened
-	(*BreakerHalfOpened)(nil),      // 45: chive.v1.BreakerHalfOpened
-	(*BreakerClosed)(nil),          // 46: chive.v1.BreakerClosed
-	(*RetriesExhausted)(nil),       // 47: chive.v1.RetriesExhausted
-	(*InputQuarantined)(nil),       // 48: chive.v1.InputQuarantined
-	(*ConfigProposed)(nil),         // 49: chive.v1.ConfigProposed
-	(*ConfigApplied)(nil),          // 50: chive.v1.ConfigApplied
-	(*ConfigRejected)(nil),         // 51: chive.v1.ConfigRejected
-	(*ConfigReverted)(nil),         // 52: chive.v1.ConfigReverted
-	(*timestamppb.Timestamp)(nil),  // 53: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),    // 54: google.protobuf.Duration
+	(*CircuitSetLaunched)(nil),     // 26: chive.v1.CircuitSetLaunched
+	(*CircuitLegLinked)(nil),       // 27: chive.v1.CircuitLegLinked
+	(*CircuitSetLinked)(nil),       // 28: chive.v1.CircuitSetLinked
+	(*CircuitLegLost)(nil),         // 29: chive.v1.CircuitLegLost
+	(*StreamRequested)(nil),        // 30: chive.v1.StreamRequested
+	(*StreamAttached)(nil),         // 31: chive.v1.StreamAttached
+	(*StreamConnected)(nil),        // 32: chive.v1.StreamConnected
+	(*StreamDetached)(nil),         // 33: chive.v1.StreamDetached
+	(*StreamEnded)(nil),            // 34: chive.v1.StreamEnded
+	(*GuardSampled)(nil),           // 35: chive.v1.GuardSampled
+	(*GuardReachable)(nil),         // 36: chive.v1.GuardReachable
+	(*GuardUnreachable)(nil),       // 37: chive.v1.GuardUnreachable
+	(*GuardConfirmed)(nil),         // 38: chive.v1.GuardConfirmed
+	(*CircuitsRenewed)(nil),        // 39: chive.v1.CircuitsRenewed
+	(*GuardRemoved)(nil),           // 40: chive.v1.GuardRemoved
+	(*GuardsRetried)(nil),          // 41: chive.v1.GuardsRetried
+	(*PathBiasSuspected)(nil),      // 42: chive.v1.PathBiasSuspected
+	(*DocumentFetched)(nil),        // 43: chive.v1.DocumentFetched
+	(*DocumentVerified)(nil),       // 44: chive.v1.DocumentVerified
+	(*DocumentRejected)(nil),       // 45: chive.v1.DocumentRejected
+	(*ProtocolsMissing)(nil),       // 46: chive.v1.ProtocolsMissing
+	(*SupervisorStateChanged)(nil), // 47: chive.v1.SupervisorStateChanged
+	(*BreakerOpened)(nil),          // 48: chive.v1.BreakerOpened
+	(*BreakerHalfOpened)(nil),      // 49: chive.v1.BreakerHalfOpened
+	(*BreakerClosed)(nil),          // 50: chive.v1.BreakerClosed
+	(*RetriesExhausted)(nil),       // 51: chive.v1.RetriesExhausted
+	(*InputQuarantined)(nil),       // 52: chive.v1.InputQuarantined
+	(*ConfigProposed)(nil),         // 53: chive.v1.ConfigProposed
+	(*ConfigApplied)(nil),          // 54: chive.v1.ConfigApplied
+	(*ConfigRejected)(nil),         // 55: chive.v1.ConfigRejected
+	(*ConfigReverted)(nil),         // 56: chive.v1.ConfigReverted
+	(*timestamppb.Timestamp)(nil),  // 57: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),    // 58: google.protobuf.Duration
 }
 var file_chive_v1_events_proto_depIdxs = []int32{
-	53, // 0: chive.v1.Envelope.time:type_name -> google.protobuf.Timestamp
+	57, // 0: chive.v1.Envelope.time:type_name -> google.protobuf.Timestamp
 	1,  // 1: chive.v1.Envelope.kind:type_name -> chive.v1.Kind
 	6,  // 2: chive.v1.Envelope.node_started:type_name -> chive.v1.NodeStarted
 	7,  // 3: chive.v1.Envelope.node_stopping:type_name -> chive.v1.NodeStopping
@@ -4677,78 +5025,86 @@ var file_chive_v1_events_proto_depIdxs = []int32{
 	23, // 19: chive.v1.Envelope.circuit_dirtied:type_name -> chive.v1.CircuitDirtied
 	24, // 20: chive.v1.Envelope.circuit_failed:type_name -> chive.v1.CircuitFailed
 	25, // 21: chive.v1.Envelope.circuit_closed:type_name -> chive.v1.CircuitClosed
-	26, // 22: chive.v1.Envelope.stream_requested:type_name -> chive.v1.StreamRequested
-	27, // 23: chive.v1.Envelope.stream_attached:type_name -> chive.v1.StreamAttached
-	28, // 24: chive.v1.Envelope.stream_connected:type_name -> chive.v1.StreamConnected
-	29, // 25: chive.v1.Envelope.stream_detached:type_name -> chive.v1.StreamDetached
-	30, // 26: chive.v1.Envelope.stream_ended:type_name -> chive.v1.StreamEnded
-	35, // 27: chive.v1.Envelope.circuits_renewed:type_name -> chive.v1.CircuitsRenewed
-	31, // 28: chive.v1.Envelope.guard_sampled:type_name -> chive.v1.GuardSampled
-	32, // 29: chive.v1.Envelope.guard_reachable:type_name -> chive.v1.GuardReachable
-	33, // 30: chive.v1.Envelope.guard_unreachable:type_name -> chive.v1.GuardUnreachable
-	34, // 31: chive.v1.Envelope.guard_confirmed:type_name -> chive.v1.GuardConfirmed
-	36, // 32: chive.v1.Envelope.guard_removed:type_name -> chive.v1.GuardRemoved
-	37, // 33: chive.v1.Envelope.guards_retried:type_name -> chive.v1.GuardsRetried
-	38, // 34: chive.v1.Envelope.path_bias_suspected:type_name -> chive.v1.PathBiasSuspected
-	39, // 35: chive.v1.Envelope.document_fetched:type_name -> chive.v1.DocumentFetched
-	40, // 36: chive.v1.Envelope.document_verified:type_name -> chive.v1.DocumentVerified
-	41, // 37: chive.v1.Envelope.document_rejected:type_name -> chive.v1.DocumentRejected
-	42, // 38: chive.v1.Envelope.protocols_missing:type_name -> chive.v1.ProtocolsMissing
-	43, // 39: chive.v1.Envelope.supervisor_state_changed:type_name -> chive.v1.SupervisorStateChanged
-	44, // 40: chive.v1.Envelope.breaker_opened:type_name -> chive.v1.BreakerOpened
-	45, // 41: chive.v1.Envelope.breaker_half_opened:type_name -> chive.v1.BreakerHalfOpened
-	46, // 42: chive.v1.Envelope.breaker_closed:type_name -> chive.v1.BreakerClosed
-	47, // 43: chive.v1.Envelope.retries_exhausted:type_name -> chive.v1.RetriesExhausted
-	48, // 44: chive.v1.Envelope.input_quarantined:type_name -> chive.v1.InputQuarantined
-	49, // 45: chive.v1.Envelope.config_proposed:type_name -> chive.v1.ConfigProposed
-	50, // 46: chive.v1.Envelope.config_applied:type_name -> chive.v1.ConfigApplied
-	51, // 47: chive.v1.Envelope.config_rejected:type_name -> chive.v1.ConfigRejected
-	52, // 48: chive.v1.Envelope.config_reverted:type_name -> chive.v1.ConfigReverted
-	0,  // 49: chive.v1.NodeStopping.outcome:type_name -> chive.v1.Outcome
-	3,  // 50: chive.v1.BootstrapAdvanced.phase:type_name -> chive.v1.BootstrapPhase
-	0,  // 51: chive.v1.ListenerClosed.outcome:type_name -> chive.v1.Outcome
-	54, // 52: chive.v1.BuildTimeoutSet.timeout:type_name -> google.protobuf.Duration
-	54, // 53: chive.v1.BuildTimeoutSet.close:type_name -> google.protobuf.Duration
-	2,  // 54: chive.v1.ConnectionDialled.purpose:type_name -> chive.v1.Purpose
-	54, // 55: chive.v1.ConnectionOpened.took:type_name -> google.protobuf.Duration
-	54, // 56: chive.v1.ConnectionOpened.clock_skew:type_name -> google.protobuf.Duration
-	0,  // 57: chive.v1.ConnectionFailed.outcome:type_name -> chive.v1.Outcome
-	54, // 58: chive.v1.ConnectionFailed.took:type_name -> google.protobuf.Duration
-	0,  // 59: chive.v1.ConnectionClosed.outcome:type_name -> chive.v1.Outcome
-	54, // 60: chive.v1.ConnectionClosed.lived:type_name -> google.protobuf.Duration
-	2,  // 61: chive.v1.CircuitLaunched.purpose:type_name -> chive.v1.Purpose
-	54, // 62: chive.v1.CircuitOpened.took:type_name -> google.protobuf.Duration
-	0,  // 63: chive.v1.CircuitFailed.outcome:type_name -> chive.v1.Outcome
-	54, // 64: chive.v1.CircuitFailed.took:type_name -> google.protobuf.Duration
-	0,  // 65: chive.v1.CircuitClosed.outcome:type_name -> chive.v1.Outcome
-	54, // 66: chive.v1.CircuitClosed.lived:type_name -> google.protobuf.Duration
-	2,  // 67: chive.v1.StreamRequested.purpose:type_name -> chive.v1.Purpose
-	54, // 68: chive.v1.StreamConnected.took:type_name -> google.protobuf.Duration
-	0,  // 69: chive.v1.StreamDetached.outcome:type_name -> chive.v1.Outcome
-	0,  // 70: chive.v1.StreamEnded.outcome:type_name -> chive.v1.Outcome
-	54, // 71: chive.v1.StreamEnded.lived:type_name -> google.protobuf.Duration
-	0,  // 72: chive.v1.GuardUnreachable.outcome:type_name -> chive.v1.Outcome
-	4,  // 73: chive.v1.DocumentFetched.kind:type_name -> chive.v1.DocumentKind
-	54, // 74: chive.v1.DocumentFetched.took:type_name -> google.protobuf.Duration
-	4,  // 75: chive.v1.DocumentVerified.kind:type_name -> chive.v1.DocumentKind
-	53, // 76: chive.v1.DocumentVerified.valid_until:type_name -> google.protobuf.Timestamp
-	4,  // 77: chive.v1.DocumentRejected.kind:type_name -> chive.v1.DocumentKind
-	0,  // 78: chive.v1.DocumentRejected.outcome:type_name -> chive.v1.Outcome
-	54, // 79: chive.v1.SupervisorStateChanged.delay:type_name -> google.protobuf.Duration
-	0,  // 80: chive.v1.SupervisorStateChanged.outcome:type_name -> chive.v1.Outcome
-	54, // 81: chive.v1.BreakerOpened.retry_after:type_name -> google.protobuf.Duration
-	0,  // 82: chive.v1.BreakerOpened.outcome:type_name -> chive.v1.Outcome
-	54, // 83: chive.v1.RetriesExhausted.delay:type_name -> google.protobuf.Duration
-	0,  // 84: chive.v1.RetriesExhausted.outcome:type_name -> chive.v1.Outcome
-	54, // 85: chive.v1.InputQuarantined.lasts:type_name -> google.protobuf.Duration
-	0,  // 86: chive.v1.InputQuarantined.outcome:type_name -> chive.v1.Outcome
-	54, // 87: chive.v1.ConfigApplied.took:type_name -> google.protobuf.Duration
-	0,  // 88: chive.v1.ConfigRejected.outcome:type_name -> chive.v1.Outcome
-	89, // [89:89] is the sub-list for method output_type
-	89, // [89:89] is the sub-list for method input_type
-	89, // [89:89] is the sub-list for extension type_name
-	89, // [89:89] is the sub-list for extension extendee
-	0,  // [0:89] is the sub-list for field type_name
+	26, // 22: chive.v1.Envelope.circuit_set_launched:type_name -> chive.v1.CircuitSetLaunched
+	27, // 23: chive.v1.Envelope.circuit_leg_linked:type_name -> chive.v1.CircuitLegLinked
+	28, // 24: chive.v1.Envelope.circuit_set_linked:type_name -> chive.v1.CircuitSetLinked
+	29, // 25: chive.v1.Envelope.circuit_leg_lost:type_name -> chive.v1.CircuitLegLost
+	30, // 26: chive.v1.Envelope.stream_requested:type_name -> chive.v1.StreamRequested
+	31, // 27: chive.v1.Envelope.stream_attached:type_name -> chive.v1.StreamAttached
+	32, // 28: chive.v1.Envelope.stream_connected:type_name -> chive.v1.StreamConnected
+	33, // 29: chive.v1.Envelope.stream_detached:type_name -> chive.v1.StreamDetached
+	34, // 30: chive.v1.Envelope.stream_ended:type_name -> chive.v1.StreamEnded
+	39, // 31: chive.v1.Envelope.circuits_renewed:type_name -> chive.v1.CircuitsRenewed
+	35, // 32: chive.v1.Envelope.guard_sampled:type_name -> chive.v1.GuardSampled
+	36, // 33: chive.v1.Envelope.guard_reachable:type_name -> chive.v1.GuardReachable
+	37, // 34: chive.v1.Envelope.guard_unreachable:type_name -> chive.v1.GuardUnreachable
+	38, // 35: chive.v1.Envelope.guard_confirmed:type_name -> chive.v1.GuardConfirmed
+	40, // 36: chive.v1.Envelope.guard_removed:type_name -> chive.v1.GuardRemoved
+	41, // 37: chive.v1.Envelope.guards_retried:type_name -> chive.v1.GuardsRetried
+	42, // 38: chive.v1.Envelope.path_bias_suspected:type_name -> chive.v1.PathBiasSuspected
+	43, // 39: chive.v1.Envelope.document_fetched:type_name -> chive.v1.DocumentFetched
+	44, // 40: chive.v1.Envelope.document_verified:type_name -> chive.v1.DocumentVerified
+	45, // 41: chive.v1.Envelope.document_rejected:type_name -> chive.v1.DocumentRejected
+	46, // 42: chive.v1.Envelope.protocols_missing:type_name -> chive.v1.ProtocolsMissing
+	47, // 43: chive.v1.Envelope.supervisor_state_changed:type_name -> chive.v1.SupervisorStateChanged
+	48, // 44: chive.v1.Envelope.breaker_opened:type_name -> chive.v1.BreakerOpened
+	49, // 45: chive.v1.Envelope.breaker_half_opened:type_name -> chive.v1.BreakerHalfOpened
+	50, // 46: chive.v1.Envelope.breaker_closed:type_name -> chive.v1.BreakerClosed
+	51, // 47: chive.v1.Envelope.retries_exhausted:type_name -> chive.v1.RetriesExhausted
+	52, // 48: chive.v1.Envelope.input_quarantined:type_name -> chive.v1.InputQuarantined
+	53, // 49: chive.v1.Envelope.config_proposed:type_name -> chive.v1.ConfigProposed
+	54, // 50: chive.v1.Envelope.config_applied:type_name -> chive.v1.ConfigApplied
+	55, // 51: chive.v1.Envelope.config_rejected:type_name -> chive.v1.ConfigRejected
+	56, // 52: chive.v1.Envelope.config_reverted:type_name -> chive.v1.ConfigReverted
+	0,  // 53: chive.v1.NodeStopping.outcome:type_name -> chive.v1.Outcome
+	3,  // 54: chive.v1.BootstrapAdvanced.phase:type_name -> chive.v1.BootstrapPhase
+	0,  // 55: chive.v1.ListenerClosed.outcome:type_name -> chive.v1.Outcome
+	58, // 56: chive.v1.BuildTimeoutSet.timeout:type_name -> google.protobuf.Duration
+	58, // 57: chive.v1.BuildTimeoutSet.close:type_name -> google.protobuf.Duration
+	2,  // 58: chive.v1.ConnectionDialled.purpose:type_name -> chive.v1.Purpose
+	58, // 59: chive.v1.ConnectionOpened.took:type_name -> google.protobuf.Duration
+	58, // 60: chive.v1.ConnectionOpened.clock_skew:type_name -> google.protobuf.Duration
+	0,  // 61: chive.v1.ConnectionFailed.outcome:type_name -> chive.v1.Outcome
+	58, // 62: chive.v1.ConnectionFailed.took:type_name -> google.protobuf.Duration
+	0,  // 63: chive.v1.ConnectionClosed.outcome:type_name -> chive.v1.Outcome
+	58, // 64: chive.v1.ConnectionClosed.lived:type_name -> google.protobuf.Duration
+	2,  // 65: chive.v1.CircuitLaunched.purpose:type_name -> chive.v1.Purpose
+	58, // 66: chive.v1.CircuitOpened.took:type_name -> google.protobuf.Duration
+	0,  // 67: chive.v1.CircuitFailed.outcome:type_name -> chive.v1.Outcome
+	58, // 68: chive.v1.CircuitFailed.took:type_name -> google.protobuf.Duration
+	0,  // 69: chive.v1.CircuitClosed.outcome:type_name -> chive.v1.Outcome
+	58, // 70: chive.v1.CircuitClosed.lived:type_name -> google.protobuf.Duration
+	2,  // 71: chive.v1.CircuitSetLaunched.purpose:type_name -> chive.v1.Purpose
+	58, // 72: chive.v1.CircuitLegLinked.round_trip:type_name -> google.protobuf.Duration
+	58, // 73: chive.v1.CircuitSetLinked.took:type_name -> google.protobuf.Duration
+	0,  // 74: chive.v1.CircuitLegLost.outcome:type_name -> chive.v1.Outcome
+	2,  // 75: chive.v1.StreamRequested.purpose:type_name -> chive.v1.Purpose
+	58, // 76: chive.v1.StreamConnected.took:type_name -> google.protobuf.Duration
+	0,  // 77: chive.v1.StreamDetached.outcome:type_name -> chive.v1.Outcome
+	0,  // 78: chive.v1.StreamEnded.outcome:type_name -> chive.v1.Outcome
+	58, // 79: chive.v1.StreamEnded.lived:type_name -> google.protobuf.Duration
+	0,  // 80: chive.v1.GuardUnreachable.outcome:type_name -> chive.v1.Outcome
+	4,  // 81: chive.v1.DocumentFetched.kind:type_name -> chive.v1.DocumentKind
+	58, // 82: chive.v1.DocumentFetched.took:type_name -> google.protobuf.Duration
+	4,  // 83: chive.v1.DocumentVerified.kind:type_name -> chive.v1.DocumentKind
+	57, // 84: chive.v1.DocumentVerified.valid_until:type_name -> google.protobuf.Timestamp
+	4,  // 85: chive.v1.DocumentRejected.kind:type_name -> chive.v1.DocumentKind
+	0,  // 86: chive.v1.DocumentRejected.outcome:type_name -> chive.v1.Outcome
+	58, // 87: chive.v1.SupervisorStateChanged.delay:type_name -> google.protobuf.Duration
+	0,  // 88: chive.v1.SupervisorStateChanged.outcome:type_name -> chive.v1.Outcome
+	58, // 89: chive.v1.BreakerOpened.retry_after:type_name -> google.protobuf.Duration
+	0,  // 90: chive.v1.BreakerOpened.outcome:type_name -> chive.v1.Outcome
+	58, // 91: chive.v1.RetriesExhausted.delay:type_name -> google.protobuf.Duration
+	0,  // 92: chive.v1.RetriesExhausted.outcome:type_name -> chive.v1.Outcome
+	58, // 93: chive.v1.InputQuarantined.lasts:type_name -> google.protobuf.Duration
+	0,  // 94: chive.v1.InputQuarantined.outcome:type_name -> chive.v1.Outcome
+	58, // 95: chive.v1.ConfigApplied.took:type_name -> google.protobuf.Duration
+	0,  // 96: chive.v1.ConfigRejected.outcome:type_name -> chive.v1.Outcome
+	97, // [97:97] is the sub-list for method output_type
+	97, // [97:97] is the sub-list for method input_type
+	97, // [97:97] is the sub-list for extension type_name
+	97, // [97:97] is the sub-list for extension extendee
+	0,  // [0:97] is the sub-list for field type_name
 }
 
 func init() { file_chive_v1_events_proto_init() }
@@ -4778,6 +5134,10 @@ func file_chive_v1_events_proto_init() {
 		(*Envelope_CircuitDirtied)(nil),
 		(*Envelope_CircuitFailed)(nil),
 		(*Envelope_CircuitClosed)(nil),
+		(*Envelope_CircuitSetLaunched)(nil),
+		(*Envelope_CircuitLegLinked)(nil),
+		(*Envelope_CircuitSetLinked)(nil),
+		(*Envelope_CircuitLegLost)(nil),
 		(*Envelope_StreamRequested)(nil),
 		(*Envelope_StreamAttached)(nil),
 		(*Envelope_StreamConnected)(nil),
@@ -4812,7 +5172,7 @@ func file_chive_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chive_v1_events_proto_rawDesc), len(file_chive_v1_events_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   48,
+			NumMessages:   52,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

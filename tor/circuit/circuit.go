@@ -60,6 +60,9 @@ type Config struct {
 	// congestion control; 0 means a minute.
 	Linger time.Duration
 	FlowParams
+	// Leg: once it is open the circuit is a leg of a conflux set and has no streams
+	// (leg.go). The last hop must grant congestion control.
+	Leg bool
 }
 
 // FlowParams are the network's numbers for hops with congestion control.
@@ -111,6 +114,8 @@ type Circuit struct {
 	// congestion on this end.
 	Blocked bool
 	flow    flow
+	over    Carrier // nil: it has hops
+	legSent int     // DATA cells of a leg
 
 	streams    map[cell.StreamID]*stream
 	last       *stream // of the last cell: cells come in runs
@@ -302,13 +307,13 @@ func (c *Circuit) shaken(reply []byte) (keys hopKeys, err error) {
 }
 
 // CongestionControl says whether the last hop granted it.
-func (c *Circuit) CongestionControl() bool { return c.flow.vegas != nil }
+func (c *Circuit) CongestionControl() bool { return c.flow.vegas != nil || c.over != nil }
 
 // Destroy ends the circuit from our side and appends the DESTROY cell. The
 // reason on the wire is always NONE: a client's reasons are nobody's business
 // (tor-spec §5.4). Nothing is appended if the far side destroyed it, or twice.
 func (c *Circuit) Destroy(dst []byte) []byte {
-	silent := c.state == New || c.destroyed || c.failed != nil && errors.Is(c.failed, ErrDestroyed)
+	silent := c.over != nil || c.state == New || c.destroyed || c.failed != nil && errors.Is(c.failed, ErrDestroyed)
 	c.state = Closed
 	if silent {
 		return dst
@@ -321,6 +326,11 @@ func (c *Circuit) Destroy(dst []byte) []byte {
 // seal appends one relay cell for hop (0-based), with no more data than the hop's
 // format holds, encrypted and ready for the wire.
 func (c *Circuit) seal(dst []byte, command cell.Command, hop int, h cell.RelayHeader, data []byte) []byte {
+	if c.over != nil {
+		c.counters.Out++
+		c.over.Send(h.Cmd, h.Stream, data)
+		return dst
+	}
 	start := len(dst)
 	dst = append(dst, zeroCell[:]...)
 	cell.PutHeader(dst[start:], c.cfg.ID, command)

@@ -89,10 +89,15 @@ func (c *Circuit) circuitSendme(hop int, data []byte) (Event, error) {
 // packaged counts a DATA cell just sealed. One in so many is one the far end
 // acknowledges with its tag.
 func (c *Circuit) packaged(s *stream, bytes int) {
-	f := &c.flow
-	if f.vegas != nil {
+	if c.CongestionControl() {
 		s.stops.sent(bytes)
 		s.pace.spend(bytes)
+	}
+	if c.over != nil {
+		return // a leg counts it
+	}
+	f := &c.flow
+	if f.vegas != nil {
 		if f.vegas.Sent(c.cfg.Now) {
 			f.expect(c.stack.ForwardTag(c.stack.Len() - 1))
 		}
@@ -111,6 +116,11 @@ func (c *Circuit) packaged(s *stream, bytes int) {
 // SENDME when it is the last of those that one is for.
 func (c *Circuit) delivered(dst []byte, hop int) ([]byte, error) {
 	f := &c.flow
+	if c.over != nil { // a leg has acknowledged it
+		f.dataIn++
+		c.expireHalfClosed()
+		return dst, nil
+	}
 	f.deliverWindow--
 	if f.deliverWindow < 0 {
 		return dst, c.violation(hop+1, fmt.Errorf("%w: circuit deliver window", ErrWindow))
@@ -131,7 +141,7 @@ func (c *Circuit) delivered(dst []byte, hop int) ([]byte, error) {
 // streamSendme takes a stream-level SENDME. It carries no tag: the circuit's
 // does for all its streams.
 func (c *Circuit) streamSendme(hop int, id cell.StreamID, s *stream) (Event, error) {
-	if s.state == streamPending || s.resolve || c.flow.vegas != nil {
+	if s.state == streamPending || s.resolve || c.CongestionControl() {
 		return Event{}, c.violation(hop+1, fmt.Errorf("%w: SENDME of a stream", ErrUnexpected))
 	}
 	s.packageWindow += streamIncrement
@@ -147,7 +157,7 @@ func (c *Circuit) streamSendme(hop int, id cell.StreamID, s *stream) (Event, err
 
 // receiveXoff stops a stream: the far end's application does not take what we send.
 func (c *Circuit) receiveXoff(hop int, s *stream, data []byte) (Event, error) {
-	if c.flow.vegas == nil || s.resolve {
+	if !c.CongestionControl() || s.resolve {
 		return Event{}, c.violation(hop+1, fmt.Errorf("%w: XOFF", ErrUnexpected))
 	}
 	if err := cell.ParseXoff(data); err != nil {
@@ -164,7 +174,7 @@ func (c *Circuit) receiveXoff(hop int, s *stream, data []byte) (Event, error) {
 
 // receiveXon lets a stream go on, at the rate that the far end's application takes.
 func (c *Circuit) receiveXon(hop int, id cell.StreamID, s *stream, data []byte) (Event, error) {
-	if c.flow.vegas == nil || s.resolve {
+	if !c.CongestionControl() || s.resolve {
 		return Event{}, c.violation(hop+1, fmt.Errorf("%w: XON", ErrUnexpected))
 	}
 	rate, err := cell.ParseXon(data)

@@ -15,7 +15,7 @@ import "chive/tor/cell"
 //   - XOFF, XON: as for a stream that we did not end.
 //   - CONNECTED: one, if it had not come. RESOLVED or END: one, the last.
 //   - Under congestion control none of them later than any cell can be on its way
-//     (proposal 324 §4.1.4).
+//     (proposal 324 §4.1.4); over a conflux set they may wait for their turn there.
 //
 // A circuit remembers maxHalfClosed of them; a cell for an older one is for no stream.
 
@@ -30,9 +30,9 @@ type halfClosed struct {
 func (c *Circuit) halfClose(id cell.StreamID, s *stream) {
 	s.state = streamHalfClosed
 	if c.flow.vegas != nil {
-		s.expires = c.cfg.Now() + max(c.cfg.Linger, c.flow.vegas.RTT())
+		s.expires = c.cfg.Now() + max(c.cfg.Linger, c.RTT())
 	}
-	c.halfClosed = append(c.halfClosed, halfClosed{id, s, c.flow.onTheirWay(c.cfg.Congestion)})
+	c.halfClosed = append(c.halfClosed, halfClosed{id, s, c.onTheirWay()})
 	if len(c.halfClosed) <= maxHalfClosed {
 		return
 	}
@@ -73,4 +73,13 @@ func (c *Circuit) expireHalfClosed() {
 	for len(c.halfClosed) > 0 && c.halfClosed[0].until < c.flow.dataIn {
 		c.forgetOldest()
 	}
+}
+
+// onTheirWay is how many DATA cells may have come in all by the time the far end has read
+// what we send now.
+func (c *Circuit) onTheirWay() uint64 {
+	if c.over != nil {
+		return c.flow.dataIn + uint64(c.over.OnTheirWay())
+	}
+	return c.flow.onTheirWay(c.cfg.Congestion)
 }

@@ -20,17 +20,20 @@ const (
 	Ended                // the far end ended the stream
 	Resolved             // the exit answered for a name
 	MayPackage           // a window opened: blocked streams may send again
+	Message              // a leg has a message for its set: Command, Stream and Data
 )
 
 // Event is what one received cell meant.
 type Event struct {
 	Kind   EventKind
 	Stream cell.StreamID
-	Data   []byte         // Data: the payload, inside the cell's body
+	Data   []byte         // Data, Message: the payload, inside the cell's body
 	Reason cell.EndReason // Ended
 	Addr   netip.Addr     // Connected: the address the exit reached, if it said
 
 	Answers []cell.Answer // Resolved: what the exit answered; it may have nothing to say
+
+	Command cell.RelayCommand // Message
 }
 
 // Receive takes one cell that arrived for this circuit, decrypting body in
@@ -97,6 +100,9 @@ func (c *Circuit) addHop(dst []byte, keys hopKeys, err error) ([]byte, Event, er
 	}
 	c.stack.Add(layer)
 	if c.stack.Len() == len(c.cfg.Path) {
+		if c.cfg.Leg && c.flow.vegas == nil {
+			return dst, Event{}, c.violation(hop, ErrNoCongestionControl)
+		}
 		c.state = Open
 		return dst, Event{Kind: Opened}, nil
 	}
@@ -186,6 +192,9 @@ func (c *Circuit) receiveOpen(dst []byte, hop int, h cell.RelayHeader, data []by
 	if h.Cmd == cell.RelaySendme && h.Stream == 0 {
 		ev, err := c.circuitSendme(hop, data)
 		return dst, ev, err
+	}
+	if c.cfg.Leg {
+		return c.receiveLeg(dst, hop, h, data)
 	}
 	s := c.find(h.Stream)
 	if s == nil {

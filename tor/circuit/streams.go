@@ -45,8 +45,12 @@ func (c *Circuit) Begin(dst []byte, target string, flags uint32) ([]byte, cell.S
 	return c.begin(dst, cell.RelayBegin, data)
 }
 
-// BeginDir opens a stream to the last hop's own directory (tor-spec §6.2.1).
+// BeginDir opens a stream to the last hop's own directory (tor-spec §6.2.1). A conflux
+// set has none: ErrNoDirectory.
 func (c *Circuit) BeginDir(dst []byte) ([]byte, cell.StreamID, error) {
+	if c.over != nil {
+		return dst, 0, ErrNoDirectory
+	}
 	return c.begin(dst, cell.RelayBeginDir, nil)
 }
 
@@ -80,11 +84,21 @@ func (c *Circuit) receiveResolved(hop int, id cell.StreamID, s *stream, data []b
 	return Event{Kind: Resolved, Stream: id, Answers: answers}, nil
 }
 
+// Format is how the last hop's relay cells lie.
+func (c *Circuit) Format() cell.RelayFormat { return c.stack.Format(c.stack.Len() - 1) }
+
+func (c *Circuit) maxData(command cell.RelayCommand) int {
+	if c.over != nil {
+		return c.over.MaxData(command)
+	}
+	return c.Format().MaxData(command)
+}
+
 func (c *Circuit) begin(dst []byte, command cell.RelayCommand, data []byte) ([]byte, cell.StreamID, error) {
-	if c.state != Open {
+	if c.state != Open || c.cfg.Leg {
 		return dst, 0, ErrNotOpen
 	}
-	if most := c.stack.Format(c.stack.Len() - 1).MaxData(command); len(data) > most {
+	if most := c.maxData(command); len(data) > most {
 		return dst, 0, fmt.Errorf("%v of %d bytes, and %d is the most: %w", command, len(data), most, cell.ErrRelayLength)
 	}
 	id, err := c.freeID()
@@ -141,8 +155,8 @@ func (c *Circuit) Sendable(id cell.StreamID) int {
 	if s.stops.stopped {
 		return 0
 	}
-	if c.flow.vegas != nil {
-		return min(c.flow.room(), s.pace.room(c.cfg.Now))
+	if c.CongestionControl() {
+		return min(c.Room(), s.pace.room(c.cfg.Now))
 	}
 	return max(0, min(s.packageWindow, c.flow.room()))
 }
@@ -151,7 +165,7 @@ func (c *Circuit) Sendable(id cell.StreamID) int {
 // for; 0 if it may send, or if something else holds it back, whose end Receive reports.
 func (c *Circuit) Paced(id cell.StreamID) time.Duration {
 	s := c.streams[id]
-	if c.flow.vegas == nil || c.flow.room() == 0 || s == nil || s.state == streamHalfClosed || s.stops.stopped || c.state != Open {
+	if !c.CongestionControl() || c.Room() == 0 || s == nil || s.state == streamHalfClosed || s.stops.stopped || c.state != Open {
 		return 0
 	}
 	return s.pace.wait(c.cfg.Now)
@@ -166,7 +180,7 @@ func (c *Circuit) Send(dst []byte, id cell.StreamID, data []byte, limit int) ([]
 	if room <= 0 {
 		return dst, 0
 	}
-	full := c.stack.Format(c.stack.Len() - 1).MaxData(cell.RelayData)
+	full := c.maxData(cell.RelayData)
 	for ; room > 0 && sent < len(data); room-- {
 		n := min(len(data)-sent, full)
 		dst = c.seal(dst, cell.Relay, c.stack.Len()-1, cell.RelayHeader{Cmd: cell.RelayData, Stream: id}, data[sent:sent+n])
@@ -184,7 +198,7 @@ func (c *Circuit) Consumed(dst []byte, id cell.StreamID, cells int) []byte {
 	if s == nil || s.state != streamOpen || c.state != Open {
 		return dst
 	}
-	if c.flow.vegas != nil {
+	if c.CongestionControl() {
 		s.waiting -= cells
 		if s.told && s.waiting <= c.cfg.XoffClient/xonBelow {
 			s.told = false
@@ -227,10 +241,10 @@ func (c *Circuit) receiveData(dst []byte, hop int, id cell.StreamID, s *stream, 
 	if err != nil {
 		return dst, Event{}, err
 	}
-	if c.streams[id] != s { // it has just expired
+	if s.state == streamHalfClosed && c.streams[id] != s { // it has just expired
 		return dst, Event{}, c.violation(hop+1, fmt.Errorf("%w: DATA that was sent after our END", ErrStreamID))
 	}
-	if c.flow.vegas == nil {
+	if !c.CongestionControl() {
 		s.deliverWindow--
 		if s.deliverWindow < 0 {
 			return dst, Event{}, c.violation(hop+1, fmt.Errorf("%w: stream deliver window", ErrWindow))
@@ -240,7 +254,7 @@ func (c *Circuit) receiveData(dst []byte, hop int, id cell.StreamID, s *stream, 
 		c.counters.Dropped++
 		return dst, Event{}, nil
 	}
-	if c.flow.vegas != nil {
+	if c.CongestionControl() {
 		if dst, err = c.queued(dst, hop, id, s); err != nil {
 			return dst, Event{}, err
 		}
@@ -252,12 +266,20 @@ func (c *Circuit) receiveData(dst []byte, hop int, id cell.StreamID, s *stream, 
 // is left, so that its application never runs dry while XON is on its way.
 const xonBelow = 4
 
+// mostWaiting is how many DATA cells of a stream may wait for its application.
+func (c *Circuit) mostWaiting() int {
+	if c.over != nil {
+		return c.cfg.XoffClient + c.over.OnTheirWay()
+	}
+	return c.cfg.XoffClient + farWindow(c.cfg.Congestion)
+}
+
 // queued counts a cell of data under congestion control: a stream has no window, but is
 // told to stop when its application does not take what comes. The far end hears of that a
 // round trip later, in which it may send a window.
 func (c *Circuit) queued(dst []byte, hop int, id cell.StreamID, s *stream) ([]byte, error) {
 	s.waiting++
-	if s.waiting > c.cfg.XoffClient+farWindow(c.cfg.Congestion) {
+	if s.waiting > c.mostWaiting() {
 		return dst, c.violation(hop+1, fmt.Errorf("%w: %d cells wait for an application after XOFF", ErrWindow, s.waiting))
 	}
 	if !s.told && s.waiting >= c.cfg.XoffClient {

@@ -133,7 +133,7 @@ func (l *Log) say(e *chivev1.Envelope) string {
 		return "ended: " + l.ended(e) + fmt.Sprintf("; %s in, %s out", amount(s.GetBytesIn()), amount(s.GetBytesOut()))
 	case *chivev1.Envelope_CircuitLaunched:
 		c := body.CircuitLaunched
-		return fmt.Sprintf("launched, %s, over connection %s%s", plural(int(c.GetHops()), "hop"), c.GetConnectionId(), purpose(c.GetPurpose()))
+		return fmt.Sprintf("launched, %s, over connection %s%s%s", plural(int(c.GetHops()), "hop"), c.GetConnectionId(), given(", as a leg of ", c.GetSetId()), purpose(c.GetPurpose()))
 	case *chivev1.Envelope_CircuitExtended:
 		return fmt.Sprintf("extended to hop %d", body.CircuitExtended.GetHop()) + agreed(body.CircuitExtended)
 	case *chivev1.Envelope_CircuitOpened:
@@ -143,7 +143,15 @@ func (l *Log) say(e *chivev1.Envelope) string {
 	case *chivev1.Envelope_CircuitFailed:
 		return "failed: " + l.ended(e)
 	case *chivev1.Envelope_CircuitClosed:
-		return fmt.Sprintf("closed: %s; it carried %s", l.ended(e), plural(int(body.CircuitClosed.GetStreams()), "stream"))
+		return fmt.Sprintf("closed: %s; it carried %s", l.ended(e), plural(int(body.CircuitClosed.GetStreams()), "stream")) + switches(body.CircuitClosed)
+	case *chivev1.Envelope_CircuitSetLaunched:
+		return fmt.Sprintf("launched, a conflux set of %s to one exit%s", plural(int(body.CircuitSetLaunched.GetLegs()), "circuit"), purpose(body.CircuitSetLaunched.GetPurpose()))
+	case *chivev1.Envelope_CircuitLegLinked:
+		return fmt.Sprintf("linked circuit %s, which answers in %s", body.CircuitLegLinked.GetCircuitId(), span(body.CircuitLegLinked.GetRoundTrip().AsDuration()))
+	case *chivev1.Envelope_CircuitSetLinked:
+		return fmt.Sprintf("has all its %s and takes streams, after %s", plural(int(body.CircuitSetLinked.GetLegs()), "leg"), span(body.CircuitSetLinked.GetTook().AsDuration()))
+	case *chivev1.Envelope_CircuitLegLost:
+		return legLost(body.CircuitLegLost)
 	case *chivev1.Envelope_ConnectionDialled:
 		return fmt.Sprintf("dialled%s, attempt %d", l.to(e.GetCorrelationId()), body.ConnectionDialled.GetAttempt())
 	case *chivev1.Envelope_ConnectionOpened:
@@ -229,6 +237,22 @@ func (l *Log) sayOther(e *chivev1.Envelope) string {
 		return fmt.Sprintf("rejected a %s: %s", messages.DocumentName(body.DocumentRejected.GetKind()), body.DocumentRejected.GetReason())
 	}
 	return strings.ReplaceAll(messages.Verb(e), "-", " ")
+}
+
+func legLost(leg *chivev1.CircuitLegLost) string {
+	which := "leg"
+	if !leg.GetLinked() {
+		which = "a circuit that was to be a leg,"
+	}
+	return fmt.Sprintf("lost %s %s: %s", which, leg.GetCircuitId(), meaning(leg.GetOutcome()))
+}
+
+// switches tells of a conflux set how often it went from leg to leg.
+func switches(c *chivev1.CircuitClosed) string {
+	if c.GetSwitchesIn()+c.GetSwitchesOut() == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; the exit went on over another leg %d times, this node %d", c.GetSwitchesIn(), c.GetSwitchesOut())
 }
 
 func pathBiasWords(b *chivev1.PathBiasSuspected) string {
