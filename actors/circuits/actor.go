@@ -84,8 +84,8 @@ type Guards interface {
 type (
 	// Netdir is a new view of the network. Enough says that paths may be built.
 	// Rules names the user's rules for paths: circuits built by others take no
-	// new streams. Unusable: this version must not use the network, and no circuit
-	// takes new streams.
+	// new streams. Unusable: this version must not use the network, no circuit takes
+	// new streams, and they are refused.
 	Netdir struct {
 		Consensus *netdoc.Consensus
 		Index     *path.Index
@@ -375,6 +375,11 @@ func (c *circuits) serve(ctx actor.Context) {
 // place attaches a request, or refuses it, or sees to it that a circuit for it
 // is on its way (false).
 func (c *circuits) place(ctx actor.Context, w *waiting) bool {
+	if c.dir.Unusable && w.Directory == nil {
+		w.over = true
+		c.giveUp(w, chivev1.Outcome_OUTCOME_PROTOCOLS_MISSING)
+		return true
+	}
 	if w.Spec.Onion != nil {
 		return c.placeOnion(ctx, w)
 	}
