@@ -34,6 +34,8 @@ type SetOptions struct {
 	Options // of the set; no path, connections and timeouts
 	Conflux conflux.Config
 	Legs    []Options // of the first legs; Leg is set here
+
+	legProps func(Options) *actor.Props // Props, but in tests
 }
 
 type (
@@ -74,6 +76,7 @@ type setLeg struct {
 type setActor struct {
 	circuitActor
 	conflux conflux.Config
+	props   func(Options) *actor.Props // of a leg
 	first   []Options
 	flux    *conflux.Set
 	legs    []*setLeg // by number
@@ -87,7 +90,13 @@ type setActor struct {
 // SetProps makes the actor of a conflux set.
 func SetProps(o SetOptions) *actor.Props {
 	return kernel.Props(func() actor.Actor {
-		s := &setActor{circuitActor: circuitActor{o: o.Options, lanes: map[cell.StreamID]*lane{}}, conflux: o.Conflux, first: o.Legs}
+		s := &setActor{
+			circuitActor: circuitActor{o: o.Options, lanes: map[cell.StreamID]*lane{}},
+			conflux:      o.Conflux, props: Props, first: o.Legs,
+		}
+		if o.legProps != nil {
+			s.props = o.legProps
+		}
 		s.set = s
 		s.out = &block.Block{} // stays empty
 		return s
@@ -184,7 +193,7 @@ func (s *setActor) addLeg(ctx actor.Context, o Options) {
 		return
 	}
 	o.Leg = &Leg{Set: s.o.ID, Number: number}
-	s.legs = append(s.legs, &setLeg{id: o.ID, number: number, pid: ctx.Spawn(Props(o))})
+	s.legs = append(s.legs, &setLeg{id: o.ID, number: number, pid: ctx.Spawn(s.props(o))})
 	s.alive++
 }
 

@@ -22,28 +22,32 @@ import (
 var errNotYet = errors.New("not enough directory information yet")
 
 // choose finds an open circuit for a request: one that was used and whose isolation it
-// fits, else a clean one. Conflux sets come first (as in C tor).
+// fits, so that who asks keeps an exit, else a clean one. Conflux sets come before single
+// circuits. (In C tor a clean set comes before a circuit that was used.)
 func (c *circuits) choose(w *waiting) *record {
-	if r := c.chooseOf(w, true); r != nil {
-		return r
-	}
-	return c.chooseOf(w, false)
-}
-
-func (c *circuits) chooseOf(w *waiting, sets bool) *record {
-	used := c.places.best(&w.Spec.Isolation, func(r *record) bool {
-		return r.isSet == sets && r.open && c.suits(r, w) && c.fresh(r)
-	})
-	if used != nil {
-		return used
+	for _, sets := range [...]bool{true, false} {
+		used := c.places.best(&w.Spec.Isolation, func(r *record) bool {
+			return r.isSet == sets && r.open && c.suits(r, w) && c.fresh(r)
+		})
+		if used != nil {
+			return used
+		}
 	}
 	var clean *record
 	for r := range c.places.clean {
-		if r.isSet == sets && r.open && (clean == nil || r.launched.Before(clean.launched)) && c.suits(r, w) {
+		if r.open && (clean == nil || r.before(clean)) && c.suits(r, w) {
 			clean = r
 		}
 	}
 	return clean
+}
+
+// before: is a clean circuit to be used before another?
+func (r *record) before(than *record) bool {
+	if r.isSet != than.isSet {
+		return r.isSet
+	}
+	return r.launched.Before(than.launched)
 }
 
 // suits: could the circuit carry the stream, isolation apart?

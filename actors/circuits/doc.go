@@ -27,7 +27,7 @@
 // streams, and those it has stay.
 //
 // Conflux sets (sets.go) are kept ready, too, as many as the consensus says. A set is one
-// circuit to streams, and comes before single circuits; its paths are chosen here, leg by
+// circuit to streams, and comes before a single one that was used as much; its paths are chosen here, leg by
 // leg, and its legs wait for their guards like any circuit.
 //
 // Messages it understands: Netdir, Request, Configure, Renew, ForgetTimes, GuardsRetried,

@@ -140,21 +140,17 @@ func (c *circuits) shrink(ctx actor.Context) {
 		return
 	}
 	slices.SortFunc(clean, func(a, b *record) int {
-		return cmp.Or(compareBool(a.isSet, b.isSet), a.launched.Compare(b.launched), cmp.Compare(a.id, b.id))
+		switch {
+		case a.isSet == b.isSet:
+			return cmp.Or(a.launched.Compare(b.launched), cmp.Compare(a.id, b.id))
+		case b.isSet:
+			return -1
+		}
+		return 1
 	})
 	for _, r := range clean[:beyond] {
 		c.dismiss(ctx, r, chivev1.Outcome_OUTCOME_IDLE)
 	}
-}
-
-func compareBool(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case b:
-		return -1
-	}
-	return 1
 }
 
 // configure takes over new settings. Streams that are open stay where they are.

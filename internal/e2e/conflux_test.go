@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"slices"
 	"testing"
+	"time"
 
 	"chive/internal/testnet"
 	"chive/messages/chivev1"
@@ -153,20 +153,63 @@ func TestConflux(t *testing.T) {
 		l.set(t, "ConfluxEnabled 1", "ConfluxClientUX latency")
 		c.awaitSets(t, 1)
 	})
+	t.Run("rules for paths", func(t *testing.T) {
+		only := fingerprint(t, n, "exit1")
+		l.set(t, "ExitNodes "+only)
+		c.until(t, "sets end at the only exit", func() bool {
+			sets := c.openSets()
+			for _, s := range sets {
+				for _, path := range s.legs {
+					if fmt.Sprintf("%X", path[2]) != only {
+						return false // one of before, which ends
+					}
+				}
+			}
+			return len(sets) > 0
+		})
+		l.once(t)
+	})
 	t.Run("a leg's guard dies", func(t *testing.T) {
 		l.set(t)
 		c.awaitSets(t, 3)
 		conn := c.dial(t, netip.AddrPortFrom(n.Target().IP, uint16(n.Target().EchoPort)))
 		defer conn.Close()
-		ping(t, conn)
-		at := slices.IndexFunc(c.openSets(), func(s *confluxSet) bool { return s.streams > 0 })
-		if at < 0 {
-			t.Fatal("the stream is on no set")
+		if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		broken := make(chan int, 1)
+		go func() { // both ways at once, until it breaks
+			sent := bytes.Repeat([]byte("chive grows in clumps. "), 1000)
+			go func() {
+				for {
+					if _, err := conn.Write(sent); err != nil {
+						return
+					}
+				}
+			}()
+			n, right := 0, true
+			got := make([]byte, len(sent))
+			for {
+				m, err := io.ReadFull(conn, got)
+				right = right && bytes.HasPrefix(sent, got[:m])
+				if n += m; err != nil {
+					if !right {
+						n = -1
+					}
+					broken <- n
+					return
+				}
+			}
+		}()
+		set := ""
+		c.until(t, "the stream is on a set", func() bool { set = c.lastCarrier(); return set != "" })
+		sets, _ := c.sets()
+		if sets[set] == nil || len(sets[set].legs) != 2 {
+			t.Fatalf("the stream is on %s, which is no set", set)
 		}
 		killed := ""
-		for _, path := range c.openSets()[0].legs {
+		for _, path := range sets[set].legs {
 			killed = nameOf(t, n, path[0])
-			break
 		}
 		if err := n.Kill(killed); err != nil {
 			t.Fatal(err)
@@ -176,6 +219,9 @@ func TestConflux(t *testing.T) {
 				t.Error(err)
 			}
 		}()
+		if n := <-broken; n < 0 {
+			t.Error("other bytes came back than were sent")
+		}
 		c.until(t, "sets without the guard are linked", func() bool {
 			for _, s := range c.openSets() {
 				fine := len(s.legs) == 2
@@ -204,15 +250,26 @@ func TestConflux(t *testing.T) {
 	}
 }
 
-func ping(t *testing.T, conn io.ReadWriter) {
-	t.Helper()
-	if _, err := conn.Write([]byte("ping")); err != nil {
-		t.Fatal(err)
+// lastCarrier is the circuit of the stream for users that is connected last; "" if it is
+// on none.
+func (c *client) lastCarrier() (circuit string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	on, general := map[string]string{}, map[string]bool{}
+	for _, e := range c.log {
+		id := e.GetActorId()
+		switch {
+		case e.GetStreamRequested() != nil:
+			general[id] = e.GetStreamRequested().GetPurpose() == chivev1.Purpose_PURPOSE_GENERAL
+		case e.GetStreamAttached() != nil:
+			on[id] = e.GetStreamAttached().GetCircuitId()
+		case e.GetStreamConnected() != nil && general[id]:
+			circuit = on[id]
+		case e.GetStreamEnded() != nil && on[id] == circuit:
+			circuit = ""
+		}
 	}
-	var got [4]byte
-	if _, err := io.ReadFull(conn, got[:]); err != nil || string(got[:]) != "ping" {
-		t.Fatalf("%q, %v", got, err)
-	}
+	return circuit
 }
 
 // nameOf is the name of a relay of the network.

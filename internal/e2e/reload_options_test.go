@@ -39,7 +39,7 @@ func (r *reloadable) view() view {
 			delete(v.connected, id)
 		case *chivev1.Envelope_CircuitLaunched:
 			at[id] = ev.CircuitLaunched.GetConnectionId()
-			if ev.CircuitLaunched.GetPurpose() == chivev1.Purpose_PURPOSE_GENERAL {
+			if ev.CircuitLaunched.GetPurpose() == chivev1.Purpose_PURPOSE_GENERAL && ev.CircuitLaunched.GetSetId() == "" {
 				general[id] = at[id]
 				path := ev.CircuitLaunched.GetPath()
 				exit[id] = strings.ToUpper(hex.EncodeToString(path[len(path)-1]))
@@ -111,6 +111,9 @@ func (r *reloadable) general(circuit string) bool {
 	for _, e := range log {
 		if l := e.GetCircuitLaunched(); l != nil && e.GetActorId() == circuit {
 			return l.GetPurpose() == chivev1.Purpose_PURPOSE_GENERAL
+		}
+		if e.GetCircuitSetLaunched() != nil && e.GetActorId() == circuit {
+			return true
 		}
 	}
 	return false
@@ -192,7 +195,10 @@ func TestEveryHotOptionChangesTheRunningNode(t *testing.T) {
 		"exit2": {"ExitPolicy reject *:7777"}, "exit3": {"ExitPolicy reject *:7777"}, // see predictedPorts
 	}})
 	socks := freePort(t)
-	base := []string{"Log notice stderr", "SocksPort " + socks, "NewCircuitPeriod 1 day", "ConnectionPoolMaxIdle 1000"}
+	base := []string{
+		"Log notice stderr", "SocksPort " + socks, "NewCircuitPeriod 1 day", "ConnectionPoolMaxIdle 1000",
+		"ConfluxEnabled 0", // single circuits are counted; see TestConflux
+	}
 	l := newLab(t, n, base...)
 	for _, test := range []struct {
 		option string
@@ -507,7 +513,7 @@ func dirtiness(t *testing.T, l *lab) {
 // making (they follow other rules and are not built again) the node has idle ones.
 func maxIdle(t *testing.T, l *lab) {
 	l.base = append(l.base, "EnableCircuitPrebuilding 0", "LongLivedPorts 1,2")
-	defer func() { l.base = l.base[:4] }()
+	defer func() { l.base = l.base[:5] }()
 	l.set(t)
 	l.until(t, 60*time.Second, "a connection without circuits", func() bool { return l.view().idle() > 0 })
 	l.base[3] = "ConnectionPoolMaxIdle 0"
