@@ -593,8 +593,8 @@ func networkOf(p netdoc.Params) network {
 	return network{
 		window:     int(p.Get("circwindow", 1000, 100, 1000)),
 		flow:       torcircuit.FlowParamsOf(p.Get, congestion.PathExit),
-		conflux:    conflux.ParamsOf(p),
 		onion:      congestion.ParamsOf(p.Get, congestion.PathOnion, congestion.Increment(p.Get)),
+		conflux:    conflux.ParamsOf(p),
 		optimistic: p.Get("UseOptimisticData", 1, 0, 1) == 1,
 	}
 }

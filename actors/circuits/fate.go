@@ -51,7 +51,8 @@ func (c *circuits) opened(ctx actor.Context, m *circuit.Opened) {
 	c.serve(ctx)
 }
 
-// usable: streams may go on the circuit from now on, or it may be linked.
+// usable: streams may go on the circuit from now on, or it may be linked, or its owner may
+// use it.
 func (c *circuits) usable(ctx actor.Context, r *record) {
 	r.open, r.waits, r.idleSince = true, false, c.o.Now()
 	if r.set != nil {

@@ -5,13 +5,16 @@ import (
 	"context"
 	"crypto/ecdh"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base32"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -117,7 +120,8 @@ func (c *client) reply(t *testing.T, user, host string, port uint16) byte {
 func TestOnionServices(t *testing.T) {
 	l := startOnionLab(t)
 	extended := freePort(t)
-	c := start(t, l.Network, "SocksPort "+extended+" ExtendedErrors", "ClientOnionAuthDir "+keyDir(t, auth(l.private, l.key)))
+	// A short build timeout has the waits for services be short.
+	c := start(t, l.Network, "LearnCircuitBuildTimeout 0", "CircuitBuildTimeout 4 seconds", "SocksPort "+extended+" ExtendedErrors", "ClientOnionAuthDir "+keyDir(t, auth(l.private, l.key)))
 	if c.socks != extended { // the order of listeners is not told
 		c.socks = extended
 	}
@@ -128,6 +132,10 @@ func TestOnionServices(t *testing.T) {
 	t.Run("client authorisation", func(t *testing.T) { c.fetchOnion(t, "", l.private, 100_000) })
 	t.Run("proof of work offered", func(t *testing.T) { c.fetchOnion(t, "", l.guarded, 100_000) })
 	t.Run("refusals", func(t *testing.T) { c.onionRefusals(t, l) })
+	t.Run("front ends", func(t *testing.T) { onionFronts(t, l) })
+	t.Run("keys come and go", func(t *testing.T) { clientKeys(t, l) })
+	t.Run("service that does not answer", func(t *testing.T) { c.onionStopped(t, l) })
+	t.Run("service that is down", func(t *testing.T) { c.onionDown(t, l) })
 }
 
 // fetchOnion downloads and compares the hash with what the service's machine has.
@@ -212,5 +220,166 @@ func (c *client) onionRefusals(t *testing.T, l *onionLab) {
 		if got := socks.ReplyCode(c.reply(t, "refused", tt.host, 80)); got != tt.want {
 			t.Errorf("%s: %v, want %v", tt.what, got, tt.want)
 		}
+	}
+}
+
+// clientKeys: without a key F4, with a wrong one F5, with the right one in; each from the
+// reload on that brings it.
+func clientKeys(t *testing.T, l *onionLab) {
+	wrong, err := ecdh.X25519().GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := keyDir(t, "no key\n")
+	file := filepath.Join(dir, "a.auth_private")
+	r := startReloadable(t, l.Network, []string{"SocksPort 127.0.0.1:auto ExtendedErrors", "ClientOnionAuthDir " + dir})
+	for _, tt := range []struct {
+		line string
+		want socks.ReplyCode
+	}{
+		{"no key\n", socks.ReplyOnionAuthMissing},
+		{auth(l.private, base32Key.EncodeToString(wrong.Bytes())), socks.ReplyOnionAuthWrong},
+		{auth(l.private, l.key), socks.ReplySucceeded},
+	} {
+		if err := os.WriteFile(file, []byte(tt.line), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if result, err := r.Reload(t.Context()); err != nil || result.Reason != "" {
+			t.Fatalf("reload: %+v, %v", result, err)
+		}
+		if got := socks.ReplyCode(r.reply(t, "someone", l.private, 80)); got != tt.want {
+			t.Errorf("with %.8q…: %v, want %v", tt.line, got, tt.want)
+		}
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := socks.ReplyCode(r.reply(t, "another", l.private, 80)); got != socks.ReplyOnionAuthMissing {
+		t.Errorf("with the key gone: %v", got)
+	}
+}
+
+// onionStopped: the introduction points pass the introduction on, and nobody comes (F3). When
+// the service runs again the client pays a proof of work for what was in vain, and gets in.
+func (c *client) onionStopped(t *testing.T, l *onionLab) {
+	if err := l.Stop("onion3"); err != nil {
+		t.Fatal(err)
+	}
+	got := socks.ReplyCode(c.reply(t, "patient", l.guarded, 80))
+	if err := l.Cont("onion3"); err != nil {
+		t.Fatal(err)
+	}
+	if got != socks.ReplyOnionRendezvousFailed {
+		t.Errorf("%v", got)
+	}
+	c.fetchOnion(t, "patient", l.guarded, 100_000)
+	if n := c.count(func(e *chivev1.Envelope) bool {
+		return e.GetServiceIntroduced().GetOutcome() == chivev1.Outcome_OUTCOME_OK && e.GetServiceIntroduced().GetEffort() == 8
+	}); n == 0 {
+		t.Error("no introduction with a proof of work")
+	}
+}
+
+// onionDown: the introduction points know no such service any more (F2).
+func (c *client) onionDown(t *testing.T, l *onionLab) {
+	if err := l.Kill("onion1"); err != nil {
+		t.Fatal(err)
+	}
+	if got := socks.ReplyCode(c.reply(t, "late", l.open, 80)); got != socks.ReplyOnionIntroFailed {
+		t.Errorf("%v", got)
+	}
+}
+
+// onionFronts: every way in that a program has, and those where services are not wanted.
+func onionFronts(t *testing.T, l *onionLab) {
+	tunnel, none, only := freePort(t), freePort(t), freePort(t)
+	c := start(t, l.Network, "HTTPTunnelPort "+tunnel, "SocksPort "+none+" NoOnionTraffic", "SocksPort "+only+" OnionTrafficOnly ExtendedErrors",
+		"AutomapHostsOnResolve 1", "VirtualAddrNetworkIPv4 10.128.0.0/16", "VanguardsLiteEnabled 0")
+	for c.socks == tunnel || c.socks == none || c.socks == only {
+		c.socks = (<-c.Listening()).String()
+	}
+	const size = 150_000
+	want := fmt.Sprintf("%x", target.Sum(size))
+	for _, args := range [][]string{
+		{"--socks4a", c.socks},
+		{"--socks5-hostname", only},
+		{"--proxytunnel", "--proxy", "http://" + tunnel},
+		{"--proxytunnel", "--proxy", "http://" + c.socks},
+	} {
+		// curl itself refuses names in .onion (RFC 7686); a name it does not know stands for one.
+		body, err := exec.CommandContext(t.Context(), "curl", append([]string{"-sS", "--max-time", "60", bytesOf(l.open, size)}, args...)...).Output()
+		if sum := sha256.Sum256(body); err != nil || fmt.Sprintf("%x", sum) != want {
+			t.Errorf("curl %v: %d bytes, %v", args, len(body), err)
+		}
+	}
+	// A virtual address stands for the service.
+	ask := "\x05\x01\x00\x05\xf0\x00\x03\x3e" + l.open + "\x00\x00"
+	got := exchange(t, c.socks, ask, 100)
+	if len(got) != 12 || !strings.HasPrefix(got[2:], "\x05\x00\x00\x01\x0a\x80") {
+		t.Fatalf("RESOLVE: % x", got)
+	}
+	addr, _ := netip.AddrFromSlice([]byte(got[6:10]))
+	if sum, n, err := c.get(t.Context(), "", bytesOf(addr.String(), size)); err != nil || sum != want {
+		t.Errorf("%v: %d bytes, %v", addr, n, err)
+	}
+	at := func(socks string) *client { return &client{t: t, socks: socks} }
+	if got := at(none).reply(t, "u", l.open, 80); got != byte(socks.ReplyNotAllowed) {
+		t.Errorf("NoOnionTraffic: %v", socks.ReplyCode(got))
+	}
+	if got := at(only).reply(t, "u", "target.test", uint16(l.Target().HTTPPort)); got != byte(socks.ReplyNotAllowed) {
+		t.Errorf("OnionTrafficOnly: %v", socks.ReplyCode(got))
+	}
+	if got := at(c.socks).reply(t, "u", noService, 80); got != byte(socks.ReplyHostUnreachable) {
+		t.Errorf("without ExtendedErrors: %v", socks.ReplyCode(got))
+	}
+	// C tor closes the circuit of who asks for a port that the service has not.
+	if got := at(only).reply(t, "u", l.open, 4444); got == 0 {
+		t.Error("a port that is not served is connected")
+	}
+	if n := c.count(func(e *chivev1.Envelope) bool { return e.GetVanguardAdded() != nil }); n != 0 {
+		t.Errorf("%d relays in a second layer that is not wanted", n)
+	}
+}
+
+// TestOnionPeriods: a service is reached before, while and after its network goes from one
+// time period to the next, and after a new shared random value. A period is 24 voting
+// intervals here: the test takes some five minutes, and runs when CHIVE_ONION_PERIODS is set.
+func TestOnionPeriods(t *testing.T) {
+	if os.Getenv("CHIVE_ONION_PERIODS") == "" {
+		t.Skip("CHIVE_ONION_PERIODS is not set")
+	}
+	n, err := testnet.Start(t.Context(), testnet.Options{VotingInterval: 10 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	c := start(t, n)
+	tick := time.NewTicker(8 * time.Second)
+	defer tick.Stop()
+	failed, reached := 0, 0
+	for began := time.Now(); time.Since(began) < 270*time.Second; <-tick.C {
+		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+		_, _, err := c.get(ctx, fmt.Sprintf("user%d", reached+failed), bytesOf(n.Onion(), 10_000))
+		cancel()
+		if err != nil {
+			failed++
+			t.Errorf("after %v: %v", time.Since(began).Round(time.Second), err)
+			continue
+		}
+		reached++
+	}
+	fetches := c.count(func(e *chivev1.Envelope) bool {
+		return e.GetServiceDescriptorFetched().GetOutcome() == chivev1.Outcome_OUTCOME_OK
+	})
+	t.Logf("reached %d times, failed %d; %d descriptors", reached, failed, fetches)
+	if fetches < 2 {
+		t.Errorf("%d descriptors in more than one period", fetches)
 	}
 }

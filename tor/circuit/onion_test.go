@@ -60,11 +60,11 @@ func (s *service) read(raw []byte) (cell.RelayHeader, []byte) {
 	if s.stack.Open(cell.Relay, body) != 0 {
 		s.r.t.Fatal("the service cannot read it")
 	}
-	h, err := cell.ParseRelayHeader(body)
+	h, data, err := s.stack.Format(0).Parse(body)
 	if err != nil {
 		s.r.t.Fatal(err)
 	}
-	return h, body[cell.RelayHeaderLen : cell.RelayHeaderLen+h.Length]
+	return h, data
 }
 
 func (r *relays) receive(c *Circuit, body []byte) (Event, error) {
@@ -101,6 +101,12 @@ func (r *relays) meet(c *Circuit) {
 func TestJoined(t *testing.T) {
 	for _, inc := range []int{0, 20} {
 		r := newRelays(t, 3)
+		if inc > 0 { // Counter Galois Onion below, tor1 to the service (rend-spec-v3 §4.2.1)
+			r.grant = []byte{1, handshake.ExtCCResponse, 1, 31}
+			for i := range r.path {
+				r.path[i].CongestionControl, r.path[i].CGO = true, true
+			}
+		}
 		c := r.build()
 		r.meet(c)
 		s := r.join(c, inc)
