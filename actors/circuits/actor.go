@@ -16,7 +16,6 @@ import (
 	"chive/supervisor"
 	torcircuit "chive/tor/circuit"
 	"chive/tor/conflux"
-	"chive/tor/congestion"
 	"chive/tor/isolation"
 	"chive/tor/netdoc"
 	"chive/tor/onion"
@@ -576,25 +575,4 @@ func (c *circuits) advance(phase chivev1.BootstrapPhase, percent uint32, summary
 	c.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_NODE, c.o.Recorder.Node(), &chivev1.BootstrapAdvanced{
 		Phase: phase, Percent: percent, Summary: summary,
 	}))
-}
-
-// network is what the consensus says to circuits, or its defaults.
-type network struct {
-	window  int // circwindow
-	flow    torcircuit.FlowParams
-	onion   congestion.Params // with onion services
-	conflux conflux.Params
-	// optimistic: data may follow BEGIN before the exit has answered. The consensus says so
-	// for all clients, which else could be told apart (proposal 174, UseOptimisticData).
-	optimistic bool
-}
-
-func networkOf(p netdoc.Params) network {
-	return network{
-		window:     int(p.Get("circwindow", 1000, 100, 1000)),
-		flow:       torcircuit.FlowParamsOf(p.Get, congestion.PathExit),
-		onion:      congestion.ParamsOf(p.Get, congestion.PathOnion, congestion.Increment(p.Get)),
-		conflux:    conflux.ParamsOf(p),
-		optimistic: p.Get("UseOptimisticData", 1, 0, 1) == 1,
-	}
 }
