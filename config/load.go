@@ -179,6 +179,7 @@ func (b *builder) finish() {
 	b.checkNodes()
 	b.checkIdentities()
 	b.checkGuards()
+	b.checkMapping()
 	b.isolate()
 	b.finishSocks()
 }

@@ -16,7 +16,6 @@ import (
 	"chive/supervisor"
 	torcircuit "chive/tor/circuit"
 	"chive/tor/conflux"
-	"chive/tor/congestion"
 	"chive/tor/isolation"
 	"chive/tor/netdoc"
 	"chive/tor/onion"
@@ -84,8 +83,8 @@ type Guards interface {
 type (
 	// Netdir is a new view of the network. Enough says that paths may be built.
 	// Rules names the user's rules for paths: circuits built by others take no
-	// new streams. Unusable: this version must not use the network, and no circuit
-	// takes new streams.
+	// new streams. Unusable: this version must not use the network, no circuit takes
+	// new streams, and they are refused.
 	Netdir struct {
 		Consensus *netdoc.Consensus
 		Index     *path.Index
@@ -375,6 +374,11 @@ func (c *circuits) serve(ctx actor.Context) {
 // place attaches a request, or refuses it, or sees to it that a circuit for it
 // is on its way (false).
 func (c *circuits) place(ctx actor.Context, w *waiting) bool {
+	if c.dir.Unusable && w.Directory == nil {
+		w.over = true
+		c.giveUp(w, chivev1.Outcome_OUTCOME_PROTOCOLS_MISSING)
+		return true
+	}
 	if w.Spec.Onion != nil {
 		return c.placeOnion(ctx, w)
 	}
@@ -571,25 +575,4 @@ func (c *circuits) advance(phase chivev1.BootstrapPhase, percent uint32, summary
 	c.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_NODE, c.o.Recorder.Node(), &chivev1.BootstrapAdvanced{
 		Phase: phase, Percent: percent, Summary: summary,
 	}))
-}
-
-// network is what the consensus says to circuits, or its defaults.
-type network struct {
-	window  int // circwindow
-	flow    torcircuit.FlowParams
-	onion   congestion.Params // with onion services
-	conflux conflux.Params
-	// optimistic: data may follow BEGIN before the exit has answered. The consensus says so
-	// for all clients, which else could be told apart (proposal 174, UseOptimisticData).
-	optimistic bool
-}
-
-func networkOf(p netdoc.Params) network {
-	return network{
-		window:     int(p.Get("circwindow", 1000, 100, 1000)),
-		flow:       torcircuit.FlowParamsOf(p.Get, congestion.PathExit),
-		onion:      congestion.ParamsOf(p.Get, congestion.PathOnion, congestion.Increment(p.Get)),
-		conflux:    conflux.ParamsOf(p),
-		optimistic: p.Get("UseOptimisticData", 1, 0, 1) == 1,
-	}
 }

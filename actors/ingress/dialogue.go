@@ -61,9 +61,7 @@ func (l *listener) serve(root *actor.RootContext, rules *Rules, a *asked, c stre
 		Front:      a.front,
 		Requested:  l.o.Now(),
 	}
-	if rules.RejectAnswers && !a.addr.IsValid() && a.onion == nil {
-		spec.Unwanted = internal
-	}
+	spec.Unwanted = a.unwanted(rules)
 	spec.Cause = l.o.Recorder.Emit(messages.Because(messages.Event(chivev1.Kind_KIND_STREAM, spec.ID, &chivev1.StreamRequested{
 		Purpose: spec.Purpose, Isolation: spec.Isolation.Name(), ListenerId: *l.id.Load(), Target: spec.Target,
 	}), "", spec.ID))

@@ -124,7 +124,7 @@ func Reply(o chivev1.Outcome) socks.ReplyCode {
 		return socks.ReplyHostUnreachable
 	case chivev1.Outcome_OUTCOME_TARGET_UNREACHABLE, chivev1.Outcome_OUTCOME_CONNECT_UNREACHABLE,
 		chivev1.Outcome_OUTCOME_NO_DIRECTORY, chivev1.Outcome_OUTCOME_NO_PATH,
-		chivev1.Outcome_OUTCOME_PROXY_FAILED, chivev1.Outcome_OUTCOME_PROXY_REFUSED:
+		chivev1.Outcome_OUTCOME_PROXY_FAILED, chivev1.Outcome_OUTCOME_PROXY_REFUSED, chivev1.Outcome_OUTCOME_PROTOCOLS_MISSING:
 		return socks.ReplyNetworkUnreachable
 	case chivev1.Outcome_OUTCOME_TARGET_REFUSED, chivev1.Outcome_OUTCOME_STREAM_RESET:
 		return socks.ReplyConnectionRefused
@@ -165,7 +165,8 @@ func HTTPStatus(o chivev1.Outcome) int {
 		return 504
 	case chivev1.Outcome_OUTCOME_OVERLOADED, chivev1.Outcome_OUTCOME_SHUTDOWN, chivev1.Outcome_OUTCOME_NO_DIRECTORY,
 		chivev1.Outcome_OUTCOME_NO_PATH, chivev1.Outcome_OUTCOME_CONNECT_UNREACHABLE, chivev1.Outcome_OUTCOME_BACKOFF,
-		chivev1.Outcome_OUTCOME_QUARANTINED, chivev1.Outcome_OUTCOME_PROXY_FAILED, chivev1.Outcome_OUTCOME_PROXY_REFUSED:
+		chivev1.Outcome_OUTCOME_QUARANTINED, chivev1.Outcome_OUTCOME_PROXY_FAILED, chivev1.Outcome_OUTCOME_PROXY_REFUSED,
+		chivev1.Outcome_OUTCOME_PROTOCOLS_MISSING:
 		return 503
 	case chivev1.Outcome_OUTCOME_INTERNAL:
 		return 500

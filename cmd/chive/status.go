@@ -60,6 +60,9 @@ func printStatus(w io.Writer, answer []byte) error {
 	if !s.ValidUntil.IsZero() {
 		fmt.Fprintf(w, "consensus    valid until %s\n", s.ValidUntil.UTC().Format(time.DateTime))
 	}
+	if s.Lacks != "" {
+		fmt.Fprintf(w, "protocols    the network requires %s, which this version does not have: it is used no more\n", s.Lacks)
+	}
 	fmt.Fprintf(w, "connections  %d open\n", s.Connections)
 	fmt.Fprintf(w, "circuits     %d open, %d building%s\n", s.Circuits, s.Building, ends(s.CircuitEnds))
 	if s.BuildTimeout > 0 {

@@ -171,7 +171,7 @@ func TestUpstreamProxies(t *testing.T) {
 		{"Socks5Proxy " + at, "Socks5ProxyUsername " + proxyUser, "Socks5ProxyPassword " + proxyPassword},
 		{"HTTPSProxy " + at, "HTTPSProxyAuthenticator " + proxyUser + ":" + proxyPassword},
 	} {
-		t.Run(lines[0][:10], func(t *testing.T) {
+		t.Run([]string{"Socks4Proxy", "Socks5Proxy", "HTTPSProxy"}[kind], func(t *testing.T) {
 			logged := &strings.Builder{}
 			c, err := launch(t, t.TempDir(), slog.NewTextHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug}), append(n.ClientTorrc(), lines...)...)
 			if err != nil {

@@ -10,9 +10,9 @@
 //   - circuits are launched on open connections;
 //   - paths have the shape of their purpose, and the second hop of those to onion services
 //     is of the second layer of guards, once there is one;
-//   - a circuit that joined an onion service carries streams to that service alone;
 //   - circuits have congestion control if their last hop granted it, by ntor-v3, and count
 //     the hops with Counter Galois Onion, each of which granted it too;
+//   - a circuit that joined an onion service carries streams to that service alone;
 //   - streams are on open circuits of their purpose, all detached before the circuit
 //     closes;
 //   - legs of a conflux set end at one exit and share no other relay, carry no streams of

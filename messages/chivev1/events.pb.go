@@ -53,6 +53,7 @@ const (
 	Outcome_OUTCOME_NO_DIRECTORY        Outcome = 24 // not enough directory information
 	Outcome_OUTCOME_IDLE                Outcome = 25 // closed after its time unused
 	Outcome_OUTCOME_REPLACED            Outcome = 26 // closed because something newer took its place
+	Outcome_OUTCOME_PROTOCOLS_MISSING   Outcome = 27 // the network requires of clients what this version does not have
 	Outcome_OUTCOME_EXIT_POLICY         Outcome = 30 // the exit's policy refuses the target
 	Outcome_OUTCOME_RESOLVE_FAILED      Outcome = 31 // the exit could not resolve the name
 	Outcome_OUTCOME_TARGET_REFUSED      Outcome = 32 // the target refused the connection
@@ -106,6 +107,7 @@ var (
 		24: "OUTCOME_NO_DIRECTORY",
 		25: "OUTCOME_IDLE",
 		26: "OUTCOME_REPLACED",
+		27: "OUTCOME_PROTOCOLS_MISSING",
 		30: "OUTCOME_EXIT_POLICY",
 		31: "OUTCOME_RESOLVE_FAILED",
 		32: "OUTCOME_TARGET_REFUSED",
@@ -156,6 +158,7 @@ var (
 		"OUTCOME_NO_DIRECTORY":        24,
 		"OUTCOME_IDLE":                25,
 		"OUTCOME_REPLACED":            26,
+		"OUTCOME_PROTOCOLS_MISSING":   27,
 		"OUTCOME_EXIT_POLICY":         30,
 		"OUTCOME_RESOLVE_FAILED":      31,
 		"OUTCOME_TARGET_REFUSED":      32,
@@ -5377,7 +5380,8 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\rServiceFailed\x121\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome\x123\n" +
 	"\x04took\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x04\xa8\xd4\x18\x02R\x04took\x12\x1e\n" +
-	"\aaddress\x18\x03 \x01(\tB\x04\xa8\xd4\x18\x03R\aaddress*\xf8\t\n" +
+	"\aaddress\x18\x03 \x01(\tB\x04\xa8\xd4\x18\x03R\aaddress*\x97\n" +
+	"\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -5405,7 +5409,8 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x0fOUTCOME_NO_PATH\x10\x17\x12\x18\n" +
 	"\x14OUTCOME_NO_DIRECTORY\x10\x18\x12\x10\n" +
 	"\fOUTCOME_IDLE\x10\x19\x12\x14\n" +
-	"\x10OUTCOME_REPLACED\x10\x1a\x12\x17\n" +
+	"\x10OUTCOME_REPLACED\x10\x1a\x12\x1d\n" +
+	"\x19OUTCOME_PROTOCOLS_MISSING\x10\x1b\x12\x17\n" +
 	"\x13OUTCOME_EXIT_POLICY\x10\x1e\x12\x1a\n" +
 	"\x16OUTCOME_RESOLVE_FAILED\x10\x1f\x12\x1a\n" +
 	"\x16OUTCOME_TARGET_REFUSED\x10 \x12\x1e\n" +
