@@ -6,6 +6,7 @@ import (
 	"chive/tor/cell"
 	"chive/tor/congestion"
 	"chive/tor/handshake"
+	padding "chive/tor/padding/circuit"
 	"chive/tor/relaycrypto"
 )
 
@@ -54,7 +55,11 @@ func (c *Circuit) ask(dst []byte, next onionState, command cell.RelayCommand, da
 		return dst, fmt.Errorf("%v of %d bytes, and %d is the most: %w", command, len(data), most, cell.ErrRelayLength)
 	}
 	c.onion = next
-	return c.seal(dst, cell.Relay, c.stack.Len()-1, cell.RelayHeader{Cmd: command}, data), nil
+	dst = c.seal(dst, cell.Relay, c.stack.Len()-1, cell.RelayHeader{Cmd: command}, data)
+	if next == introducing {
+		dst = c.enter(dst, padding.Introduced)
+	}
+	return dst, nil
 }
 
 // answers are what the last hop may say in each state, once.
