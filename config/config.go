@@ -75,9 +75,6 @@ type Config struct {
 	ConfluxEnabled  string // auto, 0 or 1
 	ConfluxClientUX string // throughput, latency, throughput_lowmem or latency_lowmem
 
-	CircuitPadding        bool // of circuits to onion services
-	ReducedCircuitPadding bool
-
 	Nodes
 	PathBias
 	Guards

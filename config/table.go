@@ -213,14 +213,6 @@ var connectionOptions = []Option{
 		Doc:     "Pad less often, have relays not pad at all, and keep connections without circuits for half as long: to save power and data.",
 		Differs: "C tor halves CircuitsAvailableTimeout too, if that is not set.",
 	}, func(c *Config) *bool { return &c.ReducedConnectionPadding }),
-	flag(Option{
-		Name: "CircuitPadding", Default: "1", Class: Hot, RemoteDenied: deniedPrivacy, Effect: "At once, for circuits that are open too.",
-		Doc: "Have the first cells of circuits to onion services look like those of others: the second relay, if it offers to, pads introduction circuits with 7 to 10 cells and those of rendezvous with one, which is answered with one. An introduction circuit stays open for MaxCircuitDirtiness when it is done and its padding is not. The consensus may switch it off.",
-	}, func(c *Config) *bool { return &c.CircuitPadding }),
-	flag(Option{
-		Name: "ReducedCircuitPadding", Default: "0", Class: Hot, RemoteDenied: deniedPrivacy, Effect: "At once, for circuits that are open too.",
-		Doc: "Use cheap sorts of circuit padding only. None of those there are today is: 1 is like CircuitPadding 0.",
-	}, func(c *Config) *bool { return &c.ReducedCircuitPadding }),
 	auto(Option{
 		Name: "ConfluxEnabled", Default: "auto", Class: Hot, RemoteDenied: deniedPrivacy, Effect: "At once: with 0, sets take no new streams and those without any end.",
 		Doc: "Carry streams over two circuits to one exit, through two guards, so that they are faster (conflux, proposal 329). Such sets are kept ready beside single circuits, which carry what no set can. auto does so if the network's consensus says so, 1 in any case, 0 never: a client without is easier to tell from others.",

@@ -37,8 +37,6 @@ type Options struct {
 	Now                        func() time.Time
 	Limits                     *limits.Limits // nil: none
 	Onion                      *Onion         // nil: it is not for an onion service
-	Padding                    *Padding       // nil: no machine may pad
-	Totals                     *Totals        // of all circuits; nil: nobody asks
 	Leg                        *Leg           // nil: it is a circuit of its own
 }
 
@@ -154,12 +152,8 @@ type circuitActor struct {
 	pacing  *kernel.Timer   // until a lane may send again that its far end's rate holds back
 	dirty   bool
 
-	answer   Use              // Unused until a stream was answered, or was not
-	padTimer *kernel.Timer    // until padding is due
-	held     bool             // its owner is done with it, and a machine goes on
-	counted  circuit.Counters // in the totals
-
-	probe cell.StreamID // of the probe that is under way; 0: none is
+	answer Use           // Unused until a stream was answered, or was not
+	probe  cell.StreamID // of the probe that is under way; 0: none is
 
 	closing bool
 	told    bool
@@ -221,19 +215,18 @@ func (c *circuitActor) Receive(ctx actor.Context) {
 	case *Measure:
 		c.measure = true
 	case *Close:
-		c.close(ctx, m.Outcome)
+		if !c.mustProbe(m.Outcome) || !c.sendProbe(ctx) {
+			c.end(ctx, m.Outcome, nil)
+		}
 	case *probeTimeout:
 		c.end(ctx, chivev1.Outcome_OUTCOME_IDLE, nil)
 	case *kernel.ChildFailed:
 		c.streamFailed(ctx, m)
 	case *actor.Stopping:
 		c.stopping(ctx)
-	case *padNow, *PaddingPolicy, *holdOver:
-		c.pads(ctx)
 	default:
 		c.onion(ctx)
 	}
-	c.padLater(ctx)
 }
 
 func (c *circuitActor) start(ctx actor.Context) {
@@ -307,7 +300,7 @@ func (c *circuitActor) build(ctx actor.Context, link *connection.Link) {
 	c.core, err = circuit.NewCircuit(circuit.Config{
 		ID: id, Path: c.o.Path, Window: c.o.Window, Rand: rand.Reader,
 		Now: func() time.Duration { return c.o.Now().Sub(c.began) }, Linger: c.o.CloseTimeout, FlowParams: c.o.Flow,
-		Leg: c.o.Leg != nil, Padding: c.o.machines(),
+		Leg: c.o.Leg != nil,
 	})
 	if err != nil {
 		link.Release(id, c.o.Now())
@@ -485,7 +478,6 @@ func (c *circuitActor) end(ctx actor.Context, out chivev1.Outcome, err error) {
 	c.out0, c.err = out, err
 	c.timer.Stop()
 	c.pacing.Stop()
-	c.padTimer.Stop()
 	c.leave()
 	for id, l := range c.lanes {
 		if l.pid != nil {
@@ -551,7 +543,6 @@ func (c *circuitActor) tell() {
 		c.emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, c.o.ID, &chivev1.CircuitClosed{
 			Outcome: c.out0, Lived: messages.Took(now.Sub(c.opened)), Streams: n.Streams,
 			CellsIn: n.In, CellsOut: n.Out, CellsDropped: n.Dropped,
-			PaddingIn: n.PaddingIn, PaddingOut: n.PaddingOut,
 			SwitchesIn: switched.SwitchesIn, SwitchesOut: switched.SwitchesOut, MostWaiting: messages.Bytes(uint64(switched.MostHeld)),
 		}))
 	}
@@ -567,7 +558,6 @@ func (c *circuitActor) stopping(ctx actor.Context) {
 	c.out0 = chivev1.Outcome_OUTCOME_INTERNAL
 	c.timer.Stop()
 	c.pacing.Stop()
-	c.padTimer.Stop()
 	c.leave()
 	if c.o.Leg != nil {
 		c.tell() // its set may be failing, too

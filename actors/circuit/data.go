@@ -303,7 +303,6 @@ func (c *circuitActor) flush() {
 	if c.out == nil {
 		return
 	}
-	c.count()
 	b := c.out
 	c.out = nil
 	if len(b.Bytes) == 0 || c.link == nil {

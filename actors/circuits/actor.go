@@ -19,7 +19,6 @@ import (
 	"chive/tor/isolation"
 	"chive/tor/netdoc"
 	"chive/tor/onion"
-	padding "chive/tor/padding/circuit"
 	"chive/tor/path"
 	"chive/tor/predict"
 )
@@ -59,8 +58,6 @@ type Settings struct {
 
 	Conflux   Mode       // ConfluxEnabled
 	ConfluxUX conflux.UX // ConfluxClientUX
-
-	CircuitPadding, ReducedCircuitPadding bool
 }
 
 // Guards is the guard state as this actor needs it; package node joins it with
@@ -208,8 +205,6 @@ type circuits struct {
 	paces      map[netdoc.Digest]*guardPace
 	proxyDown  bool // no relay can be reached, as the proxy on the way fails
 	sets       sets
-	padding    padding.Policy // that circuits follow
-	totals     *circuit.Totals
 	holdOff    *kernel.Timer
 	ticker     *kernel.Timer
 	closing    *Close
@@ -228,7 +223,7 @@ func Props(o Options) *actor.Props {
 		o.Vanguards = noVanguards{}
 	}
 	return kernel.Props(func() actor.Actor {
-		c := &circuits{o: o, totals: &circuit.Totals{}, network: networkOf(nil), records: map[string]*record{}, places: newPlaces(), identities: newIdentities(), paces: map[netdoc.Digest]*guardPace{}, pool: pool{since: o.Now()}, ports: predict.New(o.Now()), meetings: map[string]*meeting{}, met: map[onion.Address][]*record{}}
+		c := &circuits{o: o, network: networkOf(nil), records: map[string]*record{}, places: newPlaces(), identities: newIdentities(), paces: map[netdoc.Digest]*guardPace{}, pool: pool{since: o.Now()}, ports: predict.New(o.Now()), meetings: map[string]*meeting{}, met: map[onion.Address][]*record{}}
 		c.recall()
 		return c
 	})
@@ -561,7 +556,6 @@ func (c *circuits) netdir(ctx actor.Context, m *Netdir) {
 	if !c.confluxParams().Enabled {
 		c.withoutConflux(ctx)
 	}
-	c.tellPadding(ctx)
 	for _, w := range c.queue {
 		w.plan = nil
 	}

@@ -151,7 +151,6 @@ func hops(relays []*path.Relay) []torcircuit.Hop {
 		out[i] = torcircuit.Hop{
 			RSA: r.Identity, Ed25519: r.Ed25519, NtorKey: r.NtorKey, IPv4: r.IPv4, IPv6: r.IPv6,
 			CongestionControl: r.CongestionControl(), CGO: r.CGO(),
-			Padding: r.Protocols.Supports(netdoc.ProtoPadding, 2),
 		}
 	}
 	return out
@@ -185,7 +184,6 @@ func (c *circuits) options(r *record, path []torcircuit.Hop) circuit.Options {
 	return circuit.Options{
 		ID: r.id, Path: path, Window: c.network.window, Flow: c.network.flow, Purpose: r.purpose, Connections: c.o.Connections,
 		BuildTimeout: limit, CloseTimeout: last, Heard: c.times.heard, Recorder: c.o.Recorder, Now: c.o.Now, Limits: c.o.Limits,
-		Padding: c.paddingOf(r.purpose, path), Totals: c.totals,
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"chive/tor/conflux"
 	"chive/tor/congestion"
 	"chive/tor/netdoc"
-	padding "chive/tor/padding/circuit"
 )
 
 // network is what the consensus says to circuits, or its defaults.
@@ -14,7 +13,6 @@ type network struct {
 	flow    torcircuit.FlowParams
 	onion   congestion.Params // with onion services
 	conflux conflux.Params
-	padding padding.Params // of circuits
 	// optimistic: data may follow BEGIN before the exit has answered. The consensus says so
 	// for all clients, which else could be told apart (proposal 174, UseOptimisticData).
 	optimistic bool
@@ -25,7 +23,6 @@ func networkOf(p netdoc.Params) network {
 		window:     int(p.Get("circwindow", 1000, 100, 1000)),
 		flow:       torcircuit.FlowParamsOf(p.Get, congestion.PathExit),
 		conflux:    conflux.ParamsOf(p),
-		padding:    padding.ParamsOf(p),
 		onion:      congestion.ParamsOf(p.Get, congestion.PathOnion, congestion.Increment(p.Get)),
 		optimistic: p.Get("UseOptimisticData", 1, 0, 1) == 1,
 	}

@@ -172,7 +172,6 @@ func (c *circuits) configure(ctx actor.Context, m *Configure) {
 	case m.Settings.ConfluxUX != old.ConfluxUX:
 		c.renewSets(ctx)
 	}
-	c.tellPadding(ctx)
 	if m.Settings.Conflux != old.Conflux {
 		c.sets.failures, c.sets.notBefore = 0, time.Time{}
 	}

@@ -62,13 +62,11 @@ func atSets(t *testing.T, able int, test func(*desk)) {
 		x, guards := setNet(able)
 		d.dir.Index = x
 		d.o.Guards, d.o.Connections, d.o.Bias = these{list: guards}, d.quiet, noBias{}
-		d.totals = &circuit.Totals{}
 		d.network = networkOf(nil)
 		d.sets.able, d.sets.all = x.ConfluxExits()
 		d.ports = predict.New(d.now)
 		d.o.Settings = Settings{
 			Dirtiness: 10 * time.Minute, CleanLife: time.Hour, Prebuild: true, PoolMin: 2, PoolMax: 10, Relevance: time.Hour,
-			BuildTimeout: time.Minute, CircuitPadding: true,
 		}
 		d.retime(d.ctx)
 		test(d)

@@ -167,7 +167,6 @@ func circuitSettings(c *config.Config) circuits.Settings {
 		Period:    c.NewCircuitPeriod, MaxPending: c.MaxClientCircuitsPending,
 		IdentityMaxAge: c.IdentityMaxAge, IdentityMaxStreams: c.IdentityMaxStreams, IdentityDistinctExits: c.IdentityDistinctExits,
 		Conflux: confluxModes[c.ConfluxEnabled], ConfluxUX: confluxUXs[c.ConfluxClientUX],
-		CircuitPadding: c.CircuitPadding, ReducedCircuitPadding: c.ReducedCircuitPadding,
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	"chive/tor/cell"
 	"chive/tor/congestion"
 	"chive/tor/handshake"
-	padding "chive/tor/padding/circuit"
 	"chive/tor/relaycrypto"
 )
 
@@ -40,8 +39,6 @@ type Hop struct {
 	// CGO: the relay offers Counter Galois Onion, too (Relay=5 and 6), and is asked for it.
 	// It needs CongestionControl: its cells have no stream-level SENDME.
 	CGO bool
-	// Padding: the relay offers circuit padding (Padding=2).
-	Padding bool
 }
 
 // asks says whether the hop is reached by ntor-v3.
@@ -66,8 +63,6 @@ type Config struct {
 	// Leg: once it is open the circuit is a leg of a conflux set and has no streams
 	// (leg.go). The last hop must grant congestion control.
 	Leg bool
-	// Padding is what its machines are made of; nil: it has none. The clock is needed.
-	Padding *padding.Config
 }
 
 // FlowParams are the network's numbers for hops with congestion control.
@@ -120,9 +115,8 @@ type Circuit struct {
 	Blocked bool
 	flow    flow
 	onion   onionState
-	padding *padding.Padding // nil: no machine may run
-	over    Carrier          // nil: it has hops
-	legSent int              // DATA cells of a leg
+	over    Carrier // nil: it has hops
+	legSent int     // DATA cells of a leg
 
 	streams    map[cell.StreamID]*stream
 	last       *stream // of the last cell: cells come in runs
@@ -136,9 +130,7 @@ type Circuit struct {
 type Counters struct {
 	In, Out uint64
 	Dropped uint64 // cells that were on their way when we ended their stream
-	// Messages of circuit padding; In and Out count them, too.
-	PaddingIn, PaddingOut uint64
-	Streams               uint32 // streams ever begun
+	Streams uint32 // streams ever begun
 }
 
 // ErrConfig is returned by NewCircuit for a path no circuit can have.
@@ -180,18 +172,11 @@ func NewCircuit(cfg Config) (*Circuit, error) {
 	if cfg.Window < minCircuitWindow || cfg.Window > circuitWindow {
 		return nil, fmt.Errorf("%w: window %d, want %d to %d", ErrConfig, cfg.Window, minCircuitWindow, circuitWindow)
 	}
-	if cfg.Padding != nil && (cfg.Now == nil || len(cfg.Path) < 2) {
-		return nil, fmt.Errorf("%w: no clock for padding, or no second hop", ErrConfig)
-	}
-	c := &Circuit{
+	return &Circuit{
 		cfg: cfg, early: relayEarlyBudget,
 		flow:    flow{increment: circuitIncrement, packageWindow: cfg.Window, deliverWindow: circuitWindow, granted: circuitWindow},
 		streams: map[cell.StreamID]*stream{},
-	}
-	if cfg.Padding != nil {
-		c.padding = padding.New(*cfg.Padding)
-	}
-	return c, nil
+	}, nil
 }
 
 // State reports where the circuit is in its life.
@@ -357,9 +342,6 @@ func (c *Circuit) seal(dst []byte, command cell.Command, hop int, h cell.RelayHe
 	c.pad(space[len(data):])
 	c.stack.Seal(command, body, hop)
 	c.counters.Out++
-	if c.padding != nil && !ofPadding(h.Cmd) {
-		c.padding.Sent(c.clock())
-	}
 	return dst
 }
 

@@ -20,8 +20,6 @@
 // A half-closed stream is one that we ended: what the far end had on its way
 // is counted against the windows it had and dropped.
 //
-// The machines of circuit padding (padding.go) send to the second hop and hear from it.
-//
 // A leg of a conflux set is open like any other, and hands the messages of streams to
 // its set (leg.go); the set's streams are those of a circuit without hops (over.go).
 //

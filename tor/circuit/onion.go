@@ -6,7 +6,6 @@ import (
 	"chive/tor/cell"
 	"chive/tor/congestion"
 	"chive/tor/handshake"
-	padding "chive/tor/padding/circuit"
 	"chive/tor/relaycrypto"
 )
 
@@ -55,11 +54,7 @@ func (c *Circuit) ask(dst []byte, next onionState, command cell.RelayCommand, da
 		return dst, fmt.Errorf("%v of %d bytes, and %d is the most: %w", command, len(data), most, cell.ErrRelayLength)
 	}
 	c.onion = next
-	dst = c.seal(dst, cell.Relay, c.stack.Len()-1, cell.RelayHeader{Cmd: command}, data)
-	if next == introducing {
-		dst = c.enter(dst, padding.Introduced)
-	}
-	return dst, nil
+	return c.seal(dst, cell.Relay, c.stack.Len()-1, cell.RelayHeader{Cmd: command}, data), nil
 }
 
 // answers are what the last hop may say in each state, once.

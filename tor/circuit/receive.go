@@ -164,14 +164,11 @@ func (c *Circuit) receiveRelay(dst []byte, command cell.Command, body []byte) ([
 		return dst, Event{}, c.violation(hop+1, err)
 	}
 	switch h.Cmd {
-	case cell.RelayDrop, cell.RelayPaddingNegotiated:
-		return dst, Event{}, c.receivePadding(hop, h, data)
+	case cell.RelayDrop: // we never ask for padding, and no relay sends it unasked
+		return dst, Event{}, c.violation(hop+1, ErrPadding)
 	case cell.RelayTruncated:
 		reason := cell.ParseDestroy(data)
 		return dst, Event{}, c.fail(&Error{Reason: reason, Hop: hop + 2, Err: fmt.Errorf("%w: %v", ErrTruncated, reason)})
-	}
-	if c.padding != nil {
-		c.padding.Received(c.clock())
 	}
 	if hop != c.stack.Len()-1 {
 		return dst, Event{}, c.violation(hop+1, fmt.Errorf("%w: %v from the middle of the path", ErrUnexpected, h.Cmd))
@@ -205,7 +202,7 @@ func (c *Circuit) receiveOpen(dst []byte, hop int, h cell.RelayHeader, data []by
 	}
 	if h.Stream == 0 && ofOnion(h.Cmd) {
 		ev, err := c.receiveOnion(hop, h.Cmd, data)
-		return c.heardOnion(dst, ev.Kind), ev, err
+		return dst, ev, err
 	}
 	s := c.find(h.Stream)
 	if s == nil {
