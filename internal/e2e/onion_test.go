@@ -136,6 +136,7 @@ func TestOnionServices(t *testing.T) {
 	t.Run("keys come and go", func(t *testing.T) { clientKeys(t, l) })
 	t.Run("service that does not answer", func(t *testing.T) { c.onionStopped(t, l) })
 	t.Run("service that is down", func(t *testing.T) { c.onionDown(t, l) })
+	t.Run("circuit padding", func(t *testing.T) { c.circuitsPadded(t) })
 }
 
 // fetchOnion downloads and compares the hash with what the service's machine has.
@@ -381,5 +382,38 @@ func TestOnionPeriods(t *testing.T) {
 	t.Logf("reached %d times, failed %d; %d descriptors", reached, failed, fetches)
 	if fetches < 2 {
 		t.Errorf("%d descriptors in more than one period", fetches)
+	}
+}
+
+// circuitsPadded: C tor's relays padded the introductions, 7 to 10 cells each, and had a
+// cell for one with each rendezvous; no other circuit has any. It ends the client.
+func (c *client) circuitsPadded(t *testing.T) {
+	c.stop()
+	purposes := map[string]chivev1.Purpose{}
+	padded := map[chivev1.Purpose]int{}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, e := range c.log {
+		if l := e.GetCircuitLaunched(); l != nil {
+			purposes[e.GetActorId()] = l.GetPurpose()
+		}
+		closed := e.GetCircuitClosed()
+		if closed == nil || closed.GetPaddingIn()+closed.GetPaddingOut() == 0 {
+			continue
+		}
+		p := purposes[e.GetActorId()]
+		padded[p]++
+		in, out := closed.GetPaddingIn(), closed.GetPaddingOut()
+		if p == chivev1.Purpose_PURPOSE_INTRODUCTION && (in > 10 || out != 0) ||
+			p == chivev1.Purpose_PURPOSE_RENDEZVOUS && (in > 1 || out > 1) {
+			t.Errorf("%v: %d cells of padding in, %d out", p, in, out)
+		}
+		if p == chivev1.Purpose_PURPOSE_INTRODUCTION && closed.GetOutcome() == chivev1.Outcome_OUTCOME_IDLE {
+			t.Error("an introduction circuit ended when it was padded, which its short life tells")
+		}
+	}
+	t.Logf("padded: %v", padded)
+	if padded[chivev1.Purpose_PURPOSE_INTRODUCTION] == 0 || padded[chivev1.Purpose_PURPOSE_RENDEZVOUS] == 0 || len(padded) != 2 {
+		t.Errorf("padded circuits: %v", padded)
 	}
 }
