@@ -9,8 +9,9 @@ import (
 // supported are the subprotocols that this client has (tor-spec §9; names of versions as
 // in Arti's tor-protover). What is added to the client is added here, and only what a node
 // really uses: a part that no actor runs is not there. Those of onion services (HSDir,
-// HSIntro, HSRend, Padding) and Conflux are missing so far.
+// HSIntro, HSRend, Padding) are missing so far.
 //
+//	Conflux=1     circuits in sets
 //	Cons=1-2      consensuses, ed25519 identities in microdescriptors
 //	Desc=1-4      2: ed25519; 3: without TAP keys; 4: families by id (proposal 321)
 //	DirCache=2    consensus diffs
@@ -19,7 +20,7 @@ import (
 //	LinkAuth=3    as far as a client goes: it checks the relay's Ed25519 certificates
 //	Microdesc=1-3 2: ed25519; 3: without TAP keys
 //	Relay=2-6     ntor; EXTEND2 with IPv6; ntor-v3; subprotocols asked for in it; Counter Galois Onion
-var supported = mustProtocols("Cons=1-2 Desc=1-4 DirCache=2 FlowCtrl=1-2 Link=4-5 LinkAuth=3 Microdesc=1-3 Relay=2-6")
+var supported = mustProtocols("Conflux=1 Cons=1-2 Desc=1-4 DirCache=2 FlowCtrl=1-2 Link=4-5 LinkAuth=3 Microdesc=1-3 Relay=2-6")
 
 func mustProtocols(list string) netdoc.Protocols {
 	p, err := netdoc.ParseProtocols(list)
