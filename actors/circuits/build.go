@@ -126,12 +126,20 @@ func (c *circuits) path(want path.Want, avoid []netdoc.Digest) ([]*path.Relay, e
 		return nil, errNotYet
 	}
 	relays, err := c.dir.Index.Path(c.o.Rand, path.Request{Guards: guards, Want: want, AvoidExits: avoid})
-	var none *path.NoPathError
-	if errors.As(err, &none) && none.Rule == path.RuleMicrodescriptor {
-		return nil, errNotYet // guard-spec §4.12: it is being fetched
+	if notYet(err) {
+		return nil, errNotYet
 	}
 	return relays, err
 }
+
+// notYet: the guard's microdescriptor is being fetched (guard-spec §4.12).
+func notYet(err error) bool {
+	var none *path.NoPathError
+	return errors.As(err, &none) && none.Rule == path.RuleMicrodescriptor
+}
+
+// guarded: does the circuit go through one of the guards?
+func (r *record) guarded() bool { return r.purpose != chivev1.Purpose_PURPOSE_DIRECTORY }
 
 func hops(relays []*path.Relay) []torcircuit.Hop {
 	out := make([]torcircuit.Hop, len(relays))
@@ -152,10 +160,16 @@ func (c *circuits) launchOver(ctx actor.Context, relays []*path.Relay) *record {
 }
 
 func (c *circuits) launch(ctx actor.Context, purpose chivev1.Purpose, path []torcircuit.Hop, exit *path.Relay) *record {
+	return c.launchWith(ctx, purpose, path, exit, nil)
+}
+
+func (c *circuits) launchWith(ctx actor.Context, purpose chivev1.Purpose, path []torcircuit.Hop, exit *path.Relay, onion *circuit.Onion) *record {
 	r := &record{
 		id: messages.RandomID(), purpose: purpose, first: path[0].RSA, exit: exit, launched: c.o.Now(),
 	}
-	r.pid = ctx.Spawn(circuit.Props(c.options(r, path)))
+	o := c.options(r, path)
+	o.Onion = onion
+	r.pid = ctx.Spawn(circuit.Props(o))
 	c.places.clean[r] = struct{}{}
 	c.began(r)
 	return r
@@ -173,10 +187,12 @@ func (c *circuits) options(r *record, path []torcircuit.Hop) circuit.Options {
 func (c *circuits) began(r *record) {
 	c.records[r.id] = r
 	c.building++
-	if r.purpose == chivev1.Purpose_PURPOSE_GENERAL {
+	if r.guarded() {
 		c.pace(r.first).building++
-		c.times.Launched(r.launched)
 		c.o.Guards.Launched(r.id, r.first, r.launched)
+	}
+	if r.purpose == chivev1.Purpose_PURPOSE_GENERAL {
+		c.times.Launched(r.launched)
 	}
 }
 
@@ -193,6 +209,7 @@ func (c *circuits) tick(ctx actor.Context) {
 			left = append(left, w)
 			continue
 		}
+		c.awaits(ctx, w, nil)
 		c.giveUp(w, c.lateOutcome(w))
 	}
 	clear(c.queue[len(left):])
@@ -224,7 +241,7 @@ func (c *circuits) lateOutcome(w *waiting) chivev1.Outcome {
 
 // retire closes a circuit that has no stream and will get none.
 func (c *circuits) retire(ctx actor.Context, r *record) {
-	if !r.open && !r.waits || r.streams > 0 || r.closing || r.set != nil {
+	if !r.open && !r.waits || r.streams > 0 || r.closing || r.set != nil || r.owned() {
 		return
 	}
 	idle := c.o.Now().Sub(r.idleSince)

@@ -38,6 +38,8 @@ func (c *circuits) opened(ctx actor.Context, m *circuit.Opened) {
 		c.built(r)
 		c.listen()
 		c.learn(c.times.Built(m.Took, r.slow))
+	}
+	if r.guarded() {
 		r.waits = !c.o.Guards.Opened(r.id, c.o.Now())
 	} else {
 		c.o.Guards.Connected(r.first, c.o.Now())
@@ -55,6 +57,9 @@ func (c *circuits) usable(ctx actor.Context, r *record) {
 	if r.set != nil {
 		ctx.Send(r.set.pid, &circuit.LinkLeg{ID: r.id})
 		return
+	}
+	if r.wish != nil && !r.closing {
+		c.ready(ctx, r)
 	}
 	if r.purpose == chivev1.Purpose_PURPOSE_GENERAL {
 		c.advance(chivev1.BootstrapPhase_BOOTSTRAP_PHASE_DONE, 100, "ready: a circuit is open")
@@ -99,6 +104,7 @@ func (c *circuits) gone(ctx actor.Context, m *circuit.Gone) {
 		c.setGone(r, m)
 	} else {
 		c.accounted(r, m)
+		c.over(ctx, r, m.Outcome)
 		if !m.WasOpen && !r.closing {
 			c.buildFailed(ctx, r, m)
 		}
@@ -114,6 +120,7 @@ func (c *circuits) forget(r *record) {
 	delete(c.records, r.id)
 	c.places.forget(r)
 	c.identities.forget(r)
+	c.parted(r)
 	c.ended(r)
 	if r.set != nil {
 		c.legGone(r)
@@ -126,6 +133,9 @@ func (c *circuits) buildFailed(ctx actor.Context, r *record, m *circuit.Gone) {
 	c.blame(r, m.Cause)
 	if r.purpose == chivev1.Purpose_PURPOSE_DIRECTORY {
 		c.refuseWaiting(r.id, m.Outcome)
+		return
+	}
+	if r.wish != nil { // who chose its last hop could else hold the others up
 		return
 	}
 	c.unbuilt(r, m)

@@ -55,6 +55,9 @@ type Options struct {
 	// IPv6 names the nodes ("relay1"), or roles ("auth"), that have an ORPort on [::1] as
 	// well. The authorities then test them there, and the consensus has their addresses.
 	IPv6 []string
+	// OnionClients are the public keys of those whom an onion service lets in, in base32,
+	// by node name ("onion2"); a service without any lets everyone in.
+	OnionClients map[string][]string
 	// VotingInterval is the time between consensuses after the first; 0 means an
 	// hour, so that no vote disturbs a test and the time period of onion services
 	// is the public network's. At least 10 s, and a whole fraction of a day.

@@ -114,6 +114,7 @@ type Circuit struct {
 	// congestion on this end.
 	Blocked bool
 	flow    flow
+	onion   onionState
 	over    Carrier // nil: it has hops
 	legSent int     // DATA cells of a leg
 
@@ -153,8 +154,8 @@ func NewCircuit(cfg Config) (*Circuit, error) {
 		if i > 0 && !h.IPv4.IsValid() {
 			return nil, fmt.Errorf("%w: hop %d has no address", ErrConfig, i+1)
 		}
-		for _, g := range cfg.Path[:i] {
-			if g.RSA == h.RSA {
+		for j, g := range cfg.Path[:i] {
+			if g.RSA == h.RSA && !again(j, i) {
 				return nil, fmt.Errorf("%w: hop %d stands in it twice", ErrConfig, i+1)
 			}
 		}

@@ -21,13 +21,17 @@ const (
 	Resolved             // the exit answered for a name
 	MayPackage           // a window opened: blocked streams may send again
 	Message              // a leg has a message for its set: Command, Stream and Data
+
+	RendezvousEstablished // the rendezvous point waits for the service
+	Rendezvous            // the service came; Data is its half of the handshake
+	IntroduceAck          // the introduction point's answer
 )
 
 // Event is what one received cell meant.
 type Event struct {
 	Kind   EventKind
 	Stream cell.StreamID
-	Data   []byte         // Data, Message: the payload, inside the cell's body
+	Data   []byte         // Data, Message, Rendezvous, IntroduceAck: the payload, inside the cell's body
 	Reason cell.EndReason // Ended
 	Addr   netip.Addr     // Connected: the address the exit reached, if it said
 
@@ -195,6 +199,10 @@ func (c *Circuit) receiveOpen(dst []byte, hop int, h cell.RelayHeader, data []by
 	}
 	if c.cfg.Leg {
 		return c.receiveLeg(dst, hop, h, data)
+	}
+	if h.Stream == 0 && ofOnion(h.Cmd) {
+		ev, err := c.receiveOnion(hop, h.Cmd, data)
+		return dst, ev, err
 	}
 	s := c.find(h.Stream)
 	if s == nil {

@@ -95,6 +95,13 @@ func (c *Circuit) maxData(command cell.RelayCommand) int {
 }
 
 func (c *Circuit) begin(dst []byte, command cell.RelayCommand, data []byte) ([]byte, cell.StreamID, error) {
+	if c.onion != plain {
+		return dst, 0, ErrNotOpen
+	}
+	return c.open(dst, command, data)
+}
+
+func (c *Circuit) open(dst []byte, command cell.RelayCommand, data []byte) ([]byte, cell.StreamID, error) {
 	if c.state != Open || c.cfg.Leg {
 		return dst, 0, ErrNotOpen
 	}
