@@ -23,7 +23,7 @@ type Target struct {
 	Ed25519  netdoc.Ed25519ID // zero: unknown
 	IPv4     netip.AddrPort   // invalid: none
 	IPv6     netip.AddrPort   // likewise
-	NtorKey  [32]byte // zero: CREATE_FAST
+	NtorKey  [32]byte         // zero: CREATE_FAST
 }
 
 // Dialer opens a stream to a relay's directory.
