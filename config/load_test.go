@@ -53,7 +53,7 @@ func TestDefaults(t *testing.T) {
 			IsolateSOCKSAuth: true, SessionGroup: -1, IPv4Traffic: true, IPv6Traffic: true, DNSRequest: true, OnionTraffic: true,
 		}},
 		AutomapHostsSuffixes: []string{".onion"}, VirtualAddrNetworkIPv4: netip.MustParsePrefix("127.192.0.0/10"), VirtualAddrNetworkIPv6: netip.MustParsePrefix("fe80::/10"),
-		IsolateSOCKSAuth: true, EnableCircuitPrebuilding: true, CircuitPoolMinSize: 2, CircuitPoolMaxSize: 10,
+		IsolateSOCKSAuth: true, EnableCircuitPrebuilding: true, CircuitPoolMinSize: 2, CircuitPoolMaxSize: 32,
 		NewCircuitPeriod: 30 * time.Second, PredictedPortsRelevanceTime: time.Hour, EnableConnectionPooling: true, ConnectionPoolMaxIdle: 5,
 		ConnectionPoolMaxLife: 7 * 24 * time.Hour, EnableBufferPooling: true, ConnectionPadding: "auto", VanguardsLiteEnabled: "auto", CircuitPadding: true, ConfluxEnabled: "auto", ConfluxClientUX: "throughput", UseDefaultFallbackDirs: true, DefaultFallbacks: true,
 		PublicNetwork: true, EnforceDistinctSubnets: true, ClientRejectInternalAddresses: true, ClientDNSRejectInternalAddresses: true,

@@ -38,10 +38,13 @@ func (c *Circuit) receiveLeg(dst []byte, hop int, h cell.RelayHeader, data []byt
 }
 
 // Relay appends a message that the set sends over this leg; of DATA no more than Room.
-// Errors: ErrNotOpen.
+// Errors: ErrNotOpen, cell.ErrRelayLength.
 func (c *Circuit) Relay(dst []byte, command cell.RelayCommand, id cell.StreamID, data []byte) ([]byte, error) {
 	if !c.cfg.Leg || c.state != Open {
 		return dst, ErrNotOpen
+	}
+	if len(data) > c.maxData(command) {
+		return dst, fmt.Errorf("%w: %v", cell.ErrRelayLength, command)
 	}
 	dst = c.seal(dst, cell.Relay, c.stack.Len()-1, cell.RelayHeader{Cmd: command, Stream: id}, data)
 	if command == cell.RelayData {

@@ -84,12 +84,19 @@ func TestLegNeedsCongestionControl(t *testing.T) {
 
 // A leg keeps the windows: what it sends is acknowledged there, and what comes is.
 func TestLegCounts(t *testing.T) {
-	r := congested(t)
+	t.Run("tor1", func(t *testing.T) { legCounts(t, congested(t), cell.MaxRelayData) })
+	t.Run("CGO", func(t *testing.T) { legCounts(t, galois(t, 0, 1, 2), cell.MaxRelayDataV1) })
+}
+
+func legCounts(t *testing.T, r *relays, most int) {
 	c := r.leg()
+	if _, err := c.Relay(nil, cell.RelayData, 7, make([]byte, most+1)); !errors.Is(err, cell.ErrRelayLength) {
+		t.Errorf("more than a cell holds: %v", err)
+	}
 	if _, _, err := c.Begin(nil, "target.test:80", 0); !errors.Is(err, ErrNotOpen) {
 		t.Errorf("a leg has a stream of its own: %v", err)
 	}
-	full := bytes.Repeat([]byte{1}, cell.MaxRelayData)
+	full := bytes.Repeat([]byte{1}, most)
 	room := c.Room()
 	var tag relaycrypto.Tag
 	for i := range 31 {
@@ -131,9 +138,10 @@ func TestLegCounts(t *testing.T) {
 
 // set notes what a circuit without hops sends.
 type set struct {
-	room int
-	sent []cell.RelayCommand
-	data int
+	room   int
+	format cell.RelayFormat
+	sent   []cell.RelayCommand
+	data   int
 }
 
 func (s *set) Room() int       { return s.room }
@@ -146,7 +154,7 @@ func (s *set) Send(command cell.RelayCommand, _ cell.StreamID, data []byte) {
 	s.sent = append(s.sent, command)
 }
 
-func (s *set) MaxData(command cell.RelayCommand) int { return cell.RelayV0.MaxData(command) }
+func (s *set) MaxData(command cell.RelayCommand) int { return s.format.MaxData(command) }
 
 func over(t *testing.T, s *set) *Circuit {
 	t.Helper()
@@ -240,5 +248,56 @@ func TestEveryCommandOverASet(t *testing.T) {
 				t.Errorf("%v, of a stream that is there: %v: %v", command, known, err)
 			}
 		}
+	}
+}
+
+// What the exit's cells do not hold is refused before anything is sent, and DATA is cut to
+// them.
+func TestFormatOverASet(t *testing.T) {
+	s := &set{room: 10, format: cell.RelayV1}
+	c := over(t, s)
+	if _, _, err := c.Begin(nil, string(bytes.Repeat([]byte{'a'}, 485))+":80", 0); !errors.Is(err, cell.ErrRelayLength) || len(s.sent) > 0 {
+		t.Errorf("%v, %v went out", err, s.sent)
+	}
+	_, id, err := c.Begin(nil, "target.test:80", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, n := c.Send(nil, id, make([]byte, 2*cell.MaxRelayDataV1), 10); n != 2*cell.MaxRelayDataV1 || len(s.sent) != 3 {
+		t.Errorf("%d bytes in %v", n, s.sent)
+	}
+}
+
+// What a leg and a set do for each cell takes no memory.
+func TestLegsTakeNoMemory(t *testing.T) {
+	r := congested(t)
+	c := r.leg()
+	full := make([]byte, cell.MaxRelayData)
+	dst := make([]byte, 0, cell.FixedLen)
+	if n := testing.AllocsPerRun(100, func() {
+		if _, err := c.Relay(dst, cell.RelayData, 7, full); err != nil {
+			t.Fatal(err)
+		}
+	}); n > 0.2 { // what SENDMEs are due for is noted once in a while
+		t.Errorf("%v allocations a cell that a leg sends", n)
+	}
+	s := &set{room: 1 << 20, sent: make([]cell.RelayCommand, 0, 1<<20)}
+	over := over(t, s)
+	_, id, err := over.Begin(nil, "target.test:80", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := over.Deliver(cell.RelayConnected, id, nil); err != nil {
+		t.Fatal(err)
+	}
+	if n := testing.AllocsPerRun(100, func() {
+		if _, n := over.Send(nil, id, full, 1); n != len(full) {
+			t.Fatal(n)
+		}
+		if _, err := over.Deliver(cell.RelayData, id, full); err != nil {
+			t.Fatal(err)
+		}
+	}); n > 0 {
+		t.Errorf("%v allocations a message of a set", n)
 	}
 }
