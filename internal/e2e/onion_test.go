@@ -284,12 +284,13 @@ func (c *client) onionStopped(t *testing.T, l *onionLab) {
 	}
 }
 
-// onionDown: the introduction points know no such service any more (F2).
+// onionDown: the introduction points know no such service any more (F2), or have not noticed
+// yet, and it does not come (F3).
 func (c *client) onionDown(t *testing.T, l *onionLab) {
 	if err := l.Kill("onion1"); err != nil {
 		t.Fatal(err)
 	}
-	if got := socks.ReplyCode(c.reply(t, "late", l.open, 80)); got != socks.ReplyOnionIntroFailed {
+	if got := socks.ReplyCode(c.reply(t, "late", l.open, 80)); got != socks.ReplyOnionIntroFailed && got != socks.ReplyOnionRendezvousFailed {
 		t.Errorf("%v", got)
 	}
 }
@@ -390,7 +391,7 @@ func TestOnionPeriods(t *testing.T) {
 func (c *client) circuitsPadded(t *testing.T) {
 	c.stop()
 	purposes := map[string]chivev1.Purpose{}
-	padded := map[chivev1.Purpose]int{}
+	padded, held := map[chivev1.Purpose]int{}, 0
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, e := range c.log {
@@ -408,11 +409,11 @@ func (c *client) circuitsPadded(t *testing.T) {
 			p == chivev1.Purpose_PURPOSE_RENDEZVOUS && (in > 1 || out > 1) {
 			t.Errorf("%v: %d cells of padding in, %d out", p, in, out)
 		}
-		if p == chivev1.Purpose_PURPOSE_INTRODUCTION && closed.GetOutcome() == chivev1.Outcome_OUTCOME_IDLE {
-			t.Error("an introduction circuit ended when it was padded, which its short life tells")
+		if p == chivev1.Purpose_PURPOSE_INTRODUCTION && closed.GetOutcome() != chivev1.Outcome_OUTCOME_IDLE {
+			held++ // those whose padding had ended before are closed at once, as C tor does
 		}
 	}
-	t.Logf("padded: %v", padded)
+	t.Logf("padded: %v; %d introductions were held open for it", padded, held)
 	if padded[chivev1.Purpose_PURPOSE_INTRODUCTION] == 0 || padded[chivev1.Purpose_PURPOSE_RENDEZVOUS] == 0 || len(padded) != 2 {
 		t.Errorf("padded circuits: %v", padded)
 	}
