@@ -168,7 +168,7 @@ var circuitOptions = []Option{
 	}, time.Second, 10*time.Second, month, func(c *Config) *time.Duration { return &c.MaxCircuitDirtiness }),
 	interval(Option{
 		Name: "NewCircuitPeriod", Default: "30 seconds", Class: Hot, Effect: "At once: the period under way becomes that long.",
-		Doc:     "How often the number of circuits that are kept ready follows the demand: it becomes what was used in the period, but no less than CircuitPoolMinSize and no more than CircuitPoolMaxSize. Two for each port used lately are kept in any case; see PredictedPortsRelevanceTime.",
+		Doc:     "How often the number of circuits that are kept ready follows the demand: it is what was used in the last period or the one under way, but no less than CircuitPoolMinSize and no more than CircuitPoolMaxSize. Two for each port used lately are kept in any case; see PredictedPortsRelevanceTime.",
 		Differs: "C tor considers building circuits this often; its number follows other rules.",
 	}, time.Second, time.Second, day, func(c *Config) *time.Duration { return &c.NewCircuitPeriod }),
 	interval(Option{
@@ -181,8 +181,8 @@ var circuitOptions = []Option{
 		Doc: "Keep at least this many unused circuits ready, so that streams need not wait for one.",
 	}, "circuits", 0, 256, func(c *Config) *int { return &c.CircuitPoolMinSize }),
 	number(Option{
-		Name: "CircuitPoolMaxSize", Default: "10", Own: true, Class: Hot, Effect: "At once: unused circuits beyond it are closed, the oldest first.",
-		Doc: "Keep at most this many unused circuits ready. No less than CircuitPoolMinSize.",
+		Name: "CircuitPoolMaxSize", Default: "32", Own: true, Class: Hot, Effect: "At once: unused circuits beyond it are closed, the oldest first.",
+		Doc: "Keep at most this many unused circuits ready, and more than 10 only while so many are used in a NewCircuitPeriod or CircuitPoolMinSize asks for it. No less than CircuitPoolMinSize.",
 	}, "circuits", 0, 256, func(c *Config) *int { return &c.CircuitPoolMaxSize }),
 	flag(Option{
 		Name: "EnableCircuitPrebuilding", Default: "1", Own: true, Class: Hot, Effect: "At once; unused circuits that are there are still used.",

@@ -13,7 +13,8 @@ import (
 )
 
 // pool says how many clean circuits are kept ready beside those for predicted ports
-// (tor/predict): what the last period used, within the bounds of the settings.
+// (tor/predict): what the last period used, or the one under way, within the bounds of the
+// settings. So in a period at most PoolMax more are built than are used.
 type pool struct {
 	since time.Time // when the period under way began
 	used  int       // circuits that got their first stream in it
@@ -34,11 +35,16 @@ func (p *pool) follow(now time.Time, period time.Duration) {
 	}
 }
 
+// quietMost is how many are kept without demand: beyond it, what a busy period left is
+// closed when the demand has gone.
+const quietMost = 10
+
 // bounds are how many clean circuits there should be now, and may be. Until the first
 // has opened one is built in any case: it shows that the network can be used.
 func (c *circuits) bounds() (least, most int) {
 	if s := c.o.Settings; s.Prebuild {
-		least, most = min(max(c.pool.want, s.PoolMin), s.PoolMax), s.PoolMax
+		least = min(max(c.pool.want, c.pool.used, s.PoolMin), s.PoolMax)
+		most = max(least, min(quietMost, s.PoolMax))
 	}
 	if c.progress < chivev1.BootstrapPhase_BOOTSTRAP_PHASE_DONE {
 		least, most = max(least, 1), max(most, 1)
@@ -125,7 +131,7 @@ func (c *circuits) try(ctx actor.Context) {
 	}
 }
 
-// shrink closes clean circuits beyond CircuitPoolMaxSize, the oldest first and conflux sets
+// shrink closes clean circuits beyond what there may be, the oldest first and conflux sets
 // last.
 // Without prebuilding none is built beyond what is needed, and what is there is
 // used.
@@ -160,6 +166,7 @@ func (c *circuits) configure(ctx actor.Context, m *Configure) {
 	if c.closing != nil {
 		return
 	}
+	c.repad(ctx)
 	if m.Settings.BuildTimeout != old.BuildTimeout || m.Settings.Learn != old.Learn {
 		c.retime(ctx)
 	}

@@ -105,7 +105,9 @@ func TestIPFlags(t *testing.T) {
 	four := n.Target().IP.String()
 	const onion = "duckduckgogg42xjoc72x3sjasowoarfbgcmvfimaftt6twagswzczad.onion"
 	refusedHere := func(got string) bool { return got == "reply 02" || got == "HTTP/1.0 403" }
-	failed := func(got string) bool { return strings.HasPrefix(got, "reply ") || strings.HasPrefix(got, "HTTP/1.0 4") || strings.HasPrefix(got, "HTTP/1.0 5") }
+	failed := func(got string) bool {
+		return strings.HasPrefix(got, "reply ") || strings.HasPrefix(got, "HTTP/1.0 4") || strings.HasPrefix(got, "HTTP/1.0 5")
+	}
 	by := func(family string) func(string) bool { return func(got string) bool { return got == family } }
 	for _, tt := range []struct {
 		flag, host string
