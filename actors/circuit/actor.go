@@ -92,7 +92,8 @@ type (
 		ID   string
 		Spec *stream.Spec
 	}
-	// Tired tells the parent to attach no more streams: one got no answer.
+	// Tired tells the parent to attach no more streams: one got no answer, or a conflux
+	// set has lost a leg.
 	Tired struct{ ID string }
 	// Gone tells the parent that the circuit is over; the actor stops. Dialled
 	// says that the connection to the first hop was tried and failed.

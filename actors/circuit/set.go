@@ -70,6 +70,8 @@ type setLeg struct {
 	gone   bool
 	sent   int          // DATA messages
 	out    *block.Block // messages of this turn
+	ofSet  bool         // some of those have a place in the set's sequence
+	used   time.Time    // when such went last; zero: never
 }
 
 // setActor is a circuit actor whose core has no hops.
@@ -287,8 +289,18 @@ func (s *setActor) legGone(ctx actor.Context, m *Gone) {
 	l.gone = true
 	s.alive--
 	ctx.Send(ctx.Parent(), m)
-	s.lose(ctx, l, m.Outcome, m.Unacknowledged, m.Cause)
+	s.lose(ctx, l, m.Outcome, m.Unacknowledged || s.recent(l), m.Cause)
 	s.maybeGone(ctx)
+}
+
+// arrived is after what time a message counts as arrived that went over a leg which is lost
+// now. SENDMEs tell it of every 31st cell only, and of none but DATA.
+const arrived = time.Minute
+
+// recent: may the exit lack what went over a leg lately? It would wait for it for ever,
+// and with it all streams. (C tor takes the risk for what no SENDME is due for.)
+func (s *setActor) recent(l *setLeg) bool {
+	return !l.used.IsZero() && s.o.Now().Sub(l.used) < arrived
 }
 
 // lose takes a leg from the set: it gets another, goes on without it, or ends.
@@ -316,6 +328,9 @@ func (s *setActor) lose(ctx actor.Context, l *setLeg, why chivev1.Outcome, unack
 	case s.flux.State() == conflux.Linking:
 		ctx.Send(ctx.Parent(), &LegWanted{ID: s.o.ID})
 	default:
+		// The exit may not know yet, and answer over the leg that is gone: what is on the
+		// set stays, and nothing new comes.
+		ctx.Send(ctx.Parent(), &Tired{ID: s.o.ID})
 		s.unblock(ctx)
 		s.flush()
 	}

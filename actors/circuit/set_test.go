@@ -265,7 +265,40 @@ func TestTeardownInAnyOrder(t *testing.T) {
 	}
 }
 
-// A set goes on without a leg that carried nothing.
+// What went over a leg a moment ago may not have arrived: a set that went on without it
+// would wait for ever.
+func TestLegThatWasUsedLately(t *testing.T) {
+	r := linked(t)
+	r.first()
+	app, id := r.application()
+	r.over(0, conflux.Message{Command: cell.RelayConnected, Stream: id})
+	r.reads(app, "connected\n")
+	say := func(text string, leg int) {
+		t.Helper()
+		if _, err := app.Write([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		for s := r.goes(); ; s = r.goes() {
+			if s.leg != leg {
+				t.Fatalf("%+v", s)
+			}
+			if s.command == cell.RelayData {
+				return
+			}
+		}
+	}
+	r.tell(&LegStatus{Number: 1, Room: 100, RTT: time.Microsecond})
+	say("one", 1)
+	r.tell(&LegStatus{Number: 1, Room: 99, Sent: 1, RTT: time.Second})
+	say("two", 0)
+	r.tellLeg(1, &Gone{Outcome: chivev1.Outcome_OUTCOME_CONNECTION_LOST})
+	hears[*StreamDone](r)
+	if how := r.gone(); how != "closed connection-lost" {
+		t.Errorf("the set %s", how)
+	}
+}
+
+// A set goes on without a leg that carried nothing, and takes no new streams.
 func TestSetSurvivesAnIdleLeg(t *testing.T) {
 	r := linked(t)
 	r.first()
@@ -275,6 +308,9 @@ func TestSetSurvivesAnIdleLeg(t *testing.T) {
 	r.tellLeg(1, &Gone{Outcome: chivev1.Outcome_OUTCOME_DESTROYED})
 	if g := hears[*Gone](r); g.ID != "leg1" {
 		t.Fatalf("%+v", g)
+	}
+	if tired := hears[*Tired](r); tired.ID != "set" {
+		t.Fatalf("%+v", tired)
 	}
 	r.over(0, conflux.Message{Command: cell.RelayData, Stream: id, Data: []byte("on")})
 	r.reads(app, "on")

@@ -156,6 +156,7 @@ func (s *setActor) Send(command cell.RelayCommand, id cell.StreamID, data []byte
 		s.put(l, cell.RelayConfluxSwitch, 0, conflux.AppendSwitch(room[:0], r.Skipped))
 	}
 	s.put(l, command, id, data)
+	l.ofSet = true
 	if command == cell.RelayData {
 		l.sent++
 		s.last = l
@@ -177,6 +178,9 @@ func (s *setActor) put(l *setLeg, command cell.RelayCommand, id cell.StreamID, d
 func (s *setActor) flushLeg(l *setLeg) {
 	b := l.out
 	l.out = nil
+	if l.ofSet {
+		l.ofSet, l.used = false, s.o.Now()
+	}
 	s.root.Send(l.pid, b)
 }
 

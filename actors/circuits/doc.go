@@ -28,7 +28,8 @@
 //
 // Conflux sets (sets.go) are kept ready, too, as many as the consensus says. A set is one
 // circuit to streams, and comes before a single one that was used as much; its paths are chosen here, leg by
-// leg, and its legs wait for their guards like any circuit.
+// leg, and its legs wait for their guards like any circuit. One that has
+// lost a leg takes no new streams.
 //
 // Messages it understands: Netdir, Request, Configure, Renew, ForgetTimes, GuardsRetried,
 // Try, Close; from its children: the

@@ -173,6 +173,24 @@ func TestSetsComeFirst(t *testing.T) {
 	})
 }
 
+// A set that has lost a leg takes no new streams, and another is built.
+func TestSetThatLostALeg(t *testing.T) {
+	atSets(t, 6, func(d *desk) {
+		set := d.linkedSet("set")
+		d.o.Settings.PoolMax = 1
+		d.prepareSets(d.ctx)
+		if n := len(d.theSets()); n != 1 {
+			t.Fatalf("%d sets", n)
+		}
+		set.tired = true // by circuit.Tired
+		d.retire(d.ctx, set)
+		d.prepareSets(d.ctx)
+		if n := len(d.theSets()); n != 2 || !set.closing || d.choose(request()) != nil {
+			t.Errorf("%d sets, ended: %v", n, set.closing)
+		}
+	})
+}
+
 // Switched off, sets that nothing uses end and the others take no new streams.
 func TestWithoutConflux(t *testing.T) {
 	atSets(t, 6, func(d *desk) {
