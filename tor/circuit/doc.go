@@ -23,6 +23,9 @@
 // A leg of a conflux set is open like any other, and hands the messages of streams to
 // its set (leg.go); the set's streams are those of a circuit without hops (over.go).
 //
+// A circuit to an introduction or a rendezvous point (onion.go) carries no streams before a
+// service has joined it as its last hop, and is padded by its second hop (padding.go).
+//
 // It implements tor-spec §5 (building), §6 (streams) and §7 (flow control,
 // SENDME version 1 of proposal 289), and XOFF and XON of proposal 324. The bytes of
 // handshakes and layers are those of tor/handshake and tor/relaycrypto: with each hop

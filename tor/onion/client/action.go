@@ -137,6 +137,9 @@ type View struct {
 	Ring    *onion.Ring // of Network.Fetch, with the directories that can be asked
 	// SendmeIncrement is the consensus's; 0: no congestion control with services.
 	SendmeIncrement int
+	// Avoid and AvoidDirectory say whom the user excludes: they are never used. nil: nobody.
+	Avoid          func(Point) bool
+	AvoidDirectory func(identity [32]byte) bool
 }
 
 // Times are how long the other side may take; all positive.

@@ -44,7 +44,8 @@ func (s *Service) choose(d *descriptor.Descriptor) (*descriptor.IntroPoint, Poin
 	for i := range d.Intros {
 		ip := &d.Intros[i]
 		f := s.failures[ip.AuthKey]
-		if _, ok := s.point(ip); !ok || !f.usable() || f.useless > least {
+		p, ok := s.point(ip)
+		if !ok || !f.usable() || f.useless > least || s.view != nil && s.view.Avoid != nil && s.view.Avoid(p) {
 			continue
 		}
 		if f.useless < least {
