@@ -70,6 +70,8 @@ type Config struct {
 
 	ConnectionPadding        string // auto, 0 or 1
 	ReducedConnectionPadding bool
+	CircuitPadding           bool // circuits to onion services are padded
+	ReducedCircuitPadding    bool // not at all: all there is of it costs
 
 	Reach
 	ConfluxEnabled  string // auto, 0 or 1

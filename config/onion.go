@@ -19,4 +19,12 @@ var onionOptions = []Option{
 		Doc:     "Let onion services name introduction points at private and loopback addresses. Only a private test network has any: elsewhere a service would have a relay connect into the network where it stands.",
 		Differs: "For a client alone.",
 	}, func(c *Config) *bool { return &c.ExtendAllowPrivateAddresses }),
+	flag(Option{
+		Name: "CircuitPadding", Default: "1", Class: Hot, RemoteDenied: deniedPrivacy, Effect: "At once: relays are told, on open circuits.",
+		Doc: "Have circuits by which onion services are reached padded by their second hop, so that their first cells look like those of other circuits: some ten cells each.",
+	}, func(c *Config) *bool { return &c.CircuitPadding }),
+	flag(Option{
+		Name: "ReducedCircuitPadding", Default: "0", Class: Hot, RemoteDenied: deniedPrivacy, Effect: "As CircuitPadding.",
+		Doc: "Pad circuits only in ways that cost little. None of those that there are now does, so that this is as CircuitPadding 0.",
+	}, func(c *Config) *bool { return &c.ReducedCircuitPadding }),
 }

@@ -37,6 +37,7 @@ type Options struct {
 	Now                        func() time.Time
 	Limits                     *limits.Limits // nil: none
 	Onion                      *Onion         // nil: it is not for an onion service
+	Totals                     *Totals        // nil: nobody counts
 	Leg                        *Leg           // nil: it is a circuit of its own
 }
 
@@ -149,6 +150,7 @@ type circuitActor struct {
 	blocked []cell.StreamID // lanes that wait for a window, in turn
 	posts   []post          // of this turn
 	slots   []slot          // of this turn
+	padding *kernel.Timer   // nil: none is due
 	pacing  *kernel.Timer   // until a lane may send again that its far end's rate holds back
 	dirty   bool
 
@@ -215,7 +217,7 @@ func (c *circuitActor) Receive(ctx actor.Context) {
 	case *Measure:
 		c.measure = true
 	case *Close:
-		if !c.mustProbe(m.Outcome) || !c.sendProbe(ctx) {
+		if !c.lingers(ctx, m.Outcome) && (!c.mustProbe(m.Outcome) || !c.sendProbe(ctx)) {
 			c.end(ctx, m.Outcome, nil)
 		}
 	case *probeTimeout:
@@ -300,7 +302,7 @@ func (c *circuitActor) build(ctx actor.Context, link *connection.Link) {
 	c.core, err = circuit.NewCircuit(circuit.Config{
 		ID: id, Path: c.o.Path, Window: c.o.Window, Rand: rand.Reader,
 		Now: func() time.Duration { return c.o.Now().Sub(c.began) }, Linger: c.o.CloseTimeout, FlowParams: c.o.Flow,
-		Leg: c.o.Leg != nil,
+		Leg: c.o.Leg != nil, Padding: c.paddingOf(),
 	})
 	if err != nil {
 		link.Release(id, c.o.Now())
@@ -478,6 +480,7 @@ func (c *circuitActor) end(ctx actor.Context, out chivev1.Outcome, err error) {
 	c.out0, c.err = out, err
 	c.timer.Stop()
 	c.pacing.Stop()
+	c.padding.Stop()
 	c.leave()
 	for id, l := range c.lanes {
 		if l.pid != nil {
@@ -542,7 +545,7 @@ func (c *circuitActor) tell() {
 		}
 		c.emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, c.o.ID, &chivev1.CircuitClosed{
 			Outcome: c.out0, Lived: messages.Took(now.Sub(c.opened)), Streams: n.Streams,
-			CellsIn: n.In, CellsOut: n.Out, CellsDropped: n.Dropped,
+			CellsIn: n.In, CellsOut: n.Out, CellsDropped: n.Dropped, PaddingIn: n.PaddingIn, PaddingOut: n.Padding,
 			SwitchesIn: switched.SwitchesIn, SwitchesOut: switched.SwitchesOut, MostWaiting: messages.Bytes(uint64(switched.MostHeld)),
 		}))
 	}
@@ -558,6 +561,7 @@ func (c *circuitActor) stopping(ctx actor.Context) {
 	c.out0 = chivev1.Outcome_OUTCOME_INTERNAL
 	c.timer.Stop()
 	c.pacing.Stop()
+	c.padding.Stop()
 	c.leave()
 	if c.o.Leg != nil {
 		c.tell() // its set may be failing, too

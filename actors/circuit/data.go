@@ -82,6 +82,7 @@ func (c *circuitActor) cells(ctx actor.Context, b *block.Block) {
 	if !used {
 		b.Free()
 	}
+	c.armPadding(ctx)
 	if mayPackage && failed == nil {
 		c.mayPackage(ctx)
 	}
@@ -248,7 +249,7 @@ func (c *circuitActor) pumpBlock(id cell.StreamID, b *block.Block) int {
 	if b.Bytes = b.Bytes[n:]; len(b.Bytes) == 0 {
 		out.Credit, b.Credit = b.Credit, nil
 	}
-	c.link.Send(out)
+	c.send(out)
 	return n
 }
 
@@ -309,5 +310,5 @@ func (c *circuitActor) flush() {
 		b.Free()
 		return
 	}
-	c.link.Send(b)
+	c.send(b)
 }

@@ -74,7 +74,7 @@ func (c *circuitActor) relay(b *block.Block) {
 		)
 		command, id, data, rest = nextMessage(rest)
 		if len(out.Bytes)+cell.FixedLen > len(out.Buf) {
-			c.link.Send(out)
+			c.send(out)
 			out = block.Get(block.CellsOut)
 			out.Bytes = out.Buf[:0]
 		}
@@ -84,5 +84,5 @@ func (c *circuitActor) relay(b *block.Block) {
 		}
 	}
 	out.Credit, b.Credit = b.Credit, nil
-	c.link.Send(out)
+	c.send(out)
 }

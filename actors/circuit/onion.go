@@ -2,6 +2,7 @@ package circuit
 
 import (
 	"bytes"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -11,6 +12,7 @@ import (
 	"chive/tor/congestion"
 	"chive/tor/handshake"
 	"chive/tor/onion/relaymsg"
+	padding "chive/tor/padding/circuit"
 )
 
 // Onion is what a circuit needs to know that is used to reach an onion service.
@@ -18,6 +20,10 @@ type Onion struct {
 	Owner *actor.PID // hears of what the last hop says
 	Token uint64     // the owner's name for the circuit
 	Flow  congestion.Params
+
+	Pads   bool           // the second hop offers padding
+	Policy padding.Policy // of it
+	Life   time.Duration  // of a circuit that was used
 }
 
 type (
@@ -73,10 +79,22 @@ func (c *circuitActor) onion(ctx actor.Context) {
 		if err == nil {
 			ctx.Send(c.o.Onion.Owner, &Joined{Token: c.o.Onion.Token, CongestionControl: c.core.CongestionControl()})
 		}
+	case *padDue:
+		c.pad(ctx)
+		return
+	case *PadBy:
+		c.padBy(ctx, m.Policy)
+		return
+	case *lingered:
+		if !c.lingers(ctx, chivev1.Outcome_OUTCOME_IDLE) {
+			c.end(ctx, chivev1.Outcome_OUTCOME_IDLE, nil)
+		}
+		return
 	default:
 		return
 	}
 	c.flush()
+	c.armPadding(ctx)
 	if err != nil {
 		c.end(ctx, outcome.FromCircuit(err), err)
 	}

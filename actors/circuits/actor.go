@@ -19,6 +19,7 @@ import (
 	"chive/tor/isolation"
 	"chive/tor/netdoc"
 	"chive/tor/onion"
+	padding "chive/tor/padding/circuit"
 	"chive/tor/path"
 	"chive/tor/predict"
 )
@@ -40,17 +41,18 @@ type Options struct {
 
 // Settings is what the configuration says about circuits.
 type Settings struct {
-	BuildTimeout time.Duration // CircuitBuildTimeout: until one is learned; 0: as the network says
-	Learn        bool          // LearnCircuitBuildTimeout
-	CleanLife    time.Duration // CircuitsAvailableTimeout: how long an unused circuit is kept
-	Dirtiness    time.Duration // MaxCircuitDirtiness
-	SocksTimeout time.Duration
-	Prebuild     bool          // keep clean circuits ready
-	PoolMin      int           // at least so many
-	PoolMax      int           // at most so many
-	Relevance    time.Duration // PredictedPortsRelevanceTime: how long a port is predicted after its use
-	Period       time.Duration // NewCircuitPeriod: how often the number follows the demand
-	MaxPending   int           // MaxClientCircuitsPending; 0: 32
+	BuildTimeout            time.Duration // CircuitBuildTimeout: until one is learned; 0: as the network says
+	Learn                   bool          // LearnCircuitBuildTimeout
+	CleanLife               time.Duration // CircuitsAvailableTimeout: how long an unused circuit is kept
+	Dirtiness               time.Duration // MaxCircuitDirtiness
+	SocksTimeout            time.Duration
+	Padding, ReducedPadding bool          // CircuitPadding, ReducedCircuitPadding
+	Prebuild                bool          // keep clean circuits ready
+	PoolMin                 int           // at least so many
+	PoolMax                 int           // at most so many
+	Relevance               time.Duration // PredictedPortsRelevanceTime: how long a port is predicted after its use
+	Period                  time.Duration // NewCircuitPeriod: how often the number follows the demand
+	MaxPending              int           // MaxClientCircuitsPending; 0: 32
 
 	IdentityMaxAge        time.Duration // 0: no limit
 	IdentityMaxStreams    int           // 0: no limit
@@ -209,6 +211,8 @@ type circuits struct {
 	ticker     *kernel.Timer
 	closing    *Close
 	progress   chivev1.BootstrapPhase
+	totals     circuit.Totals
+	policy     padding.Policy              // that circuits were told last
 	opens      []*Open                     // circuits that owners wait for, not launched yet
 	meetings   map[string]*meeting         // that streams wait for
 	met        map[onion.Address][]*record // circuits whose last hop is an onion service
@@ -562,6 +566,7 @@ func (c *circuits) netdir(ctx actor.Context, m *Netdir) {
 	c.retime(ctx)
 	c.o.Guards.Update(m.Index, m.Params, c.o.Now())
 	c.o.Vanguards.Update(m.Index, m.Params, c.o.Now())
+	c.repad(ctx)
 	c.o.Bias.Update(m.Params)
 	c.serve(ctx)
 }

@@ -183,7 +183,7 @@ func (c *circuits) options(r *record, path []torcircuit.Hop) circuit.Options {
 	limit, last := c.limits(r)
 	return circuit.Options{
 		ID: r.id, Path: path, Window: c.network.window, Flow: c.network.flow, Purpose: r.purpose, Connections: c.o.Connections,
-		BuildTimeout: limit, CloseTimeout: last, Heard: c.times.heard, Recorder: c.o.Recorder, Now: c.o.Now, Limits: c.o.Limits,
+		BuildTimeout: limit, CloseTimeout: last, Heard: c.times.heard, Recorder: c.o.Recorder, Now: c.o.Now, Limits: c.o.Limits, Totals: &c.totals,
 	}
 }
 

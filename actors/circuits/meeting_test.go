@@ -242,3 +242,23 @@ func TestMeetingTimeout(t *testing.T) {
 		}
 	})
 }
+
+// CircuitPadding and ReducedCircuitPadding are told to circuits that are there, once; on the
+// public network's parameters either alone stops the padding.
+func TestPaddingPolicy(t *testing.T) {
+	atDesk(t, 0, func(d *desk) {
+		d.o.Settings.Padding = true
+		if p := d.paddingPolicy(); p.Off || p.Reduced {
+			t.Errorf("%+v", p)
+		}
+		d.repad(d.ctx)
+		first := d.policy
+		for _, s := range []Settings{{Padding: false}, {Padding: true, ReducedPadding: true}} {
+			s.Period, s.Dirtiness = time.Hour, time.Hour
+			d.configure(d.ctx, &Configure{Settings: s})
+			if d.policy == first || d.policy.Off == s.Padding || d.policy.Reduced != s.ReducedPadding {
+				t.Errorf("%+v by %+v", d.policy, s)
+			}
+		}
+	})
+}

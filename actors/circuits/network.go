@@ -5,12 +5,14 @@ import (
 	"chive/tor/conflux"
 	"chive/tor/congestion"
 	"chive/tor/netdoc"
+	padding "chive/tor/padding/circuit"
 )
 
 // network is what the consensus says to circuits, or its defaults.
 type network struct {
 	window  int // circwindow
 	flow    torcircuit.FlowParams
+	padding padding.Params
 	onion   congestion.Params // with onion services
 	conflux conflux.Params
 	// optimistic: data may follow BEGIN before the exit has answered. The consensus says so
@@ -23,6 +25,7 @@ func networkOf(p netdoc.Params) network {
 		window:     int(p.Get("circwindow", 1000, 100, 1000)),
 		flow:       torcircuit.FlowParamsOf(p.Get, congestion.PathExit),
 		conflux:    conflux.ParamsOf(p),
+		padding:    padding.ParamsOf(p),
 		onion:      congestion.ParamsOf(p.Get, congestion.PathOnion, congestion.Increment(p.Get)),
 		optimistic: p.Get("UseOptimisticData", 1, 0, 1) == 1,
 	}

@@ -11,6 +11,7 @@ import (
 	"chive/messages/chivev1"
 	torcircuit "chive/tor/circuit"
 	"chive/tor/netdoc"
+	padding "chive/tor/padding/circuit"
 	"chive/tor/path"
 )
 
@@ -137,8 +138,38 @@ func (c *circuits) onionPath(m *Open) ([]torcircuit.Hop, error) {
 }
 
 func (c *circuits) launchOwned(ctx actor.Context, m *Open, hops []torcircuit.Hop) {
-	r := c.launchWith(ctx, m.Purpose, hops, nil, &circuit.Onion{Owner: m.Owner, Token: m.Token, Flow: c.network.onion})
+	r := c.launchWith(ctx, m.Purpose, hops, nil, &circuit.Onion{
+		Owner: m.Owner, Token: m.Token, Flow: c.network.onion,
+		Pads: c.pads(hops), Policy: c.paddingPolicy(), Life: c.o.Settings.Dirtiness,
+	})
 	r.wish, r.last = m, hops[len(hops)-1]
+}
+
+// pads: does the second hop offer padding?
+func (c *circuits) pads(hops []torcircuit.Hop) bool {
+	relay, ok := c.dir.Index.ByIdentity(hops[padding.Hop-1].RSA)
+	return ok && relay.Protocols.Supports(netdoc.ProtoPadding, circuitPadding)
+}
+
+// circuitPadding is the version of the protocol Padding that circuits are padded by.
+const circuitPadding = 2
+
+func (c *circuits) paddingPolicy() padding.Policy {
+	return padding.Policy{Off: !c.o.Settings.Padding, Reduced: c.o.Settings.ReducedPadding, Params: c.network.padding}
+}
+
+// repad has circuits follow the policy.
+func (c *circuits) repad(ctx actor.Context) {
+	p := c.paddingPolicy()
+	if p == c.policy {
+		return
+	}
+	c.policy = p
+	for _, r := range c.records {
+		if r.wish != nil {
+			ctx.Send(r.pid, &circuit.PadBy{Policy: p})
+		}
+	}
 }
 
 // ready tells the owner that its circuit may be used.

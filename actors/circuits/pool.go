@@ -166,6 +166,7 @@ func (c *circuits) configure(ctx actor.Context, m *Configure) {
 	if c.closing != nil {
 		return
 	}
+	c.repad(ctx)
 	if m.Settings.BuildTimeout != old.BuildTimeout || m.Settings.Learn != old.Learn {
 		c.retime(ctx)
 	}

@@ -161,6 +161,7 @@ func (r *rootActor) reconfigure(ctx actor.Context, m *reconfigure) {
 func circuitSettings(c *config.Config) circuits.Settings {
 	return circuits.Settings{
 		BuildTimeout: c.CircuitBuildTimeout, Learn: c.LearnCircuitBuildTimeout, CleanLife: c.CircuitsAvailableTimeout,
+		Padding: c.CircuitPadding, ReducedPadding: c.ReducedCircuitPadding,
 		Dirtiness: c.MaxCircuitDirtiness, SocksTimeout: c.SocksTimeout,
 		Prebuild: c.EnableCircuitPrebuilding, PoolMin: c.CircuitPoolMinSize, PoolMax: c.CircuitPoolMaxSize,
 		Relevance: c.PredictedPortsRelevanceTime,

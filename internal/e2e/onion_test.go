@@ -136,6 +136,7 @@ func TestOnionServices(t *testing.T) {
 	t.Run("keys come and go", func(t *testing.T) { clientKeys(t, l) })
 	t.Run("service that does not answer", func(t *testing.T) { c.onionStopped(t, l) })
 	t.Run("service that is down", func(t *testing.T) { c.onionDown(t, l) })
+	t.Run("circuit padding", func(t *testing.T) { c.circuitsPadded(t) })
 }
 
 // fetchOnion downloads and compares the hash with what the service's machine has.
@@ -283,12 +284,13 @@ func (c *client) onionStopped(t *testing.T, l *onionLab) {
 	}
 }
 
-// onionDown: the introduction points know no such service any more (F2).
+// onionDown: the introduction points know no such service any more (F2), or have not noticed
+// yet, and it does not come (F3).
 func (c *client) onionDown(t *testing.T, l *onionLab) {
 	if err := l.Kill("onion1"); err != nil {
 		t.Fatal(err)
 	}
-	if got := socks.ReplyCode(c.reply(t, "late", l.open, 80)); got != socks.ReplyOnionIntroFailed {
+	if got := socks.ReplyCode(c.reply(t, "late", l.open, 80)); got != socks.ReplyOnionIntroFailed && got != socks.ReplyOnionRendezvousFailed {
 		t.Errorf("%v", got)
 	}
 }
@@ -381,5 +383,38 @@ func TestOnionPeriods(t *testing.T) {
 	t.Logf("reached %d times, failed %d; %d descriptors", reached, failed, fetches)
 	if fetches < 2 {
 		t.Errorf("%d descriptors in more than one period", fetches)
+	}
+}
+
+// circuitsPadded: C tor's relays padded the introductions, 7 to 10 cells each, and had a
+// cell for one with each rendezvous; no other circuit has any. It ends the client.
+func (c *client) circuitsPadded(t *testing.T) {
+	c.stop()
+	purposes := map[string]chivev1.Purpose{}
+	padded, held := map[chivev1.Purpose]int{}, 0
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, e := range c.log {
+		if l := e.GetCircuitLaunched(); l != nil {
+			purposes[e.GetActorId()] = l.GetPurpose()
+		}
+		closed := e.GetCircuitClosed()
+		if closed == nil || closed.GetPaddingIn()+closed.GetPaddingOut() == 0 {
+			continue
+		}
+		p := purposes[e.GetActorId()]
+		padded[p]++
+		in, out := closed.GetPaddingIn(), closed.GetPaddingOut()
+		if p == chivev1.Purpose_PURPOSE_INTRODUCTION && (in > 10 || out != 0) ||
+			p == chivev1.Purpose_PURPOSE_RENDEZVOUS && (in > 1 || out > 1) {
+			t.Errorf("%v: %d cells of padding in, %d out", p, in, out)
+		}
+		if p == chivev1.Purpose_PURPOSE_INTRODUCTION && closed.GetOutcome() != chivev1.Outcome_OUTCOME_IDLE {
+			held++ // those whose padding had ended before are closed at once, as C tor does
+		}
+	}
+	t.Logf("padded: %v; %d introductions were held open for it", padded, held)
+	if padded[chivev1.Purpose_PURPOSE_INTRODUCTION] == 0 || padded[chivev1.Purpose_PURPOSE_RENDEZVOUS] == 0 || len(padded) != 2 {
+		t.Errorf("padded circuits: %v", padded)
 	}
 }

@@ -133,7 +133,7 @@ var exitAttacks = []attack{
 	{name: "INTRODUCE2 without a service", session: idle, script: after(relaydouble.AtConnected, 1, send(cell.RelayIntroduce2, make([]byte, 60)...)), event: closed, err: torcircuit.ErrStreamID},
 	{name: "RENDEZVOUS2 unasked", session: idle, script: after(relaydouble.AtConnected, 1, send(cell.RelayRendezvous2, make([]byte, 64)...)), event: closed, err: torcircuit.ErrUnexpected},
 	{name: "INTRODUCE_ACK unasked", session: idle, script: after(relaydouble.AtConnected, 1, send(cell.RelayIntroduceAck, 0, 0)), event: closed, err: torcircuit.ErrUnexpected},
-	{name: "PADDING_NEGOTIATED unasked", session: idle, script: after(relaydouble.AtConnected, 1, send(cell.RelayPaddingNegotiated, 0, 2, 1, 1, 0)), event: closed, err: torcircuit.ErrStreamID},
+	{name: "PADDING_NEGOTIATED unasked", session: idle, script: after(relaydouble.AtConnected, 1, send(cell.RelayPaddingNegotiated, 0, 2, 1, 1, 0)), event: closed, err: torcircuit.ErrPadding},
 	{name: "DROP", session: idle, script: after(relaydouble.AtConnected, 1, send(cell.RelayDrop)), event: closed, err: torcircuit.ErrPadding},
 	{name: "unknown command", session: idle, script: after(relaydouble.AtConnected, 1, on(200)), event: closed, err: torcircuit.ErrUnexpected},
 	{name: "command 0", session: idle, script: after(relaydouble.AtConnected, 1, send(0)), event: closed, err: torcircuit.ErrStreamID},

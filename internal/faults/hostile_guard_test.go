@@ -142,7 +142,7 @@ func guardCircuit() (all []attack) {
 	say("XOFF", closed, torcircuit.ErrUnexpected, relaydouble.OnStream(relaydouble.RelayCell{FromHop: 1, Cmd: xoff, Data: []byte{0}}))
 	say("DROP", closed, torcircuit.ErrPadding, from(1, cell.RelayDrop))
 	say("DROP flood", closed, torcircuit.ErrPadding, times(2000, from(1, cell.RelayDrop)))
-	say("PADDING_NEGOTIATED unasked", closed, torcircuit.ErrUnexpected, from(1, cell.RelayPaddingNegotiated, 0, 2, 1, 1, 0))
+	say("PADDING_NEGOTIATED unasked", closed, torcircuit.ErrPadding, from(1, cell.RelayPaddingNegotiated, 0, 2, 1, 1, 0))
 	say("CONFLUX_LINKED", closed, torcircuit.ErrUnexpected, from(1, cell.RelayConfluxLinked, make([]byte, 50)...))
 	say("TRUNCATED", destroyed, torcircuit.ErrTruncated, from(1, cell.RelayTruncated, 8))
 	for name, change := range map[string]func([]byte) []byte{

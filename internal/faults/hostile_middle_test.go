@@ -123,7 +123,11 @@ func middleSaying() (all []attack) {
 		{0, nil},
 		{255, make([]byte, cell.MaxRelayData)},
 	} {
-		say(tt.command.String(), idle, circuit(tt.command, tt.data...), closed, torcircuit.ErrUnexpected)
+		want := torcircuit.ErrUnexpected
+		if tt.command == cell.RelayPaddingNegotiated {
+			want = torcircuit.ErrPadding
+		}
+		say(tt.command.String(), idle, circuit(tt.command, tt.data...), closed, want)
 	}
 	say("the exit's SENDME before it", upload, at(relaydouble.AtSendmeOut, 2, tagged(2)), closed, torcircuit.ErrUnexpected)
 	say("the exit's SENDME before it, fixed windows", upload.fixedWindows(), at(relaydouble.AtSendmeOut, 2, tagged(2)), closed, torcircuit.ErrUnexpected)

@@ -2622,6 +2622,8 @@ type CircuitClosed struct {
 	SwitchesIn    uint64                 `protobuf:"varint,7,opt,name=switches_in,json=switchesIn,proto3" json:"switches_in,omitempty"`       // of a conflux set: how often the exit went on over another leg
 	SwitchesOut   uint64                 `protobuf:"varint,8,opt,name=switches_out,json=switchesOut,proto3" json:"switches_out,omitempty"`    // the same of this end
 	MostWaiting   uint64                 `protobuf:"varint,9,opt,name=most_waiting,json=mostWaiting,proto3" json:"most_waiting,omitempty"`    // of a conflux set: bytes kept for messages before their turn, at most
+	PaddingIn     uint64                 `protobuf:"varint,10,opt,name=padding_in,json=paddingIn,proto3" json:"padding_in,omitempty"`         // cells of padding, which the circuit of an introduction or a rendezvous has
+	PaddingOut    uint64                 `protobuf:"varint,11,opt,name=padding_out,json=paddingOut,proto3" json:"padding_out,omitempty"`      // the same of this end
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2715,6 +2717,20 @@ func (x *CircuitClosed) GetSwitchesOut() uint64 {
 func (x *CircuitClosed) GetMostWaiting() uint64 {
 	if x != nil {
 		return x.MostWaiting
+	}
+	return 0
+}
+
+func (x *CircuitClosed) GetPaddingIn() uint64 {
+	if x != nil {
+		return x.PaddingIn
+	}
+	return 0
+}
+
+func (x *CircuitClosed) GetPaddingOut() uint64 {
+	if x != nil {
+		return x.PaddingOut
 	}
 	return 0
 }
@@ -5200,7 +5216,7 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\rCircuitFailed\x121\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome\x12\x16\n" +
 	"\x03hop\x18\x02 \x01(\rB\x04\xa8\xd4\x18\x02R\x03hop\x123\n" +
-	"\x04took\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\x04\xa8\xd4\x18\x02R\x04took\"\x81\x03\n" +
+	"\x04took\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\x04\xa8\xd4\x18\x02R\x04took\"\xcd\x03\n" +
 	"\rCircuitClosed\x121\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome\x125\n" +
 	"\x05lived\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x04\xa8\xd4\x18\x02R\x05lived\x12\x1e\n" +
@@ -5211,7 +5227,12 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\vswitches_in\x18\a \x01(\x04B\x04\xa8\xd4\x18\x02R\n" +
 	"switchesIn\x12'\n" +
 	"\fswitches_out\x18\b \x01(\x04B\x04\xa8\xd4\x18\x02R\vswitchesOut\x12'\n" +
-	"\fmost_waiting\x18\t \x01(\x04B\x04\xa8\xd4\x18\x02R\vmostWaiting\"a\n" +
+	"\fmost_waiting\x18\t \x01(\x04B\x04\xa8\xd4\x18\x02R\vmostWaiting\x12#\n" +
+	"\n" +
+	"padding_in\x18\n" +
+	" \x01(\x04B\x04\xa8\xd4\x18\x02R\tpaddingIn\x12%\n" +
+	"\vpadding_out\x18\v \x01(\x04B\x04\xa8\xd4\x18\x02R\n" +
+	"paddingOut\"a\n" +
 	"\x12CircuitSetLaunched\x121\n" +
 	"\apurpose\x18\x01 \x01(\x0e2\x11.chive.v1.PurposeB\x04\xa8\xd4\x18\x02R\apurpose\x12\x18\n" +
 	"\x04legs\x18\x02 \x01(\rB\x04\xa8\xd4\x18\x02R\x04legs\"w\n" +

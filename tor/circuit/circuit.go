@@ -10,6 +10,7 @@ import (
 	"chive/tor/cell"
 	"chive/tor/congestion"
 	"chive/tor/handshake"
+	padding "chive/tor/padding/circuit"
 	"chive/tor/relaycrypto"
 )
 
@@ -63,6 +64,8 @@ type Config struct {
 	// Leg: once it is open the circuit is a leg of a conflux set and has no streams
 	// (leg.go). The last hop must grant congestion control.
 	Leg bool
+	// Padding is of a circuit to reach an onion service by; nil: none. It needs Now.
+	Padding *padding.Config
 }
 
 // FlowParams are the network's numbers for hops with congestion control.
@@ -115,8 +118,11 @@ type Circuit struct {
 	Blocked bool
 	flow    flow
 	onion   onionState
-	over    Carrier // nil: it has hops
-	legSent int     // DATA cells of a leg
+
+	padding  *padding.Padding // nil: none
+	unpadded bool             // what is being sealed is the padding's own
+	over     Carrier          // nil: it has hops
+	legSent  int              // DATA cells of a leg
 
 	streams    map[cell.StreamID]*stream
 	last       *stream // of the last cell: cells come in runs
@@ -128,9 +134,11 @@ type Circuit struct {
 
 // Counters are totals over a circuit's life, in cells.
 type Counters struct {
-	In, Out uint64
-	Dropped uint64 // cells that were on their way when we ended their stream
-	Streams uint32 // streams ever begun
+	In, Out   uint64
+	Padding   uint64 // of Out
+	PaddingIn uint64 // of In
+	Dropped   uint64 // cells that were on their way when we ended their stream
+	Streams   uint32 // streams ever begun
 }
 
 // ErrConfig is returned by NewCircuit for a path no circuit can have.
@@ -172,11 +180,15 @@ func NewCircuit(cfg Config) (*Circuit, error) {
 	if cfg.Window < minCircuitWindow || cfg.Window > circuitWindow {
 		return nil, fmt.Errorf("%w: window %d, want %d to %d", ErrConfig, cfg.Window, minCircuitWindow, circuitWindow)
 	}
-	return &Circuit{
+	c := &Circuit{
 		cfg: cfg, early: relayEarlyBudget,
 		flow:    flow{increment: circuitIncrement, packageWindow: cfg.Window, deliverWindow: circuitWindow, granted: circuitWindow},
 		streams: map[cell.StreamID]*stream{},
-	}, nil
+	}
+	if cfg.Padding != nil && cfg.Now != nil {
+		c.padding = padding.New(*cfg.Padding)
+	}
+	return c, nil
 }
 
 // State reports where the circuit is in its life.
@@ -342,6 +354,9 @@ func (c *Circuit) seal(dst []byte, command cell.Command, hop int, h cell.RelayHe
 	c.pad(space[len(data):])
 	c.stack.Seal(command, body, hop)
 	c.counters.Out++
+	if !c.unpadded && c.padded() {
+		c.padding.Sent(c.now())
+	}
 	return dst
 }
 

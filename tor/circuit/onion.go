@@ -6,6 +6,7 @@ import (
 	"chive/tor/cell"
 	"chive/tor/congestion"
 	"chive/tor/handshake"
+	padding "chive/tor/padding/circuit"
 	"chive/tor/relaycrypto"
 )
 
@@ -43,7 +44,11 @@ func (c *Circuit) EstablishRendezvous(dst []byte, cookie [20]byte) ([]byte, erro
 
 // Introduce has the last hop pass a message on to a service, and appends the cell.
 func (c *Circuit) Introduce(dst, message []byte) ([]byte, error) {
-	return c.ask(dst, introducing, cell.RelayIntroduce1, message)
+	dst, err := c.ask(dst, introducing, cell.RelayIntroduce1, message)
+	if err != nil {
+		return dst, err
+	}
+	return c.enter(dst, padding.Introduced), nil
 }
 
 func (c *Circuit) ask(dst []byte, next onionState, command cell.RelayCommand, data []byte) ([]byte, error) {
@@ -61,10 +66,11 @@ func (c *Circuit) ask(dst []byte, next onionState, command cell.RelayCommand, da
 var answers = map[cell.RelayCommand]struct {
 	from, to onionState
 	kind     EventKind
+	stage    padding.Stage
 }{
-	cell.RelayRendEstablished: {rendezvousAsked, rendezvousReady, RendezvousEstablished},
-	cell.RelayRendezvous2:     {rendezvousReady, rendezvousMet, Rendezvous},
-	cell.RelayIntroduceAck:    {introducing, introduced, IntroduceAck},
+	cell.RelayRendEstablished: {rendezvousAsked, rendezvousReady, RendezvousEstablished, padding.Rendezvous},
+	cell.RelayRendezvous2:     {rendezvousReady, rendezvousMet, Rendezvous, padding.Rendezvous},
+	cell.RelayIntroduceAck:    {introducing, introduced, IntroduceAck, padding.Acknowledged},
 }
 
 // ofOnion: is it a message of introduction or rendezvous, to a client?
@@ -73,13 +79,13 @@ func ofOnion(c cell.RelayCommand) bool {
 }
 
 // receiveOnion takes such a message; what it says is the owner's to judge.
-func (c *Circuit) receiveOnion(hop int, command cell.RelayCommand, data []byte) (Event, error) {
+func (c *Circuit) receiveOnion(dst []byte, hop int, command cell.RelayCommand, data []byte) ([]byte, Event, error) {
 	a := answers[command]
 	if c.onion != a.from {
-		return Event{}, c.violation(hop+1, fmt.Errorf("%w: %v", ErrUnexpected, command))
+		return dst, Event{}, c.violation(hop+1, fmt.Errorf("%w: %v", ErrUnexpected, command))
 	}
 	c.onion = a.to
-	return Event{Kind: a.kind, Data: data}, nil
+	return c.enter(dst, a.stage), Event{Kind: a.kind, Data: data}, nil
 }
 
 // Join adds the service that came as the last hop, with flow control of its own: with

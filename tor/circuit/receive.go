@@ -164,11 +164,14 @@ func (c *Circuit) receiveRelay(dst []byte, command cell.Command, body []byte) ([
 		return dst, Event{}, c.violation(hop+1, err)
 	}
 	switch h.Cmd {
-	case cell.RelayDrop: // we never ask for padding, and no relay sends it unasked
-		return dst, Event{}, c.violation(hop+1, ErrPadding)
+	case cell.RelayDrop, cell.RelayPaddingNegotiated: // no relay sends them unasked
+		return dst, Event{}, c.receivePadding(hop, h, data)
 	case cell.RelayTruncated:
 		reason := cell.ParseDestroy(data)
 		return dst, Event{}, c.fail(&Error{Reason: reason, Hop: hop + 2, Err: fmt.Errorf("%w: %v", ErrTruncated, reason)})
+	}
+	if c.padded() {
+		c.padding.Received(c.now())
 	}
 	if hop != c.stack.Len()-1 {
 		return dst, Event{}, c.violation(hop+1, fmt.Errorf("%w: %v from the middle of the path", ErrUnexpected, h.Cmd))
@@ -201,8 +204,7 @@ func (c *Circuit) receiveOpen(dst []byte, hop int, h cell.RelayHeader, data []by
 		return c.receiveLeg(dst, hop, h, data)
 	}
 	if h.Stream == 0 && ofOnion(h.Cmd) {
-		ev, err := c.receiveOnion(hop, h.Cmd, data)
-		return dst, ev, err
+		return c.receiveOnion(dst, hop, h.Cmd, data)
 	}
 	s := c.find(h.Stream)
 	if s == nil {

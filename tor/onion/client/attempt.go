@@ -220,6 +220,7 @@ func (s *Service) resume(a *attempt, now time.Time) {
 func (s *Service) send(a *attempt, now time.Time) {
 	i, r := a.intro, a.rend
 	if i.relay == r.point.RSA { // this introduction point came after that choice
+		a.rendezvous-- // it is not the rendezvous that failed; introductions have a bound of their own
 		s.spend(a)
 		s.resume(a, now)
 		return

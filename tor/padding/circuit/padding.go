@@ -171,6 +171,9 @@ func (p *Padding) Received(now time.Time) {
 	}
 }
 
+// Running says that a machine is on the circuit: without one Sent and Received tell nothing.
+func (p *Padding) Running() bool { return p.now.machine != nil }
+
 // Due is when Tick is to be called; ok is false if it needn't be.
 func (p *Padding) Due() (at time.Time, ok bool) {
 	return p.now.due, p.now.machine != nil && !p.now.due.IsZero()
