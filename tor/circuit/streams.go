@@ -241,7 +241,7 @@ func (c *Circuit) receiveData(dst []byte, hop int, id cell.StreamID, s *stream, 
 	if err != nil {
 		return dst, Event{}, err
 	}
-	if c.streams[id] != s { // it has just expired
+	if s.state == streamHalfClosed && c.streams[id] != s { // it has just expired
 		return dst, Event{}, c.violation(hop+1, fmt.Errorf("%w: DATA that was sent after our END", ErrStreamID))
 	}
 	if !c.CongestionControl() {
