@@ -28,15 +28,14 @@ func SourceName(n int64) string { return strconv.FormatInt(n, 10) + sourceDomain
 // SinkName is a target that sends one byte when n bytes have come, and ends the stream.
 func SinkName(n int64) string { return strconv.FormatInt(n, 10) + sinkDomain }
 
-// pacedRate is what a paced target sends a second, in bytes, and pacedEvery how often it
-// does: what a circuit of the public network brings on a good day, in the bursts of its
-// relays' scheduler.
+// PacedRate is what a paced target sends a second, in bytes: what a circuit of the public
+// network brings on a good day. It comes in bursts, as relays' schedulers make them.
 const (
-	pacedRate  = 8 << 20
+	PacedRate  = 8 << 20
 	pacedEvery = 10 * time.Millisecond
 )
 
-// PacedName is a target that sends n bytes at 8 MiB a second, in bursts, and ends the stream.
+// PacedName is a target that sends n bytes at PacedRate and ends the stream.
 func PacedName(n int64) string { return strconv.FormatInt(n, 10) + pacedDomain }
 
 // serve is every exit's far end.
@@ -81,7 +80,7 @@ func hold(s *relaydouble.Stream) {
 }
 
 func paced(s *relaydouble.Stream, n int64) {
-	burst := make([]byte, int64(pacedRate)*int64(pacedEvery)/int64(time.Second))
+	burst := make([]byte, int64(PacedRate)*int64(pacedEvery)/int64(time.Second))
 	tick := time.NewTicker(pacedEvery)
 	defer tick.Stop()
 	for n > 0 {
