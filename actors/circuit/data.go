@@ -174,6 +174,10 @@ func (c *circuitActor) data(ctx actor.Context, b *block.Block) {
 	if l.blocked {
 		return
 	}
+	if link := c.link; link != nil && len(b.Bytes) > block.MaxData {
+		link.Cork()
+		defer link.Uncork()
+	}
 	id := b.Stream
 	c.pump(id, l)
 	switch {

@@ -80,23 +80,35 @@ const (
 	aloneRounds = 3
 	aloneIdle   = 10_000 // streams
 	idleAtOnce  = 64     // of them, being opened
+	users       = 4      // who share the streams, with circuits of their own
 )
 
 // alone is a load that a client has to itself.
 type alone struct {
 	streams int
 	size    int64 // bytes a stream
-	up      bool
+	target  func(size int64) string
 }
 
 var alones = []alone{
-	{streams: 1, size: 256 << 20},
-	{streams: 1, size: 256 << 20, up: true},
-	{streams: 100, size: 2 << 20},
-	{streams: 100, size: 2 << 20, up: true},
+	{1, 256 << 20, collapsed.SourceName},
+	{1, 256 << 20, collapsed.SinkName},
+	{1, 16 << 20, collapsed.PacedName},
+	{100, 2 << 20, collapsed.SourceName},
+	{100, 2 << 20, collapsed.SinkName},
 }
 
-func (l alone) String() string { return load{streams: l.streams, up: l.up}.String() }
+// up says whether the target takes bytes, paced whether it gives them at its own rate.
+func (l alone) up() bool    { return l.target(0) == collapsed.SinkName(0) }
+func (l alone) paced() bool { return l.target(0) == collapsed.PacedName(0) }
+
+func (l alone) String() string {
+	name := load{streams: l.streams, up: l.up()}.String()
+	if l.paced() {
+		name += fmt.Sprintf(" at %d MiB/s", collapsed.PacedRate>>20)
+	}
+	return name
+}
 
 // measureAlone measures clients whose relays cost next to nothing, so that the machine is
 // theirs.
@@ -146,9 +158,11 @@ func measureScheme(ctx context.Context, scheme string, all []program, dir string
 			t.add(append(cells, last)...)
 		}
 		row("CPU s/GiB", number(floor), func(c cost) float64 { return c.cpu })
-		if l.streams == 1 {
+		switch {
+		case l.paced():
+		case l.streams == 1:
 			row("MiB/s", "", func(c cost) float64 { return c.rate })
-		} else {
+		default:
 			row("RSS, MiB", "", func(c cost) float64 { return c.rss })
 		}
 		r := quantile(each(costs[0], func(c cost) float64 { return c.relays }), 0.5)
@@ -174,7 +188,7 @@ func untilCarried(ctx context.Context, socks string) error {
 	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
 	defer cancel()
 	for {
-		err := carry(ctx, socks, "1", 1, false)
+		err := carry(ctx, socks, "1", collapsed.SourceName(1), 1, false)
 		if err == nil {
 			return nil
 		}
@@ -197,7 +211,7 @@ func (l alone) run(ctx context.Context, c running, relays int) (x cost, err erro
 	errs := make([]error, l.streams)
 	var wg sync.WaitGroup
 	for i := range l.streams {
-		wg.Go(func() { errs[i] = carry(ctx, c.socks, strconv.Itoa(i%4), l.size, l.up) })
+		wg.Go(func() { errs[i] = carry(ctx, c.socks, strconv.Itoa(i%users), l.target(l.size), l.size, l.up()) })
 	}
 	wg.Wait()
 	took := time.Since(begin).Seconds()

@@ -5,20 +5,15 @@ import (
 	"fmt"
 	"io"
 	"net"
-
-	"chive/internal/collapsed"
 )
 
 // targetPort is where every target of the collapsed network listens.
 const targetPort = 80
 
-// carry moves size bytes over one stream of a SOCKS user, without what HTTP would cost.
-func carry(ctx context.Context, socks, user string, size int64, up bool) error {
-	name := collapsed.SourceName(size)
-	if up {
-		name = collapsed.SinkName(size)
-	}
-	c, err := socksDial(ctx, socks, user, name)
+// carry moves size bytes over one stream of a SOCKS user to a target of the collapsed
+// network, without what HTTP would cost.
+func carry(ctx context.Context, socks, user, target string, size int64, up bool) error {
+	c, err := socksDial(ctx, socks, user, target)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@
 //	client ══TLS══▶ guard ┐
 //	                middle├ one process ── N.source.test: N bytes, then the end
 //	                exit  ┘                N.sink.test:   a byte once N bytes came
+//	                                       N.paced.test:  N bytes at PacedRate, then the end
 //	                                       hold.test:     nothing
 //
 // It proves nothing about the protocol. For benchmarks alone.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"chive/internal/relaydouble"
 	"chive/tor/cell"
@@ -17,6 +18,7 @@ import (
 const (
 	sourceDomain = ".source.test"
 	sinkDomain   = ".sink.test"
+	pacedDomain  = ".paced.test"
 	HoldName     = "hold.test"
 )
 
@@ -25,6 +27,16 @@ func SourceName(n int64) string { return strconv.FormatInt(n, 10) + sourceDomain
 
 // SinkName is a target that sends one byte when n bytes have come, and ends the stream.
 func SinkName(n int64) string { return strconv.FormatInt(n, 10) + sinkDomain }
+
+// PacedRate is what a paced target sends a second, in bytes: what a circuit of the public
+// network brings on a good day. It comes in bursts, as relays' schedulers make them.
+const (
+	PacedRate  = 8 << 20
+	pacedEvery = 10 * time.Millisecond
+)
+
+// PacedName is a target that sends n bytes at PacedRate and ends the stream.
+func PacedName(n int64) string { return strconv.FormatInt(n, 10) + pacedDomain }
 
 // serve is every exit's far end.
 func serve(s *relaydouble.Stream) {
@@ -35,6 +47,10 @@ func serve(s *relaydouble.Stream) {
 	}
 	if n, ok := size(host, sourceDomain); ok {
 		relaydouble.Source(n)(s)
+		return
+	}
+	if n, ok := size(host, pacedDomain); ok {
+		paced(s, n)
 		return
 	}
 	if n, ok := size(host, sinkDomain); ok {
@@ -60,6 +76,20 @@ func hold(s *relaydouble.Stream) {
 		if _, err := s.Read(scrap[:]); err != nil {
 			return
 		}
+	}
+}
+
+func paced(s *relaydouble.Stream, n int64) {
+	burst := make([]byte, int64(PacedRate)*int64(pacedEvery)/int64(time.Second))
+	tick := time.NewTicker(pacedEvery)
+	defer tick.Stop()
+	for n > 0 {
+		sent, err := s.Write(burst[:min(n, int64(len(burst)))])
+		if err != nil {
+			return
+		}
+		n -= int64(sent)
+		<-tick.C
 	}
 }
 
