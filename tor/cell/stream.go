@@ -66,6 +66,12 @@ func ParseBegin(data []byte) (Begin, error) {
 
 // splitTarget checks an ADDRPORT. The target itself stays out of the error:
 // errors reach logs, and where a client connects to must not.
+// AppendBeginPort makes the BEGIN to a port of an onion service, without a host (rend-spec-v3
+// section 4.4).
+func AppendBeginPort(dst []byte, port uint16) []byte {
+	return append(strconv.AppendUint(append(dst, ':'), uint64(port), 10), 0)
+}
+
 func splitTarget(addrport string) (host string, port uint16, err error) {
 	for i := range len(addrport) {
 		if b := addrport[i]; b <= ' ' || b >= 0x7f {

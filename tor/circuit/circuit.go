@@ -99,6 +99,7 @@ type Circuit struct {
 	// congestion on this end.
 	Blocked bool
 	flow    flow
+	onion   onionState
 
 	streams    map[cell.StreamID]*stream
 	last       *stream // of the last cell: cells come in runs
@@ -133,8 +134,8 @@ func NewCircuit(cfg Config) (*Circuit, error) {
 		if i > 0 && !h.IPv4.IsValid() {
 			return nil, fmt.Errorf("%w: hop %d has no address", ErrConfig, i+1)
 		}
-		for _, g := range cfg.Path[:i] {
-			if g.RSA == h.RSA {
+		for j, g := range cfg.Path[:i] {
+			if g.RSA == h.RSA && !again(j, i) {
 				return nil, fmt.Errorf("%w: hop %d stands in it twice", ErrConfig, i+1)
 			}
 		}

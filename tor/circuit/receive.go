@@ -22,13 +22,17 @@ const (
 	Ended                // the far end ended the stream
 	Resolved             // the exit answered for a name
 	MayPackage           // a window opened: blocked streams may send again
+
+	RendezvousEstablished // the rendezvous point waits for the service
+	Rendezvous            // the service came; Data is its half of the handshake
+	IntroduceAck          // the introduction point's answer
 )
 
 // Event is what one received cell meant.
 type Event struct {
 	Kind   EventKind
 	Stream cell.StreamID
-	Data   []byte         // Data: the payload, inside the cell's body
+	Data   []byte         // Data, Rendezvous, IntroduceAck: the payload, inside the cell's body
 	Reason cell.EndReason // Ended
 	Addr   netip.Addr     // Connected: the address the exit reached, if it said
 
@@ -185,6 +189,10 @@ func (c *Circuit) receiveBuilding(dst []byte, h cell.RelayHeader, data []byte) (
 func (c *Circuit) receiveOpen(dst []byte, hop int, h cell.RelayHeader, data []byte) ([]byte, Event, error) {
 	if h.Cmd == cell.RelaySendme && h.Stream == 0 {
 		ev, err := c.circuitSendme(hop, data)
+		return dst, ev, err
+	}
+	if h.Stream == 0 && ofOnion(h.Cmd) {
+		ev, err := c.receiveOnion(hop, h.Cmd, data)
 		return dst, ev, err
 	}
 	s := c.find(h.Stream)

@@ -78,6 +78,13 @@ func (c *Circuit) receiveResolved(hop int, id cell.StreamID, s *stream, data []b
 }
 
 func (c *Circuit) begin(dst []byte, command cell.RelayCommand, data []byte) ([]byte, cell.StreamID, error) {
+	if c.onion != plain {
+		return dst, 0, ErrNotOpen
+	}
+	return c.open(dst, command, data)
+}
+
+func (c *Circuit) open(dst []byte, command cell.RelayCommand, data []byte) ([]byte, cell.StreamID, error) {
 	if c.state != Open {
 		return dst, 0, ErrNotOpen
 	}

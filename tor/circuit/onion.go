@@ -1,0 +1,113 @@
+package circuit
+
+import (
+	"fmt"
+
+	"chive/tor/cell"
+	"chive/tor/congestion"
+	"chive/tor/handshake"
+	"chive/tor/relaycrypto"
+)
+
+// onionState is how far a circuit has come that a client uses to reach an onion service
+// (rend-spec-v3 §3.2, §4.1). Such a circuit carries no streams before it is joined, and
+// none but to the service then.
+//
+//	(plain) ─ EstablishRendezvous ─► asked ─ RENDEZVOUS_ESTABLISHED ─► ready
+//	   │                                      ready ─ RENDEZVOUS2 ─► met ─ Join ─► joined
+//	   └───── Introduce ─► introducing ─ INTRODUCE_ACK ─► introduced
+type onionState uint8
+
+const (
+	plain onionState = iota
+	rendezvousAsked
+	rendezvousReady
+	rendezvousMet
+	rendezvousJoined
+	introducing
+	introduced
+)
+
+// fourthHop is the first place, from 0, where the guard may stand again. A service chooses
+// its introduction points, and directories lie where they lie: a client that would not
+// go through its guard to them would tell which it is.
+const fourthHop = 3
+
+// again says whether a relay that is hop g of a path may be hop i too.
+func again(g, i int) bool { return g == 0 && i >= fourthHop }
+
+// EstablishRendezvous asks the last hop to wait for a service, and appends the cell.
+func (c *Circuit) EstablishRendezvous(dst []byte, cookie [20]byte) ([]byte, error) {
+	return c.ask(dst, rendezvousAsked, cell.RelayEstablishRend, cookie[:])
+}
+
+// Introduce has the last hop pass a message on to a service, and appends the cell.
+func (c *Circuit) Introduce(dst, message []byte) ([]byte, error) {
+	return c.ask(dst, introducing, cell.RelayIntroduce1, message)
+}
+
+func (c *Circuit) ask(dst []byte, next onionState, command cell.RelayCommand, data []byte) ([]byte, error) {
+	if c.state != Open || c.onion != plain || c.counters.Streams > 0 {
+		return dst, ErrNotOpen
+	}
+	if len(data) > cell.MaxRelayData {
+		return dst, fmt.Errorf("%v of %d bytes: %w", command, len(data), cell.ErrRelayLength)
+	}
+	c.onion = next
+	return c.seal(dst, cell.Relay, c.stack.Len()-1, cell.RelayHeader{Cmd: command}, data), nil
+}
+
+// answers are what the last hop may say in each state, once.
+var answers = map[cell.RelayCommand]struct {
+	from, to onionState
+	kind     EventKind
+}{
+	cell.RelayRendEstablished: {rendezvousAsked, rendezvousReady, RendezvousEstablished},
+	cell.RelayRendezvous2:     {rendezvousReady, rendezvousMet, Rendezvous},
+	cell.RelayIntroduceAck:    {introducing, introduced, IntroduceAck},
+}
+
+// ofOnion: is it a message of introduction or rendezvous, to a client?
+func ofOnion(c cell.RelayCommand) bool {
+	return c == cell.RelayRendEstablished || c == cell.RelayRendezvous2 || c == cell.RelayIntroduceAck
+}
+
+// receiveOnion takes such a message; what it says is the owner's to judge.
+func (c *Circuit) receiveOnion(hop int, command cell.RelayCommand, data []byte) (Event, error) {
+	a := answers[command]
+	if c.onion != a.from {
+		return Event{}, c.violation(hop+1, fmt.Errorf("%w: %v", ErrUnexpected, command))
+	}
+	c.onion = a.to
+	return Event{Kind: a.kind, Data: data}, nil
+}
+
+// Join adds the service that came as the last hop, with flow control of its own: with
+// congestion control if inc, the cells that a SENDME is for, is not 0 (proposal 324).
+func (c *Circuit) Join(keys handshake.HSKeyMaterial, onion congestion.Params, inc int) error {
+	if c.state != Open || c.onion != rendezvousMet {
+		return ErrNotOpen
+	}
+	layer, err := relaycrypto.NewClientRendezvousLayer(keys)
+	if err != nil {
+		return c.fail(&Error{Reason: cell.DestroyInternal, Hop: c.stack.Len() + 1, Err: err})
+	}
+	c.stack.Add(layer)
+	c.onion = rendezvousJoined
+	c.flow = flow{increment: circuitIncrement, packageWindow: circuitWindow, deliverWindow: circuitWindow, granted: circuitWindow}
+	if inc > 0 {
+		onion.SendmeIncrement = inc
+		c.flow.vegas, c.flow.increment = congestion.New(onion), inc
+	}
+	c.cfg.XoffExit = c.cfg.XoffClient // both ends are clients
+	return nil
+}
+
+// BeginOnion opens a stream to a port of the service and appends the BEGIN cell, which
+// names the port alone and has no flags (rend-spec-v3 §4.4).
+func (c *Circuit) BeginOnion(dst []byte, port uint16) ([]byte, cell.StreamID, error) {
+	if c.onion != rendezvousJoined {
+		return dst, 0, ErrNotOpen
+	}
+	return c.open(dst, cell.RelayBegin, cell.AppendBeginPort(nil, port))
+}

@@ -1,0 +1,160 @@
+package client
+
+import (
+	"errors"
+	"time"
+
+	"chive/tor/onion/descriptor"
+)
+
+const (
+	// requeryAfter is how long a directory that was asked for a blinded key is not
+	// asked again (C tor's REND_HID_SERV_DIR_REQUERY_PERIOD).
+	requeryAfter        = 15 * time.Minute
+	requeryAfterTesting = 5 * time.Second
+)
+
+// cached is a descriptor that was verified.
+type cached struct {
+	sealed *descriptor.Sealed
+	open   *descriptor.Descriptor // nil: it does not open
+	cause  Cause                  // why it does not
+	until  time.Time              // directories keep it so long
+}
+
+// keeps: does it still count?
+func (c *cached) keeps(now time.Time) bool { return now.Before(c.until) }
+
+// usable: may introductions begin with it? One whose proof-of-work seed is over is to be
+// fetched anew (proposal 327).
+func (c *cached) usable(now time.Time) bool {
+	return c.open != nil && c.keeps(now) && (c.open.PoW == nil || now.Before(c.open.PoW.Expires))
+}
+
+// fetch is a question that is under way.
+type fetch struct {
+	id        ID
+	directory [32]byte
+	until     time.Time
+}
+
+func (s *Service) requery() time.Duration {
+	if s.o.Testing {
+		return requeryAfterTesting
+	}
+	return requeryAfter
+}
+
+// seek sees to it that a descriptor comes, for those who wait for it; if there is
+// nobody left to ask they fail.
+func (s *Service) seek(now time.Time) {
+	if s.fetch != nil || s.view == nil {
+		return
+	}
+	net := s.view.Network
+	var left [][32]byte
+	fresh := true // nobody was asked lately
+	for _, d := range s.view.Ring.Responsible(s.blinded, net.Replicas, net.SpreadFetch) {
+		if _, recently := s.asked[question{s.blinded, d}]; !recently {
+			left = append(left, d)
+		} else {
+			fresh = false
+		}
+	}
+	s.invalid = s.invalid && !fresh
+	if len(left) == 0 {
+		s.failWaiting(s.nobodyLeft())
+		return
+	}
+	d := left[s.o.Rand.IntN(len(left))]
+	s.asked[question{s.blinded, d}] = now
+	s.fetch = &fetch{id: s.newID(), directory: d, until: now.Add(s.o.Times.Fetch)}
+	s.do(&Fetch{ID: s.fetch.id, Directory: d, Blinded: s.blinded})
+}
+
+func (s *Service) nobodyLeft() Cause {
+	if s.invalid {
+		return Invalid
+	}
+	return NotFound
+}
+
+// failWaiting ends the attempts that have no descriptor. One that had one and looked for
+// a newer fails for what it failed of.
+func (s *Service) failWaiting(why Cause) {
+	for _, a := range s.inOrder() {
+		if !a.waits {
+			continue
+		}
+		if a.refetched > 0 && a.last != 0 {
+			s.fail(a, a.last)
+			continue
+		}
+		s.fail(a, why)
+	}
+}
+
+// Fetched is a directory's answer; it may be anything.
+func (s *Service) Fetched(id ID, text []byte, now time.Time) {
+	now = s.at(now)
+	if s.fetch == nil || s.fetch.id != id {
+		return
+	}
+	s.fetch = nil
+	if !s.store(text, now) {
+		s.advance(now) // the next directory
+		return
+	}
+	s.invalid = false
+	if s.desc.cause != 0 {
+		s.failWaiting(s.desc.cause)
+	}
+	s.advance(now)
+}
+
+// NotFetched: the directory has none, or it could not be asked.
+func (s *Service) NotFetched(id ID, now time.Time) {
+	now = s.at(now)
+	if s.fetch == nil || s.fetch.id != id {
+		return
+	}
+	s.fetch = nil
+	s.advance(now)
+}
+
+// store reads a descriptor; false: it is of no use, or older than one that was seen.
+func (s *Service) store(text []byte, now time.Time) bool {
+	sealed, err := descriptor.Open(text, s.blinded, now)
+	if err != nil {
+		s.invalid = true
+		return false
+	}
+	if sealed.Revision < s.newest[s.blinded] {
+		return false // a directory that is late, or would have us use what was withdrawn
+	}
+	open, err := sealed.Decrypt(s.sub, s.client, now)
+	c := &cached{sealed: sealed, open: open, until: now.Add(sealed.Lifetime)}
+	if sealed.CertExpires.Before(c.until) {
+		c.until = sealed.CertExpires
+	}
+	switch {
+	case err == nil:
+	case errors.Is(err, descriptor.ErrNeedsAuth):
+		c.cause = AuthMissing
+	case errors.Is(err, descriptor.ErrBadAuth):
+		c.cause = AuthWrong
+	default:
+		s.invalid = true
+		return false
+	}
+	if open == nil {
+		// The service may let this client in at any time: it is looked at again when
+		// the directories may be.
+		if again := now.Add(s.requery()); again.Before(c.until) {
+			c.until = again
+		}
+	}
+	s.newest[s.blinded] = sealed.Revision
+	s.desc = c
+	return true
+}

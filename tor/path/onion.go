@@ -1,0 +1,130 @@
+package path
+
+import (
+	"math/rand/v2"
+	"slices"
+
+	"chive/tor/netdoc"
+)
+
+const (
+	hsDirProtocol  = 2 // HSDir: version 3 descriptors
+	hsRendProtocol = 2 // HSRend: version 3 rendezvous
+)
+
+// OnionDirectories lists the relays that keep descriptors of onion services, by their
+// identities: those that can be asked, for all others are unknown to this client (C tor
+// likewise).
+func (x *Index) OnionDirectories() []*Relay {
+	var out []*Relay
+	for i := range x.relays {
+		r := &x.relays[i]
+		if r.usable && r.Flags.Has(netdoc.FlagRunning|netdoc.FlagValid|netdoc.FlagHSDir) && r.anywhere() &&
+			r.Protocols.Supports(netdoc.ProtoHSDir, hsDirProtocol) && r.IPv4.IsValid() {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// anywhere: may the relay be the end of a circuit?
+func (r *Relay) anywhere() bool { return !r.Flags.Has(netdoc.FlagMiddleOnly) }
+
+// Excluded says whether the user excludes a relay from circuits.
+func (x *Index) Excluded(r *Relay) bool { return x.nodes.Excluded(r.RouterStatus) }
+
+// PickLayer2 chooses a relay for the second layer of guards: a stable middle that is none
+// of the given ones.
+func (x *Index) PickLayer2(rng *rand.Rand, not []netdoc.Digest) (*Relay, error) {
+	return x.pick(rng, Middle, &choice{stable: true, exclude: func(r *Relay) bool { return slices.Contains(not, r.Identity) }})
+}
+
+// FitLayer2 says whether a relay may stay in the second layer (C tor's
+// maintain_layer2_guards; but what the user excludes goes at once).
+func (x *Index) FitLayer2(id netdoc.Digest) bool {
+	r, ok := x.ByIdentity(id)
+	return ok && r.Flags.Has(netdoc.FlagStable|netdoc.FlagFast) && x.nodes.MiddleHop(r.RouterStatus)
+}
+
+// OnionRequest asks for the path of a circuit to reach an onion service by.
+type OnionRequest struct {
+	Purpose Purpose
+	Guards  []netdoc.Digest // as in Request
+	// Layer2 is the second layer of guards; nil: it is not used, and any relay is the
+	// second hop.
+	Layer2 []netdoc.Digest
+	// Last is the last hop, where it is given; zero: it is chosen here.
+	Last netdoc.Digest
+	// Avoid are relays that the last hop is not to be, where it is chosen.
+	Avoid []netdoc.Digest
+}
+
+// OnionPath chooses the relays of such a path, without a last hop that is given.
+//
+// Who has a say in the last hop has none in those before it: the guard is the first of the
+// request that can be used, be the last hop what it may. With the second layer only the
+// relay itself conflicts, not its family nor its subnet, as in C tor: else the relays that
+// are left would tell of those that are not.
+func (x *Index) OnionPath(rng *rand.Rand, req OnionRequest) ([]*Relay, error) {
+	g, err := x.guardOf(req.Guards)
+	if err != nil {
+		return nil, err
+	}
+	out := []*Relay{g}
+	for _, place := range shapes[req.Purpose][1:] {
+		var r *Relay
+		switch place {
+		case Layer2:
+			r, err = x.layer2(rng, req, g)
+		case Inner:
+			r, err = x.inner(rng, req, out, nil)
+		case Chosen:
+			r, err = x.inner(rng, req, out, func(r *Relay) bool {
+				return !r.anywhere() || !r.Protocols.Supports(netdoc.ProtoHSRend, hsRendProtocol) || slices.Contains(req.Avoid, r.Identity)
+			})
+		default:
+			continue // given
+		}
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+// guardOf is the first guard that is one in this consensus.
+func (x *Index) guardOf(guards []netdoc.Digest) (*Relay, error) {
+	for _, id := range guards {
+		g, ok := x.ByIdentity(id)
+		if !ok || !g.CanGuard() {
+			continue
+		}
+		if !g.Usable() {
+			return nil, &NoPathError{Guard, RuleMicrodescriptor}
+		}
+		return g, nil
+	}
+	return nil, &NoPathError{Guard, RuleGuards}
+}
+
+func (x *Index) layer2(rng *rand.Rand, req OnionRequest, g *Relay) (*Relay, error) {
+	if req.Layer2 == nil {
+		return x.inner(rng, req, []*Relay{g}, nil)
+	}
+	return x.pick(rng, Middle, &choice{exclude: func(r *Relay) bool {
+		return !slices.Contains(req.Layer2, r.Identity) || r == g || r.Identity == req.Last
+	}})
+}
+
+// inner chooses by weight a relay that conflicts with none of the path's.
+func (x *Index) inner(rng *rand.Rand, req OnionRequest, path []*Relay, refuse func(*Relay) bool) (*Relay, error) {
+	return x.pick(rng, Middle, &choice{exclude: func(r *Relay) bool {
+		if r.Identity == req.Last || refuse != nil && refuse(r) {
+			return true
+		}
+		return slices.ContainsFunc(path, func(o *Relay) bool {
+			return o == r || req.Layer2 == nil && x.Conflict(o, r)
+		})
+	}})
+}

@@ -1,0 +1,192 @@
+package path_test
+
+import (
+	"errors"
+	"slices"
+	"testing"
+
+	"chive/tor/netdoc"
+	"chive/tor/path"
+)
+
+func protos(t *testing.T, s string) change {
+	p, err := netdoc.ParseProtocols(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(rs *netdoc.RouterStatus, _ *netdoc.Microdesc) { rs.Protocols = p }
+}
+
+func identities(relays []*path.Relay) (out []netdoc.Digest) {
+	for _, r := range relays {
+		out = append(out, r.Identity)
+	}
+	return out
+}
+
+// Paths to onion services over random networks: they have the shape of their purpose, the
+// guard is the first that can be used whatever the last hop is, and relays are where they
+// may be.
+func TestOnionPaths(t *testing.T) {
+	for seed := range uint64(40) {
+		rng := newRand(seed)
+		n := random(t, rng, 120)
+		rend := protos(t, "HSRend=1-2 HSDir=1-2")
+		for i := range n.c.Relays {
+			if rng.IntN(3) > 0 {
+				rend(&n.c.Relays[i], nil)
+			}
+		}
+		x := n.strict()
+		var guards []netdoc.Digest
+		for _, rs := range n.c.Relays {
+			if r, _ := x.ByIdentity(rs.Identity); r.CanGuard() && r.Usable() && len(guards) < 3 {
+				guards = append(guards, rs.Identity)
+			}
+		}
+		var layer []netdoc.Digest
+		for range 4 {
+			r, err := x.PickLayer2(rng, layer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !r.Flags.Has(netdoc.FlagStable | netdoc.FlagFast) {
+				t.Fatal("the second layer has a relay that is not stable")
+			}
+			layer = append(layer, r.Identity)
+		}
+		for _, layer2 := range [][]netdoc.Digest{layer, nil} {
+			for _, p := range []path.Purpose{path.ForOnionDirectory, path.ForIntroduction, path.ForRendezvous} {
+				for _, last := range []netdoc.Digest{{77}, guards[0], layer[0], layer[3]} {
+					req := path.OnionRequest{Purpose: p, Guards: guards, Layer2: layer2, Last: last, Avoid: []netdoc.Digest{last}}
+					if p == path.ForRendezvous {
+						req.Last = netdoc.Digest{}
+					}
+					relays, err := x.OnionPath(rng, req)
+					if err != nil {
+						t.Fatalf("seed %d: %v", seed, err)
+					}
+					if relays[0].Identity != guards[0] {
+						t.Fatal("another guard")
+					}
+					ids := identities(relays)
+					end := relays[len(relays)-1]
+					if p != path.ForRendezvous {
+						ids = append(ids, last)
+					} else if end.Identity == last || end.Flags.Has(netdoc.FlagMiddleOnly) || !end.Protocols.Supports(netdoc.ProtoHSRend, 2) {
+						t.Fatal("a rendezvous point that may be none")
+					}
+					if err := p.Check(ids, guards, layer2); err != nil {
+						t.Fatalf("%v", err)
+					}
+					if layer2 == nil {
+						for i := range relays {
+							for j := range i {
+								if what := n.together(relays[i].RouterStatus, relays[j].RouterStatus); what != "" {
+									t.Fatalf("without the second layer: %s", what)
+								}
+							}
+						}
+					}
+				}
+			}
+		}
+		for _, r := range x.OnionDirectories() {
+			if !r.Usable() || r.Flags.Has(netdoc.FlagMiddleOnly) || !r.Flags.Has(netdoc.FlagHSDir) {
+				t.Fatal("no directory")
+			}
+		}
+	}
+}
+
+// Who may keep descriptors, and be asked for them.
+func TestOnionDirectories(t *testing.T) {
+	n := newNetwork(t)
+	hs := protos(t, "HSDir=2")
+	const dir = plain | netdoc.FlagHSDir
+	want := []netdoc.Digest{n.relay(dir, 1, "", hs)}
+	n.relay(plain, 1, "", hs)
+	n.relay(dir|netdoc.FlagMiddleOnly, 1, "", hs)
+	n.relay(dir, 1, "", protos(t, "HSDir=1"))
+	n.relay(dir, 1, "", hs, noKeys)
+	n.relay(dir&^netdoc.FlagRunning, 1, "", hs)
+	if got := identities(n.strict().OnionDirectories()); !slices.Equal(got, want) {
+		t.Errorf("%v", got)
+	}
+}
+
+// Each shape, and each way to break it.
+func TestShapes(t *testing.T) {
+	id := func(b byte) netdoc.Digest { return netdoc.Digest{b} }
+	guards, layer := []netdoc.Digest{id(1)}, []netdoc.Digest{id(2), id(3)}
+	list := func(b ...byte) (out []netdoc.Digest) {
+		for _, x := range b {
+			out = append(out, id(x))
+		}
+		return out
+	}
+	for _, tt := range []struct {
+		p    path.Purpose
+		path []netdoc.Digest
+		ok   bool
+	}{
+		{path.ForExit, list(1, 5, 6), true},
+		{path.ForExit, list(1, 5), false},
+		{path.ForExit, list(1, 5, 6, 7), false},
+		{path.ForExit, list(9, 5, 6), false},
+		{path.ForExit, list(1, 5, 1), false},
+		{path.ForExit, list(1, 1, 5), false},
+		{path.ForDirectory, list(9), true},
+		{path.ForDirectory, list(9, 1), false},
+		{path.ForOnionDirectory, list(1, 2, 5, 6), true},
+		{path.ForOnionDirectory, list(1, 2, 6), false},
+		{path.ForOnionDirectory, list(1, 5, 2, 6), false},
+		{path.ForIntroduction, list(1, 3, 5, 6), true},
+		{path.ForIntroduction, list(1, 3, 5, 1), true}, // the guard, whom a service cannot push away
+		{path.ForIntroduction, list(1, 3, 5, 3), false},
+		{path.ForIntroduction, list(1, 3, 5, 5), false},
+		{path.ForIntroduction, list(1, 3, 1, 6), false},
+		{path.ForIntroduction, list(5, 3, 2, 6), false},
+		{path.ForRendezvous, list(1, 2, 6), true},
+		{path.ForRendezvous, list(1, 2, 1), false},
+		{path.ForRendezvous, list(1, 2, 2), false},
+		{path.ForRendezvous, list(1, 5, 6), false},
+		{path.Purpose(99), list(1), false},
+	} {
+		if err := tt.p.Check(tt.path, guards, layer); (err == nil) != tt.ok || err != nil && !errors.Is(err, path.ErrShape) {
+			t.Errorf("%d %v: %v", tt.p, tt.path, err)
+		}
+	}
+	if err := path.ForRendezvous.Check(list(1, 5, 6), guards, nil); err != nil {
+		t.Errorf("without the second layer: %v", err)
+	}
+	if path.ForRendezvous.Hops() != 3 || path.ForIntroduction.Hops() != 4 || !path.ForIntroduction.Layered() || path.ForExit.Layered() {
+		t.Error("hops")
+	}
+}
+
+// A guard whose keys are missing is waited for, not passed over.
+func TestOnionPathGuards(t *testing.T) {
+	n := newNetwork(t)
+	rend := protos(t, "HSRend=2")
+	missing := n.relay(guard, 1, "", noKeys)
+	good := n.relay(guard, 1, "")
+	for range 5 {
+		n.relay(plain, 1, "", rend)
+	}
+	x := n.strict()
+	ask := func(guards ...netdoc.Digest) error {
+		_, err := x.OnionPath(newRand(1), path.OnionRequest{Purpose: path.ForRendezvous, Guards: guards})
+		return err
+	}
+	var none *path.NoPathError
+	if err := ask(missing, good); !errors.As(err, &none) || none.Rule != path.RuleMicrodescriptor {
+		t.Errorf("%v", err)
+	}
+	if err := ask(digest(99), digest(3)); !errors.As(err, &none) || none.Rule != path.RuleGuards {
+		t.Errorf("%v", err)
+	}
+	if err := ask(digest(99), good); err != nil {
+		t.Errorf("%v", err)
+	}
+}

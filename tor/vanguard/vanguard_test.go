@@ -1,0 +1,147 @@
+package vanguard_test
+
+import (
+	"errors"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"chive/tor/netdoc"
+	"chive/tor/path"
+	"chive/tor/vanguard"
+)
+
+var start = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+// network has so many relays; those in gone have lost the Stable flag.
+func network(relays int, gone ...netdoc.Digest) *path.Index {
+	c := &netdoc.Consensus{Params: netdoc.Params{}}
+	for i := range relays {
+		rs := netdoc.RouterStatus{
+			Identity: netdoc.Digest{byte(i + 1)}, MD: netdoc.MDDigest{byte(i + 1)}, Bandwidth: uint32(i%50 + 1),
+			IPv4:  netip.AddrPortFrom(netip.AddrFrom4([4]byte{20, byte(i), 0, 1}), 9001),
+			Flags: netdoc.FlagRunning | netdoc.FlagValid | netdoc.FlagFast | netdoc.FlagStable,
+		}
+		if slices.Contains(gone, rs.Identity) {
+			rs.Flags &^= netdoc.FlagStable
+		}
+		c.Relays = append(c.Relays, rs)
+	}
+	return path.NewIndex(c, func(d netdoc.MDDigest) *netdoc.Microdesc {
+		return &netdoc.Microdesc{NtorKey: [32]byte{d[0]}, Ed25519: netdoc.Ed25519ID{d[0]}}
+	}, path.Options{})
+}
+
+func newSet(seed uint64) *vanguard.Set { return vanguard.New(rand.New(rand.NewPCG(seed, 1))) }
+
+// "The number of second layer guards is 4"; "their lifetime is between 1 and 12 days"
+// (proposal 333 §3.1, §3.2; C tor draws evenly).
+func TestLayer(t *testing.T) {
+	p := vanguard.ParamsOf(netdoc.Params{})
+	if !p.Enabled || p.Number != 4 || p.Shortest != 24*time.Hour || p.Longest != 12*24*time.Hour {
+		t.Fatalf("%+v", p)
+	}
+	var lives []time.Duration
+	for seed := range uint64(200) {
+		s := newSet(seed)
+		s.Update(network(50), p, start)
+		ids := s.Identities()
+		slices.SortFunc(ids, func(a, b netdoc.Digest) int { return int(a[0]) - int(b[0]) })
+		if len(slices.Compact(ids)) != 4 {
+			t.Fatalf("%d relays", len(ids))
+		}
+		for _, r := range s.Relays() {
+			lives = append(lives, r.Expires.Sub(start))
+		}
+	}
+	var sum time.Duration
+	for _, l := range lives {
+		if l < p.Shortest-time.Second || l >= p.Longest {
+			t.Fatalf("a life of %v", l)
+		}
+		sum += l / time.Duration(len(lives))
+	}
+	if mean := (p.Shortest + p.Longest) / 2; sum < mean*9/10 || sum > mean*11/10 {
+		t.Errorf("they live %v on average", sum)
+	}
+}
+
+// One leaves when its time is over or it is no longer fit, and another comes; the others
+// stay.
+func TestChange(t *testing.T) {
+	p := vanguard.ParamsOf(netdoc.Params{})
+	s := newSet(1)
+	s.Update(network(50), p, start)
+	s.Take()
+	first := s.Relays()
+	next := s.Next()
+	s.Update(network(50), p, next.Add(-time.Second))
+	if len(s.Take()) != 0 {
+		t.Fatal("a change before its time")
+	}
+	s.Update(network(50), p, next)
+	events := s.Take()
+	if len(events) != 2 || events[0].Kind != vanguard.Removed || events[0].Reason != vanguard.Expired || events[1].Kind != vanguard.Added {
+		t.Fatalf("%+v", events)
+	}
+	left := s.Relays()
+	if len(left) != 4 || !slices.Equal(left[:3], slices.DeleteFunc(slices.Clone(first), func(r vanguard.Relay) bool { return r.Identity == events[0].Identity })) {
+		t.Fatalf("%+v", left)
+	}
+	unfit := left[1].Identity
+	s.Update(network(50, unfit), p, next)
+	if events := s.Take(); len(events) != 2 || events[0].Reason != vanguard.Unfit || events[0].Identity != unfit || events[1].Identity == unfit {
+		t.Fatalf("%+v", events)
+	}
+	p.Number = 2
+	s.Update(network(50), p, next)
+	if s.Take(); len(s.Relays()) != 2 {
+		t.Errorf("%d relays", len(s.Relays()))
+	}
+	s.Update(network(1), p, next)
+	if len(s.Relays()) != 1 {
+		t.Errorf("%d relays of a network of one", len(s.Relays()))
+	}
+}
+
+// The events lead to the same layer, from the same start.
+func TestReplay(t *testing.T) {
+	p := vanguard.ParamsOf(netdoc.Params{"guard-hs-l2-number": 5, "guard-hs-l2-lifetime-min": 60, "guard-hs-l2-lifetime-max": 3600})
+	s, again := newSet(3), newSet(4)
+	now := start
+	for i := range 200 {
+		now = now.Add(5 * time.Minute)
+		s.Update(network(30, netdoc.Digest{byte(i%30 + 1)}), p, now)
+		events := s.Take()
+		if err := again.Replay(events); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(again.Relays(), s.Relays()) || len(s.Relays()) != 5 {
+			t.Fatal("another layer")
+		}
+	}
+	for _, e := range []vanguard.Event{
+		{Kind: vanguard.Added, Relay: s.Relays()[0]}, {Kind: vanguard.Removed, Relay: vanguard.Relay{Identity: netdoc.Digest{99}}},
+	} {
+		if err := again.Replay([]vanguard.Event{e}); !errors.Is(err, vanguard.ErrEvent) {
+			t.Errorf("%+v: %v", e, err)
+		}
+	}
+}
+
+// "vanguards-lite-enabled".
+func TestParams(t *testing.T) {
+	if vanguard.ParamsOf(netdoc.Params{"vanguards-lite-enabled": 0}).Enabled {
+		t.Error("enabled")
+	}
+	if p := vanguard.ParamsOf(netdoc.Params{"guard-hs-l2-number": 100}); p.Number != 19 {
+		t.Errorf("%d relays", p.Number)
+	}
+	s := newSet(1)
+	s.Update(network(30), vanguard.Params{Number: 1, Shortest: time.Hour, Longest: time.Minute}, start)
+	if got := s.Next(); !got.Equal(start.Add(time.Hour)) {
+		t.Errorf("bounds the wrong way round: until %v", got)
+	}
+}
