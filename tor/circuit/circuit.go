@@ -100,6 +100,7 @@ type Circuit struct {
 	Blocked bool
 	flow    flow
 	onion   onionState
+	kh      [20]byte // of the last hop's handshake
 
 	streams    map[cell.StreamID]*stream
 	last       *stream // of the last cell: cells come in runs

@@ -26,13 +26,18 @@ const (
 	RendezvousEstablished // the rendezvous point waits for the service
 	Rendezvous            // the service came; Data is its half of the handshake
 	IntroduceAck          // the introduction point's answer
+
+	IntroEstablished // the introduction point waits for clients
+	Introduce2       // a client asks to be met
+	Asked            // a client begins a stream to Port
 )
 
 // Event is what one received cell meant.
 type Event struct {
 	Kind   EventKind
 	Stream cell.StreamID
-	Data   []byte         // Data, Rendezvous, IntroduceAck: the payload, inside the cell's body
+	Data   []byte         // of Data and of messages of introduction and rendezvous: the payload, inside the cell's body
+	Port   uint16         // Asked
 	Reason cell.EndReason // Ended
 	Addr   netip.Addr     // Connected: the address the exit reached, if it said
 
@@ -103,7 +108,7 @@ func (c *Circuit) addHop(dst []byte, keys handshake.KeyMaterial, err error) ([]b
 	}
 	c.stack.Add(layer)
 	if c.stack.Len() == len(c.cfg.Path) {
-		c.state = Open
+		c.state, c.kh = Open, keys.KH
 		return dst, Event{Kind: Opened}, nil
 	}
 	dst, err = c.extend(dst)
@@ -193,6 +198,10 @@ func (c *Circuit) receiveOpen(dst []byte, hop int, h cell.RelayHeader, data []by
 	}
 	if h.Stream == 0 && ofOnion(h.Cmd) {
 		ev, err := c.receiveOnion(hop, h.Cmd, data)
+		return dst, ev, err
+	}
+	if h.Cmd == cell.RelayBegin && c.onion == serving {
+		ev, err := c.receiveBegin(hop, h.Stream, data)
 		return dst, ev, err
 	}
 	s := c.find(h.Stream)
