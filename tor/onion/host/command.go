@@ -3,10 +3,10 @@ package host
 import (
 	"time"
 
-	"chive/tor/cell"
 	"chive/tor/handshake"
 	"chive/tor/netdoc"
 	"chive/tor/onion"
+	"chive/tor/onion/relaymsg"
 )
 
 // PointID, UploadID and MeetingID name things of one [Service]; none is used twice.
@@ -48,8 +48,7 @@ type CancelUpload struct{ ID UploadID }
 // keys are put into force; then [Service.Met], or [Service.MeetingFailed].
 type Meet struct {
 	ID                MeetingID
-	Specs             []cell.LinkSpec
-	OnionKey          [32]byte
+	Point             relaymsg.Point
 	Message           []byte // RENDEZVOUS1
 	Keys              handshake.HSKeyMaterial
 	CongestionControl bool

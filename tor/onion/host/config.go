@@ -119,7 +119,9 @@ type View struct {
 	Relays      Relays
 	// FlowControl is what the service offers its clients; nil: none.
 	FlowControl *descriptor.FlowControl
-	Params      Params
+	// AllowPrivate: rendezvous points may have addresses of private networks.
+	AllowPrivate bool
+	Params       Params
 }
 
 // Params are consensus parameters.

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"chive/tor/cell"
 	"chive/tor/handshake"
 	"chive/tor/onion"
 	"chive/tor/onion/pow"
@@ -60,6 +61,12 @@ func TestHostileIntroductions(t *testing.T) {
 	unknown, _ := m.introduction(auth, stranger, nil)
 	m.s.Introduce2(id, unknown, m.now)
 	m.refused(handshake.ErrAuth)
+	// A rendezvous point within the service's own network.
+	inside := m.request()
+	inside.Specs = append([]cell.LinkSpec{{Type: cell.LinkSpecIPv4, Body: []byte{127, 0, 0, 1, 0, 80}}}, inside.Specs...)
+	local, _ := m.introduction(auth, sl, inside)
+	m.s.Introduce2(id, local, m.now)
+	m.refused(relaymsg.ErrMalformed)
 	// One cookie in two introductions.
 	r := m.request()
 	one, _ := m.introduction(auth, sl, r)

@@ -27,6 +27,7 @@ var (
 type request struct {
 	hs         *handshake.HSNtorRequest
 	rendezvous *relaymsg.Request
+	point      relaymsg.Point
 }
 
 // meeting is one under way.
@@ -128,6 +129,10 @@ func (s *Service) introduce(p *point, m relaymsg.Introduce2, now time.Time) erro
 	if err != nil {
 		return err
 	}
+	point, ok := relaymsg.PointOf(r.Specs, r.OnionKey, s.view.AllowPrivate)
+	if !ok {
+		return fmt.Errorf("rendezvous point: %w", relaymsg.ErrMalformed)
+	}
 	if !s.cookies.add(r.Cookie, now) {
 		return fmt.Errorf("%w: its rendezvous cookie was", ErrReplay)
 	}
@@ -135,7 +140,7 @@ func (s *Service) introduce(p *point, m relaymsg.Introduce2, now time.Time) erro
 	if err != nil {
 		return err
 	}
-	for range s.queue.Push(&request{opened, r}, effort, now) {
+	for range s.queue.Push(&request{opened, r, point}, effort, now) {
 		s.tell(Refused{p.id, ErrCrowded})
 	}
 	return nil
@@ -222,7 +227,7 @@ func (s *Service) meet(r *request, effort uint32, now time.Time) {
 	}
 	_, cc := r.rendezvous.Extension(relaymsg.ExtCongestionControl)
 	m := &meeting{attempts: 1, ask: Meet{
-		ID: id, Specs: r.rendezvous.Specs, OnionKey: r.rendezvous.OnionKey, Message: message, Keys: keys,
+		ID: id, Point: r.point, Message: message, Keys: keys,
 		CongestionControl: cc && s.view != nil && s.view.FlowControl != nil,
 		Effort:            effort, Deadline: now.Add(meetTimeout),
 	}}
