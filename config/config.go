@@ -64,6 +64,10 @@ type Config struct {
 	ConnectionPoolMaxLife   time.Duration // an older one takes no new circuits; 0: no limit
 	EnableBufferPooling     bool          // buffers are used again
 
+	ClientOnionAuthDir          string // absolute; "" if there is none
+	VanguardsLiteEnabled        string // auto, 0 or 1
+	ExtendAllowPrivateAddresses bool   // introduction points of onion services may have private addresses
+
 	ConnectionPadding        string // auto, 0 or 1
 	ReducedConnectionPadding bool
 

@@ -17,7 +17,9 @@ type Body interface {
 		*chivev1.DocumentFetched | *chivev1.DocumentVerified | *chivev1.DocumentRejected | *chivev1.ProtocolsMissing |
 		*chivev1.SupervisorStateChanged | *chivev1.BreakerOpened | *chivev1.BreakerHalfOpened | *chivev1.BreakerClosed |
 		*chivev1.RetriesExhausted | *chivev1.InputQuarantined |
-		*chivev1.ConfigProposed | *chivev1.ConfigApplied | *chivev1.ConfigRejected | *chivev1.ConfigReverted
+		*chivev1.ConfigProposed | *chivev1.ConfigApplied | *chivev1.ConfigRejected | *chivev1.ConfigReverted |
+		*chivev1.VanguardAdded | *chivev1.VanguardRemoved |
+		*chivev1.ServiceDescriptorFetched | *chivev1.ServiceIntroduced | *chivev1.ServiceJoined | *chivev1.ServiceFailed
 }
 
 // Event wraps body as an event about the actor id of the given kind, ready for
@@ -132,5 +134,17 @@ func wrap(e *chivev1.Envelope, body any) {
 		e.Event = &chivev1.Envelope_ConfigRejected{ConfigRejected: b}
 	case *chivev1.ConfigReverted:
 		e.Event = &chivev1.Envelope_ConfigReverted{ConfigReverted: b}
+	case *chivev1.VanguardAdded:
+		e.Event = &chivev1.Envelope_VanguardAdded{VanguardAdded: b}
+	case *chivev1.VanguardRemoved:
+		e.Event = &chivev1.Envelope_VanguardRemoved{VanguardRemoved: b}
+	case *chivev1.ServiceDescriptorFetched:
+		e.Event = &chivev1.Envelope_ServiceDescriptorFetched{ServiceDescriptorFetched: b}
+	case *chivev1.ServiceIntroduced:
+		e.Event = &chivev1.Envelope_ServiceIntroduced{ServiceIntroduced: b}
+	case *chivev1.ServiceJoined:
+		e.Event = &chivev1.Envelope_ServiceJoined{ServiceJoined: b}
+	case *chivev1.ServiceFailed:
+		e.Event = &chivev1.Envelope_ServiceFailed{ServiceFailed: b}
 	}
 }

@@ -35,6 +35,7 @@ type Options struct {
 	Recorder                   *messages.Recorder
 	Now                        func() time.Time
 	Limits                     *limits.Limits // nil: none
+	Onion                      *Onion         // nil: it is not for an onion service
 }
 
 type (
@@ -206,6 +207,8 @@ func (c *circuitActor) Receive(ctx actor.Context) {
 		c.streamFailed(ctx, m)
 	case *actor.Stopping:
 		c.stopping(ctx)
+	default:
+		c.onion(ctx)
 	}
 }
 
@@ -346,6 +349,8 @@ func (c *circuitActor) attach(ctx actor.Context, spec *stream.Spec) {
 	switch {
 	case spec.Resolve:
 		c.out.Bytes, id, err = c.core.Resolve(c.out.Bytes, spec.Target)
+	case spec.Onion != nil:
+		c.out.Bytes, id, err = c.core.BeginOnion(c.out.Bytes, spec.Port)
 	case spec.Target == "":
 		c.out.Bytes, id, err = c.core.BeginDir(c.out.Bytes)
 	default:
@@ -355,7 +360,7 @@ func (c *circuitActor) attach(ctx actor.Context, spec *stream.Spec) {
 		c.refuse(ctx, spec, err)
 		return
 	}
-	if !c.dirty && c.o.Purpose == chivev1.Purpose_PURPOSE_GENERAL {
+	if !c.dirty && users(c.o.Purpose) {
 		c.dirty = true
 		c.emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, c.o.ID, &chivev1.CircuitDirtied{Isolation: spec.Isolation.Name()}))
 	}

@@ -146,6 +146,8 @@ func (c *circuitActor) event(ctx actor.Context, ev circuit.Event) {
 			c.posts = append(c.posts, post{l.pid, &stream.Ended{Reason: ev.Reason}})
 		}
 		c.dropLane(ev.Stream, l, false)
+	case circuit.RendezvousEstablished, circuit.Rendezvous, circuit.IntroduceAck:
+		c.heard(ctx, ev)
 	}
 }
 

@@ -43,7 +43,7 @@ func (c *circuitActor) use() Use {
 // target's silence, or does somebody on the path drop the cells? Asked only at the end,
 // so that nobody can tell the probe from a stream before all are over (path-spec §7.3).
 func (c *circuitActor) mustProbe(why chivev1.Outcome) bool {
-	return why == chivev1.Outcome_OUTCOME_IDLE && c.dirty && c.answer == Unused && c.probe == 0 && !c.closing &&
+	return why == chivev1.Outcome_OUTCOME_IDLE && c.dirty && c.o.Purpose == chivev1.Purpose_PURPOSE_GENERAL && c.answer == Unused && c.probe == 0 && !c.closing &&
 		c.link != nil && c.actors == 0 && len(c.lanes) == 0 && c.core.State() == circuit.Open
 }
 

@@ -18,6 +18,7 @@ import (
 	"chive/tor/congestion"
 	"chive/tor/isolation"
 	"chive/tor/netdoc"
+	"chive/tor/onion"
 	"chive/tor/path"
 	"chive/tor/predict"
 )
@@ -33,6 +34,8 @@ type Options struct {
 	Times       Times          // where build times are kept; nil: nowhere
 	Limits      *limits.Limits // nil: none
 	Bias        Bias           // nil: nobody counts
+	Vanguards   Vanguards      // nil: there are none
+	Onions      *actor.PID     // or who passes Meet on
 }
 
 // Settings is what the configuration says about circuits.
@@ -80,11 +83,12 @@ type (
 	// new streams. Unusable: this version must not use the network, and no circuit
 	// takes new streams.
 	Netdir struct {
-		Index    *path.Index
-		Params   netdoc.Params
-		Enough   bool
-		Unusable bool
-		Rules    string
+		Consensus *netdoc.Consensus
+		Index     *path.Index
+		Params    netdoc.Params
+		Enough    bool
+		Unusable  bool
+		Rules     string
 	}
 	// Configure changes the settings, at once. With Rebuild, circuits that are
 	// there take no new streams.
@@ -149,6 +153,10 @@ type record struct {
 	isolation isolation.Circuit // what it carried
 	promised  isolation.Circuit // what it will carry, if all go on it that wait for it
 	users     map[string]*use   // by whom it was used, ever: tokens
+	wish      *Open             // of its owner, for one to reach an onion service by
+	last      torcircuit.Hop    // of one that has an owner
+	abandoned bool              // its owner wants it no more
+	meets     *onion.Address    // the service that is its last hop
 	launched  time.Time
 	dirtied   time.Time // its first stream, or the last that kept it alive came or left
 	streams   int
@@ -165,6 +173,8 @@ type waiting struct {
 	on    string        // id of the circuit being built for it
 	blame string        // id of the event for which the last circuit built for it failed
 	over  bool          // a circuit has it, or it was refused
+
+	meeting *meeting // that it waits for, with an onion service
 }
 
 type circuits struct {
@@ -186,6 +196,9 @@ type circuits struct {
 	ticker     *kernel.Timer
 	closing    *Close
 	progress   chivev1.BootstrapPhase
+	opens      []*Open                     // circuits that owners wait for, not launched yet
+	meetings   map[string]*meeting         // that streams wait for
+	met        map[onion.Address][]*record // circuits whose last hop is an onion service
 }
 
 // Props makes the actor.
@@ -193,8 +206,11 @@ func Props(o Options) *actor.Props {
 	if o.Bias == nil {
 		o.Bias = noBias{}
 	}
+	if o.Vanguards == nil {
+		o.Vanguards = noVanguards{}
+	}
 	return kernel.Props(func() actor.Actor {
-		c := &circuits{o: o, network: networkOf(nil), records: map[string]*record{}, places: newPlaces(), identities: newIdentities(), paces: map[netdoc.Digest]*guardPace{}, pool: pool{since: o.Now()}, ports: predict.New(o.Now())}
+		c := &circuits{o: o, network: networkOf(nil), records: map[string]*record{}, places: newPlaces(), identities: newIdentities(), paces: map[netdoc.Digest]*guardPace{}, pool: pool{since: o.Now()}, ports: predict.New(o.Now()), meetings: map[string]*meeting{}, met: map[onion.Address][]*record{}}
 		c.recall()
 		return c
 	})
@@ -268,6 +284,8 @@ func (c *circuits) Receive(ctx actor.Context) {
 		c.close(ctx, m)
 	case *actor.Stopping:
 		c.stopping()
+	default:
+		c.onion(ctx)
 	}
 }
 
@@ -297,6 +315,8 @@ func (c *circuits) request(ctx actor.Context, m *Request) {
 	if m.Directory == nil {
 		c.comes(ctx, m.Spec)
 		m.Spec.Isolation.Values[isolation.Epoch] = c.renewals.epoch(m.Spec.Identities)
+	}
+	if m.Directory == nil && m.Spec.Onion == nil {
 		c.ports.Used(predict.Port{Number: w.want.Port, IPv6: w.want.IPv6}, w.since)
 	}
 	c.queue = append(c.queue, w)
@@ -324,6 +344,7 @@ func (c *circuits) serve(ctx actor.Context) {
 	clear(c.queue[len(left):])
 	c.queue = left
 	if c.closing == nil {
+		c.launchOpens(ctx)
 		c.prepare(ctx)
 	}
 }
@@ -331,6 +352,9 @@ func (c *circuits) serve(ctx actor.Context) {
 // place attaches a request, or refuses it, or sees to it that a circuit for it
 // is on its way (false).
 func (c *circuits) place(ctx actor.Context, w *waiting) bool {
+	if w.Spec.Onion != nil {
+		return c.placeOnion(ctx, w)
+	}
 	if r := c.choose(w); r != nil {
 		w.over = true
 		c.waitOn(w, nil)
@@ -405,9 +429,13 @@ func (c *circuits) attach(ctx actor.Context, r *record, w *waiting) {
 	c.identities.carries(r, w.Spec)
 	r.tired = r.tired || c.renewals.stale(w)
 	r.streams++
+	c.attachTo(ctx, r, w.Spec)
+}
+
+func (c *circuits) attachTo(ctx actor.Context, r *record, spec *stream.Spec) {
 	self, root := ctx.Self(), ctx.ActorSystem().Root
-	ctx.Send(r.pid, &circuit.Attach{Spec: w.Spec, Lost: func() {
-		root.Send(self, &circuit.StreamBack{ID: r.id, Spec: w.Spec})
+	ctx.Send(r.pid, &circuit.Attach{Spec: spec, Lost: func() {
+		root.Send(self, &circuit.StreamBack{ID: r.id, Spec: spec})
 	}})
 }
 
@@ -438,7 +466,7 @@ func (c *circuits) streamBack(ctx actor.Context, m *circuit.StreamBack) {
 		c.refuse(m.Spec, chivev1.Outcome_OUTCOME_SHUTDOWN)
 		return
 	}
-	if m.Spec.Purpose == chivev1.Purpose_PURPOSE_DIRECTORY {
+	if p := m.Spec.Purpose; p == chivev1.Purpose_PURPOSE_DIRECTORY || p == chivev1.Purpose_PURPOSE_ONION_DIRECTORY {
 		// The asker chose this relay and may now choose another.
 		c.refuse(m.Spec, m.Spec.Last)
 		return
@@ -500,42 +528,9 @@ func (c *circuits) netdir(ctx actor.Context, m *Netdir) {
 	}
 	c.retime(ctx)
 	c.o.Guards.Update(m.Index, m.Params, c.o.Now())
+	c.o.Vanguards.Update(m.Index, m.Params, c.o.Now())
 	c.o.Bias.Update(m.Params)
 	c.serve(ctx)
-}
-
-func (c *circuits) close(ctx actor.Context, m *Close) {
-	c.closing = m
-	for _, w := range c.queue {
-		c.refuse(w.Spec, chivev1.Outcome_OUTCOME_SHUTDOWN)
-	}
-	c.queue = nil
-	for _, r := range c.records {
-		ctx.Send(r.pid, &circuit.Close{Outcome: chivev1.Outcome_OUTCOME_SHUTDOWN})
-	}
-	c.maybeClosed(ctx)
-}
-
-func (c *circuits) maybeClosed(ctx actor.Context) bool {
-	if c.closing != nil && len(c.records) == 0 {
-		ctx.Send(c.closing.Reply, &Closed{})
-	}
-	return c.closing != nil
-}
-
-// stopping ends what waits, after a panic here.
-func (c *circuits) stopping() {
-	c.keep()
-	c.ticker.Stop()
-	if c.holdOff != nil {
-		c.holdOff.Stop()
-	}
-	for _, w := range c.queue {
-		if !w.over {
-			c.refuse(w.Spec, chivev1.Outcome_OUTCOME_INTERNAL)
-		}
-	}
-	c.queue = nil
 }
 
 // advance tells the bootstrap phases that are this actor's, each once.
@@ -553,6 +548,7 @@ func (c *circuits) advance(phase chivev1.BootstrapPhase, percent uint32, summary
 type network struct {
 	window int // circwindow
 	flow   torcircuit.FlowParams
+	onion  congestion.Params // with onion services
 	// optimistic: data may follow BEGIN before the exit has answered. The consensus says so
 	// for all clients, which else could be told apart (proposal 174, UseOptimisticData).
 	optimistic bool
@@ -562,6 +558,7 @@ func networkOf(p netdoc.Params) network {
 	return network{
 		window:     int(p.Get("circwindow", 1000, 100, 1000)),
 		flow:       torcircuit.FlowParamsOf(p.Get, congestion.PathExit),
+		onion:      congestion.ParamsOf(p.Get, congestion.PathOnion, congestion.Increment(p.Get)),
 		optimistic: p.Get("UseOptimisticData", 1, 0, 1) == 1,
 	}
 }

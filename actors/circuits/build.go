@@ -117,12 +117,20 @@ func (c *circuits) path(want path.Want, avoid []netdoc.Digest) ([]*path.Relay, e
 		return nil, errNotYet
 	}
 	relays, err := c.dir.Index.Path(c.o.Rand, path.Request{Guards: guards, Want: want, AvoidExits: avoid})
-	var none *path.NoPathError
-	if errors.As(err, &none) && none.Rule == path.RuleMicrodescriptor {
-		return nil, errNotYet // guard-spec §4.12: it is being fetched
+	if notYet(err) {
+		return nil, errNotYet
 	}
 	return relays, err
 }
+
+// notYet: the guard's microdescriptor is being fetched (guard-spec §4.12).
+func notYet(err error) bool {
+	var none *path.NoPathError
+	return errors.As(err, &none) && none.Rule == path.RuleMicrodescriptor
+}
+
+// guarded: does the circuit go through one of the guards?
+func (r *record) guarded() bool { return r.purpose != chivev1.Purpose_PURPOSE_DIRECTORY }
 
 func hops(relays []*path.Relay) []torcircuit.Hop {
 	out := make([]torcircuit.Hop, len(relays))
@@ -140,21 +148,27 @@ func (c *circuits) launchOver(ctx actor.Context, relays []*path.Relay) *record {
 }
 
 func (c *circuits) launch(ctx actor.Context, purpose chivev1.Purpose, path []torcircuit.Hop, exit *path.Relay) *record {
+	return c.launchWith(ctx, purpose, path, exit, nil)
+}
+
+func (c *circuits) launchWith(ctx actor.Context, purpose chivev1.Purpose, path []torcircuit.Hop, exit *path.Relay, onion *circuit.Onion) *record {
 	r := &record{
 		id: messages.RandomID(), purpose: purpose, first: path[0].RSA, exit: exit, launched: c.o.Now(),
 	}
 	limit, last := c.limits(r)
 	r.pid = ctx.Spawn(circuit.Props(circuit.Options{
 		ID: r.id, Path: path, Window: c.network.window, Flow: c.network.flow, Purpose: purpose, Connections: c.o.Connections,
-		BuildTimeout: limit, CloseTimeout: last, Heard: c.times.heard, Recorder: c.o.Recorder, Now: c.o.Now, Limits: c.o.Limits,
+		BuildTimeout: limit, CloseTimeout: last, Heard: c.times.heard, Recorder: c.o.Recorder, Now: c.o.Now, Limits: c.o.Limits, Onion: onion,
 	}))
 	c.records[r.id] = r
 	c.places.clean[r] = struct{}{}
 	c.building++
-	if purpose == chivev1.Purpose_PURPOSE_GENERAL {
+	if r.guarded() {
 		c.pace(r.first).building++
-		c.times.Launched(r.launched)
 		c.o.Guards.Launched(r.id, r.first, r.launched)
+	}
+	if purpose == chivev1.Purpose_PURPOSE_GENERAL {
+		c.times.Launched(r.launched)
 	}
 	return r
 }
@@ -172,6 +186,7 @@ func (c *circuits) tick(ctx actor.Context) {
 			left = append(left, w)
 			continue
 		}
+		c.awaits(ctx, w, nil)
 		c.giveUp(w, c.lateOutcome(w))
 	}
 	clear(c.queue[len(left):])
@@ -201,7 +216,7 @@ func (c *circuits) lateOutcome(w *waiting) chivev1.Outcome {
 
 // retire closes a circuit that has no stream and will get none.
 func (c *circuits) retire(ctx actor.Context, r *record) {
-	if !r.open && !r.waits || r.streams > 0 || r.closing {
+	if !r.open && !r.waits || r.streams > 0 || r.closing || r.owned() {
 		return
 	}
 	idle := c.o.Now().Sub(r.idleSince)

@@ -34,20 +34,25 @@ func (c *circuits) opened(ctx actor.Context, m *circuit.Opened) {
 		c.o.Bias.Built(r.id, r.first)
 		c.listen()
 		c.learn(c.times.Built(m.Took, r.slow))
+	}
+	if r.guarded() {
 		r.waits = !c.o.Guards.Opened(r.id, c.o.Now())
 	} else {
 		c.o.Guards.Connected(r.first, c.o.Now())
 	}
 	if !r.waits {
-		c.usable(r)
+		c.usable(ctx, r)
 	}
 	c.settle(ctx)
 	c.serve(ctx)
 }
 
 // usable: streams may go on the circuit from now on.
-func (c *circuits) usable(r *record) {
+func (c *circuits) usable(ctx actor.Context, r *record) {
 	r.open, r.waits, r.idleSince = true, false, c.o.Now()
+	if r.wish != nil && !r.closing {
+		c.ready(ctx, r)
+	}
 	if r.purpose == chivev1.Purpose_PURPOSE_GENERAL {
 		c.advance(chivev1.BootstrapPhase_BOOTSTRAP_PHASE_DONE, 100, "ready: a circuit is open")
 	}
@@ -58,7 +63,7 @@ func (c *circuits) settle(ctx actor.Context) {
 	ready, tooLong := c.o.Guards.Settle(c.o.Now())
 	for _, id := range ready {
 		if r := c.records[id]; r != nil && r.waits {
-			c.usable(r)
+			c.usable(ctx, r)
 		}
 	}
 	for _, id := range tooLong {
@@ -88,6 +93,7 @@ func (c *circuits) gone(ctx actor.Context, m *circuit.Gone) {
 	}
 	c.forget(r)
 	c.accounted(r, m)
+	c.over(ctx, r, m.Outcome)
 	if !m.WasOpen && !r.closing {
 		c.buildFailed(ctx, r, m)
 	}
@@ -102,6 +108,7 @@ func (c *circuits) forget(r *record) {
 	delete(c.records, r.id)
 	c.places.forget(r)
 	c.identities.forget(r)
+	c.parted(r)
 	c.ended(r)
 }
 
@@ -111,6 +118,9 @@ func (c *circuits) buildFailed(ctx actor.Context, r *record, m *circuit.Gone) {
 	c.blame(r, m.Cause)
 	if r.purpose == chivev1.Purpose_PURPOSE_DIRECTORY {
 		c.refuseWaiting(r.id, m.Outcome)
+		return
+	}
+	if r.wish != nil { // who chose its last hop could else hold the others up
 		return
 	}
 	c.unbuilt(r, m)

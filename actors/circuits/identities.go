@@ -99,7 +99,7 @@ func (i *identities) carries(r *record, spec *stream.Spec) {
 			i.on[token] = map[*record]struct{}{}
 		}
 		i.on[token][r] = struct{}{}
-		if token == id {
+		if token == id && r.exit != nil {
 			if i.exits[r.exit.Identity] == nil {
 				i.exits[r.exit.Identity] = map[string]int{}
 			}
@@ -123,7 +123,7 @@ func (i *identities) forget(r *record) {
 		if delete(i.on[token], r); len(i.on[token]) == 0 {
 			delete(i.on, token)
 		}
-		if !u.identity {
+		if !u.identity || r.exit == nil {
 			continue
 		}
 		of := i.exits[r.exit.Identity]
@@ -219,7 +219,9 @@ func (c *circuits) list() []Identity {
 		}
 		exits := map[netdoc.Digest]bool{}
 		for r := range c.identities.on[id] {
-			exits[r.exit.Identity] = true
+			if r.exit != nil {
+				exits[r.exit.Identity] = true
+			}
 			v.Open += r.users[id].open
 			if !r.tired && r.open && c.fresh(r) {
 				v.Usable++

@@ -37,8 +37,10 @@ func (c *circuits) pace(guard netdoc.Digest) *guardPace {
 
 // room says whether the guard of a path can take one more circuit now. The path
 // is not changed for it: what has no room waits.
-func (c *circuits) room(relays []*path.Relay) bool {
-	p := c.pace(relays[0].Identity)
+func (c *circuits) room(relays []*path.Relay) bool { return c.roomAt(relays[0].Identity) }
+
+func (c *circuits) roomAt(guard netdoc.Digest) bool {
+	p := c.pace(guard)
 	return p.window.Room(p.building, c.mostBuilding())
 }
 
@@ -67,7 +69,7 @@ func (c *circuits) ended(r *record) {
 		return
 	}
 	c.building--
-	if r.purpose == chivev1.Purpose_PURPOSE_GENERAL {
+	if r.guarded() {
 		c.pace(r.first).building--
 	}
 }

@@ -64,7 +64,7 @@ func atDesk(t reporter, clean int, test func(*desk)) {
 		d := &desk{ctx: ctx, now: time.Unix(1_000_000, 0), on: map[*stream.Spec]*record{}}
 		d.circuits = &circuits{
 			o: Options{
-				Guards: noGuards{}, Now: func() time.Time { return d.now }, Rand: rand.New(rand.NewPCG(1, 2)),
+				Guards: noGuards{}, Vanguards: noVanguards{}, Now: func() time.Time { return d.now }, Rand: rand.New(rand.NewPCG(1, 2)),
 				Recorder: messages.NewRecorder("test", time.Now, 8), Settings: Settings{Dirtiness: 10 * time.Minute},
 			},
 			records: map[string]*record{}, places: newPlaces(), identities: newIdentities(), paces: map[netdoc.Digest]*guardPace{},

@@ -67,7 +67,7 @@ func (c *circuits) clean() (out []*record) {
 
 // prepare keeps clean circuits ready, so that a stream need not wait for one.
 func (c *circuits) prepare(ctx actor.Context) {
-	if !c.dir.Enough || c.holdOff != nil || len(c.queue) > 0 {
+	if !c.dir.Enough || c.holdOff != nil || c.hungry() {
 		return
 	}
 	least, most := c.bounds()
@@ -88,6 +88,11 @@ func (c *circuits) prepare(ctx actor.Context) {
 		c.advance(chivev1.BootstrapPhase_BOOTSTRAP_PHASE_FIRST_CIRCUIT, 90, "building the first circuit")
 		clean = append(clean, c.launchOver(ctx, relays))
 	}
+}
+
+// hungry: does a stream wait for a circuit to an exit, or for a directory?
+func (c *circuits) hungry() bool {
+	return slices.ContainsFunc(c.queue, func(w *waiting) bool { return w.Spec.Onion == nil })
 }
 
 // cleanPath is the path of a circuit that nobody asked for; none if it may not be

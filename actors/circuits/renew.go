@@ -68,7 +68,7 @@ func (c *circuits) renew(ctx actor.Context, identity string) int {
 func (c *circuits) renewed(ctx actor.Context, identity string) (n int) {
 	c.renewals.renew(identity, c.alive)
 	tire := func(r *record) {
-		if r.exit != nil && !r.dirtied.IsZero() && !r.tired {
+		if (r.exit != nil || r.meets != nil) && !r.dirtied.IsZero() && !r.tired {
 			r.tired = true
 			n++
 			c.retire(ctx, r)

@@ -11,6 +11,7 @@ import (
 	"chive/messages"
 	"chive/messages/chivev1"
 	"chive/tor/cbt"
+	"chive/tor/path"
 )
 
 // Times is where the history of build times is kept. Its methods are called in
@@ -89,12 +90,18 @@ func (t *times) now() timeouts { return timeouts{t.Timeout(), t.Close(), t.Learn
 // is added: a burst of requests would else make its own circuits late, and more of
 // them in their place.
 func (c *circuits) limits(r *record) (limit, last time.Duration) {
-	if r.purpose != chivev1.Purpose_PURPOSE_GENERAL {
+	if !r.guarded() {
 		return c.times.First(), c.times.First()
 	}
 	limit = c.times.Timeout()
+	if shapes[r.purpose].Hops() > path.ForExit.Hops() {
+		limit = fourHops(limit)
+	}
 	p := c.pace(r.first)
 	limit += min(p.window.Queue(p.building), mostQueue*limit)
+	if r.purpose != chivev1.Purpose_PURPOSE_GENERAL { // nothing is learned of it
+		return limit, limit
+	}
 	return limit, max(limit, c.times.Close())
 }
 

@@ -34,7 +34,7 @@ func TestUnusableNetwork(t *testing.T) {
 	} {
 		r := &record{open: true, streams: 1}
 		c := &circuits{
-			o:       Options{Guards: noGuards{}, Bias: noBias{}, Now: time.Now, Recorder: messages.NewRecorder("test", time.Now, 8)},
+			o:       Options{Guards: noGuards{}, Vanguards: noVanguards{}, Bias: noBias{}, Now: time.Now, Recorder: messages.NewRecorder("test", time.Now, 8)},
 			dir:     Netdir{Index: x, Enough: true},
 			records: map[string]*record{"a": r},
 			places:  newPlaces(),

@@ -13,6 +13,7 @@ import (
 	"chive/messages/chivev1"
 	"chive/tor/cell"
 	"chive/tor/httpconnect"
+	"chive/tor/onion"
 	"chive/tor/socks"
 )
 
@@ -33,8 +34,9 @@ type asked struct {
 	reverse  bool   // for the name of addr
 	family   family // that may be used
 	front    stream.Front
-	filter   *answers // of front; nil: it has none
-	original string   // host before Names
+	filter   *answers       // of front; nil: it has none
+	original string         // host before Names
+	onion    *onion.Address // nil: host is in the open network
 }
 
 // family says what IP versions a request may use and which it prefers.
@@ -88,7 +90,7 @@ func askedSOCKS(rules *Rules, req *socks.Request) *asked {
 		a.front = &front4{f}
 		return a
 	}
-	a.front = &front5{answers: f, extended: rules.Port.ExtendedErrors, onion: socks.IsOnion(req.Host)}
+	a.front = &front5{answers: f, extended: rules.Port.ExtendedErrors}
 	return a
 }
 
@@ -119,6 +121,27 @@ func (a *asked) target() string {
 	return net.JoinHostPort(a.host, strconv.Itoa(int(a.port)))
 }
 
+// reach finds out whether the host is an onion service; a name in .onion that is no
+// service's address is not asked of anybody (RFC 7686).
+func (a *asked) reach() chivev1.Outcome {
+	if a.addr.IsValid() || !socks.IsOnion(a.host) {
+		return chivev1.Outcome_OUTCOME_OK
+	}
+	address, err := onion.ParseHost(a.host)
+	if err != nil {
+		return chivev1.Outcome_OUTCOME_ONION_ADDRESS
+	}
+	a.onion = &address
+	return chivev1.Outcome_OUTCOME_OK
+}
+
+func (a *asked) purpose() chivev1.Purpose {
+	if a.onion != nil {
+		return chivev1.Purpose_PURPOSE_RENDEZVOUS
+	}
+	return chivev1.Purpose_PURPOSE_GENERAL
+}
+
 // exitPort: names are asked of exits that carry the web's port, which most do.
 func (a *asked) exitPort() uint16 {
 	if a.resolve || a.reverse {
@@ -129,7 +152,7 @@ func (a *asked) exitPort() uint16 {
 
 // beginFlags are the flags of BEGIN for a host name (tor-spec §6.2).
 func (a *asked) beginFlags() (flags uint32) {
-	if a.addr.IsValid() || a.resolve {
+	if a.addr.IsValid() || a.resolve || a.onion != nil {
 		return 0
 	}
 	if a.family.v6 {
@@ -147,8 +170,8 @@ func (a *asked) beginFlags() (flags uint32) {
 // refuses decides what never reaches a circuit.
 func (a *asked) refuses(rules *Rules) bool {
 	switch {
-	case socks.IsOnion(a.host):
-		return true // onion services are not supported yet
+	case a.onion != nil:
+		return a.resolve || a.port == 0 || !rules.Port.OnionTraffic // a service has no address
 	case a.addr.IsValid():
 		return !a.reverse && !a.resolve && !a.family.permits(a.addr) || rules.RejectInternal && internal(a.addr) || a.reverse && !rules.Port.DNSRequest
 	case !rules.Port.DNSRequest, !a.family.v4 && !a.family.v6:
@@ -216,7 +239,7 @@ func (f answers) name(all []cell.Answer) (string, bool) {
 // front5 answers in SOCKS5.
 type front5 struct {
 	*answers
-	extended, onion bool
+	extended bool
 }
 
 // Connected makes the reply that the stream is there. The exit's address is
@@ -239,9 +262,6 @@ func (f *front5) Resolved(all []cell.Answer) ([]byte, chivev1.Outcome) {
 // Refused makes the reply that it is not, and why.
 func (f *front5) Refused(o chivev1.Outcome) []byte {
 	code := outcome.Reply(o)
-	if f.onion {
-		code = socks.ReplyOnionUnavailable
-	}
 	if !f.extended {
 		code = code.Basic()
 	}

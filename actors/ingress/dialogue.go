@@ -45,28 +45,33 @@ func (l *listener) dialogue(root *actor.RootContext, c stream.Conn) {
 func (l *listener) serve(root *actor.RootContext, rules *Rules, a *asked, c stream.Conn, early []byte, client netip.AddrPort) {
 	a.original = a.host
 	own, meant := l.o.Names.meant(rules.Mapping, a)
+	out := a.reach()
 	id := messages.RandomID()
 	spec := &stream.Spec{
 		ID: id, Conn: c, Early: early,
 		Target: a.target(), Resolve: a.resolve || a.reverse, Port: a.exitPort(),
 		IPv6:       a.addr.Is6() && !a.reverse,
 		Flags:      a.beginFlags(),
-		Purpose:    chivev1.Purpose_PURPOSE_GENERAL,
+		Onion:      a.onion,
+		Purpose:    a.purpose(),
 		Isolation:  isolated(&l.o.IsolationKey, rules.Port, l.o.Group, id, client, a),
 		KeepAlive:  rules.Port.KeepAliveIsolateSOCKSAuth && rules.Port.IsolateSOCKSAuth && a.authenticated,
 		Identities: identities(l.o.IsolationKey, a),
 		Front:      a.front,
 		Requested:  l.o.Now(),
 	}
-	if rules.RejectAnswers && !a.addr.IsValid() {
+	if rules.RejectAnswers && !a.addr.IsValid() && a.onion == nil {
 		spec.Unwanted = internal
 	}
 	spec.Cause = l.o.Recorder.Emit(messages.Because(messages.Event(chivev1.Kind_KIND_STREAM, spec.ID, &chivev1.StreamRequested{
 		Purpose: spec.Purpose, Isolation: spec.Isolation.Name(), ListenerId: l.id, Target: spec.Target,
 	}), "", spec.ID))
-	out := chivev1.Outcome_OUTCOME_REFUSED
-	if meant && (own != nil || !a.refuses(rules)) {
+	switch {
+	case out != chivev1.Outcome_OUTCOME_OK && own == nil:
+	case meant && (own != nil || !a.refuses(rules)):
 		out = l.admit()
+	default:
+		out = chivev1.Outcome_OUTCOME_REFUSED
 	}
 	switch {
 	case out != chivev1.Outcome_OUTCOME_OK:

@@ -52,25 +52,32 @@ func (f *dirFront) Refused(o chivev1.Outcome) []byte {
 
 // DialDir implements directory.Dialer.
 func (d *dirDialer) DialDir(ctx context.Context, t directory.Target) (net.Conn, error) {
-	ours, theirs, err := socketPair()
-	if err != nil {
-		return nil, fmt.Errorf("directory stream: %w", err)
-	}
-	front := &dirFront{result: make(chan chivev1.Outcome, 1)}
-	spec := &stream.Spec{
-		ID: messages.RandomID(), Conn: theirs, Purpose: chivev1.Purpose_PURPOSE_DIRECTORY,
-		Front: front, Requested: time.Now(),
-	}
-	spec.Cause = d.n.recorder.Emit(messages.Because(messages.Event(chivev1.Kind_KIND_STREAM, spec.ID, &chivev1.StreamRequested{
-		Purpose: spec.Purpose, Isolation: spec.Isolation.Name(),
-	}), "", spec.ID))
 	hop := &circuit.Hop{RSA: t.Identity, Ed25519: t.Ed25519, NtorKey: t.NtorKey}
 	if t.Addr.Addr().Is4() {
 		hop.IPv4 = t.Addr
 	} else {
 		hop.IPv6 = t.Addr
 	}
-	d.n.system.Root.Send(d.node, &circuits.Request{Spec: spec, Directory: hop})
+	return d.dial(ctx, chivev1.Purpose_PURPOSE_DIRECTORY, func(spec *stream.Spec) any {
+		return &circuits.Request{Spec: spec, Directory: hop}
+	})
+}
+
+// dial opens a stream that request has put on a circuit.
+func (d *dirDialer) dial(ctx context.Context, purpose chivev1.Purpose, request func(*stream.Spec) any) (net.Conn, error) {
+	ours, theirs, err := socketPair()
+	if err != nil {
+		return nil, fmt.Errorf("directory stream: %w", err)
+	}
+	front := &dirFront{result: make(chan chivev1.Outcome, 1)}
+	spec := &stream.Spec{
+		ID: messages.RandomID(), Conn: theirs, Purpose: purpose,
+		Front: front, Requested: time.Now(),
+	}
+	spec.Cause = d.n.recorder.Emit(messages.Because(messages.Event(chivev1.Kind_KIND_STREAM, spec.ID, &chivev1.StreamRequested{
+		Purpose: spec.Purpose, Isolation: spec.Isolation.Name(),
+	}), "", spec.ID))
+	d.n.system.Root.Send(d.node, request(spec))
 	select {
 	case o := <-front.result:
 		if o == chivev1.Outcome_OUTCOME_OK {

@@ -81,6 +81,8 @@ type Node struct {
 	control   *configuration.Control
 	journal   *journal.Journal // nil: it could not be opened
 	guards    *guards
+	vanguards *vanguards
+	onionKeys atomic.Pointer[onionKeys]
 	breakers  *breakerLog
 	newest    *directoryLog
 	times     *timesLog
@@ -165,6 +167,11 @@ func (n *Node) openState() error {
 	if err := n.readRelayRules(n.Config()); err != nil {
 		return err
 	}
+	keys, err := n.readOnionKeys(n.Config())
+	if err != nil {
+		return err
+	}
+	n.onionKeys.Store(&keys)
 	block.SetPooling(n.Config().EnableBufferPooling)
 	setLimits(&n.limits, n.Config())
 	n.renewAll.Set(1/renewAllEvery.Seconds(), 1)

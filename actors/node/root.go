@@ -16,6 +16,7 @@ import (
 	"chive/actors/directory"
 	"chive/actors/ingress"
 	"chive/actors/kernel"
+	"chive/actors/onions"
 	"chive/config"
 	"chive/messages"
 	"chive/messages/chivev1"
@@ -83,11 +84,17 @@ func (r *rootActor) Receive(ctx actor.Context) {
 		}
 	case *circuits.Request:
 		r.request(ctx, m)
+	case *circuits.Open, *circuits.Shut, *circuits.Carry, *circuits.Orphaned, *circuits.Met, *circuits.NotMet,
+		*circuits.Meet, *circuits.NoMeet, *onions.Configure:
+		r.onion(ctx, m)
 	case *circuits.Netdir:
 		if m.Rules == pathRules(r.n.Config()) { // else a directory that is being replaced told it
 			r.netdir = m
 			r.pass(ctx, "circuits", m)
 			r.pass(ctx, "connections", forConnections(m))
+			if n := forOnions(m); n != nil {
+				r.pass(ctx, "onions", n)
+			}
 		}
 	case *actor.Started:
 		r.start(ctx)
@@ -177,8 +184,10 @@ func (r *rootActor) start(ctx actor.Context) {
 		return circuits.Props(circuits.Options{
 			Connections: self, Recorder: n.recorder, Now: time.Now, Rand: newRand(), Guards: n.guards,
 			Times: n.times, Settings: circuitSettings(n.Config()), Limits: &n.limits, Bias: n.bias,
+			Vanguards: n.vanguards, Onions: self,
 		})
 	})
+	r.onions(ctx)
 	r.directory(ctx)
 	if !n.deaf.Load() {
 		r.listen(ctx, n.Config(), &bound{})
@@ -199,7 +208,7 @@ func (r *rootActor) directory(ctx actor.Context) {
 			Recorder: n.recorder, Log: n.o.Log, Now: time.Now, Rand: newRand(),
 			OnUpdate: func(u directory.Updated) {
 				root.Send(self, &circuits.Netdir{
-					Index: u.Index, Params: u.Consensus.Params, Enough: u.Enough, Unusable: u.Unusable, Rules: named,
+					Consensus: u.Consensus, Index: u.Index, Params: u.Consensus.Params, Enough: u.Enough, Unusable: u.Unusable, Rules: named,
 				})
 			},
 		})
@@ -248,6 +257,7 @@ func (r *rootActor) spawned(ctx actor.Context, name string, pid *actor.PID) {
 	case name == "connections":
 		ctx.Send(pid, forConnections(r.netdir))
 	}
+	r.spawnedOnion(ctx, name, pid)
 }
 
 // changed tells of a part that failed. It is started anew after a wait; never
@@ -294,6 +304,7 @@ func (r *rootActor) shutdown(ctx actor.Context, m *shutdown) {
 	r.looker.Stop()
 	r.parts.Halt()
 	r.parts.Forget(ctx, "directory")
+	r.parts.Forget(ctx, "onions")
 	r.closeListeners(ctx)
 	if !r.pass(ctx, "circuits", &circuits.Close{Reply: ctx.Self()}) {
 		ctx.Send(ctx.Self(), &circuits.Closed{})

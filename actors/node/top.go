@@ -5,6 +5,7 @@ import (
 
 	"chive/actors/circuits"
 	"chive/actors/fleet"
+	"chive/actors/onions"
 	"chive/messages"
 	"chive/messages/chivev1"
 	"chive/supervisor"
@@ -47,7 +48,7 @@ func (t *topActor) Receive(ctx actor.Context) {
 		if t.n.member != nil {
 			t.config.Supervise(ctx, supervisor.Supervise{Name: "fleet", Props: t.n.fleetProps})
 		}
-	case *stopListening, *listenAgain, *circuits.Try, *tryAgain:
+	case *stopListening, *listenAgain, *circuits.Try, *tryAgain, *onions.Configure:
 		_ = t.node.Pass(ctx, "node", m) // what is not there has no listeners
 	case *fleet.Publication, *fleet.Tell:
 		_ = t.config.Pass(ctx, "fleet", m) // it is told when it is there again

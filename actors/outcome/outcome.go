@@ -17,6 +17,7 @@ import (
 	"chive/tor/circuit"
 	"chive/tor/handshake"
 	"chive/tor/link"
+	"chive/tor/onion/client"
 	"chive/tor/path"
 	"chive/tor/socks"
 	"chive/tor/upstream"
@@ -124,6 +125,22 @@ func Reply(o chivev1.Outcome) socks.ReplyCode {
 		return socks.ReplyConnectionRefused
 	case chivev1.Outcome_OUTCOME_TIMEOUT:
 		return socks.ReplyTTLExpired
+	case chivev1.Outcome_OUTCOME_ONION_NOT_FOUND:
+		return socks.ReplyOnionDescriptorNotFound
+	case chivev1.Outcome_OUTCOME_ONION_INVALID:
+		return socks.ReplyOnionDescriptorInvalid
+	case chivev1.Outcome_OUTCOME_ONION_INTRODUCTION:
+		return socks.ReplyOnionIntroFailed
+	case chivev1.Outcome_OUTCOME_ONION_RENDEZVOUS:
+		return socks.ReplyOnionRendezvousFailed
+	case chivev1.Outcome_OUTCOME_ONION_AUTH_MISSING:
+		return socks.ReplyOnionAuthMissing
+	case chivev1.Outcome_OUTCOME_ONION_AUTH_WRONG:
+		return socks.ReplyOnionAuthWrong
+	case chivev1.Outcome_OUTCOME_ONION_ADDRESS:
+		return socks.ReplyOnionBadAddress
+	case chivev1.Outcome_OUTCOME_ONION_TIMEOUT:
+		return socks.ReplyOnionIntroTimedOut
 	default:
 		return socks.ReplyGeneralFailure
 	}
@@ -136,9 +153,10 @@ func HTTPStatus(o chivev1.Outcome) int {
 	case chivev1.Outcome_OUTCOME_EXIT_POLICY, chivev1.Outcome_OUTCOME_REFUSED, chivev1.Outcome_OUTCOME_TARGET_REFUSED,
 		chivev1.Outcome_OUTCOME_STREAM_RESET:
 		return 403
-	case chivev1.Outcome_OUTCOME_RESOLVE_FAILED, chivev1.Outcome_OUTCOME_TARGET_UNREACHABLE:
+	case chivev1.Outcome_OUTCOME_RESOLVE_FAILED, chivev1.Outcome_OUTCOME_TARGET_UNREACHABLE,
+		chivev1.Outcome_OUTCOME_ONION_NOT_FOUND, chivev1.Outcome_OUTCOME_ONION_INVALID, chivev1.Outcome_OUTCOME_ONION_ADDRESS:
 		return 404
-	case chivev1.Outcome_OUTCOME_TIMEOUT:
+	case chivev1.Outcome_OUTCOME_TIMEOUT, chivev1.Outcome_OUTCOME_ONION_TIMEOUT:
 		return 504
 	case chivev1.Outcome_OUTCOME_OVERLOADED, chivev1.Outcome_OUTCOME_SHUTDOWN, chivev1.Outcome_OUTCOME_NO_DIRECTORY,
 		chivev1.Outcome_OUTCOME_NO_PATH, chivev1.Outcome_OUTCOME_CONNECT_UNREACHABLE, chivev1.Outcome_OUTCOME_BACKOFF,
@@ -148,5 +166,27 @@ func HTTPStatus(o chivev1.Outcome) int {
 		return 500
 	default:
 		return 502
+	}
+}
+
+// FromOnion names why an onion service could not be reached.
+func FromOnion(c client.Cause) chivev1.Outcome {
+	switch c {
+	case client.NotFound:
+		return chivev1.Outcome_OUTCOME_ONION_NOT_FOUND
+	case client.Invalid:
+		return chivev1.Outcome_OUTCOME_ONION_INVALID
+	case client.IntroFailed:
+		return chivev1.Outcome_OUTCOME_ONION_INTRODUCTION
+	case client.RendezvousFailed:
+		return chivev1.Outcome_OUTCOME_ONION_RENDEZVOUS
+	case client.AuthMissing:
+		return chivev1.Outcome_OUTCOME_ONION_AUTH_MISSING
+	case client.AuthWrong:
+		return chivev1.Outcome_OUTCOME_ONION_AUTH_WRONG
+	case client.IntroTimedOut:
+		return chivev1.Outcome_OUTCOME_ONION_TIMEOUT
+	default:
+		return chivev1.Outcome_OUTCOME_INTERNAL
 	}
 }

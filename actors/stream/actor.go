@@ -26,6 +26,8 @@ const (
 	quietTime = 3 * time.Second
 	// maxAttempts is how many circuits may be asked for one stream.
 	maxAttempts = 4
+	// maxOnionAttempts is the same for streams to an onion service.
+	maxOnionAttempts = 2
 	// ackCells is how much the application takes before the circuit is told:
 	// half of what earns a SENDME.
 	ackCells = 25
@@ -131,7 +133,7 @@ func (s *stream) attached(ctx actor.Context, m *Attached) {
 	s.id = m.Stream
 	s.spec.Attempt++
 	attached := &chivev1.StreamAttached{CircuitId: s.o.Circuit, Attempt: s.spec.Attempt}
-	if s.spec.Purpose == chivev1.Purpose_PURPOSE_GENERAL {
+	if p := s.spec.Purpose; p == chivev1.Purpose_PURPOSE_GENERAL || p == chivev1.Purpose_PURPOSE_RENDEZVOUS {
 		attached.Isolates, attached.Isolation = uint32(s.spec.Isolation.Isolates()), s.spec.Isolation.Values.Bytes()
 	}
 	s.emit(messages.Event(chivev1.Kind_KIND_STREAM, s.spec.ID, attached))
@@ -343,7 +345,7 @@ func (s *stream) circuitGone(ctx actor.Context, m *CircuitGone) {
 // refused ends a stream that is not connected, or hands it back so that it is
 // tried on another circuit.
 func (s *stream) refused(ctx actor.Context, out chivev1.Outcome, end bool) {
-	if !mendable(out) || s.spec.Attempt >= maxAttempts {
+	if !s.spec.mendable(out) {
 		s.finish(ctx, out, end, false)
 		return
 	}
@@ -355,6 +357,20 @@ func (s *stream) refused(ctx actor.Context, out chivev1.Outcome, end bool) {
 	s.spec.Last = out
 	ctx.Send(s.circuit, &Finish{Spec: s.spec, Stream: s.id, Back: true, Outcome: out, End: end})
 	ctx.Stop(ctx.Self())
+}
+
+// mendable says whether the stream may be tried on another circuit. A service is the same
+// on each, and to meet it anew costs a lot: what it said itself counts.
+func (s *Spec) mendable(out chivev1.Outcome) bool {
+	if s.Onion == nil {
+		return mendable(out) && s.Attempt < maxAttempts
+	}
+	switch out {
+	case chivev1.Outcome_OUTCOME_TIMEOUT, chivev1.Outcome_OUTCOME_CONNECTION_LOST, chivev1.Outcome_OUTCOME_DESTROYED,
+		chivev1.Outcome_OUTCOME_IDLE, chivev1.Outcome_OUTCOME_REPLACED, chivev1.Outcome_OUTCOME_INTERNAL, chivev1.Outcome_OUTCOME_LINK_PROTOCOL:
+		return s.Attempt < maxOnionAttempts
+	}
+	return false
 }
 
 // mendable says whether another circuit may do better.

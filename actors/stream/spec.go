@@ -10,6 +10,7 @@ import (
 	"chive/tor/cell"
 	"chive/tor/isolation"
 	"chive/tor/netdoc"
+	"chive/tor/onion"
 )
 
 // Conn is the application's end: a TCP or unix-domain socket.
@@ -44,11 +45,13 @@ type Spec struct {
 	Optimistic bool
 	Target     string // host:port for BEGIN, name for RESOLVE; "" asks for the relay's directory
 	Resolve    bool   // ask what the name Target stands for and end
-	Port       uint16 // of the target
-	IPv6       bool   // the target is an IPv6 address
-	Flags      uint32 // BEGIN flags
-	Purpose    chivev1.Purpose
-	Isolation  isolation.Token
+	// Onion is the service that the stream is to; nil: it leaves the network at an exit.
+	Onion     *onion.Address
+	Port      uint16 // of the target
+	IPv6      bool   // the target is an IPv6 address
+	Flags     uint32 // BEGIN flags
+	Purpose   chivev1.Purpose
+	Isolation isolation.Token
 	// KeepAlive: a circuit's age begins anew when the stream comes and when it leaves.
 	KeepAlive bool
 	// Identities are tokens of who asked, by SOCKS user name and by that with its

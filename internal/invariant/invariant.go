@@ -8,7 +8,9 @@
 //   - sequences have no gap but what an EventsDropped right behind it tells;
 //   - what began has ended when the log ends, unless it was cut while running;
 //   - circuits are launched on open connections;
-//   - paths are distinct relays, three for a general circuit;
+//   - paths have the shape of their purpose, and the second hop of those to onion services
+//     is of the second layer of guards, once there is one;
+//   - a circuit that joined an onion service carries streams to that service alone;
 //   - streams are on open circuits of their purpose, all detached before the circuit
 //     closes;
 //   - no circuit ever carries two streams that must be isolated from each other, a stream
@@ -21,15 +23,22 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"chive/messages"
 	"chive/messages/chivev1"
 	"chive/messages/fold"
 	"chive/tor/isolation"
+	"chive/tor/netdoc"
+	"chive/tor/path"
 )
 
-// generalHops is the length of every path to the open network.
-const generalHops = 3
+// shapes are those of tor/path.
+var shapes = map[chivev1.Purpose]path.Purpose{
+	chivev1.Purpose_PURPOSE_GENERAL: path.ForExit, chivev1.Purpose_PURPOSE_DIRECTORY: path.ForDirectory,
+	chivev1.Purpose_PURPOSE_ONION_DIRECTORY: path.ForOnionDirectory, chivev1.Purpose_PURPOSE_INTRODUCTION: path.ForIntroduction,
+	chivev1.Purpose_PURPOSE_RENDEZVOUS: path.ForRendezvous,
+}
 
 // Violation is one broken rule.
 type Violation struct {
@@ -43,11 +52,13 @@ type circuit struct {
 	fold.Circuit
 	streams map[string]bool // attached now
 	carried isolation.Circuit
+	onion   string // whose streams it carries, of one that joined an onion service
 }
 
 type stream struct {
 	fold.Stream
 	token *isolation.Token // of its last attachment
+	host  string           // of its target
 }
 
 type checker struct {
@@ -56,9 +67,10 @@ type checker struct {
 	circuits    map[string]*circuit
 	streams     map[string]*stream
 	renewals    uint64
-	last        uint64 // sequence
-	dropped     bool   // the log has a hole
-	running     bool   // the log was cut
+	layer2      []netdoc.Digest // that ever was the second layer of guards; nil: none was told of
+	last        uint64          // sequence
+	dropped     bool            // the log has a hole
+	running     bool            // the log was cut
 }
 
 // Option says what kind of log it is.
@@ -84,6 +96,10 @@ func Check(log []*chivev1.Envelope, options ...Option) []Violation {
 			c.circuit(e)
 		case chivev1.Kind_KIND_STREAM:
 			c.stream(e)
+		case chivev1.Kind_KIND_ONION:
+			if v := e.GetVanguardAdded(); len(v.GetRelay()) == len(netdoc.Digest{}) {
+				c.layer2 = append(c.layer2, netdoc.Digest(v.GetRelay()))
+			}
 		case chivev1.Kind_KIND_NODE:
 			if e.GetCircuitsRenewed() != nil {
 				c.renewals++
@@ -162,28 +178,33 @@ func (c *checker) launched(e *chivev1.Envelope, l *chivev1.CircuitLaunched) {
 	if on := known(c.connections, l.GetConnectionId()); on.State != fold.ConnectionOpen {
 		c.missing(e, "launched on connection %s, which is %v", l.GetConnectionId(), on.State)
 	}
-	general := l.GetPurpose() == chivev1.Purpose_PURPOSE_GENERAL
-	if general && l.GetHops() != generalHops {
-		c.say(e, "a general circuit of %d hops", l.GetHops())
-	}
 	if l.GetOneHop() != (l.GetHops() == 1) {
 		c.say(e, "%d hops, called one hop: %v", l.GetHops(), l.GetOneHop())
 	}
-	seen := map[string]bool{}
-	for _, hop := range l.GetPath() {
-		if seen[string(hop)] {
-			c.say(e, "a relay stands in the path twice")
-		}
-		seen[string(hop)] = true
-	}
 	if len(l.GetPath()) != int(l.GetHops()) {
 		c.say(e, "path of %d relays, %d hops", len(l.GetPath()), l.GetHops())
+		return
+	}
+	ids := make([]netdoc.Digest, len(l.GetPath()))
+	for i, hop := range l.GetPath() {
+		copy(ids[i][:], hop)
+	}
+	purpose, known := shapes[l.GetPurpose()]
+	if !known {
+		c.say(e, "a circuit for nothing that is known")
+		return
+	}
+	if err := purpose.Check(ids, ids[:1], c.layer2); err != nil {
+		c.say(e, "%s: %v", messages.PurposeName(l.GetPurpose()), err)
 	}
 }
 
 func (c *checker) stream(e *chivev1.Envelope) {
 	s := known(c.streams, e.GetActorId())
 	before := s.Circuit
+	if r := e.GetStreamRequested(); r != nil {
+		s.host, _, _ = strings.Cut(r.GetTarget(), ":")
+	}
 	if err := s.Apply(e); err != nil {
 		c.missing(e, "%v", err)
 		return
@@ -210,7 +231,15 @@ func (c *checker) attached(e *chivev1.Envelope, s *stream) {
 		c.say(e, "a %s stream on a %s circuit", messages.PurposeName(s.Purpose), messages.PurposeName(k.Purpose))
 		return
 	}
-	if k.Purpose != chivev1.Purpose_PURPOSE_GENERAL {
+	switch k.Purpose {
+	case chivev1.Purpose_PURPOSE_GENERAL:
+	case chivev1.Purpose_PURPOSE_RENDEZVOUS:
+		address := s.host[max(0, len(s.host)-len("x.onion")-55):]
+		if k.onion != "" && k.onion != address {
+			c.say(e, "on a circuit with another onion service")
+		}
+		k.onion = address
+	default:
 		return
 	}
 	if !k.Dirty {

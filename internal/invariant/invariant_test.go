@@ -108,8 +108,12 @@ func TestEachRule(t *testing.T) {
 		"in the future":   {edit(func(l logs) { l[9] = goes("s", "a", "c", 1, 1) }), "in epoch 1 after 0 renewals"},
 		"other epoch": {insert(10,
 			messages.Event(kStream, "s", &chivev1.StreamDetached{CircuitId: "c"}), renewed, goes("s", "a", "c", 2, 1)), "isolates otherwise than on its last circuit"},
-		"other purpose":  {edit(func(l logs) { l[7].GetStreamRequested().Purpose = directory }), "a directory stream on a general circuit"},
-		"two hops":       {edit(func(l logs) { l[2].GetCircuitLaunched().Hops = 2 }), "of 2 hops"},
+		"other purpose": {edit(func(l logs) { l[7].GetStreamRequested().Purpose = directory }), "a directory stream on a general circuit"},
+		"two hops":      {edit(func(l logs) { l[2].GetCircuitLaunched().Hops = 2 }), "path of 3 relays, 2 hops"},
+		"general of two": {edit(func(l logs) {
+			l[2].GetCircuitLaunched().Hops, l[2].GetCircuitLaunched().Path = 2, [][]byte{{1}, {2}}
+		}), "general: path of the wrong shape: 2 hops"},
+		"no purpose":     {edit(func(l logs) { l[2].GetCircuitLaunched().Purpose = 99 }), "for nothing that is known"},
 		"called one hop": {edit(func(l logs) { l[2].GetCircuitLaunched().OneHop = true }), "called one hop: true"},
 		"attached twice": {insert(10, messages.Event(kStream, "s", &chivev1.StreamAttached{CircuitId: "d", Attempt: 2})), "stream-attached in state attached"},
 		"after its end":  {insert(12, messages.Event(kStream, "s", &chivev1.StreamConnected{})), "stream-connected in state ended"},
@@ -163,5 +167,44 @@ func TestRunning(t *testing.T) {
 	}
 	if v := Check(log); len(v) != 3 {
 		t.Errorf("violations %v, want the connection, the circuit and the stream that never ended", v)
+	}
+}
+
+// What holds of circuits to onion services alone.
+func TestOnionRules(t *testing.T) {
+	const rendezvous = chivev1.Purpose_PURPOSE_RENDEZVOUS
+	host := func(b byte) string { return strings.Repeat(string(b), 56) + ".onion:80" }
+	digest := func(b byte) []byte { return append([]byte{b}, make([]byte, 19)...) }
+	log := func() []*chivev1.Envelope {
+		l := good()
+		launched := l[2].GetCircuitLaunched()
+		launched.Purpose, launched.Path = rendezvous, [][]byte{digest(1), digest(2), digest(3)}
+		l[7].GetStreamRequested().Purpose, l[7].GetStreamRequested().Target = rendezvous, "www."+host('a')
+		return slices.Insert(l, 2, messages.Event(chivev1.Kind_KIND_ONION, "vanguards", &chivev1.VanguardAdded{Relay: digest(2)}))
+	}
+	if v := Check(number(log())); len(v) != 0 {
+		t.Fatalf("violations in a good log: %v", v)
+	}
+	other := func(target string) []*chivev1.Envelope {
+		e := asks("t", "a")
+		e.GetStreamRequested().Purpose, e.GetStreamRequested().Target = rendezvous, target
+		return []*chivev1.Envelope{
+			e, goes("t", "a", "c", 1, 0), messages.Event(kStream, "t", &chivev1.StreamEnded{Outcome: chivev1.Outcome_OUTCOME_OK}),
+		}
+	}
+	if v := Check(number(slices.Insert(log(), 12, other("x."+host('a'))...))); len(v) != 0 {
+		t.Errorf("a second stream to one service: %v", v)
+	}
+	for want, l := range map[string][]*chivev1.Envelope{
+		"on a circuit with another onion service": slices.Insert(log(), 12, other(host('b'))...),
+		"hop 2 is not of the second layer": func() []*chivev1.Envelope {
+			l := log()
+			l[2].GetVanguardAdded().Relay = digest(9)
+			return l
+		}(),
+	} {
+		if v := Check(number(l)); len(v) != 1 || !strings.Contains(v[0].String(), want) {
+			t.Errorf("%v, want %q", v, want)
+		}
 	}
 }

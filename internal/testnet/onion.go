@@ -20,12 +20,33 @@ func (n *Network) startOnions(ctx context.Context) error {
 		if err := n.writeTorrc(x, voteLater); err != nil {
 			return err
 		}
+		if err := x.letIn(n.opts.OnionClients[x.Name]); err != nil {
+			return err
+		}
 		if err := n.startNode(x); err != nil {
 			return err
 		}
 		g.Go(func() error { return n.waitOnion(ctx, x) })
 	}
 	return g.Wait()
+}
+
+// letIn writes the keys of a service's authorised clients.
+func (x *node) letIn(clients []string) error {
+	if len(clients) == 0 {
+		return nil
+	}
+	dir := x.file("hs/authorized_clients")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for i, key := range clients {
+		line := "descriptor:x25519:" + key + "\n"
+		if err := os.WriteFile(fmt.Sprintf("%s/client%d.auth", dir, i+1), []byte(line), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (n *Network) waitOnion(ctx context.Context, x *node) error {

@@ -52,6 +52,9 @@ type Options struct {
 	// Torrc has more torrc lines by node name ("exit1"), by role ("exit"), or for
 	// all ("*").
 	Torrc map[string][]string
+	// OnionClients are the public keys of those whom an onion service lets in, in base32,
+	// by node name ("onion2"); a service without any lets everyone in.
+	OnionClients map[string][]string
 	// VotingInterval is the time between consensuses after the first; 0 means an
 	// hour, so that no vote disturbs a test and the time period of onion services
 	// is the public network's. At least 10 s, and a whole fraction of a day.

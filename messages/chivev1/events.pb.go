@@ -66,6 +66,14 @@ const (
 	Outcome_OUTCOME_DOCUMENT_TOO_LARGE  Outcome = 43 // over a size or ratio cap
 	Outcome_OUTCOME_DIRECTORY_STATUS    Outcome = 44 // the directory answered with an error status
 	Outcome_OUTCOME_STORAGE             Outcome = 45 // the disk refused
+	Outcome_OUTCOME_ONION_NOT_FOUND     Outcome = 50 // no directory has a descriptor of the onion service
+	Outcome_OUTCOME_ONION_INVALID       Outcome = 51 // its descriptor breaks the rules
+	Outcome_OUTCOME_ONION_INTRODUCTION  Outcome = 52 // no introduction point was of use
+	Outcome_OUTCOME_ONION_RENDEZVOUS    Outcome = 53 // the service did not come to the rendezvous
+	Outcome_OUTCOME_ONION_AUTH_MISSING  Outcome = 54 // the service is for authorised clients
+	Outcome_OUTCOME_ONION_AUTH_WRONG    Outcome = 55 // the client's key does not open its descriptor
+	Outcome_OUTCOME_ONION_ADDRESS       Outcome = 56 // no address of an onion service of version 3
+	Outcome_OUTCOME_ONION_TIMEOUT       Outcome = 57 // every introduction point was too slow
 )
 
 // Enum value maps for Outcome.
@@ -109,6 +117,14 @@ var (
 		43: "OUTCOME_DOCUMENT_TOO_LARGE",
 		44: "OUTCOME_DIRECTORY_STATUS",
 		45: "OUTCOME_STORAGE",
+		50: "OUTCOME_ONION_NOT_FOUND",
+		51: "OUTCOME_ONION_INVALID",
+		52: "OUTCOME_ONION_INTRODUCTION",
+		53: "OUTCOME_ONION_RENDEZVOUS",
+		54: "OUTCOME_ONION_AUTH_MISSING",
+		55: "OUTCOME_ONION_AUTH_WRONG",
+		56: "OUTCOME_ONION_ADDRESS",
+		57: "OUTCOME_ONION_TIMEOUT",
 	}
 	Outcome_value = map[string]int32{
 		"OUTCOME_UNSPECIFIED":         0,
@@ -149,6 +165,14 @@ var (
 		"OUTCOME_DOCUMENT_TOO_LARGE":  43,
 		"OUTCOME_DIRECTORY_STATUS":    44,
 		"OUTCOME_STORAGE":             45,
+		"OUTCOME_ONION_NOT_FOUND":     50,
+		"OUTCOME_ONION_INVALID":       51,
+		"OUTCOME_ONION_INTRODUCTION":  52,
+		"OUTCOME_ONION_RENDEZVOUS":    53,
+		"OUTCOME_ONION_AUTH_MISSING":  54,
+		"OUTCOME_ONION_AUTH_WRONG":    55,
+		"OUTCOME_ONION_ADDRESS":       56,
+		"OUTCOME_ONION_TIMEOUT":       57,
 	}
 )
 
@@ -194,21 +218,23 @@ const (
 	Kind_KIND_LISTENER    Kind = 7
 	Kind_KIND_SUPERVISOR  Kind = 8
 	Kind_KIND_CONFIG      Kind = 9
+	Kind_KIND_ONION       Kind = 10
 )
 
 // Enum value maps for Kind.
 var (
 	Kind_name = map[int32]string{
-		0: "KIND_UNSPECIFIED",
-		1: "KIND_NODE",
-		2: "KIND_CONNECTION",
-		3: "KIND_CIRCUIT",
-		4: "KIND_STREAM",
-		5: "KIND_DIRECTORY",
-		6: "KIND_GUARD",
-		7: "KIND_LISTENER",
-		8: "KIND_SUPERVISOR",
-		9: "KIND_CONFIG",
+		0:  "KIND_UNSPECIFIED",
+		1:  "KIND_NODE",
+		2:  "KIND_CONNECTION",
+		3:  "KIND_CIRCUIT",
+		4:  "KIND_STREAM",
+		5:  "KIND_DIRECTORY",
+		6:  "KIND_GUARD",
+		7:  "KIND_LISTENER",
+		8:  "KIND_SUPERVISOR",
+		9:  "KIND_CONFIG",
+		10: "KIND_ONION",
 	}
 	Kind_value = map[string]int32{
 		"KIND_UNSPECIFIED": 0,
@@ -221,6 +247,7 @@ var (
 		"KIND_LISTENER":    7,
 		"KIND_SUPERVISOR":  8,
 		"KIND_CONFIG":      9,
+		"KIND_ONION":       10,
 	}
 )
 
@@ -254,9 +281,12 @@ func (Kind) EnumDescriptor() ([]byte, []int) {
 type Purpose int32
 
 const (
-	Purpose_PURPOSE_UNSPECIFIED Purpose = 0
-	Purpose_PURPOSE_GENERAL     Purpose = 1 // user streams to the open network
-	Purpose_PURPOSE_DIRECTORY   Purpose = 2 // directory fetches
+	Purpose_PURPOSE_UNSPECIFIED     Purpose = 0
+	Purpose_PURPOSE_GENERAL         Purpose = 1 // user streams to the open network
+	Purpose_PURPOSE_DIRECTORY       Purpose = 2 // directory fetches
+	Purpose_PURPOSE_ONION_DIRECTORY Purpose = 3 // fetches of onion services' descriptors
+	Purpose_PURPOSE_INTRODUCTION    Purpose = 4 // to an introduction point of an onion service
+	Purpose_PURPOSE_RENDEZVOUS      Purpose = 5 // user streams to an onion service, and the meeting with it
 )
 
 // Enum value maps for Purpose.
@@ -265,11 +295,17 @@ var (
 		0: "PURPOSE_UNSPECIFIED",
 		1: "PURPOSE_GENERAL",
 		2: "PURPOSE_DIRECTORY",
+		3: "PURPOSE_ONION_DIRECTORY",
+		4: "PURPOSE_INTRODUCTION",
+		5: "PURPOSE_RENDEZVOUS",
 	}
 	Purpose_value = map[string]int32{
-		"PURPOSE_UNSPECIFIED": 0,
-		"PURPOSE_GENERAL":     1,
-		"PURPOSE_DIRECTORY":   2,
+		"PURPOSE_UNSPECIFIED":     0,
+		"PURPOSE_GENERAL":         1,
+		"PURPOSE_DIRECTORY":       2,
+		"PURPOSE_ONION_DIRECTORY": 3,
+		"PURPOSE_INTRODUCTION":    4,
+		"PURPOSE_RENDEZVOUS":      5,
 	}
 )
 
@@ -466,6 +502,8 @@ type Envelope struct {
 	//	*Envelope_GuardRemoved
 	//	*Envelope_GuardsRetried
 	//	*Envelope_PathBiasSuspected
+	//	*Envelope_VanguardAdded
+	//	*Envelope_VanguardRemoved
 	//	*Envelope_DocumentFetched
 	//	*Envelope_DocumentVerified
 	//	*Envelope_DocumentRejected
@@ -480,6 +518,10 @@ type Envelope struct {
 	//	*Envelope_ConfigApplied
 	//	*Envelope_ConfigRejected
 	//	*Envelope_ConfigReverted
+	//	*Envelope_ServiceDescriptorFetched
+	//	*Envelope_ServiceIntroduced
+	//	*Envelope_ServiceJoined
+	//	*Envelope_ServiceFailed
 	Event         isEnvelope_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -875,6 +917,24 @@ func (x *Envelope) GetPathBiasSuspected() *PathBiasSuspected {
 	return nil
 }
 
+func (x *Envelope) GetVanguardAdded() *VanguardAdded {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_VanguardAdded); ok {
+			return x.VanguardAdded
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetVanguardRemoved() *VanguardRemoved {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_VanguardRemoved); ok {
+			return x.VanguardRemoved
+		}
+	}
+	return nil
+}
+
 func (x *Envelope) GetDocumentFetched() *DocumentFetched {
 	if x != nil {
 		if x, ok := x.Event.(*Envelope_DocumentFetched); ok {
@@ -996,6 +1056,42 @@ func (x *Envelope) GetConfigReverted() *ConfigReverted {
 	if x != nil {
 		if x, ok := x.Event.(*Envelope_ConfigReverted); ok {
 			return x.ConfigReverted
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetServiceDescriptorFetched() *ServiceDescriptorFetched {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_ServiceDescriptorFetched); ok {
+			return x.ServiceDescriptorFetched
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetServiceIntroduced() *ServiceIntroduced {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_ServiceIntroduced); ok {
+			return x.ServiceIntroduced
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetServiceJoined() *ServiceJoined {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_ServiceJoined); ok {
+			return x.ServiceJoined
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetServiceFailed() *ServiceFailed {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_ServiceFailed); ok {
+			return x.ServiceFailed
 		}
 	}
 	return nil
@@ -1137,6 +1233,14 @@ type Envelope_PathBiasSuspected struct {
 	PathBiasSuspected *PathBiasSuspected `protobuf:"bytes,67,opt,name=path_bias_suspected,json=pathBiasSuspected,proto3,oneof"`
 }
 
+type Envelope_VanguardAdded struct {
+	VanguardAdded *VanguardAdded `protobuf:"bytes,68,opt,name=vanguard_added,json=vanguardAdded,proto3,oneof"`
+}
+
+type Envelope_VanguardRemoved struct {
+	VanguardRemoved *VanguardRemoved `protobuf:"bytes,69,opt,name=vanguard_removed,json=vanguardRemoved,proto3,oneof"`
+}
+
 type Envelope_DocumentFetched struct {
 	DocumentFetched *DocumentFetched `protobuf:"bytes,70,opt,name=document_fetched,json=documentFetched,proto3,oneof"`
 }
@@ -1191,6 +1295,22 @@ type Envelope_ConfigRejected struct {
 
 type Envelope_ConfigReverted struct {
 	ConfigReverted *ConfigReverted `protobuf:"bytes,93,opt,name=config_reverted,json=configReverted,proto3,oneof"`
+}
+
+type Envelope_ServiceDescriptorFetched struct {
+	ServiceDescriptorFetched *ServiceDescriptorFetched `protobuf:"bytes,100,opt,name=service_descriptor_fetched,json=serviceDescriptorFetched,proto3,oneof"`
+}
+
+type Envelope_ServiceIntroduced struct {
+	ServiceIntroduced *ServiceIntroduced `protobuf:"bytes,101,opt,name=service_introduced,json=serviceIntroduced,proto3,oneof"`
+}
+
+type Envelope_ServiceJoined struct {
+	ServiceJoined *ServiceJoined `protobuf:"bytes,102,opt,name=service_joined,json=serviceJoined,proto3,oneof"`
+}
+
+type Envelope_ServiceFailed struct {
+	ServiceFailed *ServiceFailed `protobuf:"bytes,103,opt,name=service_failed,json=serviceFailed,proto3,oneof"`
 }
 
 func (*Envelope_NodeStarted) isEnvelope_Event() {}
@@ -1259,6 +1379,10 @@ func (*Envelope_GuardsRetried) isEnvelope_Event() {}
 
 func (*Envelope_PathBiasSuspected) isEnvelope_Event() {}
 
+func (*Envelope_VanguardAdded) isEnvelope_Event() {}
+
+func (*Envelope_VanguardRemoved) isEnvelope_Event() {}
+
 func (*Envelope_DocumentFetched) isEnvelope_Event() {}
 
 func (*Envelope_DocumentVerified) isEnvelope_Event() {}
@@ -1286,6 +1410,14 @@ func (*Envelope_ConfigApplied) isEnvelope_Event() {}
 func (*Envelope_ConfigRejected) isEnvelope_Event() {}
 
 func (*Envelope_ConfigReverted) isEnvelope_Event() {}
+
+func (*Envelope_ServiceDescriptorFetched) isEnvelope_Event() {}
+
+func (*Envelope_ServiceIntroduced) isEnvelope_Event() {}
+
+func (*Envelope_ServiceJoined) isEnvelope_Event() {}
+
+func (*Envelope_ServiceFailed) isEnvelope_Event() {}
 
 type NodeStarted struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3206,6 +3338,104 @@ func (x *PathBiasSuspected) GetRelay() []byte {
 	return nil
 }
 
+// VanguardAdded: a relay is in the second layer of guards now, for circuits to onion
+// services.
+type VanguardAdded struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Relay         []byte                 `protobuf:"bytes,1,opt,name=relay,proto3" json:"relay,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VanguardAdded) Reset() {
+	*x = VanguardAdded{}
+	mi := &file_chive_v1_events_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VanguardAdded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VanguardAdded) ProtoMessage() {}
+
+func (x *VanguardAdded) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VanguardAdded.ProtoReflect.Descriptor instead.
+func (*VanguardAdded) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *VanguardAdded) GetRelay() []byte {
+	if x != nil {
+		return x.Relay
+	}
+	return nil
+}
+
+type VanguardRemoved struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"` // expired, unfit, too many
+	Relay         []byte                 `protobuf:"bytes,2,opt,name=relay,proto3" json:"relay,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VanguardRemoved) Reset() {
+	*x = VanguardRemoved{}
+	mi := &file_chive_v1_events_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VanguardRemoved) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VanguardRemoved) ProtoMessage() {}
+
+func (x *VanguardRemoved) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VanguardRemoved.ProtoReflect.Descriptor instead.
+func (*VanguardRemoved) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *VanguardRemoved) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *VanguardRemoved) GetRelay() []byte {
+	if x != nil {
+		return x.Relay
+	}
+	return nil
+}
+
 type DocumentFetched struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Kind          DocumentKind           `protobuf:"varint,1,opt,name=kind,proto3,enum=chive.v1.DocumentKind" json:"kind,omitempty"`
@@ -3221,7 +3451,7 @@ type DocumentFetched struct {
 
 func (x *DocumentFetched) Reset() {
 	*x = DocumentFetched{}
-	mi := &file_chive_v1_events_proto_msgTypes[34]
+	mi := &file_chive_v1_events_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3233,7 +3463,7 @@ func (x *DocumentFetched) String() string {
 func (*DocumentFetched) ProtoMessage() {}
 
 func (x *DocumentFetched) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[34]
+	mi := &file_chive_v1_events_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3246,7 +3476,7 @@ func (x *DocumentFetched) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentFetched.ProtoReflect.Descriptor instead.
 func (*DocumentFetched) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{34}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *DocumentFetched) GetKind() DocumentKind {
@@ -3310,7 +3540,7 @@ type DocumentVerified struct {
 
 func (x *DocumentVerified) Reset() {
 	*x = DocumentVerified{}
-	mi := &file_chive_v1_events_proto_msgTypes[35]
+	mi := &file_chive_v1_events_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3322,7 +3552,7 @@ func (x *DocumentVerified) String() string {
 func (*DocumentVerified) ProtoMessage() {}
 
 func (x *DocumentVerified) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[35]
+	mi := &file_chive_v1_events_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3335,7 +3565,7 @@ func (x *DocumentVerified) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentVerified.ProtoReflect.Descriptor instead.
 func (*DocumentVerified) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{35}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *DocumentVerified) GetKind() DocumentKind {
@@ -3377,7 +3607,7 @@ type DocumentRejected struct {
 
 func (x *DocumentRejected) Reset() {
 	*x = DocumentRejected{}
-	mi := &file_chive_v1_events_proto_msgTypes[36]
+	mi := &file_chive_v1_events_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3389,7 +3619,7 @@ func (x *DocumentRejected) String() string {
 func (*DocumentRejected) ProtoMessage() {}
 
 func (x *DocumentRejected) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[36]
+	mi := &file_chive_v1_events_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3402,7 +3632,7 @@ func (x *DocumentRejected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentRejected.ProtoReflect.Descriptor instead.
 func (*DocumentRejected) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{36}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *DocumentRejected) GetKind() DocumentKind {
@@ -3438,7 +3668,7 @@ type ProtocolsMissing struct {
 
 func (x *ProtocolsMissing) Reset() {
 	*x = ProtocolsMissing{}
-	mi := &file_chive_v1_events_proto_msgTypes[37]
+	mi := &file_chive_v1_events_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3450,7 +3680,7 @@ func (x *ProtocolsMissing) String() string {
 func (*ProtocolsMissing) ProtoMessage() {}
 
 func (x *ProtocolsMissing) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[37]
+	mi := &file_chive_v1_events_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3463,7 +3693,7 @@ func (x *ProtocolsMissing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProtocolsMissing.ProtoReflect.Descriptor instead.
 func (*ProtocolsMissing) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{37}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ProtocolsMissing) GetRequired() string {
@@ -3493,7 +3723,7 @@ type SupervisorStateChanged struct {
 
 func (x *SupervisorStateChanged) Reset() {
 	*x = SupervisorStateChanged{}
-	mi := &file_chive_v1_events_proto_msgTypes[38]
+	mi := &file_chive_v1_events_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3505,7 +3735,7 @@ func (x *SupervisorStateChanged) String() string {
 func (*SupervisorStateChanged) ProtoMessage() {}
 
 func (x *SupervisorStateChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[38]
+	mi := &file_chive_v1_events_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3518,7 +3748,7 @@ func (x *SupervisorStateChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SupervisorStateChanged.ProtoReflect.Descriptor instead.
 func (*SupervisorStateChanged) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{38}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *SupervisorStateChanged) GetChild() string {
@@ -3573,7 +3803,7 @@ type BreakerOpened struct {
 
 func (x *BreakerOpened) Reset() {
 	*x = BreakerOpened{}
-	mi := &file_chive_v1_events_proto_msgTypes[39]
+	mi := &file_chive_v1_events_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3585,7 +3815,7 @@ func (x *BreakerOpened) String() string {
 func (*BreakerOpened) ProtoMessage() {}
 
 func (x *BreakerOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[39]
+	mi := &file_chive_v1_events_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3598,7 +3828,7 @@ func (x *BreakerOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerOpened.ProtoReflect.Descriptor instead.
 func (*BreakerOpened) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{39}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *BreakerOpened) GetChild() string {
@@ -3661,7 +3891,7 @@ type BreakerHalfOpened struct {
 
 func (x *BreakerHalfOpened) Reset() {
 	*x = BreakerHalfOpened{}
-	mi := &file_chive_v1_events_proto_msgTypes[40]
+	mi := &file_chive_v1_events_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3673,7 +3903,7 @@ func (x *BreakerHalfOpened) String() string {
 func (*BreakerHalfOpened) ProtoMessage() {}
 
 func (x *BreakerHalfOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[40]
+	mi := &file_chive_v1_events_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3686,7 +3916,7 @@ func (x *BreakerHalfOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerHalfOpened.ProtoReflect.Descriptor instead.
 func (*BreakerHalfOpened) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{40}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *BreakerHalfOpened) GetChild() string {
@@ -3714,7 +3944,7 @@ type BreakerClosed struct {
 
 func (x *BreakerClosed) Reset() {
 	*x = BreakerClosed{}
-	mi := &file_chive_v1_events_proto_msgTypes[41]
+	mi := &file_chive_v1_events_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3726,7 +3956,7 @@ func (x *BreakerClosed) String() string {
 func (*BreakerClosed) ProtoMessage() {}
 
 func (x *BreakerClosed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[41]
+	mi := &file_chive_v1_events_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3739,7 +3969,7 @@ func (x *BreakerClosed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerClosed.ProtoReflect.Descriptor instead.
 func (*BreakerClosed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{41}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *BreakerClosed) GetChild() string {
@@ -3770,7 +4000,7 @@ type RetriesExhausted struct {
 
 func (x *RetriesExhausted) Reset() {
 	*x = RetriesExhausted{}
-	mi := &file_chive_v1_events_proto_msgTypes[42]
+	mi := &file_chive_v1_events_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3782,7 +4012,7 @@ func (x *RetriesExhausted) String() string {
 func (*RetriesExhausted) ProtoMessage() {}
 
 func (x *RetriesExhausted) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[42]
+	mi := &file_chive_v1_events_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3795,7 +4025,7 @@ func (x *RetriesExhausted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetriesExhausted.ProtoReflect.Descriptor instead.
 func (*RetriesExhausted) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{42}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *RetriesExhausted) GetChild() string {
@@ -3841,7 +4071,7 @@ type InputQuarantined struct {
 
 func (x *InputQuarantined) Reset() {
 	*x = InputQuarantined{}
-	mi := &file_chive_v1_events_proto_msgTypes[43]
+	mi := &file_chive_v1_events_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3853,7 +4083,7 @@ func (x *InputQuarantined) String() string {
 func (*InputQuarantined) ProtoMessage() {}
 
 func (x *InputQuarantined) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[43]
+	mi := &file_chive_v1_events_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3866,7 +4096,7 @@ func (x *InputQuarantined) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InputQuarantined.ProtoReflect.Descriptor instead.
 func (*InputQuarantined) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{43}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *InputQuarantined) GetChild() string {
@@ -3917,7 +4147,7 @@ type ConfigProposed struct {
 
 func (x *ConfigProposed) Reset() {
 	*x = ConfigProposed{}
-	mi := &file_chive_v1_events_proto_msgTypes[44]
+	mi := &file_chive_v1_events_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3929,7 +4159,7 @@ func (x *ConfigProposed) String() string {
 func (*ConfigProposed) ProtoMessage() {}
 
 func (x *ConfigProposed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[44]
+	mi := &file_chive_v1_events_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3942,7 +4172,7 @@ func (x *ConfigProposed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigProposed.ProtoReflect.Descriptor instead.
 func (*ConfigProposed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{44}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ConfigProposed) GetMouth() string {
@@ -3982,7 +4212,7 @@ type ConfigApplied struct {
 
 func (x *ConfigApplied) Reset() {
 	*x = ConfigApplied{}
-	mi := &file_chive_v1_events_proto_msgTypes[45]
+	mi := &file_chive_v1_events_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3994,7 +4224,7 @@ func (x *ConfigApplied) String() string {
 func (*ConfigApplied) ProtoMessage() {}
 
 func (x *ConfigApplied) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[45]
+	mi := &file_chive_v1_events_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4007,7 +4237,7 @@ func (x *ConfigApplied) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigApplied.ProtoReflect.Descriptor instead.
 func (*ConfigApplied) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{45}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ConfigApplied) GetRevision() uint64 {
@@ -4073,7 +4303,7 @@ type ConfigRejected struct {
 
 func (x *ConfigRejected) Reset() {
 	*x = ConfigRejected{}
-	mi := &file_chive_v1_events_proto_msgTypes[46]
+	mi := &file_chive_v1_events_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4085,7 +4315,7 @@ func (x *ConfigRejected) String() string {
 func (*ConfigRejected) ProtoMessage() {}
 
 func (x *ConfigRejected) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[46]
+	mi := &file_chive_v1_events_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4098,7 +4328,7 @@ func (x *ConfigRejected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigRejected.ProtoReflect.Descriptor instead.
 func (*ConfigRejected) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{46}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ConfigRejected) GetMouth() string {
@@ -4149,7 +4379,7 @@ type ConfigReverted struct {
 
 func (x *ConfigReverted) Reset() {
 	*x = ConfigReverted{}
-	mi := &file_chive_v1_events_proto_msgTypes[47]
+	mi := &file_chive_v1_events_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4161,7 +4391,7 @@ func (x *ConfigReverted) String() string {
 func (*ConfigReverted) ProtoMessage() {}
 
 func (x *ConfigReverted) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[47]
+	mi := &file_chive_v1_events_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4174,7 +4404,7 @@ func (x *ConfigReverted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigReverted.ProtoReflect.Descriptor instead.
 func (*ConfigReverted) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{47}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ConfigReverted) GetRevision() uint64 {
@@ -4198,11 +4428,279 @@ func (x *ConfigReverted) GetReason() string {
 	return ""
 }
 
+// ServiceDescriptorFetched: a directory was asked for the descriptor of an onion service.
+type ServiceDescriptorFetched struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Outcome       Outcome                `protobuf:"varint,1,opt,name=outcome,proto3,enum=chive.v1.Outcome" json:"outcome,omitempty"` // ok: it gave one, good or not
+	Took          *durationpb.Duration   `protobuf:"bytes,2,opt,name=took,proto3" json:"took,omitempty"`                              // rounded to 10 ms
+	Directory     []byte                 `protobuf:"bytes,3,opt,name=directory,proto3" json:"directory,omitempty"`                    // 20-byte RSA identity digest
+	Address       string                 `protobuf:"bytes,4,opt,name=address,proto3" json:"address,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ServiceDescriptorFetched) Reset() {
+	*x = ServiceDescriptorFetched{}
+	mi := &file_chive_v1_events_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServiceDescriptorFetched) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServiceDescriptorFetched) ProtoMessage() {}
+
+func (x *ServiceDescriptorFetched) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServiceDescriptorFetched.ProtoReflect.Descriptor instead.
+func (*ServiceDescriptorFetched) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *ServiceDescriptorFetched) GetOutcome() Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return Outcome_OUTCOME_UNSPECIFIED
+}
+
+func (x *ServiceDescriptorFetched) GetTook() *durationpb.Duration {
+	if x != nil {
+		return x.Took
+	}
+	return nil
+}
+
+func (x *ServiceDescriptorFetched) GetDirectory() []byte {
+	if x != nil {
+		return x.Directory
+	}
+	return nil
+}
+
+func (x *ServiceDescriptorFetched) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+// ServiceIntroduced: an introduction point answered, or did not.
+type ServiceIntroduced struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Outcome       Outcome                `protobuf:"varint,1,opt,name=outcome,proto3,enum=chive.v1.Outcome" json:"outcome,omitempty"`
+	CircuitId     string                 `protobuf:"bytes,2,opt,name=circuit_id,json=circuitId,proto3" json:"circuit_id,omitempty"`
+	Effort        uint32                 `protobuf:"varint,3,opt,name=effort,proto3" json:"effort,omitempty"` // of the proof of work, rounded up to a power of two; 0: none was asked for
+	Address       string                 `protobuf:"bytes,4,opt,name=address,proto3" json:"address,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ServiceIntroduced) Reset() {
+	*x = ServiceIntroduced{}
+	mi := &file_chive_v1_events_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServiceIntroduced) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServiceIntroduced) ProtoMessage() {}
+
+func (x *ServiceIntroduced) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServiceIntroduced.ProtoReflect.Descriptor instead.
+func (*ServiceIntroduced) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *ServiceIntroduced) GetOutcome() Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return Outcome_OUTCOME_UNSPECIFIED
+}
+
+func (x *ServiceIntroduced) GetCircuitId() string {
+	if x != nil {
+		return x.CircuitId
+	}
+	return ""
+}
+
+func (x *ServiceIntroduced) GetEffort() uint32 {
+	if x != nil {
+		return x.Effort
+	}
+	return 0
+}
+
+func (x *ServiceIntroduced) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+// ServiceJoined: the service came to the rendezvous: streams can go on the circuit.
+type ServiceJoined struct {
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	CircuitId         string                 `protobuf:"bytes,1,opt,name=circuit_id,json=circuitId,proto3" json:"circuit_id,omitempty"`
+	Took              *durationpb.Duration   `protobuf:"bytes,2,opt,name=took,proto3" json:"took,omitempty"`                                                     // since it was wanted, rounded to 10 ms
+	CongestionControl bool                   `protobuf:"varint,3,opt,name=congestion_control,json=congestionControl,proto3" json:"congestion_control,omitempty"` // with the service
+	Address           string                 `protobuf:"bytes,4,opt,name=address,proto3" json:"address,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *ServiceJoined) Reset() {
+	*x = ServiceJoined{}
+	mi := &file_chive_v1_events_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServiceJoined) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServiceJoined) ProtoMessage() {}
+
+func (x *ServiceJoined) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServiceJoined.ProtoReflect.Descriptor instead.
+func (*ServiceJoined) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *ServiceJoined) GetCircuitId() string {
+	if x != nil {
+		return x.CircuitId
+	}
+	return ""
+}
+
+func (x *ServiceJoined) GetTook() *durationpb.Duration {
+	if x != nil {
+		return x.Took
+	}
+	return nil
+}
+
+func (x *ServiceJoined) GetCongestionControl() bool {
+	if x != nil {
+		return x.CongestionControl
+	}
+	return false
+}
+
+func (x *ServiceJoined) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+// ServiceFailed: streams that wanted the service were refused.
+type ServiceFailed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Outcome       Outcome                `protobuf:"varint,1,opt,name=outcome,proto3,enum=chive.v1.Outcome" json:"outcome,omitempty"`
+	Took          *durationpb.Duration   `protobuf:"bytes,2,opt,name=took,proto3" json:"took,omitempty"` // rounded to 10 ms
+	Address       string                 `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ServiceFailed) Reset() {
+	*x = ServiceFailed{}
+	mi := &file_chive_v1_events_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServiceFailed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServiceFailed) ProtoMessage() {}
+
+func (x *ServiceFailed) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServiceFailed.ProtoReflect.Descriptor instead.
+func (*ServiceFailed) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *ServiceFailed) GetOutcome() Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return Outcome_OUTCOME_UNSPECIFIED
+}
+
+func (x *ServiceFailed) GetTook() *durationpb.Duration {
+	if x != nil {
+		return x.Took
+	}
+	return nil
+}
+
+func (x *ServiceFailed) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
 var File_chive_v1_events_proto protoreflect.FileDescriptor
 
 const file_chive_v1_events_proto_rawDesc = "" +
 	"\n" +
-	"\x15chive/v1/events.proto\x12\bchive.v1\x1a\x13chive/v1/tier.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbf\x1e\n" +
+	"\x15chive/v1/events.proto\x12\bchive.v1\x1a\x13chive/v1/tier.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa3\"\n" +
 	"\bEnvelope\x12\x14\n" +
 	"\x02id\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\x02id\x124\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampB\x04\xa8\xd4\x18\x02R\x04time\x12\x18\n" +
@@ -4244,7 +4742,9 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x0fguard_confirmed\x18? \x01(\v2\x18.chive.v1.GuardConfirmedB\x04\xa8\xd4\x18\x02H\x00R\x0eguardConfirmed\x12C\n" +
 	"\rguard_removed\x18@ \x01(\v2\x16.chive.v1.GuardRemovedB\x04\xa8\xd4\x18\x02H\x00R\fguardRemoved\x12F\n" +
 	"\x0eguards_retried\x18A \x01(\v2\x17.chive.v1.GuardsRetriedB\x04\xa8\xd4\x18\x02H\x00R\rguardsRetried\x12S\n" +
-	"\x13path_bias_suspected\x18C \x01(\v2\x1b.chive.v1.PathBiasSuspectedB\x04\xa8\xd4\x18\x02H\x00R\x11pathBiasSuspected\x12L\n" +
+	"\x13path_bias_suspected\x18C \x01(\v2\x1b.chive.v1.PathBiasSuspectedB\x04\xa8\xd4\x18\x02H\x00R\x11pathBiasSuspected\x12F\n" +
+	"\x0evanguard_added\x18D \x01(\v2\x17.chive.v1.VanguardAddedB\x04\xa8\xd4\x18\x02H\x00R\rvanguardAdded\x12L\n" +
+	"\x10vanguard_removed\x18E \x01(\v2\x19.chive.v1.VanguardRemovedB\x04\xa8\xd4\x18\x02H\x00R\x0fvanguardRemoved\x12L\n" +
 	"\x10document_fetched\x18F \x01(\v2\x19.chive.v1.DocumentFetchedB\x04\xa8\xd4\x18\x02H\x00R\x0fdocumentFetched\x12O\n" +
 	"\x11document_verified\x18G \x01(\v2\x1a.chive.v1.DocumentVerifiedB\x04\xa8\xd4\x18\x02H\x00R\x10documentVerified\x12O\n" +
 	"\x11document_rejected\x18H \x01(\v2\x1a.chive.v1.DocumentRejectedB\x04\xa8\xd4\x18\x02H\x00R\x10documentRejected\x12O\n" +
@@ -4258,7 +4758,11 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x0fconfig_proposed\x18Z \x01(\v2\x18.chive.v1.ConfigProposedB\x04\xa8\xd4\x18\x02H\x00R\x0econfigProposed\x12F\n" +
 	"\x0econfig_applied\x18[ \x01(\v2\x17.chive.v1.ConfigAppliedB\x04\xa8\xd4\x18\x02H\x00R\rconfigApplied\x12I\n" +
 	"\x0fconfig_rejected\x18\\ \x01(\v2\x18.chive.v1.ConfigRejectedB\x04\xa8\xd4\x18\x02H\x00R\x0econfigRejected\x12I\n" +
-	"\x0fconfig_reverted\x18] \x01(\v2\x18.chive.v1.ConfigRevertedB\x04\xa8\xd4\x18\x02H\x00R\x0econfigRevertedB\a\n" +
+	"\x0fconfig_reverted\x18] \x01(\v2\x18.chive.v1.ConfigRevertedB\x04\xa8\xd4\x18\x02H\x00R\x0econfigReverted\x12h\n" +
+	"\x1aservice_descriptor_fetched\x18d \x01(\v2\".chive.v1.ServiceDescriptorFetchedB\x04\xa8\xd4\x18\x02H\x00R\x18serviceDescriptorFetched\x12R\n" +
+	"\x12service_introduced\x18e \x01(\v2\x1b.chive.v1.ServiceIntroducedB\x04\xa8\xd4\x18\x02H\x00R\x11serviceIntroduced\x12F\n" +
+	"\x0eservice_joined\x18f \x01(\v2\x17.chive.v1.ServiceJoinedB\x04\xa8\xd4\x18\x02H\x00R\rserviceJoined\x12F\n" +
+	"\x0eservice_failed\x18g \x01(\v2\x17.chive.v1.ServiceFailedB\x04\xa8\xd4\x18\x02H\x00R\rserviceFailedB\a\n" +
 	"\x05event\"-\n" +
 	"\vNodeStarted\x12\x1e\n" +
 	"\aversion\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x01R\aversion\"A\n" +
@@ -4384,7 +4888,12 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\tcollapsed\x18\x05 \x01(\rB\x04\xa8\xd4\x18\x02R\tcollapsed\x12 \n" +
 	"\bunusable\x18\x06 \x01(\rB\x04\xa8\xd4\x18\x02R\bunusable\x12 \n" +
 	"\btimeouts\x18\a \x01(\rB\x04\xa8\xd4\x18\x02R\btimeouts\x12\x1a\n" +
-	"\x05relay\x18\b \x01(\fB\x04\xa8\xd4\x18\x03R\x05relay\"\x86\x02\n" +
+	"\x05relay\x18\b \x01(\fB\x04\xa8\xd4\x18\x03R\x05relay\"+\n" +
+	"\rVanguardAdded\x12\x1a\n" +
+	"\x05relay\x18\x01 \x01(\fB\x04\xa8\xd4\x18\x03R\x05relay\"K\n" +
+	"\x0fVanguardRemoved\x12\x1c\n" +
+	"\x06reason\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\x06reason\x12\x1a\n" +
+	"\x05relay\x18\x02 \x01(\fB\x04\xa8\xd4\x18\x03R\x05relay\"\x86\x02\n" +
 	"\x0fDocumentFetched\x120\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x16.chive.v1.DocumentKindB\x04\xa8\xd4\x18\x02R\x04kind\x12\x1a\n" +
 	"\x05bytes\x18\x02 \x01(\x04B\x04\xa8\xd4\x18\x02R\x05bytes\x123\n" +
@@ -4461,7 +4970,28 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x0eConfigReverted\x12 \n" +
 	"\brevision\x18\x01 \x01(\x04B\x04\xa8\xd4\x18\x02R\brevision\x12+\n" +
 	"\x0efleet_revision\x18\x02 \x01(\x04B\x04\xa8\xd4\x18\x02R\rfleetRevision\x12\x1c\n" +
-	"\x06reason\x18\x03 \x01(\tB\x04\xa8\xd4\x18\x02R\x06reason*\xd9\a\n" +
+	"\x06reason\x18\x03 \x01(\tB\x04\xa8\xd4\x18\x02R\x06reason\"\xc6\x01\n" +
+	"\x18ServiceDescriptorFetched\x121\n" +
+	"\aoutcome\x18\x01 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome\x123\n" +
+	"\x04took\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x04\xa8\xd4\x18\x02R\x04took\x12\"\n" +
+	"\tdirectory\x18\x03 \x01(\fB\x04\xa8\xd4\x18\x03R\tdirectory\x12\x1e\n" +
+	"\aaddress\x18\x04 \x01(\tB\x04\xa8\xd4\x18\x03R\aaddress\"\xa9\x01\n" +
+	"\x11ServiceIntroduced\x121\n" +
+	"\aoutcome\x18\x01 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome\x12#\n" +
+	"\n" +
+	"circuit_id\x18\x02 \x01(\tB\x04\xa8\xd4\x18\x02R\tcircuitId\x12\x1c\n" +
+	"\x06effort\x18\x03 \x01(\rB\x04\xa8\xd4\x18\x02R\x06effort\x12\x1e\n" +
+	"\aaddress\x18\x04 \x01(\tB\x04\xa8\xd4\x18\x03R\aaddress\"\xbe\x01\n" +
+	"\rServiceJoined\x12#\n" +
+	"\n" +
+	"circuit_id\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\tcircuitId\x123\n" +
+	"\x04took\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x04\xa8\xd4\x18\x02R\x04took\x123\n" +
+	"\x12congestion_control\x18\x03 \x01(\bB\x04\xa8\xd4\x18\x02R\x11congestionControl\x12\x1e\n" +
+	"\aaddress\x18\x04 \x01(\tB\x04\xa8\xd4\x18\x03R\aaddress\"\x97\x01\n" +
+	"\rServiceFailed\x121\n" +
+	"\aoutcome\x18\x01 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome\x123\n" +
+	"\x04took\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x04\xa8\xd4\x18\x02R\x04took\x12\x1e\n" +
+	"\aaddress\x18\x03 \x01(\tB\x04\xa8\xd4\x18\x03R\aaddress*\xc3\t\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -4502,7 +5032,15 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x16OUTCOME_DOCUMENT_STALE\x10*\x12\x1e\n" +
 	"\x1aOUTCOME_DOCUMENT_TOO_LARGE\x10+\x12\x1c\n" +
 	"\x18OUTCOME_DIRECTORY_STATUS\x10,\x12\x13\n" +
-	"\x0fOUTCOME_STORAGE\x10-*\xc0\x01\n" +
+	"\x0fOUTCOME_STORAGE\x10-\x12\x1b\n" +
+	"\x17OUTCOME_ONION_NOT_FOUND\x102\x12\x19\n" +
+	"\x15OUTCOME_ONION_INVALID\x103\x12\x1e\n" +
+	"\x1aOUTCOME_ONION_INTRODUCTION\x104\x12\x1c\n" +
+	"\x18OUTCOME_ONION_RENDEZVOUS\x105\x12\x1e\n" +
+	"\x1aOUTCOME_ONION_AUTH_MISSING\x106\x12\x1c\n" +
+	"\x18OUTCOME_ONION_AUTH_WRONG\x107\x12\x19\n" +
+	"\x15OUTCOME_ONION_ADDRESS\x108\x12\x19\n" +
+	"\x15OUTCOME_ONION_TIMEOUT\x109*\xd0\x01\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tKIND_NODE\x10\x01\x12\x13\n" +
@@ -4514,11 +5052,17 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"KIND_GUARD\x10\x06\x12\x11\n" +
 	"\rKIND_LISTENER\x10\a\x12\x13\n" +
 	"\x0fKIND_SUPERVISOR\x10\b\x12\x0f\n" +
-	"\vKIND_CONFIG\x10\t*N\n" +
+	"\vKIND_CONFIG\x10\t\x12\x0e\n" +
+	"\n" +
+	"KIND_ONION\x10\n" +
+	"*\x9d\x01\n" +
 	"\aPurpose\x12\x17\n" +
 	"\x13PURPOSE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fPURPOSE_GENERAL\x10\x01\x12\x15\n" +
-	"\x11PURPOSE_DIRECTORY\x10\x02*\xb9\x02\n" +
+	"\x11PURPOSE_DIRECTORY\x10\x02\x12\x1b\n" +
+	"\x17PURPOSE_ONION_DIRECTORY\x10\x03\x12\x18\n" +
+	"\x14PURPOSE_INTRODUCTION\x10\x04\x12\x16\n" +
+	"\x12PURPOSE_RENDEZVOUS\x10\x05*\xb9\x02\n" +
 	"\x0eBootstrapPhase\x12\x1f\n" +
 	"\x1bBOOTSTRAP_PHASE_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18BOOTSTRAP_PHASE_STARTING\x10\x01\x12\x1e\n" +
@@ -4548,159 +5092,177 @@ func file_chive_v1_events_proto_rawDescGZIP() []byte {
 }
 
 var file_chive_v1_events_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_chive_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
+var file_chive_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
 var file_chive_v1_events_proto_goTypes = []any{
-	(Outcome)(0),                   // 0: chive.v1.Outcome
-	(Kind)(0),                      // 1: chive.v1.Kind
-	(Purpose)(0),                   // 2: chive.v1.Purpose
-	(BootstrapPhase)(0),            // 3: chive.v1.BootstrapPhase
-	(DocumentKind)(0),              // 4: chive.v1.DocumentKind
-	(*Envelope)(nil),               // 5: chive.v1.Envelope
-	(*NodeStarted)(nil),            // 6: chive.v1.NodeStarted
-	(*NodeStopping)(nil),           // 7: chive.v1.NodeStopping
-	(*BootstrapAdvanced)(nil),      // 8: chive.v1.BootstrapAdvanced
-	(*EventsDropped)(nil),          // 9: chive.v1.EventsDropped
-	(*ActorFailed)(nil),            // 10: chive.v1.ActorFailed
-	(*ListenerOpened)(nil),         // 11: chive.v1.ListenerOpened
-	(*ListenerClosed)(nil),         // 12: chive.v1.ListenerClosed
-	(*MemoryPressure)(nil),         // 13: chive.v1.MemoryPressure
-	(*JournalChanged)(nil),         // 14: chive.v1.JournalChanged
-	(*BuildTimeoutSet)(nil),        // 15: chive.v1.BuildTimeoutSet
-	(*ConnectionDialled)(nil),      // 16: chive.v1.ConnectionDialled
-	(*ConnectionOpened)(nil),       // 17: chive.v1.ConnectionOpened
-	(*ConnectionFailed)(nil),       // 18: chive.v1.ConnectionFailed
-	(*ConnectionClosed)(nil),       // 19: chive.v1.ConnectionClosed
-	(*CircuitLaunched)(nil),        // 20: chive.v1.CircuitLaunched
-	(*CircuitExtended)(nil),        // 21: chive.v1.CircuitExtended
-	(*CircuitOpened)(nil),          // 22: chive.v1.CircuitOpened
-	(*CircuitDirtied)(nil),         // 23: chive.v1.CircuitDirtied
-	(*CircuitFailed)(nil),          // 24: chive.v1.CircuitFailed
-	(*CircuitClosed)(nil),          // 25: chive.v1.CircuitClosed
-	(*StreamRequested)(nil),        // 26: chive.v1.StreamRequested
-	(*StreamAttached)(nil),         // 27: chive.v1.StreamAttached
-	(*StreamConnected)(nil),        // 28: chive.v1.StreamConnected
-	(*StreamDetached)(nil),         // 29: chive.v1.StreamDetached
-	(*StreamEnded)(nil),            // 30: chive.v1.StreamEnded
-	(*GuardSampled)(nil),           // 31: chive.v1.GuardSampled
-	(*GuardReachable)(nil),         // 32: chive.v1.GuardReachable
-	(*GuardUnreachable)(nil),       // 33: chive.v1.GuardUnreachable
-	(*GuardConfirmed)(nil),         // 34: chive.v1.GuardConfirmed
-	(*CircuitsRenewed)(nil),        // 35: chive.v1.CircuitsRenewed
-	(*GuardRemoved)(nil),           // 36: chive.v1.GuardRemoved
-	(*GuardsRetried)(nil),          // 37: chive.v1.GuardsRetried
-	(*PathBiasSuspected)(nil),      // 38: chive.v1.PathBiasSuspected
-	(*DocumentFetched)(nil),        // 39: chive.v1.DocumentFetched
-	(*DocumentVerified)(nil),       // 40: chive.v1.DocumentVerified
-	(*DocumentRejected)(nil),       // 41: chive.v1.DocumentRejected
-	(*ProtocolsMissing)(nil),       // 42: chive.v1.ProtocolsMissing
-	(*SupervisorStateChanged)(nil), // 43: chive.v1.SupervisorStateChanged
-	(*BreakerOpened)(nil),          // 44: chive.v1.BreakerOpened
-	(*BreakerHalfOpened)(nil),      // 45: chive.v1.BreakerHalfOpened
-	(*BreakerClosed)(nil),          // 46: chive.v1.BreakerClosed
-	(*RetriesExhausted)(nil),       // 47: chive.v1.RetriesExhausted
-	(*InputQuarantined)(nil),       // 48: chive.v1.InputQuarantined
-	(*ConfigProposed)(nil),         // 49: chive.v1.ConfigProposed
-	(*ConfigApplied)(nil),          // 50: chive.v1.ConfigApplied
-	(*ConfigRejected)(nil),         // 51: chive.v1.ConfigRejected
-	(*ConfigReverted)(nil),         // 52: chive.v1.ConfigReverted
-	(*timestamppb.Timestamp)(nil),  // 53: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),    // 54: google.protobuf.Duration
+	(Outcome)(0),                     // 0: chive.v1.Outcome
+	(Kind)(0),                        // 1: chive.v1.Kind
+	(Purpose)(0),                     // 2: chive.v1.Purpose
+	(BootstrapPhase)(0),              // 3: chive.v1.BootstrapPhase
+	(DocumentKind)(0),                // 4: chive.v1.DocumentKind
+	(*Envelope)(nil),                 // 5: chive.v1.Envelope
+	(*NodeStarted)(nil),              // 6: chive.v1.NodeStarted
+	(*NodeStopping)(nil),             // 7: chive.v1.NodeStopping
+	(*BootstrapAdvanced)(nil),        // 8: chive.v1.BootstrapAdvanced
+	(*EventsDropped)(nil),            // 9: chive.v1.EventsDropped
+	(*ActorFailed)(nil),              // 10: chive.v1.ActorFailed
+	(*ListenerOpened)(nil),           // 11: chive.v1.ListenerOpened
+	(*ListenerClosed)(nil),           // 12: chive.v1.ListenerClosed
+	(*MemoryPressure)(nil),           // 13: chive.v1.MemoryPressure
+	(*JournalChanged)(nil),           // 14: chive.v1.JournalChanged
+	(*BuildTimeoutSet)(nil),          // 15: chive.v1.BuildTimeoutSet
+	(*ConnectionDialled)(nil),        // 16: chive.v1.ConnectionDialled
+	(*ConnectionOpened)(nil),         // 17: chive.v1.ConnectionOpened
+	(*ConnectionFailed)(nil),         // 18: chive.v1.ConnectionFailed
+	(*ConnectionClosed)(nil),         // 19: chive.v1.ConnectionClosed
+	(*CircuitLaunched)(nil),          // 20: chive.v1.CircuitLaunched
+	(*CircuitExtended)(nil),          // 21: chive.v1.CircuitExtended
+	(*CircuitOpened)(nil),            // 22: chive.v1.CircuitOpened
+	(*CircuitDirtied)(nil),           // 23: chive.v1.CircuitDirtied
+	(*CircuitFailed)(nil),            // 24: chive.v1.CircuitFailed
+	(*CircuitClosed)(nil),            // 25: chive.v1.CircuitClosed
+	(*StreamRequested)(nil),          // 26: chive.v1.StreamRequested
+	(*StreamAttached)(nil),           // 27: chive.v1.StreamAttached
+	(*StreamConnected)(nil),          // 28: chive.v1.StreamConnected
+	(*StreamDetached)(nil),           // 29: chive.v1.StreamDetached
+	(*StreamEnded)(nil),              // 30: chive.v1.StreamEnded
+	(*GuardSampled)(nil),             // 31: chive.v1.GuardSampled
+	(*GuardReachable)(nil),           // 32: chive.v1.GuardReachable
+	(*GuardUnreachable)(nil),         // 33: chive.v1.GuardUnreachable
+	(*GuardConfirmed)(nil),           // 34: chive.v1.GuardConfirmed
+	(*CircuitsRenewed)(nil),          // 35: chive.v1.CircuitsRenewed
+	(*GuardRemoved)(nil),             // 36: chive.v1.GuardRemoved
+	(*GuardsRetried)(nil),            // 37: chive.v1.GuardsRetried
+	(*PathBiasSuspected)(nil),        // 38: chive.v1.PathBiasSuspected
+	(*VanguardAdded)(nil),            // 39: chive.v1.VanguardAdded
+	(*VanguardRemoved)(nil),          // 40: chive.v1.VanguardRemoved
+	(*DocumentFetched)(nil),          // 41: chive.v1.DocumentFetched
+	(*DocumentVerified)(nil),         // 42: chive.v1.DocumentVerified
+	(*DocumentRejected)(nil),         // 43: chive.v1.DocumentRejected
+	(*ProtocolsMissing)(nil),         // 44: chive.v1.ProtocolsMissing
+	(*SupervisorStateChanged)(nil),   // 45: chive.v1.SupervisorStateChanged
+	(*BreakerOpened)(nil),            // 46: chive.v1.BreakerOpened
+	(*BreakerHalfOpened)(nil),        // 47: chive.v1.BreakerHalfOpened
+	(*BreakerClosed)(nil),            // 48: chive.v1.BreakerClosed
+	(*RetriesExhausted)(nil),         // 49: chive.v1.RetriesExhausted
+	(*InputQuarantined)(nil),         // 50: chive.v1.InputQuarantined
+	(*ConfigProposed)(nil),           // 51: chive.v1.ConfigProposed
+	(*ConfigApplied)(nil),            // 52: chive.v1.ConfigApplied
+	(*ConfigRejected)(nil),           // 53: chive.v1.ConfigRejected
+	(*ConfigReverted)(nil),           // 54: chive.v1.ConfigReverted
+	(*ServiceDescriptorFetched)(nil), // 55: chive.v1.ServiceDescriptorFetched
+	(*ServiceIntroduced)(nil),        // 56: chive.v1.ServiceIntroduced
+	(*ServiceJoined)(nil),            // 57: chive.v1.ServiceJoined
+	(*ServiceFailed)(nil),            // 58: chive.v1.ServiceFailed
+	(*timestamppb.Timestamp)(nil),    // 59: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 60: google.protobuf.Duration
 }
 var file_chive_v1_events_proto_depIdxs = []int32{
-	53, // 0: chive.v1.Envelope.time:type_name -> google.protobuf.Timestamp
-	1,  // 1: chive.v1.Envelope.kind:type_name -> chive.v1.Kind
-	6,  // 2: chive.v1.Envelope.node_started:type_name -> chive.v1.NodeStarted
-	7,  // 3: chive.v1.Envelope.node_stopping:type_name -> chive.v1.NodeStopping
-	8,  // 4: chive.v1.Envelope.bootstrap_advanced:type_name -> chive.v1.BootstrapAdvanced
-	9,  // 5: chive.v1.Envelope.events_dropped:type_name -> chive.v1.EventsDropped
-	10, // 6: chive.v1.Envelope.actor_failed:type_name -> chive.v1.ActorFailed
-	11, // 7: chive.v1.Envelope.listener_opened:type_name -> chive.v1.ListenerOpened
-	12, // 8: chive.v1.Envelope.listener_closed:type_name -> chive.v1.ListenerClosed
-	13, // 9: chive.v1.Envelope.memory_pressure:type_name -> chive.v1.MemoryPressure
-	14, // 10: chive.v1.Envelope.journal_changed:type_name -> chive.v1.JournalChanged
-	15, // 11: chive.v1.Envelope.build_timeout_set:type_name -> chive.v1.BuildTimeoutSet
-	16, // 12: chive.v1.Envelope.connection_dialled:type_name -> chive.v1.ConnectionDialled
-	17, // 13: chive.v1.Envelope.connection_opened:type_name -> chive.v1.ConnectionOpened
-	18, // 14: chive.v1.Envelope.connection_failed:type_name -> chive.v1.ConnectionFailed
-	19, // 15: chive.v1.Envelope.connection_closed:type_name -> chive.v1.ConnectionClosed
-	20, // 16: chive.v1.Envelope.circuit_launched:type_name -> chive.v1.CircuitLaunched
-	21, // 17: chive.v1.Envelope.circuit_extended:type_name -> chive.v1.CircuitExtended
-	22, // 18: chive.v1.Envelope.circuit_opened:type_name -> chive.v1.CircuitOpened
-	23, // 19: chive.v1.Envelope.circuit_dirtied:type_name -> chive.v1.CircuitDirtied
-	24, // 20: chive.v1.Envelope.circuit_failed:type_name -> chive.v1.CircuitFailed
-	25, // 21: chive.v1.Envelope.circuit_closed:type_name -> chive.v1.CircuitClosed
-	26, // 22: chive.v1.Envelope.stream_requested:type_name -> chive.v1.StreamRequested
-	27, // 23: chive.v1.Envelope.stream_attached:type_name -> chive.v1.StreamAttached
-	28, // 24: chive.v1.Envelope.stream_connected:type_name -> chive.v1.StreamConnected
-	29, // 25: chive.v1.Envelope.stream_detached:type_name -> chive.v1.StreamDetached
-	30, // 26: chive.v1.Envelope.stream_ended:type_name -> chive.v1.StreamEnded
-	35, // 27: chive.v1.Envelope.circuits_renewed:type_name -> chive.v1.CircuitsRenewed
-	31, // 28: chive.v1.Envelope.guard_sampled:type_name -> chive.v1.GuardSampled
-	32, // 29: chive.v1.Envelope.guard_reachable:type_name -> chive.v1.GuardReachable
-	33, // 30: chive.v1.Envelope.guard_unreachable:type_name -> chive.v1.GuardUnreachable
-	34, // 31: chive.v1.Envelope.guard_confirmed:type_name -> chive.v1.GuardConfirmed
-	36, // 32: chive.v1.Envelope.guard_removed:type_name -> chive.v1.GuardRemoved
-	37, // 33: chive.v1.Envelope.guards_retried:type_name -> chive.v1.GuardsRetried
-	38, // 34: chive.v1.Envelope.path_bias_suspected:type_name -> chive.v1.PathBiasSuspected
-	39, // 35: chive.v1.Envelope.document_fetched:type_name -> chive.v1.DocumentFetched
-	40, // 36: chive.v1.Envelope.document_verified:type_name -> chive.v1.DocumentVerified
-	41, // 37: chive.v1.Envelope.document_rejected:type_name -> chive.v1.DocumentRejected
-	42, // 38: chive.v1.Envelope.protocols_missing:type_name -> chive.v1.ProtocolsMissing
-	43, // 39: chive.v1.Envelope.supervisor_state_changed:type_name -> chive.v1.SupervisorStateChanged
-	44, // 40: chive.v1.Envelope.breaker_opened:type_name -> chive.v1.BreakerOpened
-	45, // 41: chive.v1.Envelope.breaker_half_opened:type_name -> chive.v1.BreakerHalfOpened
-	46, // 42: chive.v1.Envelope.breaker_closed:type_name -> chive.v1.BreakerClosed
-	47, // 43: chive.v1.Envelope.retries_exhausted:type_name -> chive.v1.RetriesExhausted
-	48, // 44: chive.v1.Envelope.input_quarantined:type_name -> chive.v1.InputQuarantined
-	49, // 45: chive.v1.Envelope.config_proposed:type_name -> chive.v1.ConfigProposed
-	50, // 46: chive.v1.Envelope.config_applied:type_name -> chive.v1.ConfigApplied
-	51, // 47: chive.v1.Envelope.config_rejected:type_name -> chive.v1.ConfigRejected
-	52, // 48: chive.v1.Envelope.config_reverted:type_name -> chive.v1.ConfigReverted
-	0,  // 49: chive.v1.NodeStopping.outcome:type_name -> chive.v1.Outcome
-	3,  // 50: chive.v1.BootstrapAdvanced.phase:type_name -> chive.v1.BootstrapPhase
-	0,  // 51: chive.v1.ListenerClosed.outcome:type_name -> chive.v1.Outcome
-	54, // 52: chive.v1.BuildTimeoutSet.timeout:type_name -> google.protobuf.Duration
-	54, // 53: chive.v1.BuildTimeoutSet.close:type_name -> google.protobuf.Duration
-	2,  // 54: chive.v1.ConnectionDialled.purpose:type_name -> chive.v1.Purpose
-	54, // 55: chive.v1.ConnectionOpened.took:type_name -> google.protobuf.Duration
-	54, // 56: chive.v1.ConnectionOpened.clock_skew:type_name -> google.protobuf.Duration
-	0,  // 57: chive.v1.ConnectionFailed.outcome:type_name -> chive.v1.Outcome
-	54, // 58: chive.v1.ConnectionFailed.took:type_name -> google.protobuf.Duration
-	0,  // 59: chive.v1.ConnectionClosed.outcome:type_name -> chive.v1.Outcome
-	54, // 60: chive.v1.ConnectionClosed.lived:type_name -> google.protobuf.Duration
-	2,  // 61: chive.v1.CircuitLaunched.purpose:type_name -> chive.v1.Purpose
-	54, // 62: chive.v1.CircuitOpened.took:type_name -> google.protobuf.Duration
-	0,  // 63: chive.v1.CircuitFailed.outcome:type_name -> chive.v1.Outcome
-	54, // 64: chive.v1.CircuitFailed.took:type_name -> google.protobuf.Duration
-	0,  // 65: chive.v1.CircuitClosed.outcome:type_name -> chive.v1.Outcome
-	54, // 66: chive.v1.CircuitClosed.lived:type_name -> google.protobuf.Duration
-	2,  // 67: chive.v1.StreamRequested.purpose:type_name -> chive.v1.Purpose
-	54, // 68: chive.v1.StreamConnected.took:type_name -> google.protobuf.Duration
-	0,  // 69: chive.v1.StreamDetached.outcome:type_name -> chive.v1.Outcome
-	0,  // 70: chive.v1.StreamEnded.outcome:type_name -> chive.v1.Outcome
-	54, // 71: chive.v1.StreamEnded.lived:type_name -> google.protobuf.Duration
-	0,  // 72: chive.v1.GuardUnreachable.outcome:type_name -> chive.v1.Outcome
-	4,  // 73: chive.v1.DocumentFetched.kind:type_name -> chive.v1.DocumentKind
-	54, // 74: chive.v1.DocumentFetched.took:type_name -> google.protobuf.Duration
-	4,  // 75: chive.v1.DocumentVerified.kind:type_name -> chive.v1.DocumentKind
-	53, // 76: chive.v1.DocumentVerified.valid_until:type_name -> google.protobuf.Timestamp
-	4,  // 77: chive.v1.DocumentRejected.kind:type_name -> chive.v1.DocumentKind
-	0,  // 78: chive.v1.DocumentRejected.outcome:type_name -> chive.v1.Outcome
-	54, // 79: chive.v1.SupervisorStateChanged.delay:type_name -> google.protobuf.Duration
-	0,  // 80: chive.v1.SupervisorStateChanged.outcome:type_name -> chive.v1.Outcome
-	54, // 81: chive.v1.BreakerOpened.retry_after:type_name -> google.protobuf.Duration
-	0,  // 82: chive.v1.BreakerOpened.outcome:type_name -> chive.v1.Outcome
-	54, // 83: chive.v1.RetriesExhausted.delay:type_name -> google.protobuf.Duration
-	0,  // 84: chive.v1.RetriesExhausted.outcome:type_name -> chive.v1.Outcome
-	54, // 85: chive.v1.InputQuarantined.lasts:type_name -> google.protobuf.Duration
-	0,  // 86: chive.v1.InputQuarantined.outcome:type_name -> chive.v1.Outcome
-	54, // 87: chive.v1.ConfigApplied.took:type_name -> google.protobuf.Duration
-	0,  // 88: chive.v1.ConfigRejected.outcome:type_name -> chive.v1.Outcome
-	89, // [89:89] is the sub-list for method output_type
-	89, // [89:89] is the sub-list for method input_type
-	89, // [89:89] is the sub-list for extension type_name
-	89, // [89:89] is the sub-list for extension extendee
-	0,  // [0:89] is the sub-list for field type_name
+	59,  // 0: chive.v1.Envelope.time:type_name -> google.protobuf.Timestamp
+	1,   // 1: chive.v1.Envelope.kind:type_name -> chive.v1.Kind
+	6,   // 2: chive.v1.Envelope.node_started:type_name -> chive.v1.NodeStarted
+	7,   // 3: chive.v1.Envelope.node_stopping:type_name -> chive.v1.NodeStopping
+	8,   // 4: chive.v1.Envelope.bootstrap_advanced:type_name -> chive.v1.BootstrapAdvanced
+	9,   // 5: chive.v1.Envelope.events_dropped:type_name -> chive.v1.EventsDropped
+	10,  // 6: chive.v1.Envelope.actor_failed:type_name -> chive.v1.ActorFailed
+	11,  // 7: chive.v1.Envelope.listener_opened:type_name -> chive.v1.ListenerOpened
+	12,  // 8: chive.v1.Envelope.listener_closed:type_name -> chive.v1.ListenerClosed
+	13,  // 9: chive.v1.Envelope.memory_pressure:type_name -> chive.v1.MemoryPressure
+	14,  // 10: chive.v1.Envelope.journal_changed:type_name -> chive.v1.JournalChanged
+	15,  // 11: chive.v1.Envelope.build_timeout_set:type_name -> chive.v1.BuildTimeoutSet
+	16,  // 12: chive.v1.Envelope.connection_dialled:type_name -> chive.v1.ConnectionDialled
+	17,  // 13: chive.v1.Envelope.connection_opened:type_name -> chive.v1.ConnectionOpened
+	18,  // 14: chive.v1.Envelope.connection_failed:type_name -> chive.v1.ConnectionFailed
+	19,  // 15: chive.v1.Envelope.connection_closed:type_name -> chive.v1.ConnectionClosed
+	20,  // 16: chive.v1.Envelope.circuit_launched:type_name -> chive.v1.CircuitLaunched
+	21,  // 17: chive.v1.Envelope.circuit_extended:type_name -> chive.v1.CircuitExtended
+	22,  // 18: chive.v1.Envelope.circuit_opened:type_name -> chive.v1.CircuitOpened
+	23,  // 19: chive.v1.Envelope.circuit_dirtied:type_name -> chive.v1.CircuitDirtied
+	24,  // 20: chive.v1.Envelope.circuit_failed:type_name -> chive.v1.CircuitFailed
+	25,  // 21: chive.v1.Envelope.circuit_closed:type_name -> chive.v1.CircuitClosed
+	26,  // 22: chive.v1.Envelope.stream_requested:type_name -> chive.v1.StreamRequested
+	27,  // 23: chive.v1.Envelope.stream_attached:type_name -> chive.v1.StreamAttached
+	28,  // 24: chive.v1.Envelope.stream_connected:type_name -> chive.v1.StreamConnected
+	29,  // 25: chive.v1.Envelope.stream_detached:type_name -> chive.v1.StreamDetached
+	30,  // 26: chive.v1.Envelope.stream_ended:type_name -> chive.v1.StreamEnded
+	35,  // 27: chive.v1.Envelope.circuits_renewed:type_name -> chive.v1.CircuitsRenewed
+	31,  // 28: chive.v1.Envelope.guard_sampled:type_name -> chive.v1.GuardSampled
+	32,  // 29: chive.v1.Envelope.guard_reachable:type_name -> chive.v1.GuardReachable
+	33,  // 30: chive.v1.Envelope.guard_unreachable:type_name -> chive.v1.GuardUnreachable
+	34,  // 31: chive.v1.Envelope.guard_confirmed:type_name -> chive.v1.GuardConfirmed
+	36,  // 32: chive.v1.Envelope.guard_removed:type_name -> chive.v1.GuardRemoved
+	37,  // 33: chive.v1.Envelope.guards_retried:type_name -> chive.v1.GuardsRetried
+	38,  // 34: chive.v1.Envelope.path_bias_suspected:type_name -> chive.v1.PathBiasSuspected
+	39,  // 35: chive.v1.Envelope.vanguard_added:type_name -> chive.v1.VanguardAdded
+	40,  // 36: chive.v1.Envelope.vanguard_removed:type_name -> chive.v1.VanguardRemoved
+	41,  // 37: chive.v1.Envelope.document_fetched:type_name -> chive.v1.DocumentFetched
+	42,  // 38: chive.v1.Envelope.document_verified:type_name -> chive.v1.DocumentVerified
+	43,  // 39: chive.v1.Envelope.document_rejected:type_name -> chive.v1.DocumentRejected
+	44,  // 40: chive.v1.Envelope.protocols_missing:type_name -> chive.v1.ProtocolsMissing
+	45,  // 41: chive.v1.Envelope.supervisor_state_changed:type_name -> chive.v1.SupervisorStateChanged
+	46,  // 42: chive.v1.Envelope.breaker_opened:type_name -> chive.v1.BreakerOpened
+	47,  // 43: chive.v1.Envelope.breaker_half_opened:type_name -> chive.v1.BreakerHalfOpened
+	48,  // 44: chive.v1.Envelope.breaker_closed:type_name -> chive.v1.BreakerClosed
+	49,  // 45: chive.v1.Envelope.retries_exhausted:type_name -> chive.v1.RetriesExhausted
+	50,  // 46: chive.v1.Envelope.input_quarantined:type_name -> chive.v1.InputQuarantined
+	51,  // 47: chive.v1.Envelope.config_proposed:type_name -> chive.v1.ConfigProposed
+	52,  // 48: chive.v1.Envelope.config_applied:type_name -> chive.v1.ConfigApplied
+	53,  // 49: chive.v1.Envelope.config_rejected:type_name -> chive.v1.ConfigRejected
+	54,  // 50: chive.v1.Envelope.config_reverted:type_name -> chive.v1.ConfigReverted
+	55,  // 51: chive.v1.Envelope.service_descriptor_fetched:type_name -> chive.v1.ServiceDescriptorFetched
+	56,  // 52: chive.v1.Envelope.service_introduced:type_name -> chive.v1.ServiceIntroduced
+	57,  // 53: chive.v1.Envelope.service_joined:type_name -> chive.v1.ServiceJoined
+	58,  // 54: chive.v1.Envelope.service_failed:type_name -> chive.v1.ServiceFailed
+	0,   // 55: chive.v1.NodeStopping.outcome:type_name -> chive.v1.Outcome
+	3,   // 56: chive.v1.BootstrapAdvanced.phase:type_name -> chive.v1.BootstrapPhase
+	0,   // 57: chive.v1.ListenerClosed.outcome:type_name -> chive.v1.Outcome
+	60,  // 58: chive.v1.BuildTimeoutSet.timeout:type_name -> google.protobuf.Duration
+	60,  // 59: chive.v1.BuildTimeoutSet.close:type_name -> google.protobuf.Duration
+	2,   // 60: chive.v1.ConnectionDialled.purpose:type_name -> chive.v1.Purpose
+	60,  // 61: chive.v1.ConnectionOpened.took:type_name -> google.protobuf.Duration
+	60,  // 62: chive.v1.ConnectionOpened.clock_skew:type_name -> google.protobuf.Duration
+	0,   // 63: chive.v1.ConnectionFailed.outcome:type_name -> chive.v1.Outcome
+	60,  // 64: chive.v1.ConnectionFailed.took:type_name -> google.protobuf.Duration
+	0,   // 65: chive.v1.ConnectionClosed.outcome:type_name -> chive.v1.Outcome
+	60,  // 66: chive.v1.ConnectionClosed.lived:type_name -> google.protobuf.Duration
+	2,   // 67: chive.v1.CircuitLaunched.purpose:type_name -> chive.v1.Purpose
+	60,  // 68: chive.v1.CircuitOpened.took:type_name -> google.protobuf.Duration
+	0,   // 69: chive.v1.CircuitFailed.outcome:type_name -> chive.v1.Outcome
+	60,  // 70: chive.v1.CircuitFailed.took:type_name -> google.protobuf.Duration
+	0,   // 71: chive.v1.CircuitClosed.outcome:type_name -> chive.v1.Outcome
+	60,  // 72: chive.v1.CircuitClosed.lived:type_name -> google.protobuf.Duration
+	2,   // 73: chive.v1.StreamRequested.purpose:type_name -> chive.v1.Purpose
+	60,  // 74: chive.v1.StreamConnected.took:type_name -> google.protobuf.Duration
+	0,   // 75: chive.v1.StreamDetached.outcome:type_name -> chive.v1.Outcome
+	0,   // 76: chive.v1.StreamEnded.outcome:type_name -> chive.v1.Outcome
+	60,  // 77: chive.v1.StreamEnded.lived:type_name -> google.protobuf.Duration
+	0,   // 78: chive.v1.GuardUnreachable.outcome:type_name -> chive.v1.Outcome
+	4,   // 79: chive.v1.DocumentFetched.kind:type_name -> chive.v1.DocumentKind
+	60,  // 80: chive.v1.DocumentFetched.took:type_name -> google.protobuf.Duration
+	4,   // 81: chive.v1.DocumentVerified.kind:type_name -> chive.v1.DocumentKind
+	59,  // 82: chive.v1.DocumentVerified.valid_until:type_name -> google.protobuf.Timestamp
+	4,   // 83: chive.v1.DocumentRejected.kind:type_name -> chive.v1.DocumentKind
+	0,   // 84: chive.v1.DocumentRejected.outcome:type_name -> chive.v1.Outcome
+	60,  // 85: chive.v1.SupervisorStateChanged.delay:type_name -> google.protobuf.Duration
+	0,   // 86: chive.v1.SupervisorStateChanged.outcome:type_name -> chive.v1.Outcome
+	60,  // 87: chive.v1.BreakerOpened.retry_after:type_name -> google.protobuf.Duration
+	0,   // 88: chive.v1.BreakerOpened.outcome:type_name -> chive.v1.Outcome
+	60,  // 89: chive.v1.RetriesExhausted.delay:type_name -> google.protobuf.Duration
+	0,   // 90: chive.v1.RetriesExhausted.outcome:type_name -> chive.v1.Outcome
+	60,  // 91: chive.v1.InputQuarantined.lasts:type_name -> google.protobuf.Duration
+	0,   // 92: chive.v1.InputQuarantined.outcome:type_name -> chive.v1.Outcome
+	60,  // 93: chive.v1.ConfigApplied.took:type_name -> google.protobuf.Duration
+	0,   // 94: chive.v1.ConfigRejected.outcome:type_name -> chive.v1.Outcome
+	0,   // 95: chive.v1.ServiceDescriptorFetched.outcome:type_name -> chive.v1.Outcome
+	60,  // 96: chive.v1.ServiceDescriptorFetched.took:type_name -> google.protobuf.Duration
+	0,   // 97: chive.v1.ServiceIntroduced.outcome:type_name -> chive.v1.Outcome
+	60,  // 98: chive.v1.ServiceJoined.took:type_name -> google.protobuf.Duration
+	0,   // 99: chive.v1.ServiceFailed.outcome:type_name -> chive.v1.Outcome
+	60,  // 100: chive.v1.ServiceFailed.took:type_name -> google.protobuf.Duration
+	101, // [101:101] is the sub-list for method output_type
+	101, // [101:101] is the sub-list for method input_type
+	101, // [101:101] is the sub-list for extension type_name
+	101, // [101:101] is the sub-list for extension extendee
+	0,   // [0:101] is the sub-list for field type_name
 }
 
 func init() { file_chive_v1_events_proto_init() }
@@ -4743,6 +5305,8 @@ func file_chive_v1_events_proto_init() {
 		(*Envelope_GuardRemoved)(nil),
 		(*Envelope_GuardsRetried)(nil),
 		(*Envelope_PathBiasSuspected)(nil),
+		(*Envelope_VanguardAdded)(nil),
+		(*Envelope_VanguardRemoved)(nil),
 		(*Envelope_DocumentFetched)(nil),
 		(*Envelope_DocumentVerified)(nil),
 		(*Envelope_DocumentRejected)(nil),
@@ -4757,6 +5321,10 @@ func file_chive_v1_events_proto_init() {
 		(*Envelope_ConfigApplied)(nil),
 		(*Envelope_ConfigRejected)(nil),
 		(*Envelope_ConfigReverted)(nil),
+		(*Envelope_ServiceDescriptorFetched)(nil),
+		(*Envelope_ServiceIntroduced)(nil),
+		(*Envelope_ServiceJoined)(nil),
+		(*Envelope_ServiceFailed)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -4764,7 +5332,7 @@ func file_chive_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chive_v1_events_proto_rawDesc), len(file_chive_v1_events_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   48,
+			NumMessages:   54,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -9,9 +9,11 @@ import (
 	"bytes"
 	"compress/gzip"
 	"compress/zlib"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -37,6 +39,9 @@ type Request struct {
 	Path            string
 	IfModifiedSince time.Time
 	DiffFrom        consdiff.Digest // zero: no diff
+	// Host is the directory's address. A request with it is one that is not to tell who
+	// asks: it says no more than that, and takes no compression, as C tor's.
+	Host netip.AddrPort
 }
 
 // ConsensusRequest asks for the newest microdesc consensus that a majority of
@@ -47,7 +52,13 @@ func ConsensusRequest(v3idents []netdoc.Digest, since time.Time, from consdiff.D
 	for i, id := range v3idents {
 		prefixes[i] = id.String()[:6]
 	}
-	return Request{"/tor/status-vote/current/consensus-microdesc/" + strings.Join(prefixes, "+"), since, from}
+	return Request{Path: "/tor/status-vote/current/consensus-microdesc/" + strings.Join(prefixes, "+"), IfModifiedSince: since, DiffFrom: from}
+}
+
+// OnionDescriptorRequest asks a directory for the descriptor of an onion service in one
+// time period (rend-spec-v3 §2.2.6).
+func OnionDescriptorRequest(blinded [32]byte, directory netip.AddrPort) Request {
+	return Request{Path: "/tor/hs/3/" + base64.RawStdEncoding.EncodeToString(blinded[:]), Host: directory}
 }
 
 // CertsRequest asks for authority certificates.
@@ -72,6 +83,10 @@ func MicrodescsRequest(digests []netdoc.MDDigest) Request {
 func (r Request) Append(dst []byte) []byte {
 	dst = append(dst, "GET "...)
 	dst = append(dst, r.Path...)
+	if r.Host.IsValid() {
+		dst = append(dst, " HTTP/1.0\r\nHost: "...)
+		return append(r.Host.AppendTo(dst), "\r\n\r\n"...)
+	}
 	dst = append(dst, " HTTP/1.0\r\nAccept-Encoding: x-zstd, deflate, identity\r\n"...)
 	if !r.IfModifiedSince.IsZero() {
 		dst = append(dst, "If-Modified-Since: "...)

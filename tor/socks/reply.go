@@ -57,11 +57,6 @@ const (
 	ReplyOnionBadAddress ReplyCode = 0xF6
 	// ReplyOnionIntroTimedOut: as F2, and every try timed out.
 	ReplyOnionIntroTimedOut ReplyCode = 0xF7
-
-	// ReplyOnionUnavailable answers a well-formed onion address while this
-	// client has no onion service support: nobody looked for the descriptor, so
-	// "cannot be found" is the code that claims least.
-	ReplyOnionUnavailable = ReplyOnionDescriptorNotFound
 )
 
 var replyNames = map[ReplyCode]string{

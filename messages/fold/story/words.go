@@ -50,6 +50,14 @@ var meanings = map[string]string{
 	"document-too-large":  "a document is larger than allowed",
 	"directory-status":    "the directory answered with an error",
 	"storage":             "the disk refused",
+	"onion-not-found":     "no directory has a descriptor of the onion service",
+	"onion-invalid":       "the onion service's descriptor breaks the rules",
+	"onion-introduction":  "no introduction point of the onion service was of use",
+	"onion-rendezvous":    "the onion service did not come to the rendezvous",
+	"onion-auth-missing":  "the onion service is for authorised clients, and there is no key for it",
+	"onion-auth-wrong":    "the key for the onion service does not open its descriptor",
+	"onion-address":       "it is no address of an onion service of version 3",
+	"onion-timeout":       "every introduction point of the onion service was too slow",
 }
 
 var hints = map[string]string{
@@ -71,6 +79,13 @@ var hints = map[string]string{
 	"target-refused":      "nothing listens on that port of the target, or it refuses Tor's exits",
 	"refused":             "the rules of the listener, ClientRejectInternalAddresses and .onion addresses are the usual reasons (docs/configuration.md)",
 	"storage":             "check space and permissions of the DataDirectory",
+	"onion-not-found":     "check the address; the service is down, or too new for the directories to have heard of it",
+	"onion-introduction":  "the service is likely down; its directories have an old descriptor",
+	"onion-timeout":       "the service is likely down, or under attack",
+	"onion-rendezvous":    "the service is overloaded, or it was just stopped; try again",
+	"onion-auth-missing":  "ask the operator of the service for a key, and put it into ClientOnionAuthDir",
+	"onion-auth-wrong":    "the operator may have withdrawn the key in ClientOnionAuthDir; ask for another",
+	"onion-address":       "an address has 56 letters and digits before .onion; those of 16 no longer work",
 }
 
 // meaning is an outcome in words and by its name.
@@ -207,6 +222,25 @@ func (l *Log) sayOther(e *chivev1.Envelope) string {
 		return journalWords(body.JournalChanged)
 	case *chivev1.Envelope_ProtocolsMissing:
 		return protocolWords(body.ProtocolsMissing)
+	case *chivev1.Envelope_ServiceDescriptorFetched:
+		f := body.ServiceDescriptorFetched
+		if f.GetOutcome() == chivev1.Outcome_OUTCOME_OK {
+			return "got a descriptor of the service from a directory, in " + span(f.GetTook().AsDuration())
+		}
+		return "got no descriptor of the service from a directory: " + meaning(f.GetOutcome())
+	case *chivev1.Envelope_ServiceIntroduced:
+		if i := body.ServiceIntroduced; i.GetOutcome() != chivev1.Outcome_OUTCOME_OK {
+			return "was not introduced to the service: " + meaning(i.GetOutcome())
+		}
+		return "had the answer of an introduction point of the service"
+	case *chivev1.Envelope_ServiceJoined:
+		return fmt.Sprintf("met the service on circuit %s, after %s", body.ServiceJoined.GetCircuitId(), span(body.ServiceJoined.GetTook().AsDuration()))
+	case *chivev1.Envelope_ServiceFailed:
+		return "could not meet the service: " + meaning(body.ServiceFailed.GetOutcome())
+	case *chivev1.Envelope_VanguardAdded:
+		return "took a relay into the second layer of guards"
+	case *chivev1.Envelope_VanguardRemoved:
+		return "took a relay out of the second layer of guards: " + body.VanguardRemoved.GetReason()
 	case *chivev1.Envelope_DocumentRejected:
 		return fmt.Sprintf("rejected a %s: %s", messages.DocumentName(body.DocumentRejected.GetKind()), body.DocumentRejected.GetReason())
 	}
@@ -241,8 +275,15 @@ func given(before, what string) string {
 }
 
 func purpose(p chivev1.Purpose) string {
-	if p == chivev1.Purpose_PURPOSE_DIRECTORY {
+	switch p {
+	case chivev1.Purpose_PURPOSE_DIRECTORY:
 		return ", for the directory"
+	case chivev1.Purpose_PURPOSE_ONION_DIRECTORY:
+		return ", for an onion service's descriptor"
+	case chivev1.Purpose_PURPOSE_INTRODUCTION:
+		return ", to an introduction point"
+	case chivev1.Purpose_PURPOSE_RENDEZVOUS:
+		return ", for an onion service"
 	}
 	return ""
 }

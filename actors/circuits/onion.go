@@ -1,0 +1,239 @@
+package circuits
+
+import (
+	"slices"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"chive/actors/circuit"
+	"chive/actors/stream"
+	"chive/messages/chivev1"
+	torcircuit "chive/tor/circuit"
+	"chive/tor/netdoc"
+	"chive/tor/path"
+)
+
+// Circuits to reach onion services by are asked for by the actors of package onions: each
+// has an owner and carries what the owner puts on it. Those of rendezvous become circuits
+// for streams when the owner has met the service (meeting.go).
+
+type (
+	// Open asks for a circuit to reach an onion service by: to Target, or to a rendezvous
+	// point that is chosen here. Ready answers, and Over when it is no more.
+	Open struct {
+		Owner   *actor.PID
+		Token   uint64 // the owner's name for it
+		Purpose chivev1.Purpose
+		Target  *torcircuit.Hop // nil: a rendezvous point
+	}
+	// Shut ends a circuit, or the wish for it; there is no answer.
+	Shut struct {
+		Owner *actor.PID
+		Token uint64
+	}
+	// Carry puts a directory stream on a circuit. If it cannot carry it the stream is
+	// refused.
+	Carry struct {
+		Owner *actor.PID
+		Token uint64
+		Spec  *stream.Spec
+	}
+	// Orphaned: an owner is no more. Its circuits are closed, but for those that
+	// streams go on.
+	Orphaned struct{ Owner *actor.PID }
+
+	// Ready tells the owner that its circuit is open.
+	Ready struct {
+		Token uint64
+		ID    string
+		PID   *actor.PID
+		Last  torcircuit.Hop
+		Limit time.Duration // how long a circuit of three hops may take just now
+	}
+	// Over tells the owner that its circuit, or the wish for one, is no more.
+	Over struct {
+		Token   uint64
+		Outcome chivev1.Outcome
+	}
+)
+
+// shapes are the shapes of what is launched here.
+var shapes = map[chivev1.Purpose]path.Purpose{
+	chivev1.Purpose_PURPOSE_GENERAL:         path.ForExit,
+	chivev1.Purpose_PURPOSE_DIRECTORY:       path.ForDirectory,
+	chivev1.Purpose_PURPOSE_ONION_DIRECTORY: path.ForOnionDirectory,
+	chivev1.Purpose_PURPOSE_INTRODUCTION:    path.ForIntroduction,
+	chivev1.Purpose_PURPOSE_RENDEZVOUS:      path.ForRendezvous,
+}
+
+// maxOpens bounds the circuits that owners wait for.
+const maxOpens = 4096
+
+// owned says that a circuit is of an owner, and carries no streams that are chosen here.
+func (r *record) owned() bool { return r.wish != nil && r.meets == nil }
+
+func (c *circuits) openFor(ctx actor.Context, m *Open) {
+	if c.closing != nil || len(c.opens) >= maxOpens {
+		ctx.Send(m.Owner, &Over{Token: m.Token, Outcome: chivev1.Outcome_OUTCOME_OVERLOADED})
+		return
+	}
+	c.opens = append(c.opens, m)
+	c.serve(ctx)
+}
+
+// launchOpens launches what owners wait for, as far as it may be launched now.
+func (c *circuits) launchOpens(ctx actor.Context) {
+	for len(c.opens) > 0 && c.holdOff == nil && c.building < c.mostBuilding() {
+		m := c.opens[0]
+		hops, err := c.onionPath(m)
+		if err == errNotYet || err == nil && !c.roomAt(hops[0].RSA) || err == nil && !c.mayLaunch(ctx) {
+			return
+		}
+		c.opens = slices.Delete(c.opens, 0, 1)
+		if err != nil {
+			ctx.Logger().Debug("no path", "err", err)
+			ctx.Send(m.Owner, &Over{Token: m.Token, Outcome: chivev1.Outcome_OUTCOME_NO_PATH})
+			continue
+		}
+		c.launchOwned(ctx, m, hops)
+	}
+}
+
+// onionPath is the whole path of a circuit that an owner asked for.
+func (c *circuits) onionPath(m *Open) ([]torcircuit.Hop, error) {
+	if !c.dir.Enough {
+		return nil, errNotYet
+	}
+	now := c.o.Now()
+	guards := c.o.Guards.Candidates(now)
+	if len(guards) == 0 {
+		return nil, errNotYet
+	}
+	req := path.OnionRequest{Purpose: shapes[m.Purpose], Guards: guards, Layer2: c.o.Vanguards.Layer2(now)}
+	if m.Target != nil {
+		req.Last = m.Target.RSA
+	}
+	relays, err := c.dir.Index.OnionPath(c.o.Rand, req)
+	if notYet(err) {
+		return nil, errNotYet
+	}
+	if err != nil {
+		return nil, err
+	}
+	out := hops(relays)
+	if m.Target != nil {
+		out = append(out, *m.Target)
+	}
+	ids := make([]netdoc.Digest, len(out))
+	for i := range out {
+		ids[i] = out[i].RSA
+	}
+	return out, req.Purpose.Check(ids, guards, req.Layer2)
+}
+
+func (c *circuits) launchOwned(ctx actor.Context, m *Open, hops []torcircuit.Hop) {
+	r := c.launchWith(ctx, m.Purpose, hops, nil, &circuit.Onion{Owner: m.Owner, Token: m.Token, Flow: c.network.onion})
+	r.wish, r.last = m, hops[len(hops)-1]
+}
+
+// ready tells the owner that its circuit may be used.
+func (c *circuits) ready(ctx actor.Context, r *record) {
+	ctx.Send(r.wish.Owner, &Ready{
+		Token: r.wish.Token, ID: r.id, PID: r.pid, Last: r.last, Limit: c.times.Timeout(),
+	})
+}
+
+func (m *Open) is(owner *actor.PID, token uint64) bool {
+	return m.Token == token && m.Owner.Equal(owner)
+}
+
+// ownedBy finds a circuit by its owner's name for it.
+func (c *circuits) ownedBy(owner *actor.PID, token uint64) *record {
+	for _, r := range c.records {
+		if r.wish != nil && r.wish.is(owner, token) {
+			return r
+		}
+	}
+	return nil
+}
+
+func (c *circuits) shut(ctx actor.Context, m *Shut) {
+	c.opens = slices.DeleteFunc(c.opens, func(o *Open) bool { return o.is(m.Owner, m.Token) })
+	if r := c.ownedBy(m.Owner, m.Token); r != nil && r.owned() {
+		c.disown(ctx, r)
+	}
+}
+
+// disown closes a circuit whose owner wants it no more.
+func (c *circuits) disown(ctx actor.Context, r *record) {
+	if !r.closing {
+		r.abandoned = true
+		c.dismiss(ctx, r, chivev1.Outcome_OUTCOME_IDLE)
+	}
+}
+
+func (c *circuits) orphaned(ctx actor.Context, owner *actor.PID) {
+	c.opens = slices.DeleteFunc(c.opens, func(o *Open) bool { return o.Owner.Equal(owner) })
+	for _, r := range c.records {
+		if r.owned() && r.wish.Owner.Equal(owner) {
+			c.disown(ctx, r)
+		}
+	}
+}
+
+func (c *circuits) carry(ctx actor.Context, m *Carry) {
+	r := c.ownedBy(m.Owner, m.Token)
+	if r == nil || !r.open || r.closing {
+		c.refuse(m.Spec, chivev1.Outcome_OUTCOME_DESTROYED)
+		return
+	}
+	r.streams++
+	c.attachTo(ctx, r, m.Spec)
+}
+
+// over tells the owner that its circuit is no more.
+func (c *circuits) over(ctx actor.Context, r *record, out chivev1.Outcome) {
+	if r.owned() && !r.abandoned {
+		ctx.Send(r.wish.Owner, &Over{Token: r.wish.Token, Outcome: out})
+	}
+}
+
+// Vanguards is the second layer of guards; package node joins it with tor/vanguard and
+// the events. Its methods are called in this actor's turn.
+type Vanguards interface {
+	// Update takes a new view of the network.
+	Update(x *path.Index, params netdoc.Params, now time.Time)
+	// Layer2 is the layer for a path that is chosen now; nil: it is not used.
+	Layer2(now time.Time) []netdoc.Digest
+}
+
+// noVanguards is for those who use none.
+type noVanguards struct{}
+
+func (noVanguards) Update(*path.Index, netdoc.Params, time.Time) {}
+func (noVanguards) Layer2(time.Time) []netdoc.Digest             { return nil }
+
+// fourHops is how much longer than three a circuit of four hops may take, and the time of
+// one more round trip (C tor's fourhop_cutoff).
+func fourHops(limit time.Duration) time.Duration { return limit*10/6 + time.Second }
+
+// onion handles what owners and the arrangers of meetings say.
+func (c *circuits) onion(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case *Open:
+		c.openFor(ctx, m)
+	case *Shut:
+		c.shut(ctx, m)
+	case *Carry:
+		c.carry(ctx, m)
+	case *Orphaned:
+		c.orphaned(ctx, m.Owner)
+	case *Met:
+		c.metWith(ctx, m)
+	case *NotMet:
+		c.notMet(ctx, m)
+	case *OnionsGone:
+		c.onionsGone(ctx)
+	}
+}

@@ -1,0 +1,158 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"chive/actors/circuits"
+	"chive/actors/configuration"
+	"chive/actors/keystore"
+	"chive/actors/onions"
+	"chive/actors/stream"
+	"chive/config"
+	"chive/messages/chivev1"
+	"chive/tor/dirproto"
+	"chive/tor/onion"
+	"chive/tor/onion/descriptor"
+)
+
+// onionKeys are the keys for onion services, by service.
+type onionKeys map[onion.Address][32]byte
+
+// onions starts the actor that reaches onion services.
+func (r *rootActor) onions(ctx actor.Context) {
+	n, self := r.n, ctx.Self()
+	r.add(ctx, "onions", func() *actor.Props {
+		return onions.Props(onions.Options{
+			Circuits: self, Fetch: (&dirDialer{n: n, node: self}).descriptor, Recorder: n.recorder, Now: time.Now, Rand: newRand,
+			Settings: n.onionSettings(n.Config()),
+		})
+	})
+}
+
+func (n *Node) onionSettings(c *config.Config) onions.Settings {
+	s := onions.Settings{AllowPrivate: c.ExtendAllowPrivateAddresses, Testing: c.TestingTorNetwork}
+	if keys := n.onionKeys.Load(); keys != nil {
+		s.Keys = *keys
+	}
+	return s
+}
+
+// onion passes on what the circuits and the actor of onion services have for each other.
+func (r *rootActor) onion(ctx actor.Context, message any) {
+	part := "circuits"
+	switch message.(type) {
+	case *circuits.Meet, *circuits.NoMeet, *onions.Configure:
+		part = "onions"
+	}
+	if r.pass(ctx, part, message) {
+		return
+	}
+	switch m := message.(type) { // the part is being started anew
+	case *circuits.Open:
+		ctx.Send(m.Owner, &circuits.Over{Token: m.Token, Outcome: chivev1.Outcome_OUTCOME_BACKOFF})
+	case *circuits.Carry:
+		circuits.Refuse(m.Spec, r.n.recorder, chivev1.Outcome_OUTCOME_BACKOFF)
+	case *circuits.Meet:
+		r.pass(ctx, "circuits", &circuits.NotMet{Meeting: m.Meeting, Outcome: chivev1.Outcome_OUTCOME_BACKOFF})
+	}
+}
+
+// spawnedOnion: of the two parts one is new, and knows nothing of what it had with the
+// other.
+func (r *rootActor) spawnedOnion(ctx actor.Context, name string, pid *actor.PID) {
+	switch name {
+	case "circuits":
+		if r.parts.PID("onions") != nil {
+			r.onions(ctx) // its circuits are gone
+		}
+	case "onions":
+		r.pass(ctx, "circuits", &circuits.OnionsGone{})
+		if r.netdir != nil {
+			if n := forOnions(r.netdir); n != nil {
+				ctx.Send(pid, n)
+			}
+		}
+	}
+}
+
+// forOnions is what a view of the network says to the actor of onion services; nil: too
+// little is known to tell which directories keep what.
+func forOnions(m *circuits.Netdir) *onions.Network {
+	if !m.Enough || m.Unusable || m.Consensus == nil {
+		return nil
+	}
+	return &onions.Network{Consensus: m.Consensus, Index: m.Index}
+}
+
+// descriptorLimits bound a directory's answer with a descriptor.
+var descriptorLimits = dirproto.Limits{Header: 16 << 10, Body: 2 * descriptor.MaxSize, Ratio: 50}
+
+// descriptor implements onions.Fetch.
+func (d *dirDialer) descriptor(ctx context.Context, owner *actor.PID, token uint64, blinded onion.BlindedKey, directory netip.AddrPort) ([]byte, error) {
+	conn, err := d.dial(ctx, chivev1.Purpose_PURPOSE_ONION_DIRECTORY, func(spec *stream.Spec) any {
+		return &circuits.Carry{Owner: owner, Token: token, Spec: spec}
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	if _, err := conn.Write(dirproto.OnionDescriptorRequest(blinded, directory).Append(nil)); err != nil {
+		return nil, fmt.Errorf("ask for a descriptor: %w", errors.Join(ctx.Err(), err))
+	}
+	res, err := dirproto.ReadResponse(io.LimitReader(conn, descriptorLimits.Header+descriptorLimits.Body), descriptorLimits)
+	switch {
+	case err != nil:
+		return nil, errors.Join(ctx.Err(), err)
+	case res.Status == 404:
+		return nil, onions.ErrNone
+	case res.Status != 200:
+		return nil, fmt.Errorf("ask for a descriptor: status %d", res.Status)
+	}
+	return res.Body, nil
+}
+
+// onionParts are the keys for onion services: they are read before they change.
+type onionParts struct{ n *Node }
+
+func (*onionParts) Name() string { return "ClientOnionAuthDir" }
+
+func (p *onionParts) Prepare(_ context.Context, c configuration.Change) (configuration.Step, error) {
+	keys, err := p.n.readOnionKeys(c.New)
+	if err != nil {
+		return configuration.Step{}, err
+	}
+	before := p.n.onionKeys.Load()
+	return configuration.Step{
+		Commit: func() error { p.n.useOnionKeys(&keys, c.New); return nil },
+		Undo:   func() { p.n.useOnionKeys(before, c.Old) },
+	}, nil
+}
+
+func (n *Node) useOnionKeys(keys *onionKeys, c *config.Config) {
+	n.onionKeys.Store(keys)
+	n.vanguards.configure(c.VanguardsLiteEnabled)
+	n.system.Root.Send(n.root, &onions.Configure{Settings: n.onionSettings(c)})
+}
+
+func (n *Node) readOnionKeys(c *config.Config) (onionKeys, error) {
+	if c.ClientOnionAuthDir == "" {
+		return nil, nil
+	}
+	keys, skipped, err := keystore.ClientAuths(c.ClientOnionAuthDir)
+	if err != nil {
+		return nil, fmt.Errorf("ClientOnionAuthDir: %w", err)
+	}
+	if len(skipped) > 0 { // their names may be those of services
+		n.o.Log.Warn("ClientOnionAuthDir: files that hold no key are passed over", "files", len(skipped))
+	}
+	return keys, nil
+}

@@ -1,0 +1,216 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdh"
+	"crypto/rand"
+	"encoding/base32"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"chive/internal/testnet"
+	"chive/internal/testnet/target"
+	"chive/messages/chivev1"
+	"chive/tor/socks"
+)
+
+// noService is an address that nobody serves: its key is a sound one.
+const noService = "duckduckgogg42xjoc72x3sjasowoarfbgcmvfimaftt6twagswzczad.onion"
+
+var base32Key = base32.StdEncoding.WithPadding(base32.NoPadding)
+
+// onionLab is a private network with three onion services of C tor: one for everyone, one
+// for an authorised client, one that defends itself by proof of work.
+type onionLab struct {
+	*testnet.Network
+	open, private, guarded string // addresses
+	key                    string // of the authorised client, private
+}
+
+func startOnionLab(t *testing.T) *onionLab {
+	t.Helper()
+	key, err := ecdh.X25519().GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := testnet.Start(t.Context(), testnet.Options{
+		Onions: 3, OnionClients: map[string][]string{"onion2": {base32Key.EncodeToString(key.PublicKey().Bytes())}},
+		Torrc: map[string][]string{"onion3": {"HiddenServicePoWDefensesEnabled 1"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			var b strings.Builder
+			n.DumpLogs(&b, 10)
+			t.Log(b.String())
+		}
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	l := &onionLab{Network: n, key: base32Key.EncodeToString(key.Bytes())}
+	for name, address := range map[string]*string{"onion1": &l.open, "onion2": &l.private, "onion3": &l.guarded} {
+		x, _ := n.Node(name)
+		*address = x.Address
+	}
+	return l
+}
+
+// auth is the line of a key file for a service.
+func auth(address, key string) string {
+	return strings.TrimSuffix(address, ".onion") + ":descriptor:x25519:" + key + "\n"
+}
+
+// keyDir is a ClientOnionAuthDir.
+func keyDir(t *testing.T, line string) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "keys")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "a.auth_private"), []byte(line), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func bytesOf(address string, size int) string {
+	return fmt.Sprintf("http://%s/bytes/%d", address, size)
+}
+
+// reply is the code with which SOCKS answers a CONNECT.
+func (c *client) reply(t *testing.T, user, host string, port uint16) byte {
+	t.Helper()
+	conn, err := net.Dial("tcp", c.socks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(2 * time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	say := "\x05\x01\x02\x01" + string([]byte{byte(len(user))}) + user + "\x01x" +
+		"\x05\x01\x00\x03" + string([]byte{byte(len(host))}) + host + string([]byte{byte(port >> 8), byte(port)})
+	if _, err := io.WriteString(conn, say); err != nil {
+		t.Fatal(err)
+	}
+	var got [6]byte // method, authentication, version and code
+	if _, err := io.ReadFull(conn, got[:]); err != nil {
+		t.Fatalf("SOCKS says % x, %v", got, err)
+	}
+	return got[5]
+}
+
+// TestOnionServices: services that C tor hosts, over relays of C tor.
+func TestOnionServices(t *testing.T) {
+	l := startOnionLab(t)
+	extended := freePort(t)
+	c := start(t, l.Network, "SocksPort "+extended+" ExtendedErrors", "ClientOnionAuthDir "+keyDir(t, auth(l.private, l.key)))
+	if c.socks != extended { // the order of listeners is not told
+		c.socks = extended
+	}
+	t.Run("download", func(t *testing.T) { c.fetchOnion(t, "", l.open, 5<<20) })
+	t.Run("subdomain", func(t *testing.T) { c.fetchOnion(t, "", "www."+l.open, 10_000) })
+	t.Run("upload", func(t *testing.T) { c.uploadOnion(t, l.open, 3<<20) })
+	t.Run("many streams", func(t *testing.T) { c.manyOnionStreams(t, l) })
+	t.Run("client authorisation", func(t *testing.T) { c.fetchOnion(t, "", l.private, 100_000) })
+	t.Run("proof of work offered", func(t *testing.T) { c.fetchOnion(t, "", l.guarded, 100_000) })
+	t.Run("refusals", func(t *testing.T) { c.onionRefusals(t, l) })
+}
+
+// fetchOnion downloads and compares the hash with what the service's machine has.
+func (c *client) fetchOnion(t *testing.T, user, address string, size int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	defer cancel()
+	sum, n, err := c.get(ctx, user, bytesOf(address, size))
+	if want := fmt.Sprintf("%x", target.Sum(int64(size))); err != nil || n != int64(size) || sum != want {
+		t.Fatalf("%d of %d bytes, hash %s, err %v", n, size, sum, err)
+	}
+}
+
+// uploadOnion has the service echo what it is sent.
+func (c *client) uploadOnion(t *testing.T, address string, size int) {
+	t.Helper()
+	body := make([]byte, size)
+	target.Fill(body, 0)
+	proxy := &url.URL{Scheme: "socks5h", Host: c.socks}
+	transport := &http.Transport{Proxy: http.ProxyURL(proxy), DisableKeepAlives: true}
+	defer transport.CloseIdleConnections()
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+address+"/upload", bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := (&http.Client{Transport: transport}).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	said, err := io.ReadAll(res.Body)
+	if want := fmt.Sprintf("%x", target.Sum(int64(size))); err != nil || !strings.Contains(string(said), want) {
+		t.Fatalf("%q, %v; want %s", said, err, want)
+	}
+}
+
+// manyOnionStreams: streams of one user share a rendezvous circuit, those of others have
+// their own.
+func (c *client) manyOnionStreams(t *testing.T, l *onionLab) {
+	const users, each = 4, 6
+	joined := func() int {
+		return c.count(func(e *chivev1.Envelope) bool { return e.GetServiceJoined() != nil })
+	}
+	before := joined()
+	var wg sync.WaitGroup
+	for u := range users {
+		for range each {
+			wg.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+				defer cancel()
+				sum, n, err := c.get(ctx, fmt.Sprintf("user%d", u), bytesOf(l.open, 200_000))
+				if want := fmt.Sprintf("%x", target.Sum(200_000)); err != nil || sum != want {
+					t.Errorf("user %d: %d bytes, %v", u, n, err)
+				}
+			})
+		}
+	}
+	wg.Wait()
+	if n := joined() - before; n != users {
+		t.Errorf("%d rendezvous for %d users", n, users)
+	}
+	if n := c.count(func(e *chivev1.Envelope) bool {
+		return e.GetServiceJoined() != nil && !e.GetServiceJoined().GetCongestionControl()
+	}); n != 0 {
+		t.Errorf("%d rendezvous without congestion control", n)
+	}
+}
+
+// onionRefusals: each cause by its code.
+func (c *client) onionRefusals(t *testing.T, l *onionLab) {
+	for _, tt := range []struct {
+		what, host string
+		want       socks.ReplyCode
+	}{
+		{"nobody's address", noService, socks.ReplyOnionDescriptorNotFound},
+		{"nobody's address, again", noService, socks.ReplyOnionDescriptorNotFound},
+		{"a wrong checksum", strings.Repeat("a", 56) + ".onion", socks.ReplyOnionBadAddress},
+		{"version 2", "expyuzz4wqqyqhjn.onion", socks.ReplyOnionBadAddress},
+	} {
+		if got := socks.ReplyCode(c.reply(t, "refused", tt.host, 80)); got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.what, got, tt.want)
+		}
+	}
+}
