@@ -71,6 +71,8 @@ type Config struct {
 	ConnectionPadding        string // auto, 0 or 1
 	ReducedConnectionPadding bool
 
+	OnionServices []OnionService // that the node hosts, in order of the torrc
+
 	Nodes
 	PathBias
 	Guards

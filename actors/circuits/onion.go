@@ -65,6 +65,17 @@ var shapes = map[chivev1.Purpose]path.Purpose{
 	chivev1.Purpose_PURPOSE_ONION_DIRECTORY: path.ForOnionDirectory,
 	chivev1.Purpose_PURPOSE_INTRODUCTION:    path.ForIntroduction,
 	chivev1.Purpose_PURPOSE_RENDEZVOUS:      path.ForRendezvous,
+
+	chivev1.Purpose_PURPOSE_HOSTING_INTRODUCTION: path.ForServiceIntroduction,
+	chivev1.Purpose_PURPOSE_HOSTING_RENDEZVOUS:   path.ForServiceRendezvous,
+	chivev1.Purpose_PURPOSE_HOSTING_DIRECTORY:    path.ForOnionDirectory,
+}
+
+// hosts says of a purpose whether its circuits are for an onion service of this node, and
+// not to reach one.
+func hosts(p chivev1.Purpose) bool {
+	return p == chivev1.Purpose_PURPOSE_HOSTING_INTRODUCTION || p == chivev1.Purpose_PURPOSE_HOSTING_RENDEZVOUS ||
+		p == chivev1.Purpose_PURPOSE_HOSTING_DIRECTORY
 }
 
 // maxOpens bounds the circuits that owners wait for.

@@ -37,7 +37,9 @@ import (
 var shapes = map[chivev1.Purpose]path.Purpose{
 	chivev1.Purpose_PURPOSE_GENERAL: path.ForExit, chivev1.Purpose_PURPOSE_DIRECTORY: path.ForDirectory,
 	chivev1.Purpose_PURPOSE_ONION_DIRECTORY: path.ForOnionDirectory, chivev1.Purpose_PURPOSE_INTRODUCTION: path.ForIntroduction,
-	chivev1.Purpose_PURPOSE_RENDEZVOUS: path.ForRendezvous,
+	chivev1.Purpose_PURPOSE_RENDEZVOUS: path.ForRendezvous, chivev1.Purpose_PURPOSE_HOSTING_DIRECTORY: path.ForOnionDirectory,
+	chivev1.Purpose_PURPOSE_HOSTING_INTRODUCTION: path.ForServiceIntroduction,
+	chivev1.Purpose_PURPOSE_HOSTING_RENDEZVOUS:   path.ForServiceRendezvous,
 }
 
 // Violation is one broken rule.

@@ -22,8 +22,8 @@ const (
 	longestRetry  = 2 * time.Minute
 )
 
-// errTimeout: nothing was heard of a circuit or an upload for too long.
-var errTimeout = errors.New("timed out")
+// ErrTimeout: nothing was heard of a circuit or an upload for too long.
+var ErrTimeout = errors.New("timed out")
 
 // ErrProtocol: the relay broke the protocol.
 var ErrProtocol = errors.New("protocol violation")
@@ -234,7 +234,7 @@ func (s *Service) tendPoints(now time.Time) {
 func (s *Service) tendPoint(p *point, now time.Time) {
 	if (p.phase == launched || p.phase == asked) && s.due(p.phaseSince.Add(launchTimeout), now) {
 		s.do(Close{p.id})
-		s.failed(p, errTimeout, false, now)
+		s.failed(p, ErrTimeout, false, now)
 		if s.point(p.id) == nil {
 			return
 		}

@@ -180,7 +180,7 @@ func (s *Service) tendSlots(now time.Time) {
 	for _, id := range sortedKeys(s.uploads) {
 		if u := s.uploads[id]; s.due(u.began.Add(uploadTimeout), now) {
 			s.do(CancelUpload{id})
-			s.uploaded(id, errTimeout, now)
+			s.uploaded(id, ErrTimeout, now)
 		}
 	}
 	ids, complete := s.set()
