@@ -18,6 +18,7 @@ import (
 	"chive/messages/chivev1"
 	"chive/tor/isolation"
 	"chive/tor/netdoc"
+	"chive/tor/onion"
 	"chive/tor/path"
 )
 
@@ -30,6 +31,8 @@ type desk struct {
 	now time.Time
 	all []*record
 	on  map[*stream.Spec]*record // where each stream is
+
+	quiet *actor.PID // hears everything and does nothing
 }
 
 // exits is an index of relays that are exits for anything.
@@ -68,10 +71,12 @@ func atDesk(t reporter, clean int, test func(*desk)) {
 				Recorder: messages.NewRecorder("test", time.Now, 8), Settings: Settings{Dirtiness: 10 * time.Minute},
 			},
 			records: map[string]*record{}, places: newPlaces(), identities: newIdentities(), paces: map[netdoc.Digest]*guardPace{},
+			meetings: map[string]*meeting{}, met: map[onion.Address][]*record{},
 			dir: Netdir{Index: exits(clean), Enough: true}, progress: chivev1.BootstrapPhase_BOOTSTRAP_PHASE_DONE,
 		}
 		d.recall()
 		quiet := ctx.Spawn(kernel.Func(func(actor.Context) {}))
+		d.quiet, d.o.Onions = quiet, quiet
 		for i := range clean {
 			exit, _ := d.dir.Index.ByIdentity(netdoc.Digest{byte(i + 1)})
 			r := &record{id: fmt.Sprint(i), pid: quiet, purpose: general, exit: exit, open: true, launched: d.now.Add(time.Duration(i))}

@@ -19,6 +19,7 @@ import (
 	"chive/tor/netdoc"
 	"chive/tor/onion/client"
 	"chive/tor/onion/pow"
+	"chive/tor/onion/relaymsg"
 )
 
 // ErrNone is what a Fetch returns when the directory has no descriptor.
@@ -27,10 +28,11 @@ var ErrNone = errors.New("no such descriptor")
 const (
 	fetchTime = 30 * time.Second
 	openTime  = time.Minute // beyond what circuits take; they have limits of their own
-	// minAck and minRendezvous are the least that introduction points and services get to
-	// answer, however fast circuits are built.
-	minAck        = 5 * time.Second
-	minRendezvous = 10 * time.Second
+	// Introduction points and services get at least so long to answer, however fast
+	// circuits are built, and at most so long: a service gives a rendezvous up after 30 s
+	// itself, and another one should be tried before the application has gone.
+	minAck, maxAck               = 5 * time.Second, 15 * time.Second
+	minRendezvous, maxRendezvous = 10 * time.Second, 30 * time.Second
 	// lookEvery is how often an actor without work looks whether it may end.
 	lookEvery = time.Minute
 )
@@ -40,7 +42,8 @@ const (
 func timesOf(limit time.Duration) client.Times {
 	return client.Times{
 		Fetch: fetchTime, Open: openTime,
-		Ack: max(minAck, limit*14/6+time.Second), Rendezvous: max(minRendezvous, limit*3+time.Second),
+		Ack:        min(max(minAck, limit*14/6+time.Second), maxAck),
+		Rendezvous: min(max(minRendezvous, limit*3+time.Second), maxRendezvous),
 	}
 }
 
@@ -292,7 +295,11 @@ func (a *serviceActor) heard(m *circuit.Heard, now time.Time) {
 		l := c.ready.Last
 		a.machine.Established(id, client.Point{RSA: l.RSA, Ed25519: l.Ed25519, IPv4: l.IPv4, IPv6: l.IPv6, OnionKey: l.NtorKey}, now)
 	case torcircuit.IntroduceAck:
-		a.introduced(c, chivev1.Outcome_OUTCOME_OK)
+		out := chivev1.Outcome_OUTCOME_OK
+		if status, err := relaymsg.ParseIntroduceAck(m.Data); err != nil || status != relaymsg.AckSuccess {
+			out = chivev1.Outcome_OUTCOME_ONION_INTRODUCTION
+		}
+		a.introduced(c, out)
 		a.machine.Acked(id, m.Data, now)
 	case torcircuit.Rendezvous:
 		a.machine.Met(id, m.Data, now)

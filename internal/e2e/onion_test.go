@@ -117,7 +117,8 @@ func (c *client) reply(t *testing.T, user, host string, port uint16) byte {
 func TestOnionServices(t *testing.T) {
 	l := startOnionLab(t)
 	extended := freePort(t)
-	c := start(t, l.Network, "SocksPort "+extended+" ExtendedErrors", "ClientOnionAuthDir "+keyDir(t, auth(l.private, l.key)))
+	// A short build timeout has the waits for services be short.
+	c := start(t, l.Network, "LearnCircuitBuildTimeout 0", "CircuitBuildTimeout 4 seconds", "SocksPort "+extended+" ExtendedErrors", "ClientOnionAuthDir "+keyDir(t, auth(l.private, l.key)))
 	if c.socks != extended { // the order of listeners is not told
 		c.socks = extended
 	}
@@ -128,6 +129,9 @@ func TestOnionServices(t *testing.T) {
 	t.Run("client authorisation", func(t *testing.T) { c.fetchOnion(t, "", l.private, 100_000) })
 	t.Run("proof of work offered", func(t *testing.T) { c.fetchOnion(t, "", l.guarded, 100_000) })
 	t.Run("refusals", func(t *testing.T) { c.onionRefusals(t, l) })
+	t.Run("keys come and go", func(t *testing.T) { onionKeys(t, l) })
+	t.Run("service that does not answer", func(t *testing.T) { c.onionStopped(t, l) })
+	t.Run("service that is down", func(t *testing.T) { c.onionDown(t, l) })
 }
 
 // fetchOnion downloads and compares the hash with what the service's machine has.
@@ -212,5 +216,75 @@ func (c *client) onionRefusals(t *testing.T, l *onionLab) {
 		if got := socks.ReplyCode(c.reply(t, "refused", tt.host, 80)); got != tt.want {
 			t.Errorf("%s: %v, want %v", tt.what, got, tt.want)
 		}
+	}
+}
+
+// onionKeys: without a key F4, with a wrong one F5, with the right one in; each from the
+// reload on that brings it.
+func onionKeys(t *testing.T, l *onionLab) {
+	wrong, err := ecdh.X25519().GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := keyDir(t, "no key\n")
+	file := filepath.Join(dir, "a.auth_private")
+	r := startReloadable(t, l.Network, []string{"SocksPort 127.0.0.1:auto ExtendedErrors", "ClientOnionAuthDir " + dir})
+	for _, tt := range []struct {
+		line string
+		want socks.ReplyCode
+	}{
+		{"no key\n", socks.ReplyOnionAuthMissing},
+		{auth(l.private, base32Key.EncodeToString(wrong.Bytes())), socks.ReplyOnionAuthWrong},
+		{auth(l.private, l.key), socks.ReplySucceeded},
+	} {
+		if err := os.WriteFile(file, []byte(tt.line), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if result, err := r.Reload(t.Context()); err != nil || result.Reason != "" {
+			t.Fatalf("reload: %+v, %v", result, err)
+		}
+		if got := socks.ReplyCode(r.reply(t, "someone", l.private, 80)); got != tt.want {
+			t.Errorf("with %.8q…: %v, want %v", tt.line, got, tt.want)
+		}
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := socks.ReplyCode(r.reply(t, "another", l.private, 80)); got != socks.ReplyOnionAuthMissing {
+		t.Errorf("with the key gone: %v", got)
+	}
+}
+
+// onionStopped: the introduction points pass the introduction on, and nobody comes (F3). When
+// the service runs again the client pays a proof of work for what was in vain, and gets in.
+func (c *client) onionStopped(t *testing.T, l *onionLab) {
+	if err := l.Stop("onion3"); err != nil {
+		t.Fatal(err)
+	}
+	got := socks.ReplyCode(c.reply(t, "patient", l.guarded, 80))
+	if err := l.Cont("onion3"); err != nil {
+		t.Fatal(err)
+	}
+	if got != socks.ReplyOnionRendezvousFailed {
+		t.Errorf("%v", got)
+	}
+	c.fetchOnion(t, "patient", l.guarded, 100_000)
+	if n := c.count(func(e *chivev1.Envelope) bool {
+		return e.GetServiceIntroduced().GetOutcome() == chivev1.Outcome_OUTCOME_OK && e.GetServiceIntroduced().GetEffort() == 8
+	}); n == 0 {
+		t.Error("no introduction with a proof of work")
+	}
+}
+
+// onionDown: the introduction points know no such service any more (F2).
+func (c *client) onionDown(t *testing.T, l *onionLab) {
+	if err := l.Kill("onion1"); err != nil {
+		t.Fatal(err)
+	}
+	if got := socks.ReplyCode(c.reply(t, "late", l.open, 80)); got != socks.ReplyOnionIntroFailed {
+		t.Errorf("%v", got)
 	}
 }

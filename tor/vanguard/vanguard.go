@@ -38,9 +38,9 @@ const (
 
 // Event is a change of the layer.
 type Event struct {
-	Kind
+	Kind   `json:"kind"`
 	Relay         // Removed: the identity alone
-	Reason Reason // Removed
+	Reason Reason `json:"reason,omitempty"` // Removed
 }
 
 // Params are the network's numbers.

@@ -19,6 +19,10 @@ const (
 	mostRefetches     = 1
 )
 
+// queueTime is how long a service under attack may keep an introduction waiting that paid
+// for its place (C tor's MAX_REND_TIMEOUT).
+const queueTime = 30 * time.Second
+
 // attempt is one wish for a rendezvous.
 type attempt struct {
 	id    ID
@@ -48,8 +52,9 @@ type rendezvous struct {
 	point  Point
 	// hands is of the introduction that names this cookie; nil: none does yet.
 	hands *handshake.HSNtor
-	inc   int      // SENDME increment that was agreed on; 0: none
-	auth  [32]byte // of the introduction point
+	wait  time.Duration // for the service, once it has heard
+	inc   int           // SENDME increment that was agreed on; 0: none
+	auth  [32]byte      // of the introduction point
 }
 
 // introduction is the circuit by which the service hears of the rendezvous.
@@ -223,7 +228,11 @@ func (s *Service) send(a *attempt, now time.Time) {
 		return
 	}
 	i.phase, i.until = sent, now.Add(s.o.Times.Ack)
-	r.phase, r.until = sent, now.Add(s.o.Times.Ack+s.o.Times.Rendezvous)
+	r.phase, r.wait = sent, s.o.Times.Rendezvous
+	if i.proof != nil {
+		r.wait += queueTime
+	}
+	r.until = i.until.Add(r.wait)
 	s.do(&Introduce{ID: i.id, Message: message})
 }
 
@@ -279,7 +288,7 @@ func (s *Service) Acked(id ID, data []byte, now time.Time) {
 	s.intro(a)
 	if err == nil && status == relaymsg.AckSuccess {
 		if a.rend != nil {
-			a.rend.phase, a.rend.until = acked, now.Add(s.o.Times.Rendezvous)
+			a.rend.phase, a.rend.until = acked, now.Add(a.rend.wait)
 		}
 		return
 	}
