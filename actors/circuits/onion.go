@@ -95,13 +95,21 @@ func (c *circuits) openFor(ctx actor.Context, m *Open) {
 
 // launchOpens launches what owners wait for, as far as it may be launched now.
 func (c *circuits) launchOpens(ctx actor.Context) {
-	for len(c.opens) > 0 && c.holdOff == nil && c.building < c.mostBuilding() {
-		m := c.opens[0]
+	visitors := c.visitors()
+	for i := 0; i < len(c.opens) && c.holdOff == nil && c.building < c.mostBuilding(); {
+		m := c.opens[i]
+		if m.Purpose == chivev1.Purpose_PURPOSE_HOSTING_RENDEZVOUS {
+			if visitors >= max(c.mostBuilding()/2, 1) {
+				i++ // who visits our services must not keep us from the network
+				continue
+			}
+			visitors++
+		}
 		hops, err := c.onionPath(m)
 		if err == errNotYet || err == nil && !c.roomAt(hops[0].RSA) || err == nil && !c.mayLaunch(ctx) {
 			return
 		}
-		c.opens = slices.Delete(c.opens, 0, 1)
+		c.opens = slices.Delete(c.opens, i, i+1)
 		if err != nil {
 			ctx.Logger().Debug("no path", "err", err)
 			ctx.Send(m.Owner, &Over{Token: m.Token, Outcome: chivev1.Outcome_OUTCOME_NO_PATH})
@@ -109,6 +117,19 @@ func (c *circuits) launchOpens(ctx actor.Context) {
 		}
 		c.launchOwned(ctx, m, hops)
 	}
+}
+
+// visitors counts the circuits being built to clients of our services.
+func (c *circuits) visitors() (n int) {
+	if len(c.opens) == 0 {
+		return 0
+	}
+	for _, r := range c.records {
+		if r.purpose == chivev1.Purpose_PURPOSE_HOSTING_RENDEZVOUS && !r.open && !r.waits && !r.closing {
+			n++
+		}
+	}
+	return n
 }
 
 // onionPath is the whole path of a circuit that an owner asked for.

@@ -23,7 +23,7 @@ func TestAlwaysReachable(t *testing.T) {
 	m := newSim(t, 1, 40, Config{Points: 3})
 	m.run(2 * time.Minute)
 	m.covered()
-	const days = 5 / 2.0
+	const days = 2.0
 	for range int(days * 24 * 6) {
 		m.run(10 * time.Minute)
 		m.reachable()
@@ -33,7 +33,7 @@ func TestAlwaysReachable(t *testing.T) {
 		t.Errorf("%d descriptors in days: each lives two hours at the most", m.described)
 	}
 	worn := m.gone(Aged)
-	if worn < 3*2 || worn > 3*4 {
+	if worn < 3 || worn > 3*3 {
 		t.Errorf("%d introduction points aged in days, each lives 18 to 24 hours", worn)
 	}
 }
@@ -75,11 +75,11 @@ func TestFaults(t *testing.T) {
 		"lost": {lost: 200}, "unlisted": {unlist: 100}, "all": all,
 	} {
 		t.Run(name, func(t *testing.T) {
-			for seed := range uint64(3) {
+			for seed := range uint64(2) {
 				m := newSim(t, 100+seed, 30, Config{Points: 3 + int(seed%3)})
 				m.faults = f
-				m.run(time.Duration(10+m.rng.IntN(14)) * time.Hour)
-				if seed > 0 {
+				m.run(time.Duration(6+m.rng.IntN(8)) * time.Hour)
+				if seed == 1 || name == "all" {
 					m.restart(seed == 1)
 					m.run(5 * time.Hour)
 				}

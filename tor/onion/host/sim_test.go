@@ -85,6 +85,7 @@ type sim struct {
 	changed   time.Time
 	described int
 	texts     map[string]stored // by text: what is in it
+	blinded   map[onion.Period]onion.BlindedKey
 	doubts    map[[32]byte]bool // directories that once took a descriptor without saying so
 	bad       []string
 }
@@ -120,7 +121,7 @@ func newSim(t testing.TB, seed uint64, relays int, config Config) *sim {
 	m := &sim{
 		t: t, rng: rand.New(rand.NewPCG(seed, 1)), random: rand.NewChaCha8(key), now: epoch, config: config,
 		points: map[PointID]*simPoint{}, byAuth: map[[32]byte]PointID{}, uploads: map[UploadID]bool{},
-		meetings: map[MeetingID]Meet{}, revisions: map[onion.Period]uint64{}, texts: map[string]stored{}, doubts: map[[32]byte]bool{},
+		meetings: map[MeetingID]Meet{}, revisions: map[onion.Period]uint64{}, texts: map[string]stored{}, doubts: map[[32]byte]bool{}, blinded: map[onion.Period]onion.BlindedKey{},
 	}
 	m.identity = onion.SecretKeyOfSeed(sha256.Sum256(key[:]))
 	m.keys = NewOnline(m.identity)
@@ -428,10 +429,7 @@ func (m *sim) upload(c Upload) {
 	d := m.directory(c.Directory)
 	m.uploads[c.ID] = true
 	in := m.read(c)
-	blinded, err := m.identity.Address().Blind(c.Period)
-	if err != nil {
-		m.t.Fatal(err)
-	}
+	blinded := m.blind(c.Period)
 	end := func(cause error) func() {
 		return func() {
 			if m.uploads[c.ID] {
@@ -475,10 +473,7 @@ func (m *sim) read(c Upload) stored {
 		return in
 	}
 	address := m.identity.Address()
-	blinded, err := address.Blind(c.Period)
-	if err != nil {
-		m.t.Fatal(err)
-	}
+	blinded := m.blind(c.Period)
 	sealed, err := descriptor.Open(c.Text, blinded, m.now)
 	if err != nil {
 		m.complain("descriptor: %v", err)
@@ -558,4 +553,17 @@ func (m *sim) meet(c Meet) {
 			m.s.Met(c.ID, m.now)
 		}
 	})
+}
+
+// blind is the service's key of a period.
+func (m *sim) blind(p onion.Period) onion.BlindedKey {
+	if k, ok := m.blinded[p]; ok {
+		return k
+	}
+	k, err := m.identity.Address().Blind(p)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	m.blinded[p] = k
+	return k
 }

@@ -88,10 +88,7 @@ func (m *sim) covered() {
 }
 
 func (m *sim) held(d *simRelay, sl onion.Slot) stored {
-	blinded, err := m.identity.Address().Blind(sl.Period)
-	if err != nil {
-		m.t.Fatal(err)
-	}
+	blinded := m.blind(sl.Period)
 	has := d.holding[blinded]
 	if !m.now.Before(has.until) {
 		return stored{}
@@ -100,10 +97,7 @@ func (m *sim) held(d *simRelay, sl onion.Slot) stored {
 }
 
 func (m *sim) responsible(sl onion.Slot, spread int) (out []*simRelay) {
-	blinded, err := m.identity.Address().Blind(sl.Period)
-	if err != nil {
-		m.t.Fatal(err)
-	}
+	blinded := m.blind(sl.Period)
 	ring := onion.NewRing(sl, m.view().Directories)
 	for _, id := range ring.Responsible(blinded, 2, spread) {
 		out = append(out, m.directory(id))
@@ -131,10 +125,7 @@ func (m *sim) reachable() {
 func (m *sim) introduction(auth [32]byte, sl onion.Slot, r *relaymsg.Request) ([]byte, *handshake.HSNtor) {
 	m.t.Helper()
 	address := m.identity.Address()
-	blinded, err := address.Blind(sl.Period)
-	if err != nil {
-		m.t.Fatal(err)
-	}
+	blinded := m.blind(sl.Period)
 	p := m.s.point(m.byAuth[auth])
 	h, err := handshake.StartHSNtor(m.random, handshake.HSIntroduction{
 		AuthKey: auth, EncKey: p.ntor.EncKey(), Subcredential: address.Subcredential(blinded),
