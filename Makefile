@@ -4,6 +4,7 @@ GO       ?= go
 GOFLAGS  ?=
 FUZZTIME ?= 20s
 SOAKTIME ?= 600
+SOAKGIB  ?= 2
 BENCH    ?= .
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
@@ -45,8 +46,9 @@ fuzz: ## each fuzz target for FUZZTIME (default 20s)
 		$(GO) test "$$dir" -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) || exit 1; \
 	done
 
-soak: deps ## the demo again and again for SOAKTIME seconds (default 600), until one fails
+soak: deps ## SOAKGIB of mixed traffic and the demo again and again, SOAKTIME seconds each (default 600)
 	CHIVE_SOAK=1000 $(GO) test -count=1 -timeout 30m -run TestKilledAtAnyMoment ./bridge/journal
+	CHIVE_SOAK_TIME=$(SOAKTIME)s CHIVE_SOAK_GIB=$(SOAKGIB) $(GO) test -race -count=1 -v -timeout 0 -run 'TestSoak$$' ./internal/e2e
 	$(GO) build -o bin/demo ./internal/demo
 	@end=$$(( $$(date +%s) + $(SOAKTIME) )); n=0; \
 	while [ $$(date +%s) -lt $$end ]; do \

@@ -12,15 +12,15 @@ import (
 	"testing"
 	"time"
 
+	"chive/internal/leak"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
-	"go.uber.org/goleak"
 
 	"chive/messages"
 	"chive/messages/chivev1"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 const patience = 10 * time.Second
 

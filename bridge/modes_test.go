@@ -401,9 +401,14 @@ func TestEventsReachTheFleet(t *testing.T) {
 		see(t, as(t, h.url, h.keys["observe"]), n)
 		h.kill()
 		n.emit(100)
-		if history, err := n.client(t).History(t.Context()); err != nil || len(history) < 100 {
-			t.Errorf("with the server dead the operator is told of %d events, %v", len(history), err)
-		}
+		operator := n.client(t)
+		eventually(t, "events with the server dead", func() error { // the publisher has to come to them
+			history, err := operator.History(t.Context())
+			if err == nil && len(history) < 100 {
+				err = fmt.Errorf("the operator is told of %d", len(history))
+			}
+			return err
+		})
 		h.start(t)
 		see(t, as(t, h.url, h.keys["observe"]), n)
 	})

@@ -26,8 +26,8 @@ type Config struct {
 
 	// The proxy that connections to relays go through: at most one is valid.
 	Socks4Proxy, Socks5Proxy, HTTPSProxy     netip.AddrPort
-	Socks5ProxyUsername, Socks5ProxyPassword string
-	HTTPSProxyAuthenticator                  string // username:password
+	Socks5ProxyUsername, Socks5ProxyPassword Secret
+	HTTPSProxyAuthenticator                  Secret // username:password
 
 	AllowNonLocalSocks bool // a listener beyond loopback was permitted
 	DirAuthorities     []DirAuthority
@@ -72,6 +72,9 @@ type Config struct {
 	ReducedConnectionPadding bool
 
 	OnionServices []OnionService // that the node hosts, in order of the torrc
+	Reach
+	ConfluxEnabled  string // auto, 0 or 1
+	ConfluxClientUX string // throughput, latency, throughput_lowmem or latency_lowmem
 
 	Nodes
 	PathBias

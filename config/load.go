@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"path/filepath"
+	"strings"
 )
 
 func loadFrom(from files, file string, overrides []Override) (*Config, error) {
@@ -91,7 +92,8 @@ func (b *builder) known(l Line) *Option {
 		return nil
 	}
 	e := l.errorf(ErrUnknown, "unknown option")
-	e.Suggestion = nearest(l.Key, everyName())
+	name, _, _ := strings.Cut(l.Key, "=")
+	e.Suggestion = nearest(name, everyName())
 	b.errs = append(b.errs, e)
 	return nil
 }
@@ -178,9 +180,11 @@ func (b *builder) finish() {
 	b.checkLimits()
 	b.checkNats()
 	b.checkUpstream()
+	b.checkReach()
 	b.checkNodes()
 	b.checkIdentities()
 	b.checkGuards()
+	b.checkMapping()
 	b.isolate()
 	b.finishSocks()
 }

@@ -75,6 +75,30 @@ func (b *builder) mapAddress(l Line) {
 	}
 }
 
+// checkMapping refuses rules that lead back to where they began: nothing asked for there
+// could ever be had.
+func (b *builder) checkMapping() {
+	to := map[string]string{}
+	for _, m := range b.cfg.MapAddresses {
+		if _, below := strings.CutPrefix(m.From, "*."); !below {
+			to[m.From] = m.To
+		}
+	}
+	for _, m := range b.cfg.MapAddresses {
+		at, follows := to[m.From]
+		for range to {
+			if !follows || at == m.From {
+				break
+			}
+			at, follows = to[at]
+		}
+		if follows && at == m.From && to[m.From] != m.From {
+			b.fail(b.set["MapAddress"], ErrConflict, "the rules for %s go in a circle", clip(m.From))
+			return
+		}
+	}
+}
+
 // validHost is the rule of socks.ParseHost, which config does not import, but for
 // the keys of onion addresses.
 func validHost(s string) bool {

@@ -108,18 +108,10 @@ var nodeOptions = []Option{
 		Name: "GeoIPv6File", Default: "/usr/share/tor/geoip6", Class: Rebuild, Effect: "As GeoIPFile.", RemoteDenied: deniedFiles,
 		Doc: "The same for IPv6 addresses.",
 	}, "file", func(c *Config) *string { return &c.GeoIPv6File }),
-	custom(Option{
+	auto(Option{
 		Name: "GeoIPExcludeUnknown", Default: "auto", Class: Rebuild, Effect: newRules, RemoteDenied: deniedPaths,
-		Range: "auto, 0 or 1",
-		Doc:   "Where ExcludeNodes or ExcludeExitNodes names a country, relays of which no country is known are excluded as well. auto is 1.",
-	}, "auto|0|1", func(b *builder, l Line) {
-		switch v := strings.ToLower(l.Value); v {
-		case "auto", "0", "1":
-			b.cfg.GeoIPExcludeUnknown = v
-		default:
-			b.fail(l, ErrValue, "%q is not auto, 0 or 1", clip(l.Value))
-		}
-	}, func(c *Config) []string { return set(c.GeoIPExcludeUnknown) }),
+		Doc: "Where ExcludeNodes or ExcludeExitNodes names a country, relays of which no country is known are excluded as well. auto is 1.",
+	}, func(c *Config) *string { return &c.GeoIPExcludeUnknown }),
 }
 
 // add reads a line's members.

@@ -1,7 +1,5 @@
 package config
 
-import "strings"
-
 // onionOptions are of a client of onion services.
 var onionOptions = []Option{
 	path(Option{
@@ -10,19 +8,11 @@ var onionOptions = []Option{
 		Doc:     "The folder with the keys for onion services that let in authorised clients only: files NAME.auth_private with one line `<56 characters>:descriptor:x25519:<key in base32>`, as the service's operator gives it. Only this user may enter the folder. Other files are passed over, and told of.",
 		Differs: "Two keys for one service are an error.",
 	}, "folder", func(c *Config) *string { return &c.ClientOnionAuthDir }),
-	custom(Option{
+	auto(Option{
 		Name: "VanguardsLiteEnabled", Default: "auto", Class: Hot, RemoteDenied: deniedPrivacy,
 		Effect: "From the next circuit to an onion service on.",
-		Range:  "auto, 0 or 1",
 		Doc:    "Have the second hop of circuits to onion services be one of four relays that stay the same for days, so that whoever makes this client build many circuits does not soon own the relay that sees its guard. auto does as the consensus says, which is yes if it says nothing.",
-	}, "auto|0|1", func(b *builder, l Line) {
-		switch v := strings.ToLower(l.Value); v {
-		case "auto", "0", "1":
-			b.cfg.VanguardsLiteEnabled = v
-		default:
-			b.fail(l, ErrValue, "%q is not auto, 0 or 1", clip(l.Value))
-		}
-	}, func(c *Config) []string { return set(c.VanguardsLiteEnabled) }),
+	}, func(c *Config) *string { return &c.VanguardsLiteEnabled }),
 	flag(Option{
 		Name: "ExtendAllowPrivateAddresses", Default: "0", TestingDefault: "1", Class: Restart, RemoteDenied: deniedPrivacy,
 		Effect:  "Needs a restart: what is known of onion services was read by the old value.",

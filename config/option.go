@@ -19,6 +19,7 @@ type Option struct {
 	Range          string // in words; "" when the type says it all
 	List           bool   // may be given many times
 	Own            bool   // chive's own: C tor does not know it
+	Secret         bool   // its value is shown nowhere; Redacted stands for it
 	Doc            string // one paragraph
 	Differs        string // how chive differs from C tor; "" when it doesn't
 	Class          Class
@@ -80,6 +81,20 @@ func flag(o Option, field func(*Config) *bool) Option {
 	o.show = func(c *Config) []string { return []string{digit(*field(c))} }
 	o.keep = func(dst, running *Config) { *field(dst) = *field(running) }
 	return o
+}
+
+// auto is a switch that may be left to the node.
+func auto(o Option, field func(*Config) *string) Option {
+	o.Type, o.Range = "auto|0|1", "auto, 0 or 1"
+	o.apply = func(b *builder, l Line) {
+		switch v := strings.ToLower(l.Value); v {
+		case "auto", "0", "1":
+			*field(&b.cfg) = v
+		default:
+			b.fail(l, ErrValue, "%q is not auto, 0 or 1", clip(l.Value))
+		}
+	}
+	return textual(o, field)
 }
 
 func digit(on bool) string {

@@ -27,7 +27,7 @@ type Line struct {
 }
 
 func (l Line) errorf(kind error, format string, args ...any) *Error {
-	return &Error{File: l.File, Line: l.Number, Option: l.Key, Problem: fmt.Sprintf(format, args...), Kind: kind}
+	return &Error{File: l.File, Line: l.Number, Option: named(l.Key), Problem: fmt.Sprintf(format, args...), Kind: kind}
 }
 
 // Parse splits a torrc into its lines; name is the file's name in messages. It
@@ -72,7 +72,7 @@ func (l *lexer) run() {
 }
 
 func (l *lexer) fail(number int, key string, kind error, format string, args ...any) {
-	l.errs = append(l.errs, &Error{File: l.name, Line: number, Option: key, Problem: fmt.Sprintf(format, args...), Kind: kind})
+	l.errs = append(l.errs, &Error{File: l.name, Line: number, Option: named(key), Problem: fmt.Sprintf(format, args...), Kind: kind})
 }
 
 // physical takes the next line without its end.
@@ -178,7 +178,7 @@ func (l *lexer) quoted(start int, key, text string) (string, bool) {
 	}
 	rest = strings.TrimLeft(rest, blank)
 	if rest != "" && rest[0] != '#' {
-		l.fail(start, key, ErrSyntax, "text after the closing quote: %q", clip(rest))
+		l.fail(start, key, ErrSyntax, "text after the closing quote")
 		return "", false
 	}
 	return value, true
@@ -213,7 +213,7 @@ func unquote(s string) (value, rest string, err error) {
 		case '\\':
 			out, n := escape(s[i+1:])
 			if n == 0 {
-				return "", "", fmt.Errorf("bad escape %q in the quoted text", clip(s[i:]))
+				return "", "", fmt.Errorf("bad escape at byte %d of the quoted text", i)
 			}
 			b.WriteByte(out)
 			i += 1 + n

@@ -48,10 +48,10 @@ func TestParseErrors(t *testing.T) {
 		lines          int // that could still be read
 	}{
 		{"no closing quote", "A \"b\nC d", `t:1: A: the closing quote is missing`, ErrSyntax, 1},
-		{"bad escape", `A "\q"`, `t:1: A: bad escape "\\q\"" in the quoted text`, ErrSyntax, 0},
-		{"NUL by escape", `A "\x00"`, `t:1: A: bad escape "\\x00\"" in the quoted text`, ErrSyntax, 0},
-		{"octal over a byte", `A "\777"`, `t:1: A: bad escape "\\777\"" in the quoted text`, ErrSyntax, 0},
-		{"excess data after a quoted string", `A "b" c`, `t:1: A: text after the closing quote: "c"`, ErrSyntax, 0},
+		{"bad escape", `A "\q"`, "t:1: A: bad escape at byte 1 of the quoted text", ErrSyntax, 0},
+		{"NUL by escape", `A "\x00"`, "t:1: A: bad escape at byte 1 of the quoted text", ErrSyntax, 0},
+		{"octal over a byte", `A "\777"`, "t:1: A: bad escape at byte 1 of the quoted text", ErrSyntax, 0},
+		{"excess data after a quoted string", `A "b" c`, "t:1: A: text after the closing quote", ErrSyntax, 0},
 		{"comment in the middle of a continuation", "A b\\\nc # d\nE f", "t:2: A: a comment inside a continued entry must start at the beginning of its line", ErrSyntax, 1},
 		{"NUL byte", "A b\x00c\nD e", "t:1: control character 0x00 in the line", ErrSyntax, 1},
 		{"control byte in a continuation", "A b\\\n\x01\nD e", "t:2: A: control character 0x01 in the line", ErrSyntax, 1},

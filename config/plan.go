@@ -9,7 +9,7 @@ import (
 // Change is one option that differs between two configurations.
 type Change struct {
 	Option   *Option
-	Old, New []string // as a torrc would say them; none: not set
+	Old, New []string // as a torrc would say them, but for secrets; none: not set
 }
 
 // Diff lists what differs, in the order of the table. Both must come from Load.
@@ -17,15 +17,15 @@ func Diff(old, next *Config) (out []Change) {
 	for i := range table {
 		o := &table[i]
 		if was, is := o.show(old), o.show(next); !slices.Equal(was, is) {
-			out = append(out, Change{Option: o, Old: was, New: is})
+			out = append(out, Change{Option: o, Old: o.shown(was), New: o.shown(is)})
 		}
 	}
 	return out
 }
 
 // Values is what a torrc would have to say about the option for c; none: not
-// set, or what is compiled in.
-func (o *Option) Values(c *Config) []string { return o.show(c) }
+// set, or what is compiled in. For a secret that is set it is Redacted.
+func (o *Option) Values(c *Config) []string { return o.shown(o.show(c)) }
 
 // Apply gives the configuration that a running node has when it follows next
 // without a restart: a copy of next with the options of class Restart as they
@@ -84,7 +84,7 @@ func Settings(c *Config, origins map[string]Origin) []Setting {
 	out := make([]Setting, len(all))
 	for i := range all {
 		o := Find(all[i].Name)
-		out[i] = Setting{Option: o, Values: o.show(c), Origin: origins[o.Name]}
+		out[i] = Setting{Option: o, Values: o.Values(c), Origin: origins[o.Name]}
 	}
 	return out
 }
@@ -107,11 +107,11 @@ func Torrc(name string, values []string) string {
 func CheckName(name, value string, reset bool) error {
 	switch {
 	case len(value) > MaxValueBytes:
-		return fmt.Errorf("%s: the value is longer than %d bytes", clip(name), MaxValueBytes)
+		return fmt.Errorf("%s: the value is longer than %d bytes", clip(named(name)), MaxValueBytes)
 	case strings.IndexFunc(name+value, unprintable) >= 0:
-		return fmt.Errorf("%q: a control character in the name or the value", clip(name))
+		return fmt.Errorf("%q: a control character in the name or the value", clip(named(name)))
 	case !reset && strings.Trim(value, blank) == "":
-		return fmt.Errorf("%s: needs a value", clip(name))
+		return fmt.Errorf("%s: needs a value", clip(named(name)))
 	case Find(name) != nil:
 		return nil
 	}
@@ -119,5 +119,5 @@ func CheckName(name, value string, reset bool) error {
 	if b.known(Line{Key: name, Value: value}); len(b.errs) > 0 {
 		return b.errs
 	}
-	return fmt.Errorf("%s: %s is what chive does anyway", clip(name), clip(value))
+	return fmt.Errorf("%s: %s is what chive does anyway", clip(named(name)), clip(value))
 }

@@ -287,8 +287,11 @@ var flagNames = []string{
 	"GroupWritable", "WorldWritable", "RelaxDirModeCheck",
 }
 
+// Flags lists the flags of listeners, as a torrc writes them, in their form that says yes.
+func Flags() []string { return append([]string{"OnionTrafficOnly"}, flagNames...) }
+
 func suggestFlag(word string) string {
-	names := append([]string{"OnionTrafficOnly"}, flagNames...)
+	names := Flags()
 	for _, n := range flagNames {
 		names = append(names, "No"+n)
 	}

@@ -144,6 +144,9 @@ func values(t *rapid.T, o *Option) []string {
 	some := func(choices ...string) []string { return []string{rapid.SampledFrom(choices).Draw(t, o.Name)} }
 	switch o.Type {
 	case "0|1":
+		if o.Name == "ClientUseIPv4" { // 0 contradicts others; see TestReach
+			return some("1")
+		}
 		return some("0", "1")
 	case "time":
 		if o.Name == "GuardLifetime" {
@@ -195,7 +198,12 @@ func values(t *rapid.T, o *Option) []string {
 		}
 		return some("$"+strings.Repeat("aB", 20)+"~nick {DE},192.0.2.7/24", "[2001:db8::]/32", "198.51.100.7")
 	case "auto|0|1":
+		if o.Name == "ClientPreferIPv6ORPort" { // so does 1
+			return some("auto", "0")
+		}
 		return some("auto", "0", "1")
+	case "throughput|latency|throughput_lowmem|latency_lowmem":
+		return some("throughput", "latency", "throughput_lowmem", "latency_lowmem")
 	case "ports":
 		return some("1,2", "22")
 	case "log":

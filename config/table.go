@@ -1,9 +1,6 @@
 package config
 
-import (
-	"strings"
-	"time"
-)
+import "time"
 
 const (
 	day   = 24 * time.Hour
@@ -22,7 +19,7 @@ const (
 )
 
 // table is every option that chive honours.
-var table = sections(placeOptions, socksOptions, frontOptions, onionOptions, hostingOptions, mapOptions, upstreamOptions, directoryOptions, pathOptions, nodeOptions, circuitOptions, identityOptions, buildOptions, pathBiasOptions, guardOptions, connectionOptions, limitOptions, logOptions, fleetOptions, natsOptions)
+var table = sections(placeOptions, socksOptions, frontOptions, onionOptions, hostingOptions, mapOptions, upstreamOptions, directoryOptions, reachOptions, pathOptions, nodeOptions, circuitOptions, identityOptions, buildOptions, pathBiasOptions, guardOptions, connectionOptions, limitOptions, logOptions, fleetOptions, natsOptions)
 
 func sections(all ...[]Option) (out []Option) {
 	for _, s := range all {
@@ -69,7 +66,7 @@ const newStreams = "From the next stream on; open streams stay where they are. W
 var socksOptions = []Option{
 	custom(Option{
 		Name: "SocksPort", Default: "127.0.0.1:9050", List: true, Class: Hot, RemoteDenied: deniedListener,
-		Effect: "At once: new listeners open before old ones close, and a listener whose address stays is never closed. Streams of a closed listener go on. If one cannot open, nothing changes.",
+		Effect: "At once: new listeners open before old ones close, and a listener whose address stays is never closed, though it become an HTTPTunnelPort or a DNSPort: clients that have connected finish what they began. Streams of a closed listener go on. If one cannot open, nothing changes.",
 		Range:  "[address:]port, auto, unix:/path or 0, then flags",
 		Doc: "Where SOCKS4, SOCKS4a and SOCKS5 clients connect, and HTTP clients that ask for a tunnel with CONNECT. Streams of different SocksPorts never share a circuit unless their SessionGroup is equal. 0 opens none. " +
 			"Flags, each with a No- form: IsolateClientAddr and IsolateSOCKSAuth (both on by default), IsolateClientProtocol, IsolateDestAddr, IsolateDestPort, KeepAliveIsolateSOCKSAuth (a circuit whose streams gave a user name or password counts its age from when the last of them came or left, not from the first), SessionGroup=N, IPv4Traffic and IPv6Traffic (both on by default), PreferIPv6, DNSRequest (on; off, names other than .onion are refused), OnionTraffic (on), PreferSOCKSNoAuth, ExtendedErrors; for unix sockets GroupWritable, WorldWritable, RelaxDirModeCheck. OnionTrafficOnly is NoIPv4Traffic, NoIPv6Traffic and NoDNSRequest in one. " +
@@ -171,7 +168,7 @@ var circuitOptions = []Option{
 	}, time.Second, 10*time.Second, month, func(c *Config) *time.Duration { return &c.MaxCircuitDirtiness }),
 	interval(Option{
 		Name: "NewCircuitPeriod", Default: "30 seconds", Class: Hot, Effect: "At once: the period under way becomes that long.",
-		Doc:     "How often the number of circuits that are kept ready follows the demand: it becomes what was used in the period, but no less than CircuitPoolMinSize and no more than CircuitPoolMaxSize. Two for each port used lately are kept in any case; see PredictedPortsRelevanceTime.",
+		Doc:     "How often the number of circuits that are kept ready follows the demand: it is what was used in the last period or the one under way, but no less than CircuitPoolMinSize and no more than CircuitPoolMaxSize. Two for each port used lately are kept in any case; see PredictedPortsRelevanceTime.",
 		Differs: "C tor considers building circuits this often; its number follows other rules.",
 	}, time.Second, time.Second, day, func(c *Config) *time.Duration { return &c.NewCircuitPeriod }),
 	interval(Option{
@@ -184,8 +181,8 @@ var circuitOptions = []Option{
 		Doc: "Keep at least this many unused circuits ready, so that streams need not wait for one.",
 	}, "circuits", 0, 256, func(c *Config) *int { return &c.CircuitPoolMinSize }),
 	number(Option{
-		Name: "CircuitPoolMaxSize", Default: "10", Own: true, Class: Hot, Effect: "At once: unused circuits beyond it are closed, the oldest first.",
-		Doc: "Keep at most this many unused circuits ready. No less than CircuitPoolMinSize.",
+		Name: "CircuitPoolMaxSize", Default: "32", Own: true, Class: Hot, Effect: "At once: unused circuits beyond it are closed, the oldest first.",
+		Doc: "Keep at most this many unused circuits ready, and more than 10 only while so many are used in a NewCircuitPeriod or CircuitPoolMinSize asks for it. No less than CircuitPoolMinSize.",
 	}, "circuits", 0, 256, func(c *Config) *int { return &c.CircuitPoolMaxSize }),
 	flag(Option{
 		Name: "EnableCircuitPrebuilding", Default: "1", Own: true, Class: Hot, Effect: "At once; unused circuits that are there are still used.",
@@ -206,24 +203,32 @@ var connectionOptions = []Option{
 		Name: "ConnectionPoolMaxLife", Default: "7 days", Own: true, Class: Hot, RemoteDenied: deniedPrivacy, Effect: "At once: connections older than the new value take no new circuits and end with their last.",
 		Doc: "A connection older than this takes no new circuits. 0 is no limit. The default is C tor's constant: a client that dials its guard more often is easier to tell from others.",
 	}, time.Second, 0, 365*day, func(c *Config) *time.Duration { return &c.ConnectionPoolMaxLife }),
-	custom(Option{
+	auto(Option{
 		Name: "ConnectionPadding", Default: "auto", Class: Hot, RemoteDenied: deniedPrivacy, Effect: "At once: relays are told, over open connections.",
-		Range:   "auto, 0 or 1",
 		Doc:     "Send a cell that means nothing over a connection that was quiet for some seconds, and have the relay do so: routers then keep no record of when it was used. About 0.2 kB/s. auto does so with relays that take part, 1 towards every relay; 0 tells them not to. How long is drawn anew each time, between bounds that the network sets.",
 		Differs: "C tor does not tell relays of a change over connections that are open.",
-	}, "auto|0|1", func(b *builder, l Line) {
-		switch v := strings.ToLower(l.Value); v {
-		case "auto", "0", "1":
-			b.cfg.ConnectionPadding = v
-		default:
-			b.fail(l, ErrValue, "%q is not auto, 0 or 1", clip(l.Value))
-		}
-	}, func(c *Config) []string { return set(c.ConnectionPadding) }),
+	}, func(c *Config) *string { return &c.ConnectionPadding }),
 	flag(Option{
 		Name: "ReducedConnectionPadding", Default: "0", Class: Hot, RemoteDenied: deniedPrivacy, Effect: "At once: relays are told, over open connections.",
 		Doc:     "Pad less often, have relays not pad at all, and keep connections without circuits for half as long: to save power and data.",
 		Differs: "C tor halves CircuitsAvailableTimeout too, if that is not set.",
 	}, func(c *Config) *bool { return &c.ReducedConnectionPadding }),
+	auto(Option{
+		Name: "ConfluxEnabled", Default: "auto", Class: Hot, RemoteDenied: deniedPrivacy, Effect: "At once: with 0, sets take no new streams and those without any end.",
+		Doc: "Carry streams over two circuits to one exit, through two guards, so that they are faster (conflux, proposal 329). Such sets are kept ready beside single circuits, which carry what no set can. auto does so if the network's consensus says so, 1 in any case, 0 never: a client without is easier to tell from others.",
+	}, func(c *Config) *string { return &c.ConfluxEnabled }),
+	custom(Option{
+		Name: "ConfluxClientUX", Default: "throughput", Class: Hot, RemoteDenied: deniedPrivacy, Effect: "At once: sets that no stream has used are built anew.",
+		Range: "throughput, latency, throughput_lowmem or latency_lowmem",
+		Doc:   "What exits are asked to choose a circuit of a set by: throughput uses all that have room, the others the fastest one only.",
+	}, "throughput|latency|throughput_lowmem|latency_lowmem", func(b *builder, l Line) {
+		switch l.Value {
+		case "throughput", "latency", "throughput_lowmem", "latency_lowmem":
+			b.cfg.ConfluxClientUX = l.Value
+		default:
+			b.fail(l, ErrValue, "%q is not throughput, latency, throughput_lowmem or latency_lowmem", clip(l.Value))
+		}
+	}, func(c *Config) []string { return set(c.ConfluxClientUX) }),
 }
 
 var logOptions = []Option{

@@ -11,10 +11,10 @@ const newProxy = "New connections go the new way; the old ones take no new circu
 var upstreamOptions = []Option{
 	upstreamProxy("Socks4Proxy", "SOCKS4", 1080, func(c *Config) *netip.AddrPort { return &c.Socks4Proxy }),
 	upstreamProxy("Socks5Proxy", "SOCKS5", 1080, func(c *Config) *netip.AddrPort { return &c.Socks5Proxy }),
-	credential("Socks5ProxyUsername", "The user name for the Socks5Proxy.", func(c *Config) *string { return &c.Socks5ProxyUsername }),
-	credential("Socks5ProxyPassword", "The password for the Socks5Proxy.", func(c *Config) *string { return &c.Socks5ProxyPassword }),
+	credential("Socks5ProxyUsername", "The user name for the Socks5Proxy.", func(c *Config) *Secret { return &c.Socks5ProxyUsername }),
+	credential("Socks5ProxyPassword", "The password for the Socks5Proxy.", func(c *Config) *Secret { return &c.Socks5ProxyPassword }),
 	upstreamProxy("HTTPSProxy", "HTTP CONNECT", 443, func(c *Config) *netip.AddrPort { return &c.HTTPSProxy }),
-	credential("HTTPSProxyAuthenticator", "username:password for the HTTPSProxy, sent with Basic authentication.", func(c *Config) *string { return &c.HTTPSProxyAuthenticator }),
+	credential("HTTPSProxyAuthenticator", "username:password for the HTTPSProxy, sent with Basic authentication.", func(c *Config) *Secret { return &c.HTTPSProxyAuthenticator }),
 }
 
 // upstreamProxy is an address of a proxy, with a port if it is not the usual one.
@@ -32,7 +32,7 @@ func upstreamProxy(name, protocol string, port uint16, field func(*Config) *neti
 			at = netip.AddrPortFrom(addr, port)
 		}
 		if err != nil || at.Port() == 0 || at.Addr().Zone() != "" {
-			b.fail(l, ErrValue, "%q is not an IP address and a port, as in 127.0.0.1:1080", clip(l.Value))
+			b.fail(l, ErrValue, "%q is not an IP address and a port, as in 127.0.0.1:1080", clip(located(l.Value)))
 			return
 		}
 		*field(&b.cfg) = netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
@@ -42,18 +42,6 @@ func upstreamProxy(name, protocol string, port uint16, field func(*Config) *neti
 		}
 		return nil
 	})
-}
-
-func credential(name, doc string, field func(*Config) *string) Option {
-	o := Option{Name: name, Type: "text", Default: "", Class: Rebuild, Effect: newProxy, RemoteDenied: deniedPrivacy, Range: "1 to 255 bytes", Doc: doc}
-	o.apply = func(b *builder, l Line) {
-		if len(l.Value) < 1 || len(l.Value) > 255 {
-			b.fail(l, ErrValue, "is not %s", o.Range)
-			return
-		}
-		*field(&b.cfg) = l.Value
-	}
-	return textual(o, field)
 }
 
 // checkUpstream finds contradictions among the options of proxies.

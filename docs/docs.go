@@ -116,6 +116,10 @@ the log, the history and an event. No configuration ends a running node. Open st
 survive every change. Options that need a restart keep their value; ` + "`chive reload`" + `
 names them, and ` + "`chive config show`" + ` shows what waits.
 
+Secrets, such as Socks5ProxyPassword, are shown nowhere and kept in no history:
+` + "`[set]`" + ` stands for one that is set, and is refused as a value, so that what was shown
+is not written back by accident. Going back to a revision leaves a secret as it is.
+
 What the fleet may not set is marked below. It is refused with the whole revision.
 ([Decision](adr/0008-configuration.md))
 

@@ -10,6 +10,7 @@ type Body interface {
 		*chivev1.ConnectionDialled | *chivev1.ConnectionOpened | *chivev1.ConnectionFailed | *chivev1.ConnectionClosed |
 		*chivev1.CircuitLaunched | *chivev1.CircuitExtended | *chivev1.CircuitOpened | *chivev1.CircuitDirtied |
 		*chivev1.CircuitFailed | *chivev1.CircuitClosed |
+		*chivev1.CircuitSetLaunched | *chivev1.CircuitLegLinked | *chivev1.CircuitSetLinked | *chivev1.CircuitLegLost |
 		*chivev1.StreamRequested | *chivev1.StreamAttached | *chivev1.StreamConnected | *chivev1.StreamDetached |
 		*chivev1.StreamEnded |
 		*chivev1.GuardSampled | *chivev1.GuardReachable | *chivev1.GuardUnreachable |
@@ -82,6 +83,14 @@ func wrap(e *chivev1.Envelope, body any) {
 		e.Event = &chivev1.Envelope_CircuitFailed{CircuitFailed: b}
 	case *chivev1.CircuitClosed:
 		e.Event = &chivev1.Envelope_CircuitClosed{CircuitClosed: b}
+	case *chivev1.CircuitSetLaunched:
+		e.Event = &chivev1.Envelope_CircuitSetLaunched{CircuitSetLaunched: b}
+	case *chivev1.CircuitLegLinked:
+		e.Event = &chivev1.Envelope_CircuitLegLinked{CircuitLegLinked: b}
+	case *chivev1.CircuitSetLinked:
+		e.Event = &chivev1.Envelope_CircuitSetLinked{CircuitSetLinked: b}
+	case *chivev1.CircuitLegLost:
+		e.Event = &chivev1.Envelope_CircuitLegLost{CircuitLegLost: b}
 	case *chivev1.StreamRequested:
 		e.Event = &chivev1.Envelope_StreamRequested{StreamRequested: b}
 	case *chivev1.StreamAttached:

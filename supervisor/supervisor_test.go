@@ -12,14 +12,14 @@ import (
 	"testing/synctest"
 	"time"
 
+	"chive/internal/leak"
 	"github.com/asynkron/protoactor-go/actor"
-	"go.uber.org/goleak"
 
 	"chive/actors/kernel"
 	"chive/supervisor/retry"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 // fixed is a Random that always gives the same number.
 type fixed float64

@@ -15,7 +15,7 @@ import (
 // a part.
 const (
 	CellsPerBlock = 31
-	MaxData       = CellsPerBlock * cell.MaxRelayData
+	MaxData       = CellsPerBlock * cell.MaxRelayDataV1 // fills as many cells of either format
 	Size          = 16384 + cell.FixedLen
 	LargeSize     = 64 << 10 // what a burst from a relay is gathered in
 )
@@ -24,12 +24,15 @@ const (
 type Kind uint8
 
 // The kinds: cells between connection and circuit, data between circuit and
-// stream; "in" is towards the application.
+// stream, relay messages between a conflux set and its legs; "in" is towards the
+// application.
 const (
 	CellsIn Kind = iota + 1
 	DataIn
 	DataOut
 	CellsOut
+	MessagesIn
+	MessagesOut
 )
 
 // Block is one buffer on its way, and itself the actor message.
@@ -42,6 +45,8 @@ type Block struct {
 	Cells int
 	// Stream is whose data this is.
 	Stream cell.StreamID
+	// Leg is over which leg of a conflux set messages came.
+	Leg int
 	// Here asks for the block to be handled in the sender's goroutine.
 	Here bool
 	// Credit gets one token when the connection has written the block, so that
@@ -94,7 +99,7 @@ func get(from *sync.Pool, kind Kind, size int) *Block {
 // Free gives the block back and its credit to who waits for it.
 func (b *Block) Free() {
 	credit := b.Credit
-	b.Kind, b.Bytes, b.Cells, b.Stream, b.Credit, b.Here = 0, nil, 0, 0, nil, false
+	b.Kind, b.Bytes, b.Cells, b.Stream, b.Leg, b.Credit, b.Here = 0, nil, 0, 0, 0, nil, false
 	out.Add(-1)
 	gave(len(b.Buf))
 	switch {

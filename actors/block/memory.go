@@ -11,12 +11,17 @@ import (
 	"chive/internal/safego"
 )
 
+// began is the zero of Moment.
+var began = time.Now()
+
+// Moment is now, on the clock of Holders: in nanoseconds, monotonic, never 0.
+func Moment() int64 { return int64(time.Since(began)) + 1 }
+
 // Holder is somebody who keeps blocks because another does not take them, and
 // who can let go of them: a stream whose application does not read, or whose
 // circuit does not send.
 type Holder interface {
-	// Held is how many bytes of blocks it keeps and since when (any clock that all
-	// holders share); 0 bytes if it keeps none.
+	// Held is how many bytes of blocks it keeps and since which Moment; 0 bytes if it keeps none.
 	Held() (bytes, since int64)
 	// Shed makes it let go; it must not wait. Who lets go calls Leave.
 	Shed()
@@ -50,7 +55,7 @@ func init() { LimitMemory(0) }
 // low one again.
 type MemoryChange struct {
 	Over  bool
-	Bytes int64 // of blocks that are out
+	Bytes int64 // as Memory
 	Shed  int   // holders that were shed, when Over
 }
 
@@ -66,7 +71,7 @@ func LimitMemory(high int64) {
 	gave(0)
 }
 
-// Memory is how many bytes of blocks are out.
+// Memory is how many bytes of blocks are out, with what Keep counts.
 func Memory() int64 { return account.bytes.Load() }
 
 // Pressed says whether the high water was passed and the low one not since.
@@ -100,6 +105,17 @@ func Leave(h Holder) {
 	delete(account.holders, h)
 	account.expected -= account.leaving[h]
 	delete(account.leaving, h)
+}
+
+// Keep counts memory that is in no block but is kept for the same reason, in bytes; less
+// than nought gives it back.
+func Keep(bytes int) {
+	switch {
+	case bytes > 0:
+		took(bytes)
+	case bytes < 0:
+		gave(-bytes)
+	}
 }
 
 // took counts what went out.

@@ -18,6 +18,7 @@ import (
 	"chive/messages/chivev1"
 	"chive/tor/cell"
 	"chive/tor/circuit"
+	"chive/tor/conflux"
 )
 
 // Options is what a circuit actor is made of.
@@ -36,6 +37,13 @@ type Options struct {
 	Now                        func() time.Time
 	Limits                     *limits.Limits // nil: none
 	Onion                      *Onion         // nil: it is not for an onion service
+	Leg                        *Leg           // nil: it is a circuit of its own
+}
+
+// Leg says of which conflux set a circuit is to be a leg. The set is its parent.
+type Leg struct {
+	Set    string // actor id in events
+	Number int    // among those of the set
 }
 
 type (
@@ -57,8 +65,9 @@ type (
 
 	// Opened tells the parent that streams can be attached.
 	Opened struct {
-		ID   string
-		Took time.Duration // from its CREATE
+		ID     string
+		Took   time.Duration    // from its CREATE
+		Format cell.RelayFormat // of its last hop; not of a set
 	}
 	// Slow tells the parent that the circuit is later than BuildTimeout; it is
 	// built on. FirstHop says that its guard has answered.
@@ -92,9 +101,11 @@ type (
 		Err     error
 		WasOpen bool
 		Dialled bool
-		Hops    int    // that had answered
-		Use     Use    // of one that was open
-		Cause   string // id of the last event about it
+		Hops    int // that had answered
+		Use     Use // of one that was open
+		// Unacknowledged: what a leg carried may be lost with it.
+		Unacknowledged bool
+		Cause          string // id of the last event about it
 	}
 
 	buildTimeout struct{}
@@ -124,6 +135,7 @@ type circuitActor struct {
 	o       Options
 	core    *circuit.Circuit
 	link    *connection.Link
+	set     *setActor // nil: it is no conflux set, and has a link
 	started time.Time
 	began   time.Time // when CREATE was sent
 	slow    bool      // later than BuildTimeout
@@ -138,6 +150,7 @@ type circuitActor struct {
 	blocked []cell.StreamID // lanes that wait for a window, in turn
 	posts   []post          // of this turn
 	slots   []slot          // of this turn
+	pacing  *kernel.Timer   // until a lane may send again that its far end's rate holds back
 	dirty   bool
 
 	answer  Use           // Unused until a stream was answered, or was not
@@ -195,6 +208,10 @@ func (c *circuitActor) Receive(ctx actor.Context) {
 	case *connection.Lost:
 		c.link = nil
 		c.end(ctx, m.Outcome, nil)
+	case *mayGoOn:
+		c.pacing = nil
+		c.unblock(ctx)
+		c.flush()
 	case *buildTimeout:
 		c.late(ctx)
 	case *BuildTimeout:
@@ -223,12 +240,8 @@ func (c *circuitActor) start(ctx actor.Context) {
 	c.o.CloseTimeout = max(c.o.CloseTimeout, c.o.BuildTimeout)
 	c.arm(ctx)
 	first := c.o.Path[0]
-	addr := first.IPv4
-	if !addr.IsValid() {
-		addr = first.IPv6
-	}
 	ctx.Send(c.o.Connections, &connections.Want{
-		Target:  connection.Target{Addr: addr, RSA: first.RSA, Ed25519: first.Ed25519},
+		Target:  connection.Target{IPv4: first.IPv4, IPv6: first.IPv6, RSA: first.RSA, Ed25519: first.Ed25519},
 		Purpose: c.o.Purpose, Reply: ctx.Self(),
 	})
 }
@@ -243,9 +256,7 @@ func (c *circuitActor) arm(ctx actor.Context) {
 	if c.slow {
 		limit = c.o.CloseTimeout
 	}
-	if c.timer != nil {
-		c.timer.Stop()
-	}
+	c.timer.Stop()
 	c.timer = kernel.After(ctx.ActorSystem(), ctx.Self(), limit-c.o.Now().Sub(since), &buildTimeout{})
 }
 
@@ -294,7 +305,8 @@ func (c *circuitActor) build(ctx actor.Context, link *connection.Link) {
 	}
 	c.core, err = circuit.NewCircuit(circuit.Config{
 		ID: id, Path: c.o.Path, Window: c.o.Window, Rand: rand.Reader,
-		Now: func() time.Duration { return c.o.Now().Sub(c.began) }, FlowParams: c.o.Flow,
+		Now: func() time.Duration { return c.o.Now().Sub(c.began) }, Linger: c.o.CloseTimeout, FlowParams: c.o.Flow,
+		Leg: c.o.Leg != nil,
 	})
 	if err != nil {
 		link.Release(id, c.o.Now())
@@ -312,18 +324,26 @@ func (c *circuitActor) build(ctx actor.Context, link *connection.Link) {
 
 // launched reports that the circuit is on the link.
 func (c *circuitActor) launched(link *connection.Link) {
+	set := ""
+	if c.o.Leg != nil {
+		set = c.o.Leg.Set
+	}
 	path := make([][]byte, len(c.o.Path))
 	for i := range c.o.Path {
 		path[i] = c.o.Path[i].RSA[:]
 	}
 	c.emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, c.o.ID, &chivev1.CircuitLaunched{
-		Purpose: c.o.Purpose, Hops: uint32(len(path)), ConnectionId: link.ID, Path: path, OneHop: len(path) == 1,
+		Purpose: c.o.Purpose, Hops: uint32(len(path)), ConnectionId: link.ID, Path: path, OneHop: len(path) == 1, SetId: set,
 	}))
 }
 
 // extended and open report the milestones of building.
 func (c *circuitActor) extended() {
-	c.emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, c.o.ID, &chivev1.CircuitExtended{Hop: uint32(c.core.Hops())}))
+	hop := c.core.Hops()
+	facts := c.core.Facts(hop)
+	c.emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, c.o.ID, &chivev1.CircuitExtended{
+		Hop: uint32(hop), Handshake: string(facts.Handshake), CongestionControl: facts.CongestionControl, Cgo: facts.CGO,
+	}))
 }
 
 func (c *circuitActor) open(ctx actor.Context) {
@@ -338,8 +358,12 @@ func (c *circuitActor) open(ctx actor.Context) {
 	c.opened = now
 	c.emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, c.o.ID, &chivev1.CircuitOpened{
 		Hops: uint32(c.core.Hops()), Took: messages.Took(c.opened.Sub(c.started)), CongestionControl: c.core.CongestionControl(),
+		CgoHops: uint32(c.core.CGOHops()),
 	}))
-	ctx.Send(ctx.Parent(), &Opened{ID: c.o.ID, Took: c.opened.Sub(c.began)})
+	if c.o.Leg != nil {
+		c.reportLeg(ctx)
+	}
+	ctx.Send(ctx.Parent(), &Opened{ID: c.o.ID, Took: c.opened.Sub(c.began), Format: c.core.Format()})
 }
 
 func (c *circuitActor) attach(ctx actor.Context, spec *stream.Spec) {
@@ -470,6 +494,7 @@ func (c *circuitActor) end(ctx actor.Context, out chivev1.Outcome, err error) {
 	c.closing = true
 	c.out0, c.err = out, err
 	c.timer.Stop()
+	c.pacing.Stop()
 	c.leave()
 	for id, l := range c.lanes {
 		if l.pid != nil {
@@ -483,6 +508,9 @@ func (c *circuitActor) end(ctx actor.Context, out chivev1.Outcome, err error) {
 
 // leave sends DESTROY and gives the circuit id back.
 func (c *circuitActor) leave() {
+	if c.set != nil {
+		return // its legs do
+	}
 	if c.link == nil || c.core == nil {
 		if c.out != nil {
 			c.out.Free()
@@ -498,13 +526,13 @@ func (c *circuitActor) leave() {
 }
 
 func (c *circuitActor) maybeGone(ctx actor.Context) {
-	if !c.closing || c.actors > 0 || c.told {
+	if !c.closing || c.actors > 0 || c.told || c.set != nil && c.set.alive > 0 {
 		return
 	}
 	c.tell()
 	ctx.Send(ctx.Parent(), &Gone{
 		ID: c.o.ID, Outcome: c.out0, Err: c.err, WasOpen: !c.opened.IsZero(), Dialled: c.dialled,
-		Hops: c.hops(), Use: c.use(), Cause: c.cause,
+		Hops: c.hops(), Use: c.use(), Cause: c.cause, Unacknowledged: c.o.Leg != nil && c.core != nil && c.core.Unacknowledged(),
 	})
 	ctx.Stop(ctx.Self())
 }
@@ -521,6 +549,10 @@ func (c *circuitActor) tell() {
 			Outcome: c.out0, Hop: uint32(hop), Took: messages.Took(now.Sub(c.started)),
 		}))
 	default:
+		var switched conflux.Counters
+		if c.set != nil {
+			switched = c.set.flux.Counters()
+		}
 		n := c.core.Counters()
 		if c.probe != 0 {
 			n.Streams-- // nobody asked for that one
@@ -528,6 +560,7 @@ func (c *circuitActor) tell() {
 		c.emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, c.o.ID, &chivev1.CircuitClosed{
 			Outcome: c.out0, Lived: messages.Took(now.Sub(c.opened)), Streams: n.Streams,
 			CellsIn: n.In, CellsOut: n.Out, CellsDropped: n.Dropped,
+			SwitchesIn: switched.SwitchesIn, SwitchesOut: switched.SwitchesOut, MostWaiting: messages.Bytes(uint64(switched.MostHeld)),
 		}))
 	}
 }
@@ -540,10 +573,12 @@ func (c *circuitActor) stopping(ctx actor.Context) {
 	}
 	c.closing = true
 	c.out0 = chivev1.Outcome_OUTCOME_INTERNAL
-	if c.timer != nil {
-		c.timer.Stop()
-	}
+	c.timer.Stop()
+	c.pacing.Stop()
 	c.leave()
+	if c.o.Leg != nil {
+		c.tell() // its set may be failing, too
+	}
 }
 
 func (c *circuitActor) emit(e *chivev1.Envelope) {

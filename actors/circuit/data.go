@@ -1,9 +1,12 @@
 package circuit
 
 import (
+	"time"
+
 	"github.com/asynkron/protoactor-go/actor"
 
 	"chive/actors/block"
+	"chive/actors/kernel"
 	"chive/actors/outcome"
 	"chive/actors/stream"
 	"chive/messages/chivev1"
@@ -31,8 +34,10 @@ func (c *circuitActor) block(ctx actor.Context, b *block.Block) {
 		c.cells(ctx, b)
 	case c.closing:
 		b.Free()
+	case b.Kind == block.MessagesOut:
+		c.relay(b)
 	default:
-		c.data(b)
+		c.data(ctx, b)
 		c.flush()
 	}
 }
@@ -47,7 +52,7 @@ func (c *circuitActor) cells(ctx actor.Context, b *block.Block) {
 		c.o.Heard.Store(c.o.Now().UnixNano())
 	}
 	c.core.Blocked = c.core.CongestionControl() && c.link.Full()
-	used, mayPackage := false, false
+	used, mayPackage, handed := false, false, 0
 	var failed error
 	for rest := b.Bytes; len(rest) >= cell.FixedLen && failed == nil; rest = rest[cell.FixedLen:] {
 		_, command, body, _, _ := cell.Next(rest)
@@ -59,6 +64,8 @@ func (c *circuitActor) cells(ctx actor.Context, b *block.Block) {
 			used = c.gather(b, used, ev) || used
 		case circuit.MayPackage:
 			mayPackage = true
+		case circuit.Message:
+			handed = putMessage(b.Buf, handed, ev.Command, ev.Stream, ev.Data)
 		default:
 			c.event(ctx, ev)
 		}
@@ -68,11 +75,15 @@ func (c *circuitActor) cells(ctx actor.Context, b *block.Block) {
 		c.posts[i] = post{}
 	}
 	c.posts, c.slots = c.posts[:0], c.slots[:0]
+	if handed > 0 {
+		used = true
+		c.handToSet(ctx, b, handed)
+	}
 	if !used {
 		b.Free()
 	}
 	if mayPackage && failed == nil {
-		c.unblock()
+		c.mayPackage(ctx)
 	}
 	c.flush()
 	if failed != nil {
@@ -156,15 +167,45 @@ func (c *circuitActor) event(ctx actor.Context, ev circuit.Event) {
 }
 
 // data takes what a stream has to send.
-func (c *circuitActor) data(b *block.Block) {
+func (c *circuitActor) data(ctx actor.Context, b *block.Block) {
 	l := c.lanes[b.Stream]
 	if l == nil || l.finish {
 		b.Free()
 		return
 	}
 	l.pending = append(l.pending, b)
-	if !l.blocked {
-		c.pump(b.Stream, l)
+	if l.blocked {
+		return
+	}
+	id := b.Stream
+	c.pump(id, l)
+	switch {
+	case !l.blocked:
+	case c.core.Sendable(id) > 0:
+		// The block was more than goes at once. No window holds the rest back, so no
+		// SENDME need come for it.
+		c.unblock(ctx)
+	default:
+		c.wakeLater(ctx)
+	}
+}
+
+// mayGoOn: a stream that its far end's rate held back may send again.
+type mayGoOn struct{}
+
+// wakeLater sets the timer for the first of the waiting lanes that only its far end's rate
+// holds back. Whatever else holds a lane back ends with a cell.
+func (c *circuitActor) wakeLater(ctx actor.Context) {
+	c.pacing.Stop()
+	c.pacing = nil
+	var first time.Duration
+	for _, id := range c.blocked {
+		if wait := c.core.Paced(id); wait > 0 && (first == 0 || wait < first) {
+			first = wait
+		}
+	}
+	if first > 0 {
+		c.pacing = kernel.After(ctx.ActorSystem(), ctx.Self(), first, &mayGoOn{})
 	}
 }
 
@@ -197,6 +238,9 @@ func (c *circuitActor) pump(id cell.StreamID, l *lane) bool {
 // pumpBlock seals up to a block of cells and sends it; the stream's credit
 // travels with the last of its data.
 func (c *circuitActor) pumpBlock(id cell.StreamID, b *block.Block) int {
+	if c.set != nil {
+		return c.set.pumpBlock(id, b)
+	}
 	c.flush() // what is sealed already must leave first
 	out := block.Get(block.CellsOut)
 	var n int
@@ -221,7 +265,7 @@ func (c *circuitActor) waitForWindow(id cell.StreamID, l *lane) {
 
 // unblock lets the waiting lanes send, a block each in turn, until the windows
 // are used up.
-func (c *circuitActor) unblock() {
+func (c *circuitActor) unblock(ctx actor.Context) {
 	for progress := true; progress; {
 		progress = false
 		waiting := c.blocked
@@ -237,10 +281,14 @@ func (c *circuitActor) unblock() {
 			}
 		}
 	}
+	c.wakeLater(ctx)
 }
 
 // reserve makes sure that out has room for the cells of one input.
 func (c *circuitActor) reserve() {
+	if c.set != nil {
+		return // nothing is sealed here
+	}
 	if c.out != nil && len(c.out.Bytes)+roomFor*cell.FixedLen > block.Size {
 		c.flush()
 	}
@@ -252,6 +300,10 @@ func (c *circuitActor) reserve() {
 
 // flush queues what this turn has sealed.
 func (c *circuitActor) flush() {
+	if c.set != nil {
+		c.set.flushLegs()
+		return
+	}
 	if c.out == nil {
 		return
 	}

@@ -10,6 +10,10 @@
 // closing waits until every stream has ended or was handed back, so that the
 // log always reads: streams end, then their circuit closes.
 //
+// A conflux set is a circuit whose core has no hops (set.go): it carries its streams over
+// legs, which are circuits and its children. A leg seals and opens cells and keeps the
+// windows; what a stream says goes as a block of messages between it and the set.
+//
 // Messages it understands: Attach, Close; blocks of kind CellsIn from the
 // connection's reader and DataOut from its streams; connection.Lost;
 // connections.Ready and Failed; stream.Consumed and Finish. It tells its

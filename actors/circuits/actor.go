@@ -15,7 +15,7 @@ import (
 	"chive/messages/chivev1"
 	"chive/supervisor"
 	torcircuit "chive/tor/circuit"
-	"chive/tor/congestion"
+	"chive/tor/conflux"
 	"chive/tor/isolation"
 	"chive/tor/netdoc"
 	"chive/tor/onion"
@@ -55,6 +55,9 @@ type Settings struct {
 	IdentityMaxAge        time.Duration // 0: no limit
 	IdentityMaxStreams    int           // 0: no limit
 	IdentityDistinctExits bool
+
+	Conflux   Mode       // ConfluxEnabled
+	ConfluxUX conflux.UX // ConfluxClientUX
 }
 
 // Guards is the guard state as this actor needs it; package node joins it with
@@ -80,8 +83,8 @@ type Guards interface {
 type (
 	// Netdir is a new view of the network. Enough says that paths may be built.
 	// Rules names the user's rules for paths: circuits built by others take no
-	// new streams. Unusable: this version must not use the network, and no circuit
-	// takes new streams.
+	// new streams. Unusable: this version must not use the network, no circuit takes
+	// new streams, and they are refused.
 	Netdir struct {
 		Consensus *netdoc.Consensus
 		Index     *path.Index
@@ -117,6 +120,8 @@ type (
 	// machine's way to the network is another one: circuits that are there take no new
 	// streams.
 	GuardsRetried struct{ Renew bool }
+	// Proxy tells whether the proxy on the way to all relays works.
+	Proxy struct{ Works bool }
 	// Renew has circuits that carried a stream of an identity take no new ones; for "",
 	// all that carried any. Streams that are open go on. The answer is how many.
 	Renew struct {
@@ -162,6 +167,12 @@ type record struct {
 	streams   int
 	waiters   int // requests that wait for it
 	idleSince time.Time
+
+	isSet  bool          // it is a conflux set
+	legs   []*record     // of a set, that are not gone
+	failed bool          // the set's actor panicked
+	set    *record       // whose leg it is; nil: a circuit of its own
+	relays []*path.Relay // of a leg
 }
 
 // waiting is a request without a circuit.
@@ -192,6 +203,8 @@ type circuits struct {
 	ports      *predict.Ports
 	times      times
 	paces      map[netdoc.Digest]*guardPace
+	proxyDown  bool // no relay can be reached, as the proxy on the way fails
+	sets       sets
 	holdOff    *kernel.Timer
 	ticker     *kernel.Timer
 	closing    *Close
@@ -244,6 +257,10 @@ func (c *circuits) Receive(ctx actor.Context) {
 		c.slow(ctx, m)
 	case *circuit.Measured:
 		c.measured(m)
+	case *circuit.LegWanted:
+		c.legWanted(ctx, m.ID)
+	case *actor.Terminated:
+		c.terminated(ctx, m.Who)
 	case *circuit.StreamDone:
 		c.streamOff(ctx, m.ID, m.Spec)
 	case *circuit.StreamBack:
@@ -274,6 +291,11 @@ func (c *circuits) Receive(ctx actor.Context) {
 			c.rebuild(ctx)
 		}
 		c.resume(ctx)
+	case *Proxy:
+		c.proxyDown = !m.Works
+		if m.Works {
+			c.resume(ctx)
+		}
 	case *Renew:
 		m.Reply.Send(c.renew(ctx, m.Identity))
 	case *List:
@@ -352,6 +374,11 @@ func (c *circuits) serve(ctx actor.Context) {
 // place attaches a request, or refuses it, or sees to it that a circuit for it
 // is on its way (false).
 func (c *circuits) place(ctx actor.Context, w *waiting) bool {
+	if c.dir.Unusable && w.Directory == nil {
+		w.over = true
+		c.giveUp(w, chivev1.Outcome_OUTCOME_PROTOCOLS_MISSING)
+		return true
+	}
 	if w.Spec.Onion != nil {
 		return c.placeOnion(ctx, w)
 	}
@@ -419,7 +446,9 @@ func (c *circuits) attach(ctx actor.Context, r *record, w *waiting) {
 	now := c.o.Now()
 	if r.dirtied.IsZero() {
 		c.pool.demanded(r)
-		c.o.Bias.Used(r.id)
+		if !r.isSet {
+			c.o.Bias.Used(r.id)
+		}
 		r.dirtied = now
 	}
 	if w.Spec.KeepAlive {
@@ -505,15 +534,15 @@ func (c *circuits) giveUp(w *waiting, out chivev1.Outcome) {
 // have ended themselves.
 func (c *circuits) childFailed(ctx actor.Context, m *kernel.ChildFailed) {
 	for _, r := range c.records {
-		if !r.pid.Equal(m.PID) {
+		if r.set != nil || !r.pid.Equal(m.PID) {
 			continue
 		}
-		c.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, r.id, &chivev1.ActorFailed{Reason: m.Site()}))
-		if r.open || r.waits {
-			c.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, r.id, &chivev1.CircuitClosed{Outcome: chivev1.Outcome_OUTCOME_INTERNAL}))
-		} else {
-			c.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, r.id, &chivev1.CircuitFailed{Outcome: chivev1.Outcome_OUTCOME_INTERNAL}))
+		if r.isSet {
+			c.setPanicked(r, m)
+			return
 		}
+		c.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, r.id, &chivev1.ActorFailed{Reason: m.Site()}))
+		c.o.Recorder.Emit(ended(r))
 		c.gone(ctx, &circuit.Gone{ID: r.id, Outcome: chivev1.Outcome_OUTCOME_INTERNAL, WasOpen: r.open || r.waits})
 		return
 	}
@@ -524,6 +553,10 @@ func (c *circuits) netdir(ctx actor.Context, m *Netdir) {
 		c.rebuild(ctx)
 	}
 	c.dir, c.network = *m, networkOf(m.Params)
+	c.sets.able, c.sets.all = m.Index.ConfluxExits()
+	if !c.confluxParams().Enabled {
+		c.withoutConflux(ctx)
+	}
 	for _, w := range c.queue {
 		w.plan = nil
 	}
@@ -543,23 +576,4 @@ func (c *circuits) advance(phase chivev1.BootstrapPhase, percent uint32, summary
 	c.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_NODE, c.o.Recorder.Node(), &chivev1.BootstrapAdvanced{
 		Phase: phase, Percent: percent, Summary: summary,
 	}))
-}
-
-// network is what the consensus says to circuits, or its defaults.
-type network struct {
-	window int // circwindow
-	flow   torcircuit.FlowParams
-	onion  congestion.Params // with onion services
-	// optimistic: data may follow BEGIN before the exit has answered. The consensus says so
-	// for all clients, which else could be told apart (proposal 174, UseOptimisticData).
-	optimistic bool
-}
-
-func networkOf(p netdoc.Params) network {
-	return network{
-		window:     int(p.Get("circwindow", 1000, 100, 1000)),
-		flow:       torcircuit.FlowParamsOf(p.Get, congestion.PathExit),
-		onion:      congestion.ParamsOf(p.Get, congestion.PathOnion, congestion.Increment(p.Get)),
-		optimistic: p.Get("UseOptimisticData", 1, 0, 1) == 1,
-	}
 }

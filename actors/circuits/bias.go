@@ -35,9 +35,16 @@ func (noBias) Tick()                       {}
 // secondHop is from which hop's answer on a circuit counts.
 const secondHop = 2
 
+// built counts a circuit that was built.
+func (c *circuits) built(r *record) {
+	if r.set == nil {
+		c.o.Bias.Built(r.id, r.first)
+	}
+}
+
 // accounted counts the end of a circuit.
 func (c *circuits) accounted(r *record, m *circuit.Gone) {
-	if r.purpose != chivev1.Purpose_PURPOSE_GENERAL {
+	if r.purpose != chivev1.Purpose_PURPOSE_GENERAL || r.set != nil {
 		return
 	}
 	built := m.WasOpen || r.measured

@@ -22,19 +22,32 @@ import (
 var errNotYet = errors.New("not enough directory information yet")
 
 // choose finds an open circuit for a request: one that was used and whose isolation it
-// fits, else a clean one.
+// fits, so that who asks keeps an exit, else a clean one. Conflux sets come before single
+// circuits. (In C tor a clean set comes before a circuit that was used.)
 func (c *circuits) choose(w *waiting) *record {
-	used := c.places.best(&w.Spec.Isolation, func(r *record) bool { return r.open && c.suits(r, w) && c.fresh(r) })
-	if used != nil {
-		return used
+	for _, sets := range [...]bool{true, false} {
+		used := c.places.best(&w.Spec.Isolation, func(r *record) bool {
+			return r.isSet == sets && r.open && c.suits(r, w) && c.fresh(r)
+		})
+		if used != nil {
+			return used
+		}
 	}
 	var clean *record
 	for r := range c.places.clean {
-		if r.open && (clean == nil || r.launched.Before(clean.launched)) && c.suits(r, w) {
+		if r.open && (clean == nil || r.before(clean)) && c.suits(r, w) {
 			clean = r
 		}
 	}
 	return clean
+}
+
+// before: is a clean circuit to be used before another?
+func (r *record) before(than *record) bool {
+	if r.isSet != than.isSet {
+		return r.isSet
+	}
+	return r.launched.Before(than.launched)
 }
 
 // suits: could the circuit carry the stream, isolation apart?
@@ -101,7 +114,7 @@ func (c *circuits) launchFor(ctx actor.Context, w *waiting) error {
 // spare finds a circuit being built that nobody waits for.
 func (c *circuits) spare(w *waiting) *record {
 	for r := range c.places.clean {
-		if !r.open && !r.waits && !r.late && r.waiters == 0 && c.suits(r, w) {
+		if !r.isSet && !r.open && !r.waits && !r.late && r.waiters == 0 && c.suits(r, w) {
 			return r
 		}
 	}
@@ -135,7 +148,10 @@ func (r *record) guarded() bool { return r.purpose != chivev1.Purpose_PURPOSE_DI
 func hops(relays []*path.Relay) []torcircuit.Hop {
 	out := make([]torcircuit.Hop, len(relays))
 	for i, r := range relays {
-		out[i] = torcircuit.Hop{RSA: r.Identity, Ed25519: r.Ed25519, NtorKey: r.NtorKey, IPv4: r.IPv4, IPv6: r.IPv6, CongestionControl: r.CongestionControl()}
+		out[i] = torcircuit.Hop{
+			RSA: r.Identity, Ed25519: r.Ed25519, NtorKey: r.NtorKey, IPv4: r.IPv4, IPv6: r.IPv6,
+			CongestionControl: r.CongestionControl(), CGO: r.CGO(),
+		}
 	}
 	return out
 }
@@ -155,22 +171,33 @@ func (c *circuits) launchWith(ctx actor.Context, purpose chivev1.Purpose, path [
 	r := &record{
 		id: messages.RandomID(), purpose: purpose, first: path[0].RSA, exit: exit, launched: c.o.Now(),
 	}
-	limit, last := c.limits(r)
-	r.pid = ctx.Spawn(circuit.Props(circuit.Options{
-		ID: r.id, Path: path, Window: c.network.window, Flow: c.network.flow, Purpose: purpose, Connections: c.o.Connections,
-		BuildTimeout: limit, CloseTimeout: last, Heard: c.times.heard, Recorder: c.o.Recorder, Now: c.o.Now, Limits: c.o.Limits, Onion: onion,
-	}))
-	c.records[r.id] = r
+	o := c.options(r, path)
+	o.Onion = onion
+	r.pid = ctx.Spawn(circuit.Props(o))
 	c.places.clean[r] = struct{}{}
+	c.began(r)
+	return r
+}
+
+func (c *circuits) options(r *record, path []torcircuit.Hop) circuit.Options {
+	limit, last := c.limits(r)
+	return circuit.Options{
+		ID: r.id, Path: path, Window: c.network.window, Flow: c.network.flow, Purpose: r.purpose, Connections: c.o.Connections,
+		BuildTimeout: limit, CloseTimeout: last, Heard: c.times.heard, Recorder: c.o.Recorder, Now: c.o.Now, Limits: c.o.Limits,
+	}
+}
+
+// began counts a circuit that is being built.
+func (c *circuits) began(r *record) {
+	c.records[r.id] = r
 	c.building++
 	if r.guarded() {
 		c.pace(r.first).building++
 		c.o.Guards.Launched(r.id, r.first, r.launched)
 	}
-	if purpose == chivev1.Purpose_PURPOSE_GENERAL {
+	if r.purpose == chivev1.Purpose_PURPOSE_GENERAL {
 		c.times.Launched(r.launched)
 	}
-	return r
 }
 
 // tick closes what is too old and refuses what waited too long.
@@ -207,6 +234,8 @@ func (c *circuits) lateOutcome(w *waiting) chivev1.Outcome {
 	switch {
 	case w.Spec.Last != chivev1.Outcome_OUTCOME_UNSPECIFIED:
 		return w.Spec.Last
+	case c.proxyDown:
+		return chivev1.Outcome_OUTCOME_PROXY_FAILED
 	case !c.dir.Enough && w.Directory == nil:
 		return chivev1.Outcome_OUTCOME_NO_DIRECTORY
 	default:
@@ -216,7 +245,7 @@ func (c *circuits) lateOutcome(w *waiting) chivev1.Outcome {
 
 // retire closes a circuit that has no stream and will get none.
 func (c *circuits) retire(ctx actor.Context, r *record) {
-	if !r.open && !r.waits || r.streams > 0 || r.closing || r.owned() {
+	if !r.open && !r.waits || r.streams > 0 || r.closing || r.set != nil || r.owned() {
 		return
 	}
 	idle := c.o.Now().Sub(r.idleSince)
@@ -245,7 +274,7 @@ func (c *circuits) cleanLife() time.Duration {
 func (c *circuits) dismiss(ctx actor.Context, r *record, why chivev1.Outcome) {
 	r.tired, r.closing = true, true
 	c.identities.forget(r) // its exit is nobody's from now on
-	ctx.Send(r.pid, &circuit.Close{Outcome: why})
+	r.send(ctx, &circuit.Close{Outcome: why})
 }
 
 // wantOf says what exit a stream needs.

@@ -21,10 +21,14 @@
 // no failure further out ever is (rule 0, guard-spec §4).
 //
 // Clean circuits are kept ready (pool.go): two for each port that was used lately
-// (tor/predict), and as many as the last NewCircuitPeriod used, between
-// CircuitPoolMinSize and CircuitPoolMaxSize. Configure changes all
+// (tor/predict), and as many as the last NewCircuitPeriod used or the one under way has
+// used, between CircuitPoolMinSize and CircuitPoolMaxSize. Configure changes all
 // settings at once; what it makes too old or built by other rules takes no new
 // streams, and those it has stay.
+//
+// Conflux sets (sets.go) are kept ready, too, as many as the consensus says. A set is one
+// circuit to streams, and comes before a single one that was used as much; its paths are chosen here, leg by
+// leg, and its legs wait for their guards like any circuit.
 //
 // Messages it understands: Netdir, Request, Configure, Renew, ForgetTimes, GuardsRetried,
 // Try, Close; from its children: the

@@ -14,7 +14,9 @@ func (c *circuits) close(ctx actor.Context, m *Close) {
 	}
 	c.queue, c.opens = nil, nil
 	for _, r := range c.records {
-		ctx.Send(r.pid, &circuit.Close{Outcome: chivev1.Outcome_OUTCOME_SHUTDOWN})
+		if r.set == nil { // a set closes its legs
+			ctx.Send(r.pid, &circuit.Close{Outcome: chivev1.Outcome_OUTCOME_SHUTDOWN})
+		}
 	}
 	c.maybeClosed(ctx)
 }

@@ -19,9 +19,13 @@ func (c *circuits) opened(ctx actor.Context, m *circuit.Opened) {
 	if r == nil {
 		return
 	}
+	if r.isSet {
+		c.setOpened(ctx, r)
+		return
+	}
 	if r.late { // it opened just when it was told not to
 		r.open = true
-		c.o.Bias.Built(r.id, r.first)
+		c.built(r)
 		c.listen()
 		c.learn(c.times.Built(m.Took, true))
 		c.dismiss(ctx, r, chivev1.Outcome_OUTCOME_TIMEOUT)
@@ -31,7 +35,7 @@ func (c *circuits) opened(ctx actor.Context, m *circuit.Opened) {
 	c.ended(r)
 	c.failures = 0
 	if r.purpose == chivev1.Purpose_PURPOSE_GENERAL {
-		c.o.Bias.Built(r.id, r.first)
+		c.built(r)
 		c.listen()
 		c.learn(c.times.Built(m.Took, r.slow))
 	}
@@ -47,9 +51,14 @@ func (c *circuits) opened(ctx actor.Context, m *circuit.Opened) {
 	c.serve(ctx)
 }
 
-// usable: streams may go on the circuit from now on.
+// usable: streams may go on the circuit from now on, or it may be linked, or its owner may
+// use it.
 func (c *circuits) usable(ctx actor.Context, r *record) {
 	r.open, r.waits, r.idleSince = true, false, c.o.Now()
+	if r.set != nil {
+		ctx.Send(r.set.pid, &circuit.LinkLeg{ID: r.id})
+		return
+	}
 	if r.wish != nil && !r.closing {
 		c.ready(ctx, r)
 	}
@@ -92,12 +101,16 @@ func (c *circuits) gone(ctx actor.Context, m *circuit.Gone) {
 		return
 	}
 	c.forget(r)
-	c.accounted(r, m)
-	c.over(ctx, r, m.Outcome)
-	if !m.WasOpen && !r.closing {
-		c.buildFailed(ctx, r, m)
+	if r.isSet {
+		c.setGone(r, m)
+	} else {
+		c.accounted(r, m)
+		c.over(ctx, r, m.Outcome)
+		if !m.WasOpen && !r.closing {
+			c.buildFailed(ctx, r, m)
+		}
+		c.o.Guards.Gone(r.id)
 	}
-	c.o.Guards.Gone(r.id)
 	if c.maybeClosed(ctx) {
 		return
 	}
@@ -110,6 +123,9 @@ func (c *circuits) forget(r *record) {
 	c.identities.forget(r)
 	c.parted(r)
 	c.ended(r)
+	if r.set != nil {
+		c.legGone(r)
+	}
 }
 
 // buildFailed counts a circuit that did not open. If it was the outgoing connection that
@@ -126,7 +142,7 @@ func (c *circuits) buildFailed(ctx actor.Context, r *record, m *circuit.Gone) {
 	c.unbuilt(r, m)
 	switch {
 	case r.late: // counted when it was late
-	case m.Outcome == chivev1.Outcome_OUTCOME_SHUTDOWN:
+	case m.Outcome == chivev1.Outcome_OUTCOME_SHUTDOWN, m.Outcome == chivev1.Outcome_OUTCOME_REPLACED:
 	case m.Dialled: // that guard is not tried again soon, and the others are not to wait for it
 	default:
 		c.failed(ctx, notTried(m.Outcome))
@@ -156,5 +172,9 @@ func (c *circuits) failed(ctx actor.Context, atOnce bool) {
 
 // notTried: the connection was refused without a dial, and so would the next.
 func notTried(out chivev1.Outcome) bool {
-	return out == chivev1.Outcome_OUTCOME_BACKOFF || out == chivev1.Outcome_OUTCOME_QUARANTINED
+	switch out {
+	case chivev1.Outcome_OUTCOME_BACKOFF, chivev1.Outcome_OUTCOME_QUARANTINED, chivev1.Outcome_OUTCOME_PROXY_FAILED:
+		return true
+	}
+	return false
 }

@@ -26,6 +26,7 @@ type (
 		Token   uint64 // the owner's name for it
 		Purpose chivev1.Purpose
 		Target  *torcircuit.Hop // nil: a rendezvous point
+		Avoid   netdoc.Digest   // which that is not to be; zero: none
 	}
 	// Shut ends a circuit, or the wish for it; there is no answer.
 	Shut struct {
@@ -145,6 +146,9 @@ func (c *circuits) onionPath(m *Open) ([]torcircuit.Hop, error) {
 	req := path.OnionRequest{Purpose: shapes[m.Purpose], Guards: guards, Layer2: c.o.Vanguards.Layer2(now)}
 	if m.Target != nil {
 		req.Last = m.Target.RSA
+	}
+	if !m.Avoid.IsZero() {
+		req.Avoid = []netdoc.Digest{m.Avoid}
 	}
 	relays, err := c.dir.Index.OnionPath(c.o.Rand, req)
 	if notYet(err) {

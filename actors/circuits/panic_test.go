@@ -14,6 +14,8 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 	"go.uber.org/goleak"
 
+	"chive/internal/leak"
+
 	"chive/actors/circuits"
 	"chive/actors/kernel"
 	"chive/actors/stream"
@@ -25,7 +27,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("chive/actors/kernel.(*pool).work"))
+	leak.Main(m, goleak.IgnoreTopFunction("chive/actors/kernel.(*pool).work"))
 }
 
 // front hears what the application is told.

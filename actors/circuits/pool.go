@@ -13,7 +13,8 @@ import (
 )
 
 // pool says how many clean circuits are kept ready beside those for predicted ports
-// (tor/predict): what the last period used, within the bounds of the settings.
+// (tor/predict): what the last period used, or the one under way, within the bounds of the
+// settings. So in a period at most PoolMax more are built than are used.
 type pool struct {
 	since time.Time // when the period under way began
 	used  int       // circuits that got their first stream in it
@@ -34,11 +35,16 @@ func (p *pool) follow(now time.Time, period time.Duration) {
 	}
 }
 
+// quietMost is how many are kept without demand: beyond it, what a busy period left is
+// closed when the demand has gone.
+const quietMost = 10
+
 // bounds are how many clean circuits there should be now, and may be. Until the first
 // has opened one is built in any case: it shows that the network can be used.
 func (c *circuits) bounds() (least, most int) {
 	if s := c.o.Settings; s.Prebuild {
-		least, most = min(max(c.pool.want, s.PoolMin), s.PoolMax), s.PoolMax
+		least = min(max(c.pool.want, c.pool.used, s.PoolMin), s.PoolMax)
+		most = max(least, min(quietMost, s.PoolMax))
 	}
 	if c.progress < chivev1.BootstrapPhase_BOOTSTRAP_PHASE_DONE {
 		least, most = max(least, 1), max(most, 1)
@@ -55,10 +61,10 @@ func (c *circuits) predicted() []predict.Port {
 }
 
 // clean lists the general circuits, open or being built, that no stream has
-// used and none waits for.
+// used and none waits for. A conflux set counts as one when it is open.
 func (c *circuits) clean() (out []*record) {
 	for r := range c.places.clean {
-		if r.purpose == chivev1.Purpose_PURPOSE_GENERAL && !r.tired && !r.waits && r.waiters == 0 {
+		if r.purpose == chivev1.Purpose_PURPOSE_GENERAL && !r.tired && !r.waits && r.waiters == 0 && (!r.isSet || r.open) {
 			out = append(out, r)
 		}
 	}
@@ -70,6 +76,7 @@ func (c *circuits) prepare(ctx actor.Context) {
 	if !c.dir.Enough || c.holdOff != nil || c.hungry() {
 		return
 	}
+	defer c.prepareSets(ctx)
 	least, most := c.bounds()
 	ports, clean := c.predicted(), c.clean()
 	for c.building < c.mostBuilding() {
@@ -124,7 +131,8 @@ func (c *circuits) try(ctx actor.Context) {
 	}
 }
 
-// shrink closes clean circuits beyond CircuitPoolMaxSize, the oldest first.
+// shrink closes clean circuits beyond what there may be, the oldest first and conflux sets
+// last.
 // Without prebuilding none is built beyond what is needed, and what is there is
 // used.
 func (c *circuits) shrink(ctx actor.Context) {
@@ -138,7 +146,13 @@ func (c *circuits) shrink(ctx actor.Context) {
 		return
 	}
 	slices.SortFunc(clean, func(a, b *record) int {
-		return cmp.Or(a.launched.Compare(b.launched), cmp.Compare(a.id, b.id))
+		switch {
+		case a.isSet == b.isSet:
+			return cmp.Or(a.launched.Compare(b.launched), cmp.Compare(a.id, b.id))
+		case b.isSet:
+			return -1
+		}
+		return 1
 	})
 	for _, r := range clean[:beyond] {
 		c.dismiss(ctx, r, chivev1.Outcome_OUTCOME_IDLE)
@@ -157,6 +171,15 @@ func (c *circuits) configure(ctx actor.Context, m *Configure) {
 	}
 	if m.Rebuild {
 		c.rebuild(ctx)
+	}
+	switch {
+	case !c.confluxParams().Enabled:
+		c.withoutConflux(ctx)
+	case m.Settings.ConfluxUX != old.ConfluxUX:
+		c.renewSets(ctx)
+	}
+	if m.Settings.Conflux != old.Conflux {
+		c.sets.failures, c.sets.notBefore = 0, time.Time{}
 	}
 	for _, r := range c.records {
 		c.retire(ctx, r) // MaxCircuitDirtiness may have become shorter

@@ -74,9 +74,9 @@ func (c *circuits) forgetTimes(ctx actor.Context) int {
 // tellTimeouts has circuits that are being built follow the timeouts.
 func (c *circuits) tellTimeouts(ctx actor.Context) {
 	for _, r := range c.records {
-		if !r.open {
+		if !r.open && !r.isSet {
 			limit, last := c.limits(r)
-			ctx.Send(r.pid, &circuit.BuildTimeout{Limit: limit, Close: last})
+			r.send(ctx, &circuit.BuildTimeout{Limit: limit, Close: last})
 		}
 	}
 }
@@ -150,7 +150,7 @@ func (c *circuits) slow(ctx actor.Context, m *circuit.Slow) {
 		return
 	}
 	r.slow = true
-	if r.purpose == chivev1.Purpose_PURPOSE_GENERAL {
+	if r.purpose == chivev1.Purpose_PURPOSE_GENERAL && r.set == nil {
 		c.o.Bias.TimedOut(r.first)
 	}
 	c.listen()
@@ -161,7 +161,7 @@ func (c *circuits) slow(ctx actor.Context, m *circuit.Slow) {
 	c.pace(r.first).window.Late(c.mostBuilding(), c.times.Timeout(), c.o.Now())
 	c.ended(r)
 	r.tired, r.late = true, true
-	ctx.Send(r.pid, &circuit.Measure{})
+	r.send(ctx, &circuit.Measure{})
 	if !m.FirstHop { // else the guard is there, and its pace is what holds us back
 		c.failed(ctx, false)
 	}
@@ -180,7 +180,7 @@ func (c *circuits) anyOpen() bool {
 func (c *circuits) measured(m *circuit.Measured) {
 	if r := c.records[m.ID]; r != nil {
 		r.measured = true
-		c.o.Bias.Built(r.id, r.first)
+		c.built(r)
 		c.listen()
 		c.learn(c.times.Built(m.Took, true))
 	}

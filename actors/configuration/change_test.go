@@ -8,13 +8,13 @@ import (
 	"strings"
 	"testing"
 
-	"go.uber.org/goleak"
+	"chive/internal/leak"
 	"pgregory.net/rapid"
 
 	"chive/config"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 // part is a subscriber that writes down what is asked of it and fails as told.
 type part struct {

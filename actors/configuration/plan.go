@@ -169,6 +169,12 @@ func (p *plan) revert(s *State, b *book) error {
 	p.live = only(b.live, config.FromFleet)
 	for _, o := range config.Options() {
 		then, known := r.Values[o.Name]
+		if o.Secret {
+			if err := p.revertSecret(b, &o, r, without.Config); err != nil {
+				return err
+			}
+			continue
+		}
 		switch {
 		case o.Class == config.Restart && known && join(then) != join(o.Values(running)):
 			return fmt.Errorf("%s was different at revision %d and %w", o.Name, r.Revision, ErrRestart)
@@ -178,6 +184,23 @@ func (p *plan) revert(s *State, b *book) error {
 		default:
 			p.live = append(p.live, config.Live{Name: o.Name, Values: then, Origin: config.FromOperator})
 		}
+	}
+	return nil
+}
+
+// revertSecret goes back to a secret that was not set. What it was is written down
+// nowhere, so that one that was set then and is set now stays as it is now.
+func (p *plan) revertSecret(b *book, o *config.Option, r Revision, below *config.Config) error {
+	then, known := r.Values[o.Name]
+	at := slices.IndexFunc(b.live, func(l config.Live) bool { return l.Name == o.Name && l.Origin == config.FromOperator })
+	switch {
+	case known && len(then) == 0 && len(o.Values(below)) > 0:
+		return fmt.Errorf("%s was not set at revision %d, and a layer below sets it: take it out there", o.Name, r.Revision)
+	case known && len(then) == 0:
+	case at >= 0:
+		p.live = append(p.live, b.live[at])
+	case known && len(o.Values(below)) == 0:
+		return fmt.Errorf("%s was set at revision %d, and a secret is not kept: set it before going back", o.Name, r.Revision)
 	}
 	return nil
 }

@@ -96,9 +96,10 @@ func (c *connection) Receive(ctx actor.Context) {
 
 func (c *connection) start(ctx actor.Context) {
 	c.started = c.o.Now()
+	at, _ := c.o.Dialer.Address(c.o.Target) // else the dial says so
 	c.cause = c.emit(messages.Event(chivev1.Kind_KIND_CONNECTION, c.o.ID, &chivev1.ConnectionDialled{
 		Purpose: c.o.Purpose, Attempt: c.o.Attempt,
-		Relay: c.o.Target.RSA[:], Address: c.o.Target.Addr.String(),
+		Relay: c.o.Target.RSA[:], Address: at.String(),
 	}))
 	dialCtx, cancel := context.WithCancel(context.Background())
 	c.cancel = cancel

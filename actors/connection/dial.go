@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"chive/tor/link"
+	"chive/tor/reach"
 	"chive/tor/upstream"
 )
 
@@ -23,7 +24,8 @@ const dialTimeout = 30 * time.Second
 
 // Target is the relay that a connection is for.
 type Target struct {
-	Addr    netip.AddrPort // OR address
+	IPv4    netip.AddrPort // OR address; invalid: none
+	IPv6    netip.AddrPort // likewise
 	RSA     [20]byte       // RSA identity digest
 	Ed25519 [32]byte       // Ed25519 identity; zero: not asked for
 }
@@ -33,11 +35,16 @@ type Target struct {
 type Dialer struct {
 	Bind4, Bind6 netip.Addr // source addresses (OutboundBindAddress); zero: any
 	Proxy        upstream.Proxy
+	Reach        reach.Rules
 }
 
-// ErrProxy marks a failure of the proxy that connections to relays go through: it
-// says nothing of the relay.
-var ErrProxy = errors.New("upstream proxy")
+// ErrAddress: the relay has no address that may be connected to. It says nothing of the
+// relay.
+var ErrAddress = errors.New("the relay has no address of a version of IP that is used")
+
+// Address is the one of a relay's addresses to connect to; false: it has none that may be
+// used.
+func (d Dialer) Address(t Target) (netip.AddrPort, bool) { return d.Reach.Choose(t.IPv4, t.IPv6) }
 
 // dialled is an open connection with what the relay proved.
 type dialled struct {
@@ -55,7 +62,11 @@ func (d Dialer) dial(ctx context.Context, t Target) (dialled, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	nd := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: time.Minute}}
-	to := t.Addr
+	relay, ok := d.Address(t)
+	if !ok {
+		return dialled{}, ErrAddress
+	}
+	to := relay
 	if d.Proxy.Kind != upstream.None {
 		to = d.Proxy.Addr
 	}
@@ -67,14 +78,14 @@ func (d Dialer) dial(ctx context.Context, t Target) (dialled, error) {
 		nd.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(bind, 0))
 	}
 	tcp, err := nd.DialContext(ctx, "tcp", to.String())
-	if err != nil && to != t.Addr {
-		return dialled{}, fmt.Errorf("%w: connect: %w", ErrProxy, err)
+	if err != nil && to != relay {
+		return dialled{}, fmt.Errorf("%w: connect: %w", upstream.ErrProxy, err)
 	}
 	if err != nil {
 		return dialled{}, fmt.Errorf("connect: %w", err)
 	}
 	if d.Proxy.Kind != upstream.None {
-		if err := d.through(ctx, tcp, t.Addr); err != nil {
+		if err := d.through(ctx, tcp, relay); err != nil {
 			return dialled{}, errors.Join(err, tcp.Close())
 		}
 	}
@@ -90,7 +101,7 @@ func (d Dialer) dial(ctx context.Context, t Target) (dialled, error) {
 		SessionTicketsDisabled:      true,
 		DynamicRecordSizingDisabled: true,
 	})
-	res, err := handshake(ctx, conn, t)
+	res, err := handshake(ctx, conn, t, relay.Addr())
 	if err != nil {
 		return dialled{}, errors.Join(err, tcp.Close())
 	}
@@ -98,23 +109,23 @@ func (d Dialer) dial(ctx context.Context, t Target) (dialled, error) {
 	return res, nil
 }
 
-// through has the proxy connect to a relay. That it could not is the only failure
-// that may be the relay's.
+// through has the proxy connect to a relay. The error is one of the proxy alone
+// (upstream.ErrProxy), or of the proxy or the relay (upstream.ErrRefused, ErrSilent).
 func (d Dialer) through(ctx context.Context, tcp net.Conn, relay netip.AddrPort) error {
 	stop := context.AfterFunc(ctx, func() { tcp.Close() })
 	defer stop()
 	m, send, err := upstream.New(d.Proxy, relay)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrProxy, err)
+		return fmt.Errorf("%w: %w", upstream.ErrProxy, err)
 	}
 	buf := make([]byte, 1024)
 	for {
-		if _, err := tcp.Write(send); err != nil {
-			return fmt.Errorf("%w: %w", ErrProxy, linkIO(ctx, err))
+		n := 0
+		if _, err = tcp.Write(send); err == nil {
+			n, err = tcp.Read(buf)
 		}
-		n, err := tcp.Read(buf)
 		if n == 0 && err != nil {
-			return fmt.Errorf("%w: %w", ErrProxy, linkIO(ctx, err))
+			return unanswered(ctx, m, err)
 		}
 		var done bool
 		send, done, err = m.Feed(buf[:n])
@@ -122,17 +133,27 @@ func (d Dialer) through(ctx context.Context, tcp net.Conn, relay netip.AddrPort)
 		case errors.Is(err, upstream.ErrRefused):
 			return fmt.Errorf("through the proxy: %w", err)
 		case err != nil:
-			return fmt.Errorf("%w: %w", ErrProxy, err)
+			return fmt.Errorf("%w: %w", upstream.ErrProxy, err)
 		case done:
 			return nil
 		}
 	}
 }
 
+// unanswered says what it means that the proxy broke off, or said nothing. A proxy that
+// waits for a relay in vain says nothing either.
+func unanswered(ctx context.Context, m *upstream.Machine, err error) error {
+	whose := upstream.ErrProxy
+	if m.Asked() && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		whose = upstream.ErrSilent
+	}
+	return fmt.Errorf("%w: %w", whose, linkIO(ctx, err))
+}
+
 // errTLS marks a failure of the TLS layer.
 var errTLS = errors.New("TLS handshake")
 
-func handshake(ctx context.Context, conn *tls.Conn, t Target) (dialled, error) {
+func handshake(ctx context.Context, conn *tls.Conn, t Target, at netip.Addr) (dialled, error) {
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return dialled{}, fmt.Errorf("%w: %w", errTLS, err)
 	}
@@ -146,7 +167,7 @@ func handshake(ctx context.Context, conn *tls.Conn, t Target) (dialled, error) {
 	hs := link.New(link.Config{
 		Want:          link.Identity{RSA: t.RSA, Ed25519: t.Ed25519},
 		TLSCertSHA256: sha256.Sum256(certs[0].Raw),
-		PeerAddr:      t.Addr.Addr(),
+		PeerAddr:      at,
 		Versions:      []uint16{4, 5},
 	})
 	if _, err := conn.Write(hs.Start()); err != nil {

@@ -17,8 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"chive/internal/leak"
 	"github.com/asynkron/protoactor-go/actor"
-	"go.uber.org/goleak"
 
 	"chive/actors/block"
 	"chive/actors/kernel"
@@ -26,7 +26,7 @@ import (
 	"chive/tor/cell"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 // pair is an open link over a real socket, and the relay's end of it.
 type pair struct {

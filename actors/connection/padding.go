@@ -23,12 +23,24 @@ type padNow struct{}
 type activity struct {
 	epoch time.Time     // when the link opened
 	last  atomic.Int64  // nanoseconds after epoch: the last cells, either way
+	heard atomic.Int64  // the last that came in, likewise
 	usage atomic.Uint32 // a padding.Usage
 
 	sent, received atomic.Uint64 // PADDING cells
 }
 
 func (a *activity) touch() { a.last.Store(int64(time.Since(a.epoch))) }
+
+func (a *activity) hear() {
+	now := int64(time.Since(a.epoch))
+	a.last.Store(now)
+	a.heard.Store(now)
+}
+
+// Heard is when the relay last sent something; the opening of the link counts.
+func (l *Link) Heard() time.Time {
+	return l.activity.epoch.Add(time.Duration(l.activity.heard.Load()))
+}
 
 // rise has the link be used for more than before.
 func (a *activity) rise(from, to padding.Usage) {

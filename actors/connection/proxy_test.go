@@ -1,25 +1,36 @@
 package connection
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
 	"net/netip"
 	"testing"
+	"time"
 
+	"chive/actors/outcome"
+	"chive/messages/chivev1"
 	"chive/tor/upstream"
 )
 
 // Rule 0: only a failed connection to the relay may blame a guard. A proxy that is
-// not there, or is none, says nothing of the relay; one that could not connect does.
+// not there, or is none, says nothing of the relay; one that did not connect may.
 func TestAFailingProxyIsNotTheRelays(t *testing.T) {
+	const failed, refused = chivev1.Outcome_OUTCOME_PROXY_FAILED, chivev1.Outcome_OUTCOME_PROXY_REFUSED
 	for name, c := range map[string]struct {
-		says  string
-		proxy bool
+		says  []string // an answer each
+		stays bool     // it says no more, and does not hang up
+		cause error
+		want  chivev1.Outcome
 	}{
-		"refuses":  {"\x05\x00\x05\x05\x00\x01\x00\x00\x00\x00\x00\x00", false},
-		"no proxy": {"SSH-2.0\r\n", true},
-		"hangs up": {"", true},
+		"refuses":             {[]string{"\x05\x00", "\x05\x05\x00\x01\x00\x00\x00\x00\x00\x00"}, false, upstream.ErrRefused, refused},
+		"wants a password":    {[]string{"\x05\xff"}, false, upstream.ErrAuth, failed},
+		"no proxy":            {[]string{"SSH-2.0\r\n"}, false, upstream.ErrProtocol, failed},
+		"hangs up":            {nil, false, upstream.ErrProxy, failed},
+		"hangs up when asked": {[]string{"\x05\x00"}, false, upstream.ErrProxy, failed},
+		"silent":              {nil, true, upstream.ErrProxy, failed},
+		"silent when asked":   {[]string{"\x05\x00"}, true, upstream.ErrSilent, refused},
 	} {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -32,21 +43,36 @@ func TestAFailingProxyIsNotTheRelays(t *testing.T) {
 			if err != nil {
 				return
 			}
-			_, _ = conn.Read(make([]byte, 3))
-			_, _ = io.WriteString(conn, c.says)
-			_ = conn.Close()
+			defer conn.Close()
+			buf := make([]byte, 64)
+			for _, answer := range c.says {
+				if _, err := conn.Read(buf); err != nil {
+					return
+				}
+				_, _ = io.WriteString(conn, answer)
+			}
+			if c.stays {
+				_, _ = io.Copy(io.Discard, conn) // until the other side gives up
+				return
+			}
+			_, _ = conn.Read(buf)
 		}()
 		d := Dialer{Proxy: upstream.Proxy{Kind: upstream.SOCKS5, Addr: netip.MustParseAddrPort(l.Addr().String())}}
-		target := Target{Addr: netip.MustParseAddrPort("192.0.2.1:443")}
-		_, err = d.dial(t.Context(), target)
-		if err == nil || errors.Is(err, ErrProxy) != c.proxy {
-			t.Errorf("%s: %v", name, err)
+		target := Target{IPv4: netip.MustParseAddrPort("192.0.2.1:443")}
+		ctx, cancel := t.Context(), func() {}
+		if c.stays {
+			ctx, cancel = context.WithTimeout(ctx, 100*time.Millisecond)
+		}
+		_, err = d.dial(ctx, target)
+		cancel()
+		if got := outcome.FromDial(err); !errors.Is(err, c.cause) || got != c.want || errors.Is(err, upstream.ErrProxy) != (c.want == failed) {
+			t.Errorf("%s: %v (%v)", name, err, got)
 		}
 		<-served
 		if err := l.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := d.dial(t.Context(), target); !errors.Is(err, ErrProxy) {
+		if _, err := d.dial(t.Context(), target); outcome.FromDial(err) != failed {
 			t.Errorf("%s, then gone: %v", name, err)
 		}
 	}

@@ -155,7 +155,7 @@ func (r *reader) blockOf(id cell.CircID) *block.Block {
 // handOut gives the burst to the circuits.
 func (r *reader) handOut() error {
 	var failed error
-	r.link.activity.touch()
+	r.link.activity.hear()
 	if r.relayed {
 		r.relayed = false
 		r.link.activity.rise(padding.Circuits, padding.Traffic)

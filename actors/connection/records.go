@@ -22,6 +22,33 @@ const (
 // leastRead is how many bytes a bandwidth limit must allow before any are read.
 const leastRead = 4096
 
+// While less than sparseBytes come in each sparseTime they are acknowledged at once. Relays
+// leave Nagle's algorithm on: a cell that comes alone waits there until the one before is
+// acknowledged, which else takes up to 40 ms. Where more comes it fills segments, which
+// wait for nothing, and an acknowledgement for each read would only cost.
+const (
+	sparseBytes = 16 << 10
+	sparseTime  = 10 * time.Millisecond
+)
+
+// sparse counts what came in this sparseTime and the one before.
+type sparse struct {
+	since         time.Time
+	bytes, before int
+}
+
+// came counts n bytes, and says whether little came lately.
+func (s *sparse) came(n int, now time.Time) bool {
+	if age := now.Sub(s.since); age >= sparseTime {
+		if s.before = s.bytes; age >= 2*sparseTime {
+			s.before = 0
+		}
+		s.since, s.bytes = now, 0
+	}
+	s.bytes += n
+	return max(s.bytes, s.before) < sparseBytes
+}
+
 // tlsHeader is the length of a TLS record's header, in bytes.
 const tlsHeader = 5
 
@@ -48,6 +75,7 @@ type recordConn struct {
 	into    []byte // what read fills,
 	got     int    // how much came
 	readErr error  // and why nothing
+	sparse  sparse
 
 	raw   syscall.RawConn              // nil: no socket
 	try   func(fd uintptr) (done bool) // made once: one write that does not wait
@@ -74,6 +102,9 @@ func newRecordConn(c net.Conn) *recordConn {
 	r.raw = raw
 	r.read = func(fd uintptr) bool {
 		r.got, r.readErr = rawio.Read(fd, r.into)
+		if r.got > 0 && r.sparse.came(r.got, time.Now()) {
+			rawio.AckNow(fd)
+		}
 		return r.readErr != syscall.EAGAIN
 	}
 	return r

@@ -28,6 +28,7 @@ import (
 	"chive/supervisor"
 	"chive/supervisor/retry"
 	padding "chive/tor/padding/link"
+	"chive/tor/upstream"
 )
 
 const (
@@ -57,6 +58,9 @@ type Options struct {
 	// those who wanted it do, and also if nobody waits for it any more. It must not wait.
 	// nil: nobody does.
 	Unreachable func(relay [20]byte, out chivev1.Outcome)
+	// Proxy hears of the proxy that connections go through, each time it fails and when it
+	// works again. It must not wait. nil: nobody does.
+	Proxy func(ProxyChanged)
 }
 
 // Keeper keeps breakers that are not closed over restarts. Its methods return at once.
@@ -138,6 +142,8 @@ type conn struct {
 	idle    time.Duration // how long it is kept without circuits
 	waiting []*Want
 	permit  retry.Permit
+	via     upstream.Proxy
+	heard   func() time.Time // when the relay last sent something; nil while dialling
 }
 
 // shared: does the connection take new circuits?
@@ -150,6 +156,7 @@ type connections struct {
 	budgets    *retry.Budgets[chivev1.Purpose]
 	quarantine *supervisor.Quarantine
 	network    Network
+	proxy      proxy
 	closing    *Close
 	timer      *kernel.Timer
 }
@@ -231,7 +238,7 @@ func (c *connections) old(x *conn) bool {
 // asks for: an earlier one may have asked for less.
 func (c *connections) answer(ctx actor.Context, x *conn, w *Want) {
 	if w.Target.Ed25519 != ([32]byte{}) && x.link.Peer.Ed25519 != w.Target.Ed25519 {
-		c.unreachable(x.entry, chivev1.Outcome_OUTCOME_RELAY_IDENTITY, nil)
+		c.unreachable(x.entry, chivev1.Outcome_OUTCOME_RELAY_IDENTITY)
 		ctx.Send(w.Reply, &Failed{
 			Token: w.Token, Outcome: chivev1.Outcome_OUTCOME_RELAY_IDENTITY, Dialled: true,
 			Err: errors.New("the relay proved another Ed25519 identity"),
@@ -242,13 +249,24 @@ func (c *connections) answer(ctx actor.Context, x *conn, w *Want) {
 }
 
 func (c *connections) dial(ctx actor.Context, e *entry, w *Want) {
+	if _, ok := c.o.Dialer.Address(w.Target); !ok { // the options changed since it was chosen
+		ctx.Send(w.Reply, &Failed{Token: w.Token, Outcome: chivev1.Outcome_OUTCOME_NO_PATH, Err: connection.ErrAddress})
+		return
+	}
+	if !c.admitProxy() {
+		c.refuseDown(ctx, w)
+		return
+	}
 	permit, out, err := c.admit(e, w.Purpose)
 	if err != nil {
 		ctx.Send(w.Reply, &Failed{Token: w.Token, Outcome: out, Err: err})
 		return
 	}
 	e.id = messages.RandomID()
-	x := &conn{id: e.id, entry: e, permit: permit, waiting: []*Want{w}, idle: c.drawIdle()}
+	x := &conn{id: e.id, entry: e, permit: permit, waiting: []*Want{w}, idle: c.drawIdle(), via: c.o.Dialer.Proxy}
+	if c.proxy.failures > 0 {
+		c.proxy.probe = x.id
+	}
 	x.pid = ctx.Spawn(connection.Props(connection.Options{
 		ID: x.id, Target: w.Target, Purpose: w.Purpose, Attempt: e.failures + 1,
 		Dialer: c.o.Dialer, Recorder: c.o.Recorder, Now: c.o.Now, Down: c.o.Limits.Down(),
@@ -265,8 +283,9 @@ func (c *connections) up(ctx actor.Context, m *connection.Up) {
 	if x == nil {
 		return
 	}
-	x.link, x.opened = m.Link, c.o.Now()
+	x.link, x.heard, x.opened = m.Link, m.Link.Heard, c.o.Now()
 	c.healthy(x.entry, x.permit)
+	c.throughProxy(x, relays, chivev1.Outcome_OUTCOME_OK, "") // whatever the relay is, the proxy works
 	waiting := x.waiting
 	x.waiting = nil
 	for _, w := range waiting {
@@ -284,9 +303,11 @@ func (c *connections) down(ctx actor.Context, m *connection.Down) {
 	if x.shared() {
 		e.conn = nil
 	}
+	whose := nobodys
 	if !m.WasUp {
-		c.failed(e, x.permit, m.Outcome)
-		c.unreachable(e, m.Outcome, m.Err)
+		whose = c.faultOf(x, m)
+		c.throughProxy(x, whose, m.Outcome, m.Cause)
+		c.dialFailed(x, m, whose)
 	}
 	if m.Outcome == chivev1.Outcome_OUTCOME_INTERNAL {
 		c.quarantine.Crashed("relay", e.key, "connection/"+x.id)
@@ -294,29 +315,29 @@ func (c *connections) down(ctx actor.Context, m *connection.Down) {
 	for _, w := range x.waiting {
 		ctx.Send(w.Reply, &Failed{
 			Token: w.Token, Outcome: m.Outcome, Err: m.Err,
-			Dialled: !m.WasUp && blamesRelay(m.Outcome, m.Err), Cause: m.Cause,
+			Dialled: whose.ofRelay(), Cause: m.Cause,
 		})
 	}
 	c.maybeClosed(ctx)
 }
 
-func (c *connections) unreachable(e *entry, out chivev1.Outcome, err error) {
-	if c.o.Unreachable != nil && blamesRelay(out, err) {
-		c.o.Unreachable([20]byte([]byte(e.key)), out)
+// dialFailed counts a failed outgoing connection against whom it is to be: a relay's
+// breaker, and the guards, hear of the relay's failures only.
+func (c *connections) dialFailed(x *conn, m *connection.Down, whose fault) {
+	if whose == proxys || whose == nobodys && m.Outcome != chivev1.Outcome_OUTCOME_INTERNAL {
+		x.permit.Cancel()
+		return
+	}
+	c.failed(x.entry, x.permit, m.Outcome)
+	if whose.ofRelay() {
+		c.unreachable(x.entry, m.Outcome)
 	}
 }
 
-// blamesRelay: is a failed outgoing connection the relay's? Not if it was this node
-// that gave up, or failed itself, or the proxy on the way.
-func blamesRelay(out chivev1.Outcome, err error) bool {
-	if errors.Is(err, connection.ErrProxy) {
-		return false
+func (c *connections) unreachable(e *entry, out chivev1.Outcome) {
+	if c.o.Unreachable != nil {
+		c.o.Unreachable([20]byte([]byte(e.key)), out)
 	}
-	switch out {
-	case chivev1.Outcome_OUTCOME_SHUTDOWN, chivev1.Outcome_OUTCOME_CANCELLED, chivev1.Outcome_OUTCOME_INTERNAL:
-		return false
-	}
-	return true
 }
 
 // childFailed handles a connection actor that panicked: its own clean-up did

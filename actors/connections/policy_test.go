@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"chive/internal/leak"
 	"github.com/asynkron/protoactor-go/actor"
-	"go.uber.org/goleak"
 
 	"chive/actors/connection"
 	"chive/actors/kernel"
@@ -19,7 +19,7 @@ import (
 	"chive/supervisor"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 // desk is the actor's state with a clock of its own and what it told.
 type desk struct {
@@ -346,7 +346,7 @@ func TestWantOfADeadRelay(t *testing.T) {
 	events := make(chan *chivev1.Envelope, 64)
 	recorder := messages.NewRecorder("test", time.Now, 64)
 	defer recorder.Observe(func(e *chivev1.Envelope) { events <- e })()
-	target := connection.Target{RSA: [20]byte{1}, Addr: addr}
+	target := connection.Target{RSA: [20]byte{1}, IPv4: addr}
 	answers := make(chan *Failed)
 	var conns *actor.PID
 	pid := system.Root.Spawn(kernel.Func(func(ctx actor.Context) {

@@ -26,7 +26,7 @@ func TestBreakerOpensAndClosesOverTLS(t *testing.T) {
 	}
 	relay := relaydouble.Start(t, relaydouble.Options{Hops: 1, Script: script})
 	hop := relay.Hops()[0]
-	target := connection.Target{RSA: hop.RSA(), Ed25519: hop.Ed25519(), Addr: hop.Addr()}
+	target := connection.Target{RSA: hop.RSA(), Ed25519: hop.Ed25519(), IPv4: hop.Addr()}
 
 	var ahead atomic.Int64 // how far our clock is ahead
 	clock := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }

@@ -89,6 +89,9 @@ func (c *connections) drop(ctx actor.Context, x *conn) {
 func (c *connections) configure(ctx actor.Context, m *Configure) {
 	apart := m.Dialer != c.o.Dialer || m.Settings.Separate
 	old := c.o.Settings
+	if m.Dialer.Proxy != c.o.Dialer.Proxy {
+		c.newProxy()
+	}
 	c.o.Settings, c.o.Dialer = m.Settings, m.Dialer
 	if old.BreakerFailures != m.Settings.BreakerFailures || old.BreakerOpenFor != m.Settings.BreakerOpenFor {
 		c.newBreakers()

@@ -17,12 +17,13 @@ import (
 	"chive/tor/path"
 )
 
-// Target is a directory, reached at its OR address.
+// Target is a directory, reached at one of its OR addresses.
 type Target struct {
 	Identity netdoc.Digest
 	Ed25519  netdoc.Ed25519ID // zero: unknown
-	Addr     netip.AddrPort
-	NtorKey  [32]byte // zero: CREATE_FAST
+	IPv4     netip.AddrPort   // invalid: none
+	IPv6     netip.AddrPort   // likewise
+	NtorKey  [32]byte         // zero: CREATE_FAST
 }
 
 // Dialer opens a stream to a relay's directory.
@@ -35,7 +36,7 @@ type Options struct {
 	Dialer      Dialer
 	V3Idents    []netdoc.Digest // the authorities whose majority counts
 	Authorities []Target
-	Fallbacks   []Target        // asked first; the authorities when there are none
+	Fallbacks   []Target        // asked first; the authorities when there are none. Not both are empty
 	Guards      func() []Target // directory guards, preferred once known; may be nil
 	CacheDir    string
 	Path        path.Options

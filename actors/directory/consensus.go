@@ -57,7 +57,7 @@ func (w *worker) askConsensus(ctx context.Context, base consdiff.Digest) error {
 	}
 	res, err := w.get(ctx, from, dirproto.ConsensusRequest(w.o.V3Idents, since, base))
 	if err != nil {
-		w.shun(from)
+		w.shunFor(from, err)
 		return w.reject(kind, err)
 	}
 	if res.Status == 304 {
@@ -122,7 +122,7 @@ func (w *worker) useConsensus(ctx context.Context, from Target, text []byte) err
 	c, missing, err := w.accept(text)
 	if err == nil && len(missing) > 0 {
 		if err = w.fetchCerts(ctx, from, missing); err != nil {
-			w.shun(from)
+			w.shunFor(from, err)
 			return err
 		}
 		c, missing, err = w.accept(text)

@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
+	"chive/internal/leak"
 
 	"chive/messages"
 	"chive/messages/chivev1"
@@ -25,7 +25,7 @@ import (
 	"chive/tor/netdoc/netdoctest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 // network answers as a directory would; change, if set, spoils an answer.
 type network struct {

@@ -52,11 +52,22 @@ func (w *worker) source(not ...netdoc.Digest) Target {
 		}
 	}
 	clear(w.shunned) // every one failed: likelier the network than all of them
-	last := lists[len(lists)-1]
+	last := w.o.Authorities
+	if len(last) == 0 {
+		last = w.o.Fallbacks
+	}
 	return last[w.o.Rand.IntN(len(last))]
 }
 
 func (w *worker) shun(t Target) { w.shunned[t.Identity] = w.o.Now().Add(shunTime) }
+
+// shunFor shuns a source for an error, unless nobody was asked: the proxy on the way to
+// all of them failed.
+func (w *worker) shunFor(t Target, err error) {
+	if documentOutcome(err) != chivev1.Outcome_OUTCOME_PROXY_FAILED {
+		w.shun(t)
+	}
+}
 
 // get makes one request.
 func (w *worker) get(ctx context.Context, t Target, r dirproto.Request) (*dirproto.Response, error) {

@@ -172,7 +172,7 @@ func (w *worker) ask(ctx context.Context, want []netdoc.MDDigest, results chan<-
 func (w *worker) take(b batch) error {
 	const kind = chivev1.DocumentKind_DOCUMENT_KIND_MICRODESCRIPTORS
 	if b.err != nil && !errors.Is(b.err, errNotFound) { // not found: it has none of them
-		w.shun(b.from)
+		w.shunFor(b.from, b.err)
 		return w.reject(kind, b.err)
 	}
 	w.fetched(kind, len(b.body), b.took, false)

@@ -220,14 +220,6 @@ func TestRequiredProtocols(t *testing.T) {
 	}
 }
 
-// What the network requires of clients is there.
-func TestSupported(t *testing.T) {
-	want, err := netdoc.ParseProtocols("Cons=2 Desc=2 FlowCtrl=1 Link=4 Microdesc=2 Relay=2")
-	if err != nil || !want.Missing(supported).IsEmpty() {
-		t.Errorf("%v; lacks %v", err, want.Missing(supported))
-	}
-}
-
 func pause(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(max(d, 0))
 	defer t.Stop()

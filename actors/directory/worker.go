@@ -50,6 +50,10 @@ func newWorker(o Options) *worker {
 	}
 }
 
+// proxyWait is the longest wait while the proxy on the way fails: no directory is asked
+// meanwhile, and nobody else may notice that it works again.
+const proxyWait = 30 * time.Second
+
 // run keeps the view current until the context ends.
 func (w *worker) run(ctx context.Context) {
 	w.advance(chivev1.BootstrapPhase_BOOTSTRAP_PHASE_STARTING, 0, "starting")
@@ -82,6 +86,9 @@ func (w *worker) run(ctx context.Context) {
 // most on the public network.
 func (w *worker) backoff(err error) supervisor.Backoff {
 	b := between
+	if documentOutcome(err) == chivev1.Outcome_OUTCOME_PROXY_FAILED {
+		b.Max = proxyWait
+	}
 	if errors.Is(err, errNotNewer) {
 		fresh := w.consensus.FreshUntil.Sub(w.consensus.ValidAfter)
 		b.Min, b.Max = fresh/60, fresh/6

@@ -14,8 +14,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"chive/internal/leak"
 	"github.com/asynkron/protoactor-go/actor"
-	"go.uber.org/goleak"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"chive/actors/kernel"
@@ -23,7 +23,7 @@ import (
 	"chive/messages/chivev1"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 // world is what a member is in: the configuration, the fleet, and the network, of
 // which only the test knows whether circuits can be built.

@@ -79,7 +79,7 @@ func relayOf(r *path.Relay) host.Relay {
 
 func hopOf(r *path.Relay) *torcircuit.Hop {
 	return &torcircuit.Hop{
-		RSA: r.Identity, Ed25519: r.Ed25519, NtorKey: r.NtorKey, IPv4: r.IPv4, CongestionControl: r.CongestionControl(),
+		RSA: r.Identity, Ed25519: r.Ed25519, NtorKey: r.NtorKey, IPv4: r.IPv4, CongestionControl: r.CongestionControl(), CGO: r.CGO(),
 	}
 }
 

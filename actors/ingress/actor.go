@@ -28,7 +28,6 @@ import (
 type Options struct {
 	Rules        *atomic.Pointer[Rules] // each request follows those of its moment
 	Bind         func() (net.Listener, error)
-	Group        string     // of a listener without SessionGroup: unique in this boot
 	IsolationKey [32]byte   // per boot
 	Names        *Names     // of all listeners
 	Circuits     *actor.PID // or who passes circuits.Request on
@@ -40,17 +39,27 @@ type Options struct {
 }
 
 // Rules is what the configuration says about a listener's requests. Where it is
-// bound does not change.
+// bound does not change; what is spoken there may, which Become follows.
 type Rules struct {
 	Port           config.SocksPort
-	RejectInternal bool // ClientRejectInternalAddresses
-	RejectAnswers  bool // ClientDNSRejectInternalAddresses
+	Group          string // of a listener without SessionGroup: unique in this boot
+	RejectInternal bool   // ClientRejectInternalAddresses
+	RejectAnswers  bool   // ClientDNSRejectInternalAddresses
 	Mapping        Mapping
 }
 
 type (
-	// Close stops accepting; streams that were accepted go on.
+	// Close stops accepting. Clients that were accepted go on: their streams, and what
+	// they are about to ask for.
 	Close struct{}
+	// Become says that another protocol is spoken from now on, as the Rules say already.
+	// The TCP or unix socket stays; Packets is the UDP one of a DNSPort, which is nil if
+	// the listener was one.
+	Become struct{ Packets *net.UDPConn }
+	// Settled says that it stays so: what a protocol of before needed is let go.
+	Settled struct{}
+	// dialogueOver is told when a listener that is closed has one dialogue less.
+	dialogueOver struct{}
 
 	acceptFailed struct{ err error }
 )
@@ -63,8 +72,9 @@ const (
 
 type listener struct {
 	o     Options
-	id    string
-	l     net.Listener
+	id    atomic.Pointer[string]
+	l     net.Listener // TCP or unix
+	udp   *packets     // of a DNSPort; nil: none
 	ended atomic.Bool
 	slots chan struct{} // one a dialogue
 
@@ -72,13 +82,18 @@ type listener struct {
 	open map[net.Conn]struct{}
 }
 
+// name gives the listener a new id: what is spoken there begins anew.
+func (l *listener) name() {
+	id := messages.RandomID()
+	l.id.Store(&id)
+}
+
 // Props makes a listener actor.
 func Props(o Options) *actor.Props {
 	return kernel.Props(func() actor.Actor {
-		return &listener{
-			o: o, id: messages.RandomID(), slots: make(chan struct{}, maxDialogues),
-			open: map[net.Conn]struct{}{},
-		}
+		l := &listener{o: o, slots: make(chan struct{}, maxDialogues), open: map[net.Conn]struct{}{}}
+		l.name()
+		return l
 	})
 }
 
@@ -91,12 +106,80 @@ func (l *listener) Receive(ctx actor.Context) {
 		if !l.ended.Load() {
 			panic(fmt.Errorf("accept: %w", m.err)) // the supervisor opens it anew
 		}
+	case *Become:
+		l.become(ctx, m)
+	case *Settled:
+		if l.udp != nil && l.o.Rules.Load().Port.Protocol != config.DNS {
+			l.udp.close()
+			l.udp = nil
+		}
 	case *Close:
 		l.close(chivev1.Outcome_OUTCOME_SHUTDOWN)
-		ctx.Stop(ctx.Self())
+		l.leave(ctx)
+	case *dialogueOver:
+		l.leave(ctx)
 	case *actor.Stopping:
 		l.close(chivev1.Outcome_OUTCOME_INTERNAL)
+		l.cut()
 	}
+}
+
+// leave ends the actor when no client is in a dialogue any more.
+func (l *listener) leave(ctx actor.Context) {
+	l.mu.Lock()
+	n := len(l.open)
+	l.mu.Unlock()
+	if n == 0 {
+		ctx.Stop(ctx.Self())
+	}
+}
+
+// Drop implements kernel.Droppable: the listener is not there, and binds anew when it is.
+func (m *Become) Drop() {
+	if m.Packets != nil {
+		_ = m.Packets.Close() // nobody was heard
+	}
+}
+
+// become follows a change of the protocol: in events it is another listener.
+func (l *listener) become(ctx actor.Context, m *Become) {
+	if l.ended.Load() || l.l == nil {
+		m.Drop()
+		return
+	}
+	l.emitClosed(chivev1.Outcome_OUTCOME_REPLACED)
+	l.name()
+	if m.Packets != nil && l.udp != nil { // it was a DNSPort a moment ago, and still has one
+		l.udp.close()
+	}
+	if m.Packets != nil {
+		l.listen(ctx, m.Packets)
+	}
+	l.emitOpened()
+}
+
+// listen answers questions over UDP.
+func (l *listener) listen(ctx actor.Context, udp *net.UDPConn) {
+	p := &packets{udp: udp}
+	l.udp = p
+	root, self := ctx.ActorSystem().Root, ctx.Self()
+	failed := func(err error) {
+		if !p.closed.Load() {
+			root.Send(self, &acceptFailed{err})
+		}
+	}
+	kernel.Go("dns packets", func() { failed(l.answer(root, udp)) }, func(p *kernel.Panic) { failed(p) })
+}
+
+func (l *listener) emitOpened() {
+	port := l.o.Rules.Load().Port
+	l.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_LISTENER, *l.id.Load(), &chivev1.ListenerOpened{
+		Protocol: protocolName(port.Protocol), Loopback: port.Loopback(),
+	}))
+}
+
+func (l *listener) emitClosed(out chivev1.Outcome) {
+	l.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_LISTENER, *l.id.Load(), &chivev1.ListenerClosed{Outcome: out}))
 }
 
 func (l *listener) start(ctx actor.Context) {
@@ -105,20 +188,20 @@ func (l *listener) start(ctx actor.Context) {
 		panic(err)
 	}
 	l.l = ln
-	l.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_LISTENER, l.id, &chivev1.ListenerOpened{
-		Protocol: protocolName(l.o.Rules.Load().Port.Protocol), Loopback: l.o.Rules.Load().Port.Loopback(),
-	}))
+	dns, _ := ln.(*dnsSockets)
+	if dns != nil {
+		l.l = dns.Listener
+	}
+	l.emitOpened()
 	if l.o.OnOpen != nil {
 		l.o.OnOpen(ln.Addr())
 	}
 	root, self := ctx.ActorSystem().Root, ctx.Self()
 	kernel.Go("ingress accept", func() {
-		root.Send(self, &acceptFailed{l.accept(root)})
+		root.Send(self, &acceptFailed{l.accept(root, self)})
 	}, func(p *kernel.Panic) { root.Send(self, &acceptFailed{p}) })
-	if dns, ok := ln.(*dnsSockets); ok {
-		kernel.Go("dns packets", func() {
-			root.Send(self, &acceptFailed{l.packets(root, dns.packets)})
-		}, func(p *kernel.Panic) { root.Send(self, &acceptFailed{p}) })
+	if dns != nil {
+		l.listen(ctx, dns.packets)
 	}
 }
 
@@ -201,7 +284,7 @@ func clearUnix(p config.SocksPort) error {
 	return os.Remove(p.Path)
 }
 
-func (l *listener) accept(root *actor.RootContext) error {
+func (l *listener) accept(root *actor.RootContext, self *actor.PID) error {
 	for {
 		l.slots <- struct{}{}
 		conn, err := l.l.Accept()
@@ -224,11 +307,12 @@ func (l *listener) accept(root *actor.RootContext) error {
 		}
 		kernel.Go("ingress dialogue", func() {
 			defer func() { <-l.slots }()
-			l.dialogue(root, c)
+			l.dialogue(root, self, c)
 		}, func(p *kernel.Panic) {
-			l.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_LISTENER, l.id, &chivev1.ActorFailed{Reason: p.Reason()}))
+			l.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_LISTENER, *l.id.Load(), &chivev1.ActorFailed{Reason: p.Reason()}))
 			l.untrack(c)
 			_ = c.Close()
+			l.over(root, self)
 		})
 	}
 }
@@ -249,6 +333,13 @@ func (l *listener) track(c net.Conn) bool {
 	return true
 }
 
+// over tells the actor that a dialogue is, if it waits for that.
+func (l *listener) over(root *actor.RootContext, self *actor.PID) {
+	if l.ended.Load() {
+		root.Send(self, &dialogueOver{})
+	}
+}
+
 // untrack reports whether the dialogue still owns the socket.
 func (l *listener) untrack(c net.Conn) bool {
 	l.mu.Lock()
@@ -258,21 +349,26 @@ func (l *listener) untrack(c net.Conn) bool {
 	return mine
 }
 
+// close stops accepting.
 func (l *listener) close(out chivev1.Outcome) {
-	if l.ended.Swap(true) {
-		return
-	}
-	if l.l == nil {
+	if l.ended.Swap(true) || l.l == nil {
 		return
 	}
 	_ = l.l.Close() // it ends the accept loop; nothing is lost
+	if l.udp != nil {
+		l.udp.close()
+	}
+	l.emitClosed(out)
+}
+
+// cut ends the dialogues.
+func (l *listener) cut() {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	for c := range l.open {
 		_ = c.Close() // in the middle of its dialogue
 	}
 	clear(l.open)
-	l.mu.Unlock()
-	l.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_LISTENER, l.id, &chivev1.ListenerClosed{Outcome: out}))
 }
 
 // clientAddr is the zero value for unix sockets.

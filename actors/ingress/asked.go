@@ -181,6 +181,17 @@ func (a *asked) refuses(rules *Rules) bool {
 	}
 }
 
+// unwanted says where no exit may have connected to for a name; nil: anywhere. Exits of C
+// tor connect over a version of IP that BEGIN forbade where a name has no other address.
+func (a *asked) unwanted(rules *Rules) func(netip.Addr) bool {
+	both := a.family.v4 && a.family.v6
+	if a.addr.IsValid() || both && !rules.RejectAnswers {
+		return nil
+	}
+	f, reject := a.family, rules.RejectAnswers
+	return func(addr netip.Addr) bool { return addr.IsValid() && (reject && internal(addr) || !f.permits(addr)) }
+}
+
 // known is the answer to a question that nobody need be asked: for the address
 // of an address.
 func (a *asked) known() bool { return a.resolve && a.addr.IsValid() }

@@ -2,6 +2,7 @@ package ingress
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 
 	"chive/config"
@@ -108,5 +109,33 @@ func TestTargets(t *testing.T) {
 	}
 	if _, out := f.Resolved(nil); out != chivev1.Outcome_OUTCOME_RESOLVE_FAILED {
 		t.Error(out)
+	}
+}
+
+// What an exit says it connected to: for names only, and by the listener's rules.
+func TestUnwanted(t *testing.T) {
+	four, six, inside := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("10.0.0.1")
+	for name, tt := range map[string]struct {
+		a     asked
+		rules Rules
+		want  []netip.Addr // of the three
+	}{
+		"anything":      {asked{family: family{v4: true, v6: true}}, Rules{}, nil},
+		"NoIPv4Traffic": {asked{family: family{v6: true}}, Rules{}, []netip.Addr{four, inside}},
+		"NoIPv6Traffic": {asked{family: family{v4: true}}, Rules{}, []netip.Addr{six}},
+		"rejecting":     {asked{family: family{v4: true, v6: true}}, Rules{RejectAnswers: true}, []netip.Addr{inside}},
+		"both":          {asked{family: family{v4: true}}, Rules{RejectAnswers: true}, []netip.Addr{six, inside}},
+		"an address":    {asked{addr: four, family: family{v4: true}}, Rules{RejectAnswers: true}, nil},
+	} {
+		var got []netip.Addr
+		f := tt.a.unwanted(&tt.rules)
+		for _, addr := range []netip.Addr{four, six, inside} {
+			if f != nil && f(addr) {
+				got = append(got, addr)
+			}
+		}
+		if !slices.Equal(got, tt.want) || f != nil && f(netip.Addr{}) {
+			t.Errorf("%s: %v, want %v", name, got, tt.want)
+		}
 	}
 }

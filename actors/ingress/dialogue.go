@@ -26,7 +26,8 @@ var (
 
 // dialogue reads one application's request and passes it on. Bytes behind the
 // request belong to the stream.
-func (l *listener) dialogue(root *actor.RootContext, c stream.Conn) {
+func (l *listener) dialogue(root *actor.RootContext, self *actor.PID, c stream.Conn) {
+	defer l.over(root, self)
 	rules := l.o.Rules.Load()
 	if rules.Port.Protocol == config.DNS {
 		l.questions(root, c)
@@ -54,17 +55,15 @@ func (l *listener) serve(root *actor.RootContext, rules *Rules, a *asked, c stre
 		Flags:      a.beginFlags(),
 		Onion:      a.onion,
 		Purpose:    a.purpose(),
-		Isolation:  isolated(&l.o.IsolationKey, rules.Port, l.o.Group, id, client, a),
+		Isolation:  isolated(&l.o.IsolationKey, rules.Port, rules.Group, id, client, a),
 		KeepAlive:  rules.Port.KeepAliveIsolateSOCKSAuth && rules.Port.IsolateSOCKSAuth && a.authenticated,
 		Identities: identities(l.o.IsolationKey, a),
 		Front:      a.front,
 		Requested:  l.o.Now(),
 	}
-	if rules.RejectAnswers && !a.addr.IsValid() && a.onion == nil {
-		spec.Unwanted = internal
-	}
+	spec.Unwanted = a.unwanted(rules)
 	spec.Cause = l.o.Recorder.Emit(messages.Because(messages.Event(chivev1.Kind_KIND_STREAM, spec.ID, &chivev1.StreamRequested{
-		Purpose: spec.Purpose, Isolation: spec.Isolation.Name(), ListenerId: l.id, Target: spec.Target,
+		Purpose: spec.Purpose, Isolation: spec.Isolation.Name(), ListenerId: *l.id.Load(), Target: spec.Target,
 	}), "", spec.ID))
 	switch {
 	case out != chivev1.Outcome_OUTCOME_OK && own == nil:

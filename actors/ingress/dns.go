@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -35,6 +36,17 @@ type dnsSockets struct {
 // Close closes both.
 func (s *dnsSockets) Close() error { return errors.Join(s.Listener.Close(), s.packets.Close()) }
 
+// packets is the UDP socket of a DNSPort in use.
+type packets struct {
+	udp    *net.UDPConn
+	closed atomic.Bool // by us: that reading fails is no failure
+}
+
+func (p *packets) close() {
+	p.closed.Store(true)
+	_ = p.udp.Close() // what was read is answered no more
+}
+
 // listenDNS binds UDP and TCP to one port.
 func listenDNS(p config.SocksPort) (net.Listener, error) {
 	for try := 0; ; try++ {
@@ -54,14 +66,26 @@ func listenDNS(p config.SocksPort) (net.Listener, error) {
 	}
 }
 
-// packets answers questions over UDP until the socket is closed.
-func (l *listener) packets(root *actor.RootContext, udp *net.UDPConn) error {
+// ListenPackets binds the UDP socket of a DNSPort whose TCP socket is there already.
+func ListenPackets(p config.SocksPort) (*net.UDPConn, error) {
+	udp, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(p.Address))
+	if err != nil {
+		return nil, fmt.Errorf("%v %v: %w", p.Protocol, p, err)
+	}
+	return udp, nil
+}
+
+// answer answers questions over UDP until the socket is closed.
+func (l *listener) answer(root *actor.RootContext, udp *net.UDPConn) error {
 	buf := make([]byte, dnsquery.MaxMessage+1) // one more tells what is too long
 	slots := make(chan struct{}, maxPackets)
 	for {
 		n, from, err := udp.ReadFromUDPAddrPort(buf)
 		if err != nil {
 			return err
+		}
+		if l.o.Rules.Load().Port.Protocol != config.DNS {
+			continue // it is being closed
 		}
 		q, reply := dnsquery.Parse(buf[:n])
 		if reply != nil {
@@ -107,6 +131,8 @@ func (l *listener) questions(root *actor.RootContext, c net.Conn) {
 		}
 		q, reply := dnsquery.Parse(msg)
 		switch {
+		case l.ended.Load() || l.o.Rules.Load().Port.Protocol != config.DNS:
+			return // closed, or another protocol is spoken here by now
 		case reply != nil:
 			if write(reply) != nil {
 				return

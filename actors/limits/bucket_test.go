@@ -7,11 +7,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/goleak"
+	"chive/internal/leak"
 	"pgregory.net/rapid"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 // elapsed is how long f takes, in the bubble's time.
 func elapsed(f func()) time.Duration {

@@ -52,12 +52,7 @@ func (f *dirFront) Refused(o chivev1.Outcome) []byte {
 
 // DialDir implements directory.Dialer.
 func (d *dirDialer) DialDir(ctx context.Context, t directory.Target) (net.Conn, error) {
-	hop := &circuit.Hop{RSA: t.Identity, Ed25519: t.Ed25519, NtorKey: t.NtorKey}
-	if t.Addr.Addr().Is4() {
-		hop.IPv4 = t.Addr
-	} else {
-		hop.IPv6 = t.Addr
-	}
+	hop := &circuit.Hop{RSA: t.Identity, Ed25519: t.Ed25519, NtorKey: t.NtorKey, IPv4: t.IPv4, IPv6: t.IPv6}
 	return d.dial(ctx, chivev1.Purpose_PURPOSE_DIRECTORY, func(spec *stream.Spec) any {
 		return &circuits.Request{Spec: spec, Directory: hop}
 	})

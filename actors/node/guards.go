@@ -14,6 +14,7 @@ import (
 	"chive/tor/guard"
 	"chive/tor/netdoc"
 	"chive/tor/path"
+	"chive/tor/reach"
 )
 
 // guards joins the pure guard state with its store and the events. The circuits
@@ -29,6 +30,7 @@ type guards struct {
 	store   *guardStore
 	set     *guard.Set
 	x       *path.Index
+	reach   reach.Rules
 	outcome chivev1.Outcome // of the failure that is being told
 	extreme bool            // the filter was found extreme
 }
@@ -124,12 +126,19 @@ func (g *guards) tell(e guard.Event) {
 	g.recorder.Emit(event)
 }
 
-// configure takes over the user's settings.
-func (g *guards) configure(s guard.Settings, now time.Time) {
+// configure takes over the user's settings, and which relays can be reached.
+func (g *guards) configure(s guard.Settings, r reach.Rules, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.reach = r
 	g.set.Configure(s, now)
 	g.told()
+}
+
+// allows says whether the user's options let a relay be a guard of this index. Called with
+// mu held.
+func (g *guards) allows(r *path.Relay) bool {
+	return g.x.MayEnter(r) && g.reach.Reaches(r.IPv4, r.IPv6)
 }
 
 func guardSettings(c *config.Config) guard.Settings {
@@ -141,7 +150,7 @@ func (g *guards) Update(x *path.Index, params netdoc.Params, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.x = x
-	g.set.SetFilter(x.MayEnter, "")
+	g.set.SetFilter(g.allows, "")
 	g.set.Update(x, params, now)
 	if extreme := g.set.Extreme(); extreme != g.extreme {
 		g.extreme = extreme
@@ -232,7 +241,7 @@ func (g *guards) directories() []directory.Target {
 	var out []directory.Target
 	for _, id := range g.set.Candidates(time.Now(), true) {
 		if r, ok := g.x.ByIdentity(id); ok {
-			out = append(out, directory.Target{Identity: id, Ed25519: r.Ed25519, Addr: r.IPv4, NtorKey: r.NtorKey})
+			out = append(out, directory.Target{Identity: id, Ed25519: r.Ed25519, IPv4: r.IPv4, IPv6: r.IPv6, NtorKey: r.NtorKey})
 		}
 	}
 	g.told()

@@ -16,9 +16,10 @@ import (
 	"chive/tor/netdoc"
 	"chive/tor/nodeset"
 	"chive/tor/path"
+	"chive/tor/reach"
 )
 
-// guardNetwork is a network of so many guards.
+// guardNetwork is a network of so many guards; every tenth has an IPv6 address, too.
 func guardNetwork(n int) *path.Index { return guardNetworkOf(n, path.Options{}) }
 
 func guardNetworkOf(n int, o path.Options) *path.Index {
@@ -29,6 +30,9 @@ func guardNetworkOf(n int, o path.Options) *path.Index {
 			IPv4:  netip.AddrPortFrom(netip.AddrFrom4([4]byte{20, byte(i), 0, 1}), 9001),
 			Flags: netdoc.FlagRunning | netdoc.FlagValid | netdoc.FlagFast | netdoc.FlagStable | netdoc.FlagV2Dir | netdoc.FlagGuard,
 		})
+	}
+	for i := 0; i < len(c.Relays); i += 10 {
+		c.Relays[i].IPv6 = netip.AddrPortFrom(netip.IPv6Loopback(), 9001)
 	}
 	return path.NewIndex(c, func(netdoc.MDDigest) *netdoc.Microdesc { return nil }, o)
 }
@@ -170,5 +174,40 @@ func TestGuardsFollowTheRules(t *testing.T) {
 		if !slices.Contains(all, id) {
 			t.Errorf("%v is no guard of before", id)
 		}
+	}
+}
+
+// Guards without an address that may be used are passed over at once, and do not count as
+// failed: they are back when the options are.
+func TestGuardsThatCannotBeReached(t *testing.T) {
+	n, now := newGuardNode(t, t.TempDir()), time.Now()
+	n.Update(guardNetwork(100), nil, now)
+	before := n.set.Primaries()
+	n.configure(guard.Settings{}, reach.Rules{NoIPv4: true}, now)
+	got := n.Candidates(now)
+	for _, id := range append(got, n.set.Primaries()...) {
+		if id[1]%10 != 0 {
+			t.Errorf("%v has no IPv6 address", id)
+		}
+	}
+	for _, d := range n.directories() {
+		if !d.IPv6.IsValid() {
+			t.Errorf("%v has no IPv6 address", d)
+		}
+	}
+	if len(got) == 0 {
+		t.Error("no guard")
+	}
+	n.configure(guard.Settings{}, reach.Rules{NoIPv6: true}, now)
+	if after := n.set.Primaries(); !slices.Equal(before, after) {
+		t.Errorf("primaries were %v and are %v", before, after)
+	}
+	for _, id := range before {
+		if n.set.Reachability(id) != guard.Maybe {
+			t.Errorf("%v is %v", id, n.set.Reachability(id))
+		}
+	}
+	if failed := n.told(func(e *chivev1.Envelope) bool { return e.GetGuardUnreachable() != nil }); failed > 0 {
+		t.Errorf("%d failed", failed)
 	}
 }

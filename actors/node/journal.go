@@ -50,7 +50,7 @@ func (n *Node) openKept() error {
 	var err error
 	n.guards, err = newGuards(j, n.o.Config.DataDirectory, n.recorder, n.o.Log, n.journalTrouble, newRand())
 	n.guards.onRemoved(n.bias.forget)
-	n.guards.configure(guardSettings(n.Config()), time.Now())
+	n.guards.configure(guardSettings(n.Config()), reachRules(n.Config()), time.Now())
 	return err
 }
 

@@ -19,6 +19,7 @@ import (
 
 	"chive/actors/block"
 	"chive/actors/configuration"
+	"chive/actors/connections"
 	"chive/actors/kernel"
 	"chive/actors/limits"
 	"chive/bridge"
@@ -84,6 +85,7 @@ type Node struct {
 	vanguards *vanguards
 	onionKeys atomic.Pointer[onionKeys]
 	breakers  *breakerLog
+	proxy     atomic.Pointer[connections.ProxyChanged] // nil: it works, or there is none
 	newest    *directoryLog
 	times     *timesLog
 	bias      *biasLog
@@ -258,6 +260,9 @@ func (n *Node) Status() Status {
 	s.Revision = n.state.Revision()
 	s.NatsURL = n.bridge.ClientURL()
 	s.Draining = n.deaf.Load()
+	if p := n.proxy.Load(); p != nil {
+		s.Proxy = messages.OutcomeName(p.Outcome)
+	}
 	return s
 }
 

@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -20,8 +17,8 @@ import (
 	"chive/actors/ingress"
 	"chive/actors/kernel"
 	"chive/config"
-	"chive/supervisor"
 	"chive/tor/addrmap"
+	"chive/tor/conflux"
 	padding "chive/tor/padding/link"
 	"chive/tor/upstream"
 )
@@ -144,149 +141,19 @@ func askRoot[T any](n *Node, question func(kernel.Reply[T]) any) (T, error) {
 	return kernel.Ask(ctx, n.system, n.root, question)
 }
 
-// setModes changes who may use unix sockets that stay.
-func setModes(from, to *config.Config) error {
-	had := map[string]config.SocksPort{}
-	for _, l := range keyed(from) {
-		had[l.key] = l.port
-	}
-	for _, l := range keyed(to) {
-		if was, stays := had[l.key]; stays && (was.GroupWritable != l.port.GroupWritable || was.WorldWritable != l.port.WorldWritable) {
-			if err := ingress.SetMode(l.port); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// keyedPort is a listener and what tells it from others, whatever its flags.
-type keyedPort struct {
-	key  string
-	port config.SocksPort
-}
-
-func keyed(c *config.Config) []keyedPort {
-	seen := map[string]int{}
-	ports := c.Listeners()
-	out := make([]keyedPort, len(ports))
-	for i, p := range ports {
-		place := p.Protocol.String() + " " + p.String()
-		seen[place]++ // several may be auto
-		out[i] = keyedPort{fmt.Sprintf("%s#%d", place, seen[place]), p}
-	}
-	return out
-}
-
-// bound is listeners that were bound for a configuration that is not in force yet.
-type bound struct {
-	mu    sync.Mutex // protects the field below
-	ready map[string]net.Listener
-}
-
-// open binds what next has and old has not.
-func (b *bound) open(old, next *config.Config) error {
-	had := map[string]bool{}
-	for _, l := range keyed(old) {
-		had[l.key] = true
-	}
-	for _, l := range keyed(next) {
-		if had[l.key] {
-			continue
-		}
-		ln, err := ingress.Listen(l.port)
-		if err != nil {
-			return err
-		}
-		b.mu.Lock()
-		if b.ready == nil {
-			b.ready = map[string]net.Listener{}
-		}
-		b.ready[l.key] = ln
-		b.mu.Unlock()
-	}
-	return nil
-}
-
-// take gives a listener away; nil if there is none.
-func (b *bound) take(key string) net.Listener {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	ln := b.ready[key]
-	delete(b.ready, key)
-	return ln
-}
-
-// close closes what nobody took.
-func (b *bound) close() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, ln := range b.ready {
-		_ = ln.Close() // nobody was accepted
-	}
-	b.ready = nil
-}
-
-// listener is one listener as the node's actor knows it.
-type listener struct {
-	key     string
-	rules   atomic.Pointer[ingress.Rules]
-	open    atomic.Bool  // was bound once
-	ready   net.Listener // bound already; nil: taken, or to be bound
-	leaving bool         // closes at settle
-}
-
 func (r *rootActor) reconfigure(ctx actor.Context, m *reconfigure) {
 	next := m.next
+	if reachRules(next) != reachRules(m.old) || guardSettings(next) != guardSettings(m.old) {
+		r.n.guards.configure(guardSettings(next), reachRules(next), time.Now()) // before circuits are built anew
+	}
 	r.pass(ctx, "connections", &connections.Configure{Settings: connectionSettings(next), Dialer: dialer(next)})
 	r.pass(ctx, "circuits", &circuits.Configure{Settings: circuitSettings(next), Rebuild: dialer(next) != dialer(m.old)})
 	r.n.bias.configure(biasSettings(next))
-	if guardSettings(next) != guardSettings(m.old) {
-		r.n.guards.configure(guardSettings(next), time.Now())
-	}
 	if pathRules(next) != pathRules(m.old) {
 		r.directory(ctx) // it loads its cache and tells of a network by the new rules
 	}
 	if !r.n.deaf.Load() && r.down == nil {
 		r.listen(ctx, next, m.bound)
-	}
-	m.reply.Send(struct{}{})
-}
-
-// listen has every listener of a configuration open; others are leaving.
-func (r *rootActor) listen(ctx actor.Context, cfg *config.Config, b *bound) {
-	r.names.Move(virtualNetworks(cfg))
-	mapping := hostMapping(cfg)
-	named := map[string]*listener{}
-	for _, l := range r.listeners {
-		l.leaving = true
-		named[l.key] = l
-	}
-	for _, want := range keyed(cfg) {
-		rules := &ingress.Rules{Port: want.port, RejectInternal: cfg.ClientRejectInternalAddresses, RejectAnswers: cfg.ClientDNSRejectInternalAddresses, Mapping: mapping}
-		if l := named[want.key]; l != nil {
-			l.leaving = false
-			l.rules.Store(rules)
-			continue
-		}
-		l := &listener{key: want.key, ready: b.take(want.key)}
-		l.rules.Store(rules)
-		name, strategy, self := fmt.Sprintf("socks%d", r.opened), supervisor.Listener(), ctx.Self()
-		r.opened++
-		r.listeners[name] = l
-		r.parts.Supervise(ctx, supervisor.Supervise{
-			Name: name, Strategy: &strategy, Props: func() *actor.Props { return r.listener(self, name, l) },
-		})
-	}
-}
-
-// settle closes the listeners that are leaving. Their streams go on.
-func (r *rootActor) settle(ctx actor.Context, m *settle) {
-	for name, l := range r.listeners {
-		if l.leaving {
-			r.closeListener(ctx, name)
-			delete(r.listeners, name)
-		}
 	}
 	m.reply.Send(struct{}{})
 }
@@ -299,6 +166,7 @@ func circuitSettings(c *config.Config) circuits.Settings {
 		Relevance: c.PredictedPortsRelevanceTime,
 		Period:    c.NewCircuitPeriod, MaxPending: c.MaxClientCircuitsPending,
 		IdentityMaxAge: c.IdentityMaxAge, IdentityMaxStreams: c.IdentityMaxStreams, IdentityDistinctExits: c.IdentityDistinctExits,
+		Conflux: confluxModes[c.ConfluxEnabled], ConfluxUX: confluxUXs[c.ConfluxClientUX],
 	}
 }
 
@@ -309,6 +177,15 @@ func connectionSettings(c *config.Config) connections.Settings {
 		BreakerFailures: c.RelayBreakerFailures, BreakerOpenFor: c.RelayBreakerOpenTime,
 	}
 }
+
+// confluxModes are the values of ConfluxEnabled, confluxUXs those of ConfluxClientUX.
+var (
+	confluxModes = map[string]circuits.Mode{"auto": circuits.Auto, "0": circuits.Off, "1": circuits.On}
+	confluxUXs   = map[string]conflux.UX{
+		"throughput": conflux.HighThroughput, "latency": conflux.MinLatency,
+		"throughput_lowmem": conflux.LowMemThroughput, "latency_lowmem": conflux.LowMemLatency,
+	}
+)
 
 // paddingModes are the values of ConnectionPadding.
 var paddingModes = map[string]padding.Mode{"auto": padding.Auto, "0": padding.Off, "1": padding.On}
@@ -326,15 +203,15 @@ func hostMapping(c *config.Config) ingress.Mapping {
 }
 
 func dialer(c *config.Config) connection.Dialer {
-	d := connection.Dialer{Bind4: c.OutboundBindAddress4, Bind6: c.OutboundBindAddress6}
+	d := connection.Dialer{Bind4: c.OutboundBindAddress4, Bind6: c.OutboundBindAddress6, Reach: reachRules(c)}
 	switch {
 	case c.Socks4Proxy.IsValid():
 		d.Proxy = upstream.Proxy{Kind: upstream.SOCKS4, Addr: c.Socks4Proxy}
 	case c.Socks5Proxy.IsValid():
-		d.Proxy = upstream.Proxy{Kind: upstream.SOCKS5, Addr: c.Socks5Proxy, Username: c.Socks5ProxyUsername, Password: c.Socks5ProxyPassword}
+		d.Proxy = upstream.Proxy{Kind: upstream.SOCKS5, Addr: c.Socks5Proxy, Username: c.Socks5ProxyUsername.Reveal(), Password: c.Socks5ProxyPassword.Reveal()}
 	case c.HTTPSProxy.IsValid():
 		d.Proxy = upstream.Proxy{Kind: upstream.HTTP, Addr: c.HTTPSProxy}
-		d.Proxy.Username, d.Proxy.Password, _ = strings.Cut(c.HTTPSProxyAuthenticator, ":")
+		d.Proxy.Username, d.Proxy.Password, _ = strings.Cut(c.HTTPSProxyAuthenticator.Reveal(), ":")
 	}
 	return d
 }

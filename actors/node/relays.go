@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"slices"
 	"sync"
@@ -17,6 +16,7 @@ import (
 	"chive/tor/netdoc"
 	"chive/tor/nodeset"
 	"chive/tor/path"
+	"chive/tor/reach"
 )
 
 // countries are the GeoIP files as they were read last. They are read when a set of
@@ -83,7 +83,7 @@ func (g *countries) last() *geoip.DB {
 }
 
 // errNobody refuses a configuration by which no directory may be asked.
-var errNobody = errors.New("StrictNodes: ExcludeNodes has every directory authority: nobody is left to ask for the network's directory")
+var errNobody = errors.New("by ExcludeNodes with StrictNodes, ClientUseIPv4 and ClientUseIPv6 no directory authority and no fallback directory may be asked: nobody is left to ask for the network's directory")
 
 // nodeParts are the rules for relays: what they need is read before they change.
 type nodeParts struct{ n *Node }
@@ -98,10 +98,14 @@ func (p *nodeParts) Prepare(_ context.Context, c configuration.Change) (configur
 // be followed.
 func (n *Node) readRelayRules(c *config.Config) error {
 	db, err := n.countries.read(c)
-	if err == nil && len(askable(c, relayRules(c, db), authorities(c))) == 0 {
-		err = errNobody
+	if err != nil {
+		return err
 	}
-	return err
+	rules := relayRules(c, db)
+	if len(askable(c, rules, authorities(c))) == 0 && len(askable(c, rules, fallbacks(c))) == 0 {
+		return errNobody
+	}
+	return nil
 }
 
 // relayRules are what the user says of relays; nil: nothing.
@@ -131,21 +135,22 @@ func nodes(s *config.NodeSet) (out nodeset.Set) {
 	return out
 }
 
-// askable are those of some directories that may be asked: with StrictNodes none that
-// is excluded.
+// askable are those of some directories that may be asked: that can be reached, and with
+// StrictNodes are not excluded.
 func askable(c *config.Config, rules *nodeset.Rules, all []directory.Target) []directory.Target {
-	if !c.StrictNodes || rules == nil {
-		return all
-	}
+	reached := reachRules(c)
 	return slices.DeleteFunc(all, func(t directory.Target) bool {
-		rs := &netdoc.RouterStatus{Identity: t.Identity}
-		if t.Addr.Addr().Is6() {
-			rs.IPv6 = t.Addr
-		} else {
-			rs.IPv4 = netip.AddrPortFrom(t.Addr.Addr().Unmap(), t.Addr.Port())
-		}
-		return rules.Excluded(rs)
+		return !reached.Reaches(t.IPv4, t.IPv6) ||
+			c.StrictNodes && rules.Excluded(&netdoc.RouterStatus{Identity: t.Identity, IPv4: t.IPv4, IPv6: t.IPv6})
 	})
+}
+
+// reachRules say over which version of IP relays are connected to.
+func reachRules(c *config.Config) reach.Rules {
+	return reach.Rules{
+		NoIPv4: !c.ClientUseIPv4, NoIPv6: !c.ClientUseIPv6 || c.Socks4Proxy.IsValid(),
+		PreferIPv6: c.ClientPreferIPv6ORPort == "1",
+	}
 }
 
 func pathOptions(c *config.Config, rules *nodeset.Rules) path.Options {
@@ -156,7 +161,7 @@ func pathOptions(c *config.Config, rules *nodeset.Rules) path.Options {
 	return path.Options{EnforceDistinctSubnets: c.EnforceDistinctSubnets, LongLivedPorts: ports, Nodes: rules}
 }
 
-// pathRules names the user's rules for paths.
+// pathRules names the user's rules for paths, and for the directories to ask.
 func pathRules(c *config.Config) string {
-	return fmt.Sprint(c.EnforceDistinctSubnets, c.LongLivedPorts, c.Nodes)
+	return fmt.Sprint(c.EnforceDistinctSubnets, c.LongLivedPorts, c.Nodes, reachRules(c))
 }

@@ -46,6 +46,7 @@ type rootActor struct {
 	netdir       *circuits.Netdir // the last one, for circuits that start anew
 	down         *shutdown
 	wake         wake
+	proxyTold    bool // the operator was told that the proxy does not work
 	looker       *kernel.Timer
 }
 
@@ -114,6 +115,8 @@ func (r *rootActor) Receive(ctx actor.Context) {
 		}
 	case *tryAgain:
 		r.tryAgain(ctx, m)
+	case *connections.ProxyChanged:
+		r.proxyChanged(ctx, m)
 	case *look:
 		r.look(ctx)
 	case *renew:
@@ -178,13 +181,14 @@ func (r *rootActor) setAside(s supervisor.SetAside) {
 }
 
 func (r *rootActor) start(ctx actor.Context) {
-	n, self := r.n, ctx.Self()
+	n, self, root := r.n, ctx.Self(), ctx.ActorSystem().Root
 	r.beginRetries(ctx)
 	r.add(ctx, "connections", func() *actor.Props {
 		cfg := n.Config()
 		return connections.Props(connections.Options{
 			Dialer: dialer(cfg), Settings: connectionSettings(cfg),
 			Recorder: n.recorder, Now: time.Now, Rand: newRand(), Limits: &n.limits, Kept: n.breakers,
+			Proxy:       func(p connections.ProxyChanged) { root.Send(self, &p) },
 			Unreachable: func(relay [20]byte, out chivev1.Outcome) { n.guards.Failed(relay, out, time.Now()) },
 		})
 	})
@@ -224,12 +228,12 @@ func (r *rootActor) directory(ctx actor.Context) {
 	})
 }
 
-func (r *rootActor) listener(self *actor.PID, name string, l *listener) *actor.Props {
+func (r *rootActor) listener(self *actor.PID, l *listener) *actor.Props {
 	n := r.n
 	ready := l.ready
 	l.ready = nil
 	return ingress.Props(ingress.Options{
-		Rules: &l.rules, Group: name, IsolationKey: r.isolationKey,
+		Rules: &l.rules, IsolationKey: r.isolationKey,
 		Bind: func() (net.Listener, error) {
 			if ready != nil {
 				return ready, nil
@@ -259,6 +263,9 @@ func forConnections(m *circuits.Netdir) *connections.Network {
 
 // spawned tells parts that start anew what the network looks like.
 func (r *rootActor) spawned(ctx actor.Context, name string, pid *actor.PID) {
+	if name == "circuits" && r.n.proxy.Load() != nil {
+		ctx.Send(pid, &circuits.Proxy{})
+	}
 	switch {
 	case r.netdir == nil:
 	case name == "circuits":
@@ -348,7 +355,7 @@ func authorities(cfg *config.Config) []directory.Target {
 	var out []directory.Target
 	for _, a := range cfg.DirAuthorities {
 		if a.ORPort.IsValid() {
-			out = append(out, directory.Target{Identity: netdoc.Digest(a.Fingerprint), Addr: a.ORPort})
+			out = append(out, directory.Target{Identity: netdoc.Digest(a.Fingerprint), IPv4: a.ORPort, IPv6: a.IPv6})
 		}
 	}
 	return out
@@ -357,11 +364,7 @@ func authorities(cfg *config.Config) []directory.Target {
 func fallbacks(cfg *config.Config) []directory.Target {
 	var out []directory.Target
 	for _, f := range cfg.FallbackDirs {
-		addr := f.IPv4
-		if !addr.IsValid() {
-			continue // IPv6 needs to be known to work first
-		}
-		out = append(out, directory.Target{Identity: netdoc.Digest(f.Fingerprint), Addr: addr})
+		out = append(out, directory.Target{Identity: netdoc.Digest(f.Fingerprint), IPv4: f.IPv4, IPv6: f.IPv6})
 	}
 	return out
 }

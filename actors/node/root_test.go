@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"chive/internal/leak"
 	"github.com/asynkron/protoactor-go/actor"
-	"go.uber.org/goleak"
 
 	"chive/actors/circuits"
 	"chive/actors/connections"
@@ -24,7 +24,7 @@ import (
 	torcircuit "chive/tor/circuit"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 // runs starts a node whose only directory is a port where nobody listens.
 func runs(t *testing.T, socks string, see func(*chivev1.Envelope)) *Node {

@@ -29,10 +29,12 @@ type Status struct {
 	CircuitEnds   map[string]uint64 `json:"circuit_outcomes"`
 	StreamEnds    map[string]uint64 `json:"stream_outcomes"`
 	ValidUntil    time.Time         `json:"consensus_valid_until,omitzero"`
+	Lacks         string            `json:"required_protocols_missing,omitempty"` // the network is not used for that
 	EventsDropped uint64            `json:"events_dropped"`
 	Revision      uint64            `json:"config_revision"`
 	NatsURL       string            `json:"nats_url,omitempty"`
-	Draining      bool              `json:"draining,omitempty"` // takes no new streams
+	Proxy         string            `json:"upstream_proxy,omitempty"` // how it fails; "" if it works or there is none
+	Draining      bool              `json:"draining,omitempty"`       // takes no new streams
 }
 
 // status is the fold of all events since the node started.
@@ -64,7 +66,7 @@ func (s *status) snapshot() Status {
 	out := Status{
 		Started: n.Started, Bootstrap: int(n.Percent), Summary: n.Summary,
 		Connections: tally.Connections, Circuits: tally.Circuits, Building: tally.Building,
-		Streams: tally.Streams, Waiting: tally.Waiting, ValidUntil: n.ValidUntil,
+		Streams: tally.Streams, Waiting: tally.Waiting, ValidUntil: n.ValidUntil, Lacks: n.Lacks,
 		BuildTimeout: n.BuildTimeout.Timeout.Milliseconds(), BuildLearned: n.BuildTimeout.Learned,
 		CircuitEnds: map[string]uint64{}, StreamEnds: map[string]uint64{},
 	}

@@ -175,12 +175,12 @@ func (a *serviceActor) perform(ctx actor.Context) {
 		case *client.Fetch:
 			a.fetch(ctx, m)
 		case *client.OpenRendezvous:
-			a.open(ctx, m.ID, m, a.attempts[m.Attempt], chivev1.Purpose_PURPOSE_RENDEZVOUS, nil)
+			a.open(ctx, m, a.attempts[m.Attempt], &circuits.Open{Token: uint64(m.ID), Purpose: chivev1.Purpose_PURPOSE_RENDEZVOUS, Avoid: m.Avoid})
 		case *client.OpenIntroduction:
 			p := m.Point
-			a.open(ctx, m.ID, m, a.attempts[m.Attempt], chivev1.Purpose_PURPOSE_INTRODUCTION, &torcircuit.Hop{
+			a.open(ctx, m, a.attempts[m.Attempt], &circuits.Open{Token: uint64(m.ID), Purpose: chivev1.Purpose_PURPOSE_INTRODUCTION, Target: &torcircuit.Hop{
 				RSA: p.RSA, Ed25519: p.Ed25519, NtorKey: p.OnionKey, IPv4: p.IPv4,
-			})
+			}})
 		case *client.Solve:
 			a.solve(ctx, m)
 		case *client.Introduce:
@@ -197,9 +197,10 @@ func (a *serviceActor) perform(ctx actor.Context) {
 	}
 }
 
-func (a *serviceActor) open(ctx actor.Context, id client.ID, what client.Action, w *meeting, purpose chivev1.Purpose, target *torcircuit.Hop) {
-	a.circuits[id] = &opened{what: what, meeting: w, began: a.s.o.Now()}
-	ctx.Send(a.s.o.Circuits, &circuits.Open{Owner: ctx.Self(), Token: uint64(id), Purpose: purpose, Target: target})
+func (a *serviceActor) open(ctx actor.Context, what client.Action, w *meeting, m *circuits.Open) {
+	a.circuits[client.ID(m.Token)] = &opened{what: what, meeting: w, began: a.s.o.Now()}
+	m.Owner = ctx.Self()
+	ctx.Send(a.s.o.Circuits, m)
 }
 
 func (a *serviceActor) fetch(ctx actor.Context, m *client.Fetch) {
@@ -208,9 +209,9 @@ func (a *serviceActor) fetch(ctx actor.Context, m *client.Fetch) {
 		a.machine.NotFetched(m.ID, a.s.o.Now())
 		return
 	}
-	a.open(ctx, m.ID, m, nil, chivev1.Purpose_PURPOSE_ONION_DIRECTORY, &torcircuit.Hop{
-		RSA: r.Identity, Ed25519: r.Ed25519, NtorKey: r.NtorKey, IPv4: r.IPv4, CongestionControl: r.CongestionControl(),
-	})
+	a.open(ctx, m, nil, &circuits.Open{Token: uint64(m.ID), Purpose: chivev1.Purpose_PURPOSE_ONION_DIRECTORY, Target: &torcircuit.Hop{
+		RSA: r.Identity, Ed25519: r.Ed25519, NtorKey: r.NtorKey, IPv4: r.IPv4, CongestionControl: r.CongestionControl(), CGO: r.CGO(),
+	}})
 }
 
 // ready: a circuit is open, and can be used for what it is for.

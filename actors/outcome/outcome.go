@@ -38,6 +38,10 @@ func FromDial(err error) chivev1.Outcome {
 		return chivev1.Outcome_OUTCOME_INTERNAL
 	case errors.Is(err, context.Canceled):
 		return chivev1.Outcome_OUTCOME_CANCELLED
+	case errors.Is(err, upstream.ErrProxy):
+		return chivev1.Outcome_OUTCOME_PROXY_FAILED
+	case errors.Is(err, upstream.ErrRefused), errors.Is(err, upstream.ErrSilent):
+		return chivev1.Outcome_OUTCOME_PROXY_REFUSED
 	case errors.Is(err, link.ErrIdentity):
 		return chivev1.Outcome_OUTCOME_RELAY_IDENTITY
 	case errors.Is(err, link.ErrExpired):
@@ -46,7 +50,7 @@ func FromDial(err error) chivev1.Outcome {
 		return chivev1.Outcome_OUTCOME_LINK_PROTOCOL
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		return chivev1.Outcome_OUTCOME_TIMEOUT
-	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, upstream.ErrRefused):
+	case errors.Is(err, syscall.ECONNREFUSED):
 		return chivev1.Outcome_OUTCOME_CONNECT_REFUSED
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EADDRNOTAVAIL):
 		return chivev1.Outcome_OUTCOME_CONNECT_UNREACHABLE
@@ -119,7 +123,8 @@ func Reply(o chivev1.Outcome) socks.ReplyCode {
 	case chivev1.Outcome_OUTCOME_RESOLVE_FAILED:
 		return socks.ReplyHostUnreachable
 	case chivev1.Outcome_OUTCOME_TARGET_UNREACHABLE, chivev1.Outcome_OUTCOME_CONNECT_UNREACHABLE,
-		chivev1.Outcome_OUTCOME_NO_DIRECTORY, chivev1.Outcome_OUTCOME_NO_PATH:
+		chivev1.Outcome_OUTCOME_NO_DIRECTORY, chivev1.Outcome_OUTCOME_NO_PATH,
+		chivev1.Outcome_OUTCOME_PROXY_FAILED, chivev1.Outcome_OUTCOME_PROXY_REFUSED, chivev1.Outcome_OUTCOME_PROTOCOLS_MISSING:
 		return socks.ReplyNetworkUnreachable
 	case chivev1.Outcome_OUTCOME_TARGET_REFUSED, chivev1.Outcome_OUTCOME_STREAM_RESET:
 		return socks.ReplyConnectionRefused
@@ -160,7 +165,8 @@ func HTTPStatus(o chivev1.Outcome) int {
 		return 504
 	case chivev1.Outcome_OUTCOME_OVERLOADED, chivev1.Outcome_OUTCOME_SHUTDOWN, chivev1.Outcome_OUTCOME_NO_DIRECTORY,
 		chivev1.Outcome_OUTCOME_NO_PATH, chivev1.Outcome_OUTCOME_CONNECT_UNREACHABLE, chivev1.Outcome_OUTCOME_BACKOFF,
-		chivev1.Outcome_OUTCOME_QUARANTINED:
+		chivev1.Outcome_OUTCOME_QUARANTINED, chivev1.Outcome_OUTCOME_PROXY_FAILED, chivev1.Outcome_OUTCOME_PROXY_REFUSED,
+		chivev1.Outcome_OUTCOME_PROTOCOLS_MISSING:
 		return 503
 	case chivev1.Outcome_OUTCOME_INTERNAL:
 		return 500

@@ -2,7 +2,6 @@ package stream
 
 import (
 	"sync/atomic"
-	"time"
 
 	"chive/actors/block"
 )
@@ -16,10 +15,7 @@ type holding struct {
 	since atomic.Int64  // when the queue was last empty, or moved
 }
 
-// began is the zero of the moments below: they are monotonic.
-var began = time.Now()
-
-func moment() int64 { return int64(time.Since(began)) + 1 }
+func moment() int64 { return block.Moment() }
 
 // keep counts a block that was queued.
 func (h *holding) keep(bytes int) {

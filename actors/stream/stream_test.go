@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"chive/internal/leak"
 	"github.com/asynkron/protoactor-go/actor"
-	"go.uber.org/goleak"
 
 	"chive/actors/block"
 	"chive/actors/kernel"
@@ -23,7 +23,7 @@ import (
 	"chive/tor/cell"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 // patience only bounds a test that fails.
 const patience = 30 * time.Second

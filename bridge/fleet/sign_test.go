@@ -11,10 +11,15 @@ import (
 	"github.com/nats-io/nkeys"
 	"go.uber.org/goleak"
 
+	"chive/internal/leak"
 	"chive/messages"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// A NATS server that is shut down while it makes a stream leaves that stream's store behind.
+func TestMain(m *testing.M) {
+	const server = "github.com/nats-io/nats-server/v2/server"
+	leak.Main(m, goleak.IgnoreTopFunction(server+".(*fileStore).flushStreamStateLoop"), goleak.IgnoreTopFunction(server+"/ats.Register.func1"))
+}
 
 var signed = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 

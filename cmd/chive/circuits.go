@@ -64,6 +64,9 @@ func circuitRow(v fold.CircuitView, at time.Time) string {
 	if v.Reached < v.Hops {
 		hops = fmt.Sprintf("%d of %d", v.Reached, v.Hops)
 	}
+	if v.Wanted > 0 {
+		hops = fmt.Sprintf("%d legs", v.Legs)
+	}
 	return cells(v.ID, v.State, hops, fmt.Sprint(v.Streams), age(v.Launched, lived(v.Ended, at)), millis(v.BuildMS),
 		v.Purpose, v.Isolation, v.Connection, v.Outcome)
 }

@@ -71,6 +71,7 @@ func (c optionsCommand) show(out io.Writer, o config.Option) error {
 		{"values", o.Range},
 		{"may be repeated", yes(o.List)},
 		{"chive's own", yes(o.Own)},
+		{"a secret", yes(o.Secret)},
 		{"a change is", string(o.Class)},
 		{"takes effect", o.Effect},
 		{"the fleet may not set it", o.RemoteDenied},

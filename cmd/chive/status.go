@@ -54,8 +54,14 @@ func printStatus(w io.Writer, answer []byte) error {
 	}
 	fmt.Fprintf(w, "node         %s (fleet %s), chive %s, up %s\n", s.Node, s.Fleet, s.Version, time.Since(s.Started).Round(time.Second))
 	fmt.Fprintf(w, "bootstrap    %d %%, %s\n", s.Bootstrap, s.Summary)
+	if s.Proxy != "" {
+		fmt.Fprintf(w, "proxy        does not work (%s): nothing is tried without it, and it is tried again by itself\n", s.Proxy)
+	}
 	if !s.ValidUntil.IsZero() {
 		fmt.Fprintf(w, "consensus    valid until %s\n", s.ValidUntil.UTC().Format(time.DateTime))
+	}
+	if s.Lacks != "" {
+		fmt.Fprintf(w, "protocols    the network requires %s, which this version does not have: it is used no more\n", s.Lacks)
 	}
 	fmt.Fprintf(w, "connections  %d open\n", s.Connections)
 	fmt.Fprintf(w, "circuits     %d open, %d building%s\n", s.Circuits, s.Building, ends(s.CircuitEnds))

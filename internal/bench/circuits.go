@@ -25,6 +25,7 @@ type fresh struct {
 	burst95  time.Duration // 95th percentile of a burst
 	burst50  time.Duration
 	circuits float64 // a second
+	cpu      float64 // milliseconds of the client for a request
 }
 
 // circuits measures requests that need a circuit each, in turns: what else the
@@ -50,7 +51,8 @@ func circuits(ctx context.Context, network *testnet.Network, subjects []subject,
 				c.users++
 				return fetch(ctx, network, c.socks, fmt.Sprint("fresh", c.users), 1)
 			}
-			f, err := freshOf(ask, func(n, at int) ([]time.Duration, error) {
+			spent := func() (time.Duration, error) { return network.CPU(c.pid) }
+			f, err := freshOf(ask, spent, func(n, at int) ([]time.Duration, error) {
 				first := c.users
 				c.users += n
 				return together(ctx, network, c.socks, first, n, at)
@@ -68,10 +70,11 @@ func circuits(ctx context.Context, network *testnet.Network, subjects []subject,
 	row("50 fresh isolated requests at once, p50, s", false, func(f fresh) float64 { return f.burst50.Seconds() })
 	row("50 fresh isolated requests at once, p95, s", false, func(f fresh) float64 { return f.burst95.Seconds() })
 	row("circuits a second", true, func(f fresh) float64 { return f.circuits })
+	row("CPU a request with a circuit, ms", false, func(f fresh) float64 { return f.cpu })
 	return nil
 }
 
-func freshOf(ask func() (time.Duration, error), many func(n, at int) ([]time.Duration, error)) (f fresh, err error) {
+func freshOf(ask, spent func() (time.Duration, error), many func(n, at int) ([]time.Duration, error)) (f fresh, err error) {
 	var times []time.Duration
 	for range freshRequests {
 		took, err := ask()
@@ -87,12 +90,18 @@ func freshOf(ask func() (time.Duration, error), many func(n, at int) ([]time.Dur
 	}
 	slices.Sort(times)
 	f.burst50, f.burst95 = times[len(times)/2], times[len(times)*95/100]
+	before, err := spent()
+	if err != nil {
+		return f, err
+	}
 	begun := time.Now()
 	if _, err = many(rateRequests, rateWorkers); err != nil {
 		return f, err
 	}
 	f.circuits = rateRequests / time.Since(begun).Seconds()
-	return f, nil
+	after, err := spent()
+	f.cpu = (after - before).Seconds() * 1e3 / rateRequests
+	return f, err
 }
 
 // together makes n requests of new users, at most at once.

@@ -2,7 +2,8 @@
 // in one run: start, downloads and uploads, CPU a GiB, and memory. The relays share the
 // machine with the client, so throughput is theirs as much as the client's;
 // CPU seconds of the client a GiB is what tells. With the argument "circuits" only
-// requests that need circuits of their own are measured. A whole run writes its table into
+// requests that need circuits of their own are measured, with "conflux" only one transfer,
+// with and without it. A whole run writes its table into
 // docs/performance.md and draws docs/performance.svg.
 package main
 
@@ -67,9 +68,16 @@ func run(ctx context.Context) (err error) {
 		{"chive", startWith(network, binary, "run", "-f")},
 		{"C tor", startWith(network, "tor", "--defaults-torrc", "/dev/null", "-f")},
 	}
-	if len(os.Args) > 1 && os.Args[1] == "circuits" {
+	if len(os.Args) > 1 {
 		r := &report{}
-		err := circuits(ctx, network, subjects, dir, r)
+		switch os.Args[1] {
+		case "circuits":
+			err = circuits(ctx, network, subjects, dir, r)
+		case "conflux":
+			err = confluxes(ctx, network, binary, dir, r)
+		default:
+			return fmt.Errorf("%q: want circuits, conflux or nothing", os.Args[1])
+		}
 		r.print(os.Stdout, 0)
 		return err
 	}
@@ -113,6 +121,11 @@ func build(ctx context.Context, binary, flags string) error {
 
 // startWith makes a starter: the command's last argument is the torrc.
 func startWith(network *testnet.Network, command ...string) func(context.Context, string) (int, string, func() error, error) {
+	return startBy(network, nil, command...)
+}
+
+// startBy has lines more in the torrc.
+func startBy(network *testnet.Network, more []string, command ...string) func(context.Context, string) (int, string, func() error, error) {
 	return func(ctx context.Context, dir string) (int, string, func() error, error) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -124,6 +137,7 @@ func startWith(network *testnet.Network, command ...string) func(context.Context
 		}
 		lines := append(network.ClientTorrc(), "DataDirectory "+filepath.Join(dir, "data"), "SocksPort "+socks,
 			"Log notice stdout", "ShutdownWaitLength 0")
+		lines = append(lines, more...)
 		torrc := filepath.Join(dir, "torrc")
 		if err := os.WriteFile(torrc, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
 			return 0, "", nil, err

@@ -68,6 +68,16 @@ func TestBuildTimeoutIsLearnedAndSurvivesKill(t *testing.T) {
 	<-tick.C
 	p.kill()
 
+	fixed, err := launch(t, dir, nil, append(n.ClientTorrc(), "LearnCircuitBuildTimeout 0", "CircuitBuildTimeout 17 seconds")...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fixed.await(t)
+	if s := fixed.Status(); s.BuildLearned || s.BuildTimeout != 17_000 || len(fixed.learned()) > 0 {
+		t.Errorf("with LearnCircuitBuildTimeout 0: %+v", s)
+	}
+	fixed.stop()
+
 	c, err := launch(t, dir, nil, append(n.ClientTorrc(), "LearnCircuitBuildTimeout 1")...)
 	if err != nil {
 		t.Fatal(err)

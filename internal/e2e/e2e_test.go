@@ -21,8 +21,8 @@ import (
 	"testing"
 	"time"
 
+	"chive/internal/leak"
 	"github.com/nats-io/nats.go"
-	"go.uber.org/goleak"
 
 	"chive/actors/node"
 	"chive/config"
@@ -33,7 +33,7 @@ import (
 	"chive/messages/chivev1"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(suite{m}) }
+func TestMain(m *testing.M) { leak.Main(suite{m}) }
 
 // client is a node under test with its whole log.
 type client struct {

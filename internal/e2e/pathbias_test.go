@@ -72,6 +72,7 @@ func TestPathBias(t *testing.T) {
 		"LearnCircuitBuildTimeout 0", "CircuitBuildTimeout 3 seconds",
 	}
 	c := relaunch(t, n, whole, lines...)
+	lines = append(lines, "ConfluxEnabled 0")
 	for i := range 7 {
 		c.serves(t, n, fmt.Sprint("good", i))
 	}

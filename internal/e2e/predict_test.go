@@ -9,7 +9,7 @@ import (
 )
 
 // predictedPorts: after one stream for a port that only one exit carries, two circuits to
-// that exit are ready; when no port is predicted, none is built ahead.
+// that exit are ready; when no port is predicted and none was asked for, none is built ahead.
 func predictedPorts(t *testing.T, l *lab) {
 	only := fingerprint(t, l.n, "exit1")
 	c, err := net.Dial("tcp", l.socks)
@@ -22,10 +22,8 @@ func predictedPorts(t *testing.T, l *lab) {
 	}
 	l.until(t, 20*time.Second, "2 clean circuits to the exit that carries the port", func() bool { return l.view().cleanTo[only] >= 2 })
 
-	l.set(t, "PredictedPortsRelevanceTime 0", "CircuitPoolMinSize 0")
-	for l.view().clean > 0 {
-		l.once(t)
-	}
+	l.set(t, "PredictedPortsRelevanceTime 0", "CircuitPoolMinSize 0", "CircuitPoolMaxSize 0")
+	l.until(t, 20*time.Second, "no clean circuit", func() bool { return l.view().clean == 0 })
 	_, from := l.events(0)
 	l.once(t)
 	if built := l.launched(from); len(built) != 1 || l.view().clean != 0 {

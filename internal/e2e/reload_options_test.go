@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"encoding/hex"
 	"fmt"
 	"io"
 	"net"
@@ -16,105 +15,6 @@ import (
 	"chive/internal/testnet"
 	"chive/messages/chivev1"
 )
-
-// view is what the log says about circuits and connections now.
-type view struct {
-	clean     int            // open general circuits that no stream has used
-	cleanTo   map[string]int // the same by exit
-	on        map[string]int // circuits by connection
-	connected map[string]bool
-}
-
-func (r *reloadable) view() view {
-	log, _ := r.events(0)
-	v := view{cleanTo: map[string]int{}, on: map[string]int{}, connected: map[string]bool{}}
-	general, open, dirty, over := map[string]string{}, map[string]bool{}, map[string]bool{}, map[string]bool{}
-	at, exit := map[string]string{}, map[string]string{}
-	for _, e := range log {
-		id := e.GetActorId()
-		switch ev := e.GetEvent().(type) {
-		case *chivev1.Envelope_ConnectionOpened:
-			v.connected[id] = true
-		case *chivev1.Envelope_ConnectionClosed:
-			delete(v.connected, id)
-		case *chivev1.Envelope_CircuitLaunched:
-			at[id] = ev.CircuitLaunched.GetConnectionId()
-			if ev.CircuitLaunched.GetPurpose() == chivev1.Purpose_PURPOSE_GENERAL {
-				general[id] = at[id]
-				path := ev.CircuitLaunched.GetPath()
-				exit[id] = strings.ToUpper(hex.EncodeToString(path[len(path)-1]))
-			}
-		case *chivev1.Envelope_CircuitOpened:
-			open[id] = true
-		case *chivev1.Envelope_CircuitDirtied:
-			dirty[id] = true
-		case *chivev1.Envelope_CircuitClosed, *chivev1.Envelope_CircuitFailed:
-			over[id] = true
-		}
-	}
-	for id := range general {
-		if open[id] && !dirty[id] && !over[id] {
-			v.clean++
-			v.cleanTo[exit[id]]++
-		}
-	}
-	for id, connection := range at {
-		if !over[id] {
-			v.on[connection]++
-		}
-	}
-	return v
-}
-
-// idle is how many connections have no circuit.
-func (v view) idle() (n int) {
-	for id := range v.connected {
-		if v.on[id] == 0 {
-			n++
-		}
-	}
-	return n
-}
-
-// launched lists the connections of general circuits launched since an index.
-func (r *reloadable) launched(from int) (connections []string) {
-	log, _ := r.events(from)
-	for _, e := range log {
-		if l := e.GetCircuitLaunched(); l.GetPurpose() == chivev1.Purpose_PURPOSE_GENERAL {
-			connections = append(connections, l.GetConnectionId())
-		}
-	}
-	return connections
-}
-
-// carrier is the circuit that a request went over.
-func (r *reloadable) carrier(t *testing.T, ask func() error) (circuit string) {
-	t.Helper()
-	_, from := r.events(0)
-	if err := ask(); err != nil {
-		t.Fatal(err)
-	}
-	r.until(t, 10*time.Second, "a stream is attached", func() bool {
-		log, _ := r.events(from)
-		for _, e := range log {
-			if a := e.GetStreamAttached(); a != nil && r.general(a.GetCircuitId()) {
-				circuit = a.GetCircuitId()
-			}
-		}
-		return circuit != ""
-	})
-	return circuit
-}
-
-func (r *reloadable) general(circuit string) bool {
-	log, _ := r.events(0)
-	for _, e := range log {
-		if l := e.GetCircuitLaunched(); l != nil && e.GetActorId() == circuit {
-			return l.GetPurpose() == chivev1.Purpose_PURPOSE_GENERAL
-		}
-	}
-	return false
-}
 
 // lab is the node under test with what the network offers.
 type lab struct {
@@ -192,7 +92,10 @@ func TestEveryHotOptionChangesTheRunningNode(t *testing.T) {
 		"exit2": {"ExitPolicy reject *:7777"}, "exit3": {"ExitPolicy reject *:7777"}, // see predictedPorts
 	}})
 	socks := freePort(t)
-	base := []string{"Log notice stderr", "SocksPort " + socks, "NewCircuitPeriod 1 day", "ConnectionPoolMaxIdle 1000"}
+	base := []string{
+		"Log notice stderr", "SocksPort " + socks, "NewCircuitPeriod 1 day", "ConnectionPoolMaxIdle 1000",
+		"ConfluxEnabled 0", // single circuits are counted; see TestConflux
+	}
 	l := newLab(t, n, base...)
 	for _, test := range []struct {
 		option string
@@ -343,8 +246,11 @@ func bufferPooling(t *testing.T, l *lab) {
 }
 
 func poolSizes(t *testing.T, l *lab) {
+	l.base[2] = "NewCircuitPeriod 1 second" // what was used before is soon no demand any more
+	defer func() { l.base[2] = "NewCircuitPeriod 1 day" }()
+	l.set(t, "CircuitPoolMaxSize 2")
 	l.until(t, 20*time.Second, "2 clean circuits", func() bool { return l.view().clean == 2 })
-	l.set(t, "CircuitPoolMinSize 6")
+	l.set(t, "CircuitPoolMinSize 6", "CircuitPoolMaxSize 6")
 	l.until(t, 20*time.Second, "6 clean circuits", func() bool { return l.view().clean == 6 })
 	l.set(t, "CircuitPoolMinSize 1", "CircuitPoolMaxSize 3")
 	l.until(t, 20*time.Second, "3 clean circuits", func() bool { return l.view().clean == 3 })
@@ -367,19 +273,16 @@ func prebuilding(t *testing.T, l *lab) {
 	l.until(t, 20*time.Second, "2 clean circuits, with no stream asking", func() bool { return l.view().clean >= 2 })
 }
 
-// newCircuitPeriod: the number of circuits kept ready follows the demand when a
-// period ends.
+// newCircuitPeriod: the number of circuits kept ready follows the demand, and falls again
+// when a period without it has ended.
 func newCircuitPeriod(t *testing.T, l *lab) {
-	for range 6 {
+	for range 14 {
 		l.once(t)
 	}
-	l.until(t, 20*time.Second, "2 clean circuits", func() bool { return l.view().clean >= 2 })
-	if n := l.view().clean; n > 4 {
-		t.Fatalf("%d clean circuits though the period lasts a day", n)
-	}
+	l.until(t, 20*time.Second, "as many clean circuits as were used", func() bool { return l.view().clean >= 14 })
 	l.base[2] = "NewCircuitPeriod 1 second"
 	l.set(t)
-	l.until(t, 20*time.Second, "as many clean circuits as were used", func() bool { return l.view().clean >= 6 })
+	l.until(t, 20*time.Second, "no more clean circuits than are kept without demand", func() bool { return l.view().clean <= 10 })
 	l.base[2] = "NewCircuitPeriod 1 day"
 }
 
@@ -507,7 +410,7 @@ func dirtiness(t *testing.T, l *lab) {
 // making (they follow other rules and are not built again) the node has idle ones.
 func maxIdle(t *testing.T, l *lab) {
 	l.base = append(l.base, "EnableCircuitPrebuilding 0", "LongLivedPorts 1,2")
-	defer func() { l.base = l.base[:4] }()
+	defer func() { l.base = l.base[:5] }()
 	l.set(t)
 	l.until(t, 60*time.Second, "a connection without circuits", func() bool { return l.view().idle() > 0 })
 	l.base[3] = "ConnectionPoolMaxIdle 0"

@@ -2,31 +2,48 @@ package e2e
 
 import (
 	"bufio"
+	"encoding/base64"
 	"encoding/binary"
 	"io"
+	"io/fs"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 
+	"chive/messages"
 	"chive/tor/socks"
 )
 
-// proxy is a small one on loopback that speaks SOCKS4, SOCKS5 and HTTP CONNECT, for
-// user u with password p.
+// The credentials that a proxy asks for.
+const proxyUser, proxyPassword = "kestrel", "merlin-and-hobby"
+
+// proxy is a small one on loopback that speaks SOCKS4, SOCKS5 and HTTP CONNECT, the
+// latter two for proxyUser only.
 type proxy struct {
-	l      net.Listener
-	wg     sync.WaitGroup
-	passed [3]atomic.Int64 // connections made, by protocol
-	mu     sync.Mutex
-	conns  []net.Conn
+	l       net.Listener
+	wg      sync.WaitGroup
+	passed  [3]atomic.Int64 // connections made, by protocol
+	refused atomic.Int64    // connections not made
+	refuses atomic.Bool     // it has no network of its own
+	mu      sync.Mutex
+	conns   []net.Conn
 }
 
 func startProxy(t *testing.T) *proxy {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	return startProxyAt(t, "127.0.0.1:0")
+}
+
+func startProxyAt(t *testing.T, at string) *proxy {
+	t.Helper()
+	l, err := net.Listen("tcp", at)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,17 +57,28 @@ func startProxy(t *testing.T) *proxy {
 			p.wg.Go(func() { p.serve(c) })
 		}
 	})
-	t.Cleanup(func() {
-		_ = l.Close()
-		p.mu.Lock()
-		for _, c := range p.conns {
-			_ = c.Close()
-		}
-		p.mu.Unlock()
-		p.wg.Wait()
-	})
+	t.Cleanup(p.stop)
 	return p
 }
+
+// cut ends what goes through the proxy.
+func (p *proxy) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.conns {
+		_ = c.Close()
+	}
+	p.conns = nil
+}
+
+func (p *proxy) stop() {
+	_ = p.l.Close()
+	p.cut()
+	p.wg.Wait()
+}
+
+// proxyRefusals are the answers of one that has no network, by protocol.
+var proxyRefusals = [3]string{"\x00\x5b\x00\x00\x00\x00\x00\x00", "\x05\x01\x00\x01\x00\x00\x00\x00\x00\x00", "HTTP/1.1 503 No\r\n\r\n"}
 
 func (p *proxy) keep(c net.Conn) {
 	p.mu.Lock()
@@ -75,7 +103,7 @@ func (p *proxy) serve(c net.Conn) {
 		if err != nil {
 			return
 		}
-		if req.Header.Get("Proxy-Authorization") != "Basic dTpw" {
+		if req.Header.Get("Proxy-Authorization") != "Basic "+base64.StdEncoding.EncodeToString([]byte(proxyUser+":"+proxyPassword)) {
 			_, _ = io.WriteString(c, "HTTP/1.1 407 Who\r\n\r\n")
 			return
 		}
@@ -105,11 +133,16 @@ func (p *proxy) serve(c net.Conn) {
 		switch {
 		case req.SOCKS4:
 			reply = binary.BigEndian.AppendUint64(nil, 0x5a<<48)
-		case req.Username != "u" || req.Password != "p":
+		case req.Username != proxyUser || req.Password != proxyPassword:
 			return
 		default:
 			kind = 1
 		}
+	}
+	if p.refuses.Load() {
+		p.refused.Add(1)
+		_, _ = io.WriteString(c, proxyRefusals[kind])
+		return
 	}
 	relay, err := net.Dial("tcp", target)
 	if err != nil {
@@ -135,11 +168,16 @@ func TestUpstreamProxies(t *testing.T) {
 	at := p.l.Addr().String()
 	for kind, lines := range [][]string{
 		{"Socks4Proxy " + at},
-		{"Socks5Proxy " + at, "Socks5ProxyUsername u", "Socks5ProxyPassword p"},
-		{"HTTPSProxy " + at, "HTTPSProxyAuthenticator u:p"},
+		{"Socks5Proxy " + at, "Socks5ProxyUsername " + proxyUser, "Socks5ProxyPassword " + proxyPassword},
+		{"HTTPSProxy " + at, "HTTPSProxyAuthenticator " + proxyUser + ":" + proxyPassword},
 	} {
-		t.Run(lines[0][:10], func(t *testing.T) {
-			c := start(t, n, lines...)
+		t.Run([]string{"Socks4Proxy", "Socks5Proxy", "HTTPSProxy"}[kind], func(t *testing.T) {
+			logged := &strings.Builder{}
+			c, err := launch(t, t.TempDir(), slog.NewTextHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug}), append(n.ClientTorrc(), lines...)...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.await(t)
 			if _, size, err := c.get(t.Context(), "", resource(n, 100_000)); err != nil || size != 100_000 {
 				t.Errorf("%d bytes, %v", size, err)
 			}
@@ -153,6 +191,38 @@ func TestUpstreamProxies(t *testing.T) {
 			if passed := p.passed[kind].Load(); opened == 0 || passed < int64(opened) {
 				t.Errorf("%d connections, %d through the proxy", opened, passed)
 			}
+			c.keepsSecret(t, logged.String())
 		})
+	}
+}
+
+// keepsSecret looks for the proxy's credentials in all that a node, which has stopped,
+// leaves behind: its log, its events at every tier, and its files.
+func (c *client) keepsSecret(t *testing.T, logged string) {
+	t.Helper()
+	told := map[string]string{"log": logged}
+	for _, e := range c.log {
+		told["events"] += e.String() + "\n" + messages.Text(e) + "\n"
+	}
+	files := 0
+	err := filepath.WalkDir(c.dir+"/data", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		told[path] = string(b)
+		files++
+		return err
+	})
+	if err != nil || files < 3 || logged == "" {
+		t.Fatalf("%d files, %d bytes of log, %v", files, len(logged), err)
+	}
+	basic := base64.StdEncoding.EncodeToString([]byte(proxyUser + ":" + proxyPassword))
+	for where, text := range told {
+		for _, secret := range []string{proxyUser, proxyPassword, basic} {
+			if strings.Contains(text, secret) {
+				t.Errorf("%s holds %s", where, secret)
+			}
+		}
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 	"go.uber.org/goleak"
 
+	"chive/internal/leak"
+
 	"chive/actors/circuit"
 	"chive/actors/connections"
 	"chive/actors/kernel"
@@ -30,7 +32,7 @@ import (
 var system = kernel.NewSystem(nil)
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("chive/actors/kernel.(*pool).work"))
+	leak.Main(m, goleak.IgnoreTopFunction("chive/actors/kernel.(*pool).work"))
 }
 
 // front counts nothing: the events tell.
@@ -180,6 +182,11 @@ func play(t *testing.T, relay *relaydouble.Relay, change func([]torcircuit.Hop),
 	return out
 }
 
+// ignorable is a download in which the guard sends what a client must ignore (tor-spec §3).
+func ignorable(do relaydouble.Action) relaydouble.Options {
+	return relaydouble.Options{Handler: relaydouble.Source(1 << 20), Script: at(relaydouble.AtDataOut, 30, do)}
+}
+
 func TestFaults(t *testing.T) {
 	type faults = []relaydouble.Fault
 	do := func(at relaydouble.Point, nth int, a relaydouble.Action) faults {
@@ -220,6 +227,12 @@ func TestFaults(t *testing.T) {
 		"late CREATED2":        {options: relaydouble.Options{Script: do(relaydouble.AtBegin, 1, relaydouble.Cell(cell.Created2, make([]byte, cell.BodyLen)))}, want: "circuit-closed circuit-protocol"},
 		"surplus SENDMEs":      {options: relaydouble.Options{Script: do(relaydouble.AtBegin, 1, relaydouble.SurplusSendmes(1))}, want: "circuit-closed circuit-protocol"},
 		"wrong SENDME":         {options: relaydouble.Options{Handler: relaydouble.Sink, Script: do(relaydouble.AtSendmeOut, 1, relaydouble.CorruptTag)}, upload: 1 << 20, want: "circuit-closed circuit-protocol"},
+
+		"VPADDING of nothing":      {options: ignorable(relaydouble.CellOn(0, cell.Vpadding, nil)), want: "stream-ended ok"},
+		"VPADDING of any size":     {options: ignorable(times(50, relaydouble.CellOn(0, cell.Vpadding, make([]byte, cell.MaxVariableLen)))), want: "stream-ended ok"},
+		"PADDING flood":            {options: ignorable(times(5000, relaydouble.CellOn(0, cell.Padding, nil))), want: "stream-ended ok"},
+		"unknown fixed command":    {options: ignorable(relaydouble.CellOn(0, 100, nil)), want: "stream-ended ok"},
+		"unknown variable command": {options: ignorable(relaydouble.CellOn(0, 250, make([]byte, 3000))), want: "stream-ended ok"},
 
 		"END without data":  {options: relaydouble.Options{Script: do(relaydouble.AtBegin, 1, relaydouble.EndEmpty)}, want: "stream-detached stream-reset"},
 		"END reason 0":      {options: relaydouble.Options{Script: do(relaydouble.AtBegin, 1, relaydouble.End(cell.EndUnspecified))}, want: "stream-detached stream-reset"},

@@ -19,7 +19,8 @@ import (
 // required are the faults that docs/testing.md must have.
 var required = []string{
 	"forged consensus signature", "too few signatures", "wrong CERTS", "expired CERTS", "wrong identity at a real relay",
-	"wrong handshake authenticator", "bad relay digest", "cell on an unknown circuit", "oversized document", "truncated document",
+	"wrong handshake authenticator", "bad relay digest", "cell on an unknown circuit", "hostile exit", "hostile middle relay", "hostile guard",
+	"exit that breaks the rules of a conflux set", "exit that has too much wait for its turn", "a leg of a conflux set is gone that was in use", "oversized document", "truncated document",
 	"zlib bomb", "zstd bomb", "concatenated bombs", "relay accepts and says nothing", "relay stalls in a handshake",
 	"consensus diff that is cut, too large, or leads elsewhere", "cached consensus changed under a diff",
 	"directory withholds microdescriptors", "directory drips headers", "required protocol is missing",
@@ -101,6 +102,31 @@ func read(t *testing.T, folder string) source {
 	return s
 }
 
+// exists says what is wrong with the name of a test, as the tables of docs/testing.md
+// write it: "folder TestName/subtest", without a folder in internal/e2e, or a script. What
+// was read of the folders is kept in sources.
+func exists(t *testing.T, sources map[string]source, name string) (problem string) {
+	t.Helper()
+	if strings.HasSuffix(name, ".txtar") {
+		if _, err := os.Stat(filepath.Join(root, name)); err != nil {
+			return err.Error()
+		}
+		return ""
+	}
+	folder, test, found := strings.Cut(name, " Test")
+	if !found {
+		folder, test = "internal/e2e", strings.TrimPrefix(name, "Test")
+	}
+	function, sub, isSub := strings.Cut("Test"+test, "/")
+	if _, known := sources[folder]; !known {
+		sources[folder] = read(t, folder)
+	}
+	if s := sources[folder]; !s.functions[function] || isSub && !s.texts[sub] {
+		return folder + " has no " + strings.TrimPrefix(name, folder+" ")
+	}
+	return ""
+}
+
 // eventOutcomes are "name outcome" of every event that has an outcome.
 func isEventOutcome(s string) bool {
 	event, outcome, found := strings.Cut(s, " ")
@@ -134,22 +160,8 @@ func TestTableOfFaults(t *testing.T) {
 			}
 		}
 		for _, name := range r.tests {
-			if strings.HasSuffix(name, ".txtar") {
-				if _, err := os.Stat(filepath.Join(root, name)); err != nil {
-					t.Errorf("%s: %v", r.fault, err)
-				}
-				continue
-			}
-			folder, test, found := strings.Cut(name, " Test")
-			if !found {
-				folder, test = "internal/e2e", strings.TrimPrefix(name, "Test")
-			}
-			function, sub, isSub := strings.Cut("Test"+test, "/")
-			if _, known := sources[folder]; !known {
-				sources[folder] = read(t, folder)
-			}
-			if s := sources[folder]; !s.functions[function] || isSub && !s.texts[sub] {
-				t.Errorf("%s: %s has no %s", r.fault, folder, strings.TrimPrefix(name, folder+" "))
+			if problem := exists(t, sources, name); problem != "" {
+				t.Errorf("%s: %s", r.fault, problem)
 			}
 		}
 	}

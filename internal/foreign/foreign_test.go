@@ -20,8 +20,8 @@ import (
 	"testing"
 	"time"
 
+	"chive/internal/leak"
 	"github.com/bufbuild/protocompile"
-	"go.uber.org/goleak"
 	"go.yaml.in/yaml/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -34,7 +34,7 @@ import (
 	"chive/messages/chivev1"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 // waits bounds a failure, never a success.
 const waits = 90 * time.Second

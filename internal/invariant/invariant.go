@@ -10,9 +10,13 @@
 //   - circuits are launched on open connections;
 //   - paths have the shape of their purpose, and the second hop of those to onion services
 //     is of the second layer of guards, once there is one;
+//   - circuits have congestion control if their last hop granted it, by ntor-v3, and count
+//     the hops with Counter Galois Onion, each of which granted it too;
 //   - a circuit that joined an onion service carries streams to that service alone;
 //   - streams are on open circuits of their purpose, all detached before the circuit
 //     closes;
+//   - legs of a conflux set end at one exit and share no other relay, carry no streams of
+//     their own, and end before their set does;
 //   - no circuit ever carries two streams that must be isolated from each other, a stream
 //     isolates by the same wherever it goes, and the epoch of none is to come.
 //
@@ -53,6 +57,11 @@ func (v Violation) String() string { return v.Event + ": " + v.Rule }
 type circuit struct {
 	fold.Circuit
 	streams map[string]bool // attached now
+	path    [][]byte
+	legs    []string // of a conflux set, that were launched
+	linked  []string // of those, that are
+	granted bool     // the hop reached last granted congestion control
+	cgo     uint32   // hops reached with Counter Galois Onion
 	carried isolation.Circuit
 	onion   string // whose streams it carries, of one that joined an onion service
 }
@@ -168,11 +177,40 @@ func (c *checker) circuit(e *chivev1.Envelope) {
 	switch body := e.GetEvent().(type) {
 	case *chivev1.Envelope_CircuitLaunched:
 		k.streams = map[string]bool{}
+		k.path = body.CircuitLaunched.GetPath()
 		c.launched(e, body.CircuitLaunched)
+	case *chivev1.Envelope_CircuitSetLaunched:
+		k.streams = map[string]bool{}
+	case *chivev1.Envelope_CircuitLegLinked:
+		c.linked(e, k, body.CircuitLegLinked.GetCircuitId())
+	case *chivev1.Envelope_CircuitLegLost:
+		lost := body.CircuitLegLost.GetCircuitId()
+		k.linked = slices.DeleteFunc(k.linked, func(id string) bool { return id == lost })
+	case *chivev1.Envelope_CircuitFailed:
+		c.legsEnded(e, k)
+	case *chivev1.Envelope_CircuitExtended:
+		x := body.CircuitExtended
+		if k.granted = x.GetCongestionControl(); k.granted && x.GetHandshake() != "ntor-v3" {
+			c.say(e, "congestion control granted by %s", x.GetHandshake())
+		}
+		if x.GetCgo() {
+			k.cgo++
+			if !k.granted {
+				c.say(e, "Counter Galois Onion without congestion control")
+			}
+		}
+	case *chivev1.Envelope_CircuitOpened:
+		if has := body.CircuitOpened.GetCongestionControl(); has != k.granted {
+			c.missing(e, "congestion control: %v, which the last hop granted: %v", has, k.granted)
+		}
+		if n := body.CircuitOpened.GetCgoHops(); n != k.cgo {
+			c.missing(e, "%d hops with Counter Galois Onion, and %d were reached", n, k.cgo)
+		}
 	case *chivev1.Envelope_CircuitClosed:
 		if len(k.streams) > 0 {
 			c.missing(e, "closed with %d streams on it", len(k.streams))
 		}
+		c.legsEnded(e, k)
 	}
 }
 
@@ -182,6 +220,13 @@ func (c *checker) launched(e *chivev1.Envelope, l *chivev1.CircuitLaunched) {
 	}
 	if l.GetOneHop() != (l.GetHops() == 1) {
 		c.say(e, "%d hops, called one hop: %v", l.GetHops(), l.GetOneHop())
+	}
+	if id := l.GetSetId(); id != "" {
+		if set := c.circuits[id]; set == nil || !set.IsSet() || set.Ended() {
+			c.missing(e, "launched for conflux set %s, which is none or over", id)
+		} else {
+			set.legs = append(set.legs, e.GetActorId())
+		}
 	}
 	if len(l.GetPath()) != int(l.GetHops()) {
 		c.say(e, "path of %d relays, %d hops", len(l.GetPath()), l.GetHops())
@@ -229,6 +274,9 @@ func (c *checker) attached(e *chivev1.Envelope, s *stream) {
 		return
 	}
 	k.streams[s.ID] = true
+	if k.Set != "" {
+		c.say(e, "attached to a leg of a conflux set")
+	}
 	if k.Purpose != s.Purpose {
 		c.say(e, "a %s stream on a %s circuit", messages.PurposeName(s.Purpose), messages.PurposeName(k.Purpose))
 		return

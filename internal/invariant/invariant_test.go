@@ -108,6 +108,17 @@ func TestEachRule(t *testing.T) {
 		"in the future":   {edit(func(l logs) { l[9] = goes("s", "a", "c", 1, 1) }), "in epoch 1 after 0 renewals"},
 		"other epoch": {insert(10,
 			messages.Event(kStream, "s", &chivev1.StreamDetached{CircuitId: "c"}), renewed, goes("s", "a", "c", 2, 1)), "isolates otherwise than on its last circuit"},
+		"not granted": {edit(func(l logs) { l[6].GetCircuitOpened().CongestionControl = true }), "congestion control: true, which the last hop granted: false"},
+		"unused": {edit(func(l logs) {
+			l[5].GetCircuitExtended().CongestionControl, l[5].GetCircuitExtended().Handshake = true, "ntor-v3"
+		}), "congestion control: false, which the last hop granted: true"},
+		"granted by ntor": {edit(func(l logs) {
+			l[3].GetCircuitExtended().CongestionControl, l[3].GetCircuitExtended().Handshake = true, "ntor"
+		}), "congestion control granted by ntor"},
+		"cgo hops": {edit(func(l logs) { l[6].GetCircuitOpened().CgoHops = 2 }), "2 hops with Counter Galois Onion, and 0 were reached"},
+		"cgo alone": {edit(func(l logs) {
+			l[3].GetCircuitExtended().Cgo, l[6].GetCircuitOpened().CgoHops = true, 1
+		}), "Counter Galois Onion without congestion control"},
 		"other purpose": {edit(func(l logs) { l[7].GetStreamRequested().Purpose = directory }), "a directory stream on a general circuit"},
 		"two hops":      {edit(func(l logs) { l[2].GetCircuitLaunched().Hops = 2 }), "path of 3 relays, 2 hops"},
 		"general of two": {edit(func(l logs) {
@@ -132,6 +143,63 @@ func TestEachRule(t *testing.T) {
 				t.Errorf("found %q, want one with %q", all, tt.want)
 			}
 		})
+	}
+}
+
+// set is the log of a conflux set with a stream on it, and what a test changes of it.
+func set(change func(log []*chivev1.Envelope)) []*chivev1.Envelope {
+	log := []*chivev1.Envelope{
+		messages.Event(kConn, "n", &chivev1.ConnectionDialled{Attempt: 1}),
+		messages.Event(kConn, "n", &chivev1.ConnectionOpened{}),
+		messages.Event(kCirc, "s", &chivev1.CircuitSetLaunched{Purpose: general, Legs: 2}),
+	}
+	for i, leg := range []string{"a", "b"} {
+		log = append(log,
+			messages.Event(kCirc, leg, &chivev1.CircuitLaunched{
+				Purpose: general, Hops: 3, ConnectionId: "n", SetId: "s", Path: [][]byte{{byte(i)}, {byte(10 + i)}, {20}},
+			}),
+			messages.Event(kCirc, leg, &chivev1.CircuitExtended{Hop: 1}),
+			messages.Event(kCirc, leg, &chivev1.CircuitExtended{Hop: 2}),
+			messages.Event(kCirc, leg, &chivev1.CircuitExtended{Hop: 3}),
+			messages.Event(kCirc, leg, &chivev1.CircuitOpened{Hops: 3}),
+			messages.Event(kCirc, "s", &chivev1.CircuitLegLinked{CircuitId: leg}))
+	}
+	log = append(log,
+		messages.Event(kCirc, "s", &chivev1.CircuitSetLinked{Legs: 2}),
+		asks("t", "u"),
+		messages.Event(kCirc, "s", &chivev1.CircuitDirtied{Isolation: "u"}),
+		goes("t", "u", "s", 1, 0),
+		messages.Event(kStream, "t", &chivev1.StreamEnded{}),
+		messages.Event(kCirc, "a", &chivev1.CircuitClosed{}),
+		messages.Event(kCirc, "b", &chivev1.CircuitClosed{}),
+		messages.Event(kCirc, "s", &chivev1.CircuitClosed{}),
+		messages.Event(kConn, "n", &chivev1.ConnectionClosed{}),
+	)
+	change(log)
+	return number(log)
+}
+
+func TestConfluxSets(t *testing.T) {
+	type logs = []*chivev1.Envelope
+	path := func(l logs, leg int) [][]byte { return l[3+6*leg].GetCircuitLaunched().Path }
+	for want, change := range map[string]func(logs){
+		"":                               func(logs) {},
+		"end at different exits":         func(l logs) { path(l, 1)[2] = []byte{21} },
+		"share a relay":                  func(l logs) { path(l, 1)[1] = []byte{0} },
+		"not open or not of this set":    func(l logs) { l[14].GetCircuitLegLinked().CircuitId = "c" },
+		"for conflux set x":              func(l logs) { l[9].GetCircuitLaunched().SetId = "x" },
+		"attached to a leg":              func(l logs) { l[17].ActorId, l[18] = "a", goes("t", "u", "a", 1, 0) },
+		"ended before its leg b":         func(l logs) { l[21], l[22] = l[22], l[21] },
+		"circuit s never ended":          func(l logs) { l[22].ActorId, l[22].Kind = "x", kNode },
+		"circuit-set-linked in state op": func(l logs) { l[17] = messages.Event(kCirc, "s", &chivev1.CircuitSetLinked{Legs: 2}) },
+	} {
+		var all []string
+		for _, v := range Check(set(change)) {
+			all = append(all, v.String())
+		}
+		if found := strings.Join(all, "\n"); want == "" && found != "" || !strings.Contains(found, want) {
+			t.Errorf("found %q, want one with %q", found, want)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package relaydouble
 
 import (
+	"bytes"
 	"io"
 
 	"chive/tor/cell"
@@ -165,7 +166,53 @@ func EmptyData(m *Moment) bool { return OnStream(RelayCell{Cmd: cell.RelayData})
 func SurplusSendmes(n int) Action {
 	return func(m *Moment) bool {
 		tag := m.Circuit.hops[m.Hop].layer.ForwardTag()
-		return SendRelay(RelayCell{Cmd: cell.RelaySendme, Data: cell.AppendSendmeV1(nil, tag[:]), Times: n})(m)
+		return SendRelay(RelayCell{Cmd: cell.RelaySendme, Data: cell.AppendSendmeV1(nil, tag.Bytes()), Times: n})(m)
+	}
+}
+
+// XoffStream tells the client that the moment's stream is to send no more.
+func XoffStream(m *Moment) bool {
+	return OnStream(RelayCell{Cmd: cell.RelayXoff, Data: cell.AppendXoff(nil)})(m)
+}
+
+// XonStream tells the client that the moment's stream may send so many times 1000 bytes a
+// second; 0 is no limit.
+func XonStream(rate uint32) Action {
+	return OnStream(RelayCell{Cmd: cell.RelayXon, Data: cell.AppendXon(nil, rate)})
+}
+
+// Grant answers an ntor-v3 handshake with this message in place of what was granted
+// (AtGrant).
+func Grant(message ...byte) Action {
+	return func(m *Moment) bool {
+		m.Reply = message
+		return true
+	}
+}
+
+// Instead does all of it, and nothing of what the relay was about to do.
+func Instead(actions ...Action) Action {
+	return func(m *Moment) bool {
+		for _, do := range actions {
+			do(m)
+		}
+		return false
+	}
+}
+
+// OnItsWay changes the relay cell just sealed as the relays between do (AtRelayOut, After):
+// what it returns of the encrypted cell, a number of bodies of whole cells, goes on in its
+// place.
+func OnItsWay(change func(body []byte) []byte) Action {
+	return func(m *Moment) bool {
+		c := m.Circuit
+		at := len(c.out) - cell.FixedLen
+		bodies := change(bytes.Clone(c.out[at+cell.FixedLen-cell.BodyLen:]))
+		c.out = c.out[:at]
+		for ; len(bodies) >= cell.BodyLen; bodies = bodies[cell.BodyLen:] {
+			c.out = cell.AppendFixed(c.out, c.id, cell.Relay, bodies[:cell.BodyLen])
+		}
+		return true
 	}
 }
 
@@ -182,7 +229,7 @@ func CorruptDigest(m *Moment) bool {
 	return true
 }
 
-// CorruptTag spoils the digest of a SENDME (AtSendmeOut).
+// CorruptTag spoils the tag of a SENDME (AtSendmeOut).
 func CorruptTag(m *Moment) bool {
 	m.Tag[0] ^= 1
 	return true

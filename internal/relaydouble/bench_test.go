@@ -38,7 +38,7 @@ func BenchmarkPackage(b *testing.B) {
 	for _, h := range r.Hops() {
 		var keys handshake.KeyMaterial
 		_, _ = rand.Read(keys.Kb[:])
-		if err := c.addHop(h, keys); err != nil {
+		if err := c.addHop(h, agreed{keys: keys}); err != nil {
 			b.Fatal(err)
 		}
 	}

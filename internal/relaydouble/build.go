@@ -45,18 +45,18 @@ func (c *Circuit) answerCreate(cmd cell.Command, body []byte) error {
 	h, rand := c.conn.hop, c.conn.relay.opts.Rand
 	var (
 		reply []byte
-		keys  handshake.KeyMaterial
+		with  agreed
 		err   error
 	)
 	if cmd == cell.CreateFast {
-		reply, keys, err = handshake.ServeFast(rand, body)
+		reply, with.keys, err = handshake.ServeFast(rand, body)
 	} else {
-		reply, keys, err = serveCreate2(c.conn.relay, h, body)
+		reply, with, err = c.serveCreate2(h, body)
 	}
 	if err != nil {
 		return err
 	}
-	if err := c.addHop(h, keys); err != nil {
+	if err := c.addHop(h, with); err != nil {
 		return err
 	}
 	c.conn.relay.seen.update(func(s *Seen) {
@@ -76,34 +76,71 @@ func (c *Circuit) answerCreate(cmd cell.Command, body []byte) error {
 	return nil
 }
 
-func serveCreate2(r *Relay, h *Hop, body []byte) ([]byte, handshake.KeyMaterial, error) {
+// agreed is what a handshake with a hop came to.
+type agreed struct {
+	keys      handshake.KeyMaterial
+	cgo       *handshake.CGOKeyMaterial // nil: tor1, with keys
+	increment int                       // cells a SENDME is for under congestion control; 0: not granted
+}
+
+func (c *Circuit) serveCreate2(h *Hop, body []byte) ([]byte, agreed, error) {
 	htype, skin, err := cell.ParseCreate2(body)
 	if err != nil {
-		return nil, handshake.KeyMaterial{}, &protocolError{err}
+		return nil, agreed{}, &protocolError{err}
 	}
-	return serveHandshake(r, h, htype, skin)
+	return c.serveHandshake(h, htype, skin)
 }
 
-func serveHandshake(r *Relay, h *Hop, htype uint16, skin []byte) ([]byte, handshake.KeyMaterial, error) {
+// serveHandshake answers for a hop.
+func (c *Circuit) serveHandshake(h *Hop, htype uint16, skin []byte) (reply []byte, with agreed, err error) {
+	random := c.conn.relay.opts.Rand
 	switch htype {
 	case handshake.TypeNtor:
-		return handshake.ServeNtor(r.opts.Rand, h.RSA(), h.onionSecret, skin)
+		reply, with.keys, err = handshake.ServeNtor(random, h.RSA(), h.onionSecret, skin)
+		return reply, with, err
 	case handshake.TypeNtor3:
-		var keys [handshake.KeyMaterialLen]byte
-		reply, err := handshake.ServeNtor3(r.opts.Rand, h.Ed25519(), h.onionSecret, handshake.CircuitVerification, skin, grantNothing, keys[:])
-		return reply, handshake.KeyMaterialOf(&keys), err
+		var (
+			keys [handshake.CGOKeyMaterialLen]byte
+			wish handshake.Wish
+		)
+		grant := func(message []byte) (answer []byte, err error) {
+			wish, answer, err = c.grant(message)
+			return answer, err
+		}
+		reply, err = handshake.ServeNtor3(random, h.Ed25519(), h.onionSecret, handshake.CircuitVerification, skin, grant, keys[:])
+		if wish.CongestionControl {
+			with.increment = c.conn.relay.opts.SendmeIncrement
+		}
+		if wish.CGO {
+			cgo := handshake.CGOKeyMaterialOf(&keys)
+			with.cgo = &cgo
+		} else {
+			with.keys = handshake.KeyMaterialOf((*[handshake.KeyMaterialLen]byte)(keys[:]))
+		}
+		return reply, with, err
 	default:
-		return nil, handshake.KeyMaterial{}, violationf("handshake type %d is not served", htype)
+		return nil, agreed{}, violationf("handshake type %d is not served", htype)
 	}
 }
 
-// grantNothing answers what a client wishes in an ntor-v3 handshake: it is well-formed, and
-// not granted, so that the windows are the fixed ones.
-func grantNothing(wish []byte) ([]byte, error) {
-	if _, err := handshake.ParseExtensions(wish); err != nil {
-		return nil, &protocolError{err}
+// grant answers what a client wishes in an ntor-v3 handshake: congestion control, if it
+// asks for it and the options grant it. Counter Galois Onion is granted by answering at all;
+// a client may ask for it where it is offered only (proposal 346).
+func (c *Circuit) grant(message []byte) (wish handshake.Wish, answer []byte, err error) {
+	if wish, err = handshake.WishOf(message); err != nil {
+		return wish, nil, &protocolError{err}
 	}
-	return handshake.AppendExtensions(nil), nil
+	o := &c.conn.relay.opts
+	if wish.CGO && !(o.CGO && o.SendmeIncrement > 0) {
+		return wish, nil, violationf("Counter Galois Onion is asked for and not offered")
+	}
+	var given []handshake.Extension
+	if wish.CongestionControl && o.SendmeIncrement > 0 {
+		given = append(given, handshake.Extension{Type: handshake.ExtCCResponse, Body: []byte{byte(o.SendmeIncrement)}})
+	}
+	m := Moment{Conn: c.conn, Circuit: c, Hop: len(c.hops), Reply: handshake.AppendExtensions(nil, given...)}
+	c.conn.relay.pass(AtGrant, m, func(m *Moment) { answer = m.Reply })
+	return wish, answer, nil
 }
 
 // extend answers EXTEND2 (tor-spec 5.1.2): the next hop is one of this process.
@@ -134,7 +171,7 @@ func (c *Circuit) answerExtend(hop int, request cell.Extend2) error {
 	if next == c.hops[hop].hop {
 		return violationf("EXTEND2 to the hop itself")
 	}
-	reply, keys, err := serveHandshake(c.conn.relay, next, request.HandshakeType, request.Handshake)
+	reply, with, err := c.serveHandshake(next, request.HandshakeType, request.Handshake)
 	if errors.Is(err, handshake.ErrWrongRelay) {
 		return &refusedError{cell.DestroyProtocol, err}
 	}
@@ -146,7 +183,7 @@ func (c *Circuit) answerExtend(hop int, request cell.Extend2) error {
 	c.conn.relay.pass(AtExtended, Moment{Conn: c.conn, Circuit: c, Hop: hop, Reply: reply}, func(m *Moment) {
 		c.emit(hop, cell.RelayHeader{Cmd: cell.RelayExtended2}, cell.AppendCreated2(nil, m.Reply))
 	})
-	return c.addHop(next, keys)
+	return c.addHop(next, with)
 }
 
 // find resolves link specifiers to a hop of this process.

@@ -1,13 +1,13 @@
 package relaydouble
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"sync"
 
 	"chive/tor/cell"
-	"chive/tor/handshake"
 	"chive/tor/relaycrypto"
 )
 
@@ -28,12 +28,14 @@ type Circuit struct {
 
 // circuitHop is one layer of a circuit with its windows, in cells.
 type circuitHop struct {
-	hop     *Hop
-	layer   *relaycrypto.RelayLayer
-	pack    int // DATA cells we may still send
-	deliver int // DATA cells the client may still send
-	sent    int // DATA cells sent since the last tag
-	tags    [][20]byte
+	hop       *Hop
+	layer     *relaycrypto.RelayLayer
+	congested bool // congestion control is granted: streams have no windows
+	increment int  // DATA cells a SENDME is for
+	pack      int  // DATA cells we may still send
+	deliver   int  // DATA cells the client may still send; with congestion control it says when a SENDME is due
+	sent      int  // DATA cells sent since the last tag
+	tags      []relaycrypto.Tag
 }
 
 // ID returns the circuit's id on its connection.
@@ -46,13 +48,28 @@ func newCircuit(conn *Conn, id cell.CircID) *Circuit {
 }
 
 // addHop puts a finished handshake's layer on the circuit.
-func (c *Circuit) addHop(h *Hop, keys handshake.KeyMaterial) error {
-	layer, err := relaycrypto.NewRelayLayer(keys)
+func (c *Circuit) addHop(h *Hop, with agreed) error {
+	var (
+		layer *relaycrypto.RelayLayer
+		err   error
+	)
+	if with.cgo != nil {
+		layer, err = relaycrypto.NewCGORelayLayer(with.cgo)
+	} else {
+		layer, err = relaycrypto.NewRelayLayer(with.keys)
+	}
 	if err != nil {
 		return err
 	}
 	window := c.conn.relay.opts.CircWindow
-	c.hops = append(c.hops, &circuitHop{hop: h, layer: layer, pack: window, deliver: circWindow})
+	added := &circuitHop{hop: h, layer: layer, increment: circIncrement, pack: window, deliver: circWindow}
+	if with.increment > 0 {
+		added.congested, added.increment = true, with.increment
+	}
+	if with.cgo != nil {
+		c.conn.relay.seen.update(func(s *Seen) { s.CGOHops++ })
+	}
+	c.hops = append(c.hops, added)
 	return nil
 }
 
@@ -94,7 +111,7 @@ func (c *Circuit) handle(cmd cell.Command, body []byte) error {
 	}
 	hop := -1
 	for i, h := range c.hops {
-		if h.layer.DecryptForward(body) {
+		if h.layer.Receive(cmd, body) {
 			hop = i
 			break
 		}
@@ -102,11 +119,11 @@ func (c *Circuit) handle(cmd cell.Command, body []byte) error {
 	if hop < 0 {
 		return violationf("relay cell that no hop recognizes")
 	}
-	h, err := cell.ParseRelayHeader(body)
+	h, data, err := c.hops[hop].layer.Format().Parse(body)
 	if err != nil {
 		return &protocolError{err}
 	}
-	return c.dispatch(cmd, hop, h, body[cell.RelayHeaderLen:cell.RelayHeaderLen+h.Length])
+	return c.dispatch(cmd, hop, h, data)
 }
 
 func (c *Circuit) dispatch(cmd cell.Command, hop int, h cell.RelayHeader, data []byte) error {
@@ -115,12 +132,16 @@ func (c *Circuit) dispatch(cmd cell.Command, hop int, h cell.RelayHeader, data [
 		return c.extend(cmd, hop, h, data)
 	case cell.RelayBegin, cell.RelayBeginDir:
 		return c.begin(hop, h, data)
+	case cell.RelayResolve:
+		return c.resolve(hop, h)
 	case cell.RelayData:
 		return c.dataIn(hop, h.Stream, data)
 	case cell.RelaySendme:
 		return c.sendmeIn(hop, h.Stream, data)
 	case cell.RelayEnd:
 		return c.endIn(hop, h.Stream, data)
+	case cell.RelayXoff, cell.RelayXon:
+		return c.xoffIn(hop, h, data)
 	case cell.RelayDrop, cell.RelayPaddingNegotiate:
 		c.conn.relay.seen.update(func(s *Seen) { s.Padding++ })
 		return nil
@@ -151,36 +172,64 @@ var zeroCell [cell.FixedLen]byte
 // ones, so that the tag of a SENDME cannot be guessed (tor-spec 7.3).
 const paddingLen = 16
 
-// seal encrypts one relay cell from a hop to the client. A header length of zero is
+// seal encrypts one relay cell from a hop to the client, with as much of the data as the
+// hop's format holds. A header length of zero is
 // that of data; any other is sent as it is (a fault).
 func (c *Circuit) seal(cmd cell.Command, hop int, h cell.RelayHeader, data []byte, badDigest bool) {
 	if c.closed || hop >= len(c.hops) {
 		return
 	}
-	if h.Length == 0 {
-		h.Length = len(data)
-	}
+	format := c.hops[hop].layer.Format()
+	data = data[:min(len(data), format.MaxData(h.Cmd))]
+	claimed := h.Length
+	h.Length = len(data)
 	start := len(c.out)
 	c.out = append(c.out, zeroCell[:]...)
 	cell.PutHeader(c.out[start:], c.id, cmd)
 	body := c.out[start+cell.HeaderLen:]
-	cell.PutRelayHeader(body, h)
-	copy(body[cell.RelayHeaderLen:], data)
-	if pad := body[cell.RelayHeaderLen+len(data):]; len(pad) > 4 {
+	space := put(format, body, h)
+	copy(space, data)
+	if claimed != 0 {
+		binary.BigEndian.PutUint16(body[lengthAt[format]:], uint16(claimed))
+	}
+	if pad := space[len(data):]; len(pad) > 4 {
 		_, _ = io.ReadFull(c.conn.relay.opts.Rand, pad[4:min(len(pad), 4+paddingLen)])
 	}
-	c.hops[hop].layer.Originate(body)
+	c.hops[hop].layer.Originate(cmd, body)
 	if badDigest {
 		body[digestAt] ^= 1
 	}
 	for i := hop - 1; i >= 0; i-- {
-		c.hops[i].layer.EncryptBackward(body)
+		c.hops[i].layer.Pass(cmd, body)
 	}
 }
 
-// digestAt is the offset of the digest field in a relay cell's body. The cipher is
-// a stream: a bit flipped in ciphertext is that bit flipped in plaintext.
+// put writes a header, even one that the format is not to have: a stream's message of no
+// stream. A circuit's message of a stream is one of the circuit where the format has no room
+// to say otherwise.
+func put(format cell.RelayFormat, body []byte, h cell.RelayHeader) []byte {
+	if format == cell.RelayV0 {
+		return format.Put(body, h)
+	}
+	ofStream := format.MaxData(h.Cmd) == cell.MaxRelayDataV1
+	if !ofStream {
+		h.Stream = 0
+		return format.Put(body, h)
+	}
+	stream := h.Stream
+	h.Stream = max(h.Stream, 1)
+	space := format.Put(body, h)
+	binary.BigEndian.PutUint16(body[len(body)-len(space)-2:], uint16(stream))
+	return space
+}
+
+// digestAt is the offset of the digest field in a relay cell's body, format V0. Its
+// cipher is a stream: a bit flipped in ciphertext is that bit flipped in plaintext. In
+// format V1 any bit will do.
 const digestAt = 5
+
+// lengthAt is the offset of the length field.
+var lengthAt = map[cell.RelayFormat]int{cell.RelayV0: 9, cell.RelayV1: 17}
 
 // flush hands the sealed cells to the connection; c.mu is held.
 func (c *Circuit) flush() {

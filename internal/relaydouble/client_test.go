@@ -15,10 +15,10 @@ import (
 	"chive/tor/link"
 	"chive/tor/relaycrypto"
 
-	"go.uber.org/goleak"
+	"chive/internal/leak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 // patience bounds every wait of a test; no test is meant to reach it.
 const patience = 20 * time.Second
@@ -32,6 +32,8 @@ type client struct {
 	buf   []byte
 	id    cell.CircID
 	stack relaycrypto.Stack
+	wish  []byte // what is said in ntor-v3; nil: ntor
+	said  []byte // the last answer to it
 }
 
 func dialTCP(t testing.TB, r *Relay, hop int) net.Conn {
@@ -166,13 +168,38 @@ func (c *client) addHop(keys handshake.KeyMaterial, err error) error {
 
 var errNotCreated = errors.New("no CREATED2")
 
+// shake begins a handshake with a hop: ntor, or ntor-v3 with a wish.
+func (c *client) shake(hop int) (htype uint16, skin []byte, finish func(reply []byte) error, err error) {
+	h := c.relay.Hops()[hop]
+	if c.wish == nil {
+		ntor, skin, err := handshake.StartNtor(rand.Reader, h.RSA(), h.OnionKey())
+		return handshake.TypeNtor, skin, func(reply []byte) error { return c.addHop(ntor.Finish(reply)) }, err
+	}
+	ntor3, skin, err := handshake.StartNtor3(rand.Reader, h.Ed25519(), h.OnionKey(), handshake.CircuitVerification, c.wish)
+	return handshake.TypeNtor3, skin, func(reply []byte) (err error) {
+		var keys [handshake.CGOKeyMaterialLen]byte
+		if c.said, err = ntor3.Finish(reply, keys[:]); err != nil {
+			return err
+		}
+		wish, err := handshake.WishOf(c.wish)
+		if err != nil || !wish.CGO {
+			return c.addHop(handshake.KeyMaterialOf((*[handshake.KeyMaterialLen]byte)(keys[:])), err)
+		}
+		cgo := handshake.CGOKeyMaterialOf(&keys)
+		layer, err := relaycrypto.NewCGOLayer(&cgo)
+		if err == nil {
+			c.stack.Add(layer)
+		}
+		return err
+	}, err
+}
+
 func (c *client) create() error {
-	h := c.relay.Hops()[0]
-	ntor, skin, err := handshake.StartNtor(rand.Reader, h.RSA(), h.OnionKey())
+	htype, skin, finish, err := c.shake(0)
 	if err != nil {
 		return err
 	}
-	c.send(cell.AppendFixed(nil, c.id, cell.Create2, cell.AppendCreate2(nil, handshake.TypeNtor, skin)))
+	c.send(cell.AppendFixed(nil, c.id, cell.Create2, cell.AppendCreate2(nil, htype, skin)))
 	_, cmd, body, err := c.next()
 	if err != nil || cmd != cell.Created2 {
 		return errors.Join(errNotCreated, err)
@@ -181,16 +208,15 @@ func (c *client) create() error {
 	if err != nil {
 		return err
 	}
-	return c.addHop(ntor.Finish(reply))
+	return finish(reply)
 }
 
 func (c *client) extend(hop int) error {
-	h := c.relay.Hops()[hop]
-	ntor, skin, err := handshake.StartNtor(rand.Reader, h.RSA(), h.OnionKey())
+	htype, skin, finish, err := c.shake(hop)
 	if err != nil {
 		return err
 	}
-	data, err := cell.AppendExtend2(nil, cell.Extend2{Specs: h.LinkSpecs(), HandshakeType: handshake.TypeNtor, Handshake: skin})
+	data, err := cell.AppendExtend2(nil, cell.Extend2{Specs: c.relay.Hops()[hop].LinkSpecs(), HandshakeType: htype, Handshake: skin})
 	if err != nil {
 		return err
 	}
@@ -205,16 +231,15 @@ func (c *client) extend(hop int) error {
 	if reply, err = cell.ParseExtended2(reply); err != nil {
 		return err
 	}
-	return c.addHop(ntor.Finish(reply))
+	return finish(reply)
 }
 
 // relayCell seals and sends one relay cell.
 func (c *client) relayCell(cmd cell.Command, hop int, relay cell.RelayCommand, stream cell.StreamID, data []byte) {
 	b := make([]byte, cell.FixedLen)
 	cell.PutHeader(b, c.id, cmd)
-	cell.PutRelayHeader(b[cell.HeaderLen:], cell.RelayHeader{Cmd: relay, Stream: stream, Length: len(data)})
-	copy(b[cell.HeaderLen+cell.RelayHeaderLen:], data)
-	c.stack.Seal(b[cell.HeaderLen:], hop)
+	copy(c.stack.Format(hop).Put(b[cell.HeaderLen:], cell.RelayHeader{Cmd: relay, Stream: stream, Length: len(data)}), data)
+	c.stack.Seal(cmd, b[cell.HeaderLen:], hop)
 	c.send(b)
 }
 
@@ -250,15 +275,15 @@ func (c *client) nextRelay() (int, cell.RelayHeader, []byte, error) {
 	case cmd != cell.Relay || circ != c.id:
 		return 0, cell.RelayHeader{}, nil, errors.New("got " + cmd.String() + " on " + circ.String())
 	}
-	hop := c.stack.Open(body)
+	hop := c.stack.Open(cmd, body)
 	if hop < 0 {
 		return 0, cell.RelayHeader{}, nil, errUnrecognized
 	}
-	h, err := cell.ParseRelayHeader(body)
+	h, data, err := c.stack.Format(hop).Parse(body)
 	if err != nil {
 		return hop, h, nil, err
 	}
-	return hop, h, body[cell.RelayHeaderLen : cell.RelayHeaderLen+h.Length], nil
+	return hop, h, data, nil
 }
 
 // wantRelay returns the data of the next relay cell, which must be of this command

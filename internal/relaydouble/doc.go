@@ -22,7 +22,8 @@
 // authenticated and windows kept in both directions.
 //
 // Implements the relay's side of tor-spec sections 4 (link), 5.1 to 5.6 (circuits),
-// 6 (relay cells, streams) and 7.3, 7.4 (flow control). An ntor-v3 handshake is answered, and
-// congestion control not granted. Leaves out: TAP, extending
-// to other processes, RESOLVE, conflux, onion services, congestion control.
+// 6 (relay cells, streams) and 7.3, 7.4 (flow control); of proposal 324 its negotiation,
+// SENDMEs, XOFF and XON, with a window that stays what it is. RESOLVE
+// is answered with 127.0.0.1. Leaves out: TAP, extending to other processes, conflux, onion
+// services, Vegas.
 package relaydouble

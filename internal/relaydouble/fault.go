@@ -13,10 +13,12 @@ const (
 	AtVersions               // the client's VERSIONS is read, ours not yet sent
 	AtLinked                 // the client's NETINFO is read: the link is open
 	AtCreate                 // CREATE_FAST or CREATE2 came
+	AtGrant                  // the message of an ntor-v3 answer is made (Moment.Reply)
 	AtCreated                // the reply is made (Moment.Reply) and about to be sent
 	AtExtend                 // EXTEND2 came; Moment.Hop is the hop that was asked
 	AtExtended               // the reply is made (Moment.Reply) and about to be sent
 	AtBegin                  // BEGIN or BEGIN_DIR came; Moment.Stream is new
+	AtResolve                // RESOLVE came; Moment.Stream is new
 	AtConnected              // CONNECTED is about to be sent
 	AtDataIn                 // a DATA cell came (Moment.Data)
 	AtDataOut                // a DATA cell is about to be sent (Moment.Data)
@@ -51,9 +53,9 @@ type Moment struct {
 	Circuit *Circuit
 	Stream  *Stream
 	Hop     int    // index on the circuit, 0 being where it enters
-	Reply   []byte // AtCreated, AtExtended: the handshake reply; may be changed in place
-	Tag     []byte // AtSendmeOut: the 20-byte digest; may be changed in place
-	Data    []byte // AtDataIn, AtDataOut: the payload; may be changed in place
+	Reply   []byte // AtGrant, AtCreated, AtExtended: the handshake reply; may be replaced
+	Tag     []byte // AtSendmeOut: the tag; may be changed in place
+	Data    []byte // AtDataIn, AtDataOut: the payload; may be replaced
 
 	BadDigest bool // AtRelayOut: set to send the cell with a wrong digest
 }

@@ -1,6 +1,8 @@
 package relaydouble
 
 import (
+	"bytes"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"os"
@@ -233,6 +235,61 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// What a relay between changes is what the client gets: a cell lost or doubled, or a bit.
+func TestOnItsWay(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change func([]byte) []byte
+		good   int // cells recognized before what is not
+	}{
+		"a bit":   {func(b []byte) []byte { b[200] ^= 1; return b }, 4},
+		"lost":    {func([]byte) []byte { return nil }, 4},
+		"doubled": {func(b []byte) []byte { return append(b, b...) }, 5},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := Start(t, Options{Handler: Source(-1), Script: []Fault{{At: AtRelayOut, Nth: 7, After: true, Do: OnItsWay(tt.change)}}})
+			c := build(t, r, 3) // two EXTENDED2
+			c.begin(1)
+			for range tt.good {
+				if _, _, _, err := c.nextRelay(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, _, _, err := c.nextRelay(); !errors.Is(err, errUnrecognized) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+func TestResolve(t *testing.T) {
+	r := Start(t, Options{Hops: 1})
+	c := build(t, r, 1)
+	data, err := cell.AppendResolve(nil, "name.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.last(cell.RelayResolve, 4, data)
+	answers, err := cell.ParseResolved(c.wantRelay(cell.RelayResolved, 4))
+	if err != nil || len(answers) != 1 || answers[0].Addr.String() != "127.0.0.1" {
+		t.Errorf("%+v, %v", answers, err)
+	}
+	checkGood(t, r)
+}
+
+// Doubles of the same keys are the same relay.
+func TestMadeKeys(t *testing.T) {
+	keys, err := MakeKeys(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := Start(t, Options{Hops: 1, Keys: []Keys{keys}}), Start(t, Options{Hops: 1, Keys: []Keys{keys}})
+	x, y := a.Hops()[0], b.Hops()[0]
+	if x.RSA() != y.RSA() || x.Ed25519() != y.Ed25519() || x.OnionKey() != y.OnionKey() || x.Addr() == y.Addr() {
+		t.Error("two relays")
+	}
+	build(t, b, 1)
+}
+
 func TestCorruptTag(t *testing.T) {
 	r := Start(t, Options{Hops: 1, Handler: Sink, Script: []Fault{{At: AtSendmeOut, Do: CorruptTag}}})
 	c := build(t, r, 1)
@@ -250,8 +307,8 @@ func TestCorruptTag(t *testing.T) {
 		if h.Stream != 0 {
 			continue // a stream-level SENDME
 		}
-		version, tag, err := cell.ParseSendme(data)
-		if err != nil || version != 1 || [20]byte(tag) == want {
+		version, tag, err := cell.ParseSendme(data, cell.SendmeTagLen)
+		if err != nil || version != 1 || bytes.Equal(tag, want.Bytes()) {
 			t.Errorf("version %d, tag %x, %v", version, tag, err)
 		}
 		return

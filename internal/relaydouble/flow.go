@@ -33,11 +33,11 @@ func (c *Circuit) takeData(hop int, id cell.StreamID, data []byte) error {
 	if h.deliver--; h.deliver < 0 {
 		return violationf("circuit window overrun at hop %d", hop)
 	}
-	if s.deliver--; s.deliver < 0 {
+	if s.deliver--; s.deliver < 0 && !h.congested {
 		return violationf("stream window overrun on stream %v", id)
 	}
-	if h.deliver <= circWindow-circIncrement {
-		h.deliver += circIncrement
+	if h.deliver <= circWindow-h.increment {
+		h.deliver += h.increment
 		c.sendmeOut(hop)
 	}
 	s.take(data)
@@ -47,7 +47,7 @@ func (c *Circuit) takeData(hop int, id cell.StreamID, data []byte) error {
 // sendmeOut acknowledges the DATA cell that was last recognized at hop.
 func (c *Circuit) sendmeOut(hop int) {
 	tag := c.hops[hop].layer.ForwardTag()
-	c.conn.relay.pass(AtSendmeOut, Moment{Conn: c.conn, Circuit: c, Hop: hop, Tag: tag[:]}, func(m *Moment) {
+	c.conn.relay.pass(AtSendmeOut, Moment{Conn: c.conn, Circuit: c, Hop: hop, Tag: tag.Bytes()}, func(m *Moment) {
 		c.emit(hop, cell.RelayHeader{Cmd: cell.RelaySendme}, cell.AppendSendmeV1(nil, m.Tag))
 	})
 }
@@ -66,7 +66,11 @@ func (c *Circuit) sendmeIn(hop int, id cell.StreamID, data []byte) error {
 
 func (c *Circuit) circuitSendmeIn(hop int, data []byte) error {
 	h := c.hops[hop]
-	version, tag, err := cell.ParseSendme(data)
+	tagLen := cell.SendmeTagLen
+	if h.layer.Format() == cell.RelayV1 {
+		tagLen = cell.SendmeTagLenCGO
+	}
+	version, tag, err := cell.ParseSendme(data, tagLen)
 	switch {
 	case err != nil:
 		return &protocolError{err}
@@ -74,17 +78,20 @@ func (c *Circuit) circuitSendmeIn(hop int, data []byte) error {
 		return violationf("SENDME version %d", version)
 	case len(h.tags) == 0:
 		return violationf("SENDME at hop %d that was not due", hop)
-	case !bytes.Equal(tag, h.tags[0][:]):
+	case !bytes.Equal(tag, h.tags[0].Bytes()):
 		return violationf("SENDME at hop %d with a wrong tag", hop)
 	}
 	h.tags = h.tags[1:]
-	h.pack += circIncrement
+	h.pack += h.increment
 	c.conn.relay.seen.update(func(s *Seen) { s.CircuitSendmes++ })
 	c.cond.Broadcast()
 	return nil
 }
 
 func (c *Circuit) streamSendmeIn(hop int, id cell.StreamID) error {
+	if c.hops[hop].congested {
+		return violationf("SENDME on stream %v under congestion control", id)
+	}
 	c.conn.relay.seen.update(func(s *Seen) { s.StreamSendmes++ })
 	s := c.streams[id]
 	if s == nil || s.hop != hop {
@@ -96,6 +103,38 @@ func (c *Circuit) streamSendmeIn(hop int, id cell.StreamID) error {
 	}
 	c.cond.Broadcast()
 	return nil
+}
+
+// xoffIn takes XOFF and XON from the client.
+func (c *Circuit) xoffIn(hop int, h cell.RelayHeader, data []byte) error {
+	s := c.streams[h.Stream]
+	var err error
+	if h.Cmd == cell.RelayXoff {
+		err = cell.ParseXoff(data)
+	} else {
+		_, err = cell.ParseXon(data)
+	}
+	switch stop := h.Cmd == cell.RelayXoff; {
+	case err != nil:
+		return &protocolError{err}
+	case !c.hops[hop].congested:
+		return violationf("%v without congestion control", h.Cmd)
+	case s == nil || s.hop != hop:
+		return violationf("%v on unknown stream %v", h.Cmd, h.Stream)
+	case stop && s.stopped:
+		return violationf("second XOFF on stream %v", h.Stream)
+	default:
+		s.stopped = stop
+		c.conn.relay.seen.update(func(seen *Seen) {
+			if stop {
+				seen.Xoffs++
+			} else {
+				seen.Xons++
+			}
+		})
+		c.cond.Broadcast()
+		return nil
+	}
 }
 
 // sendData packages one DATA cell; c.mu is held and the windows have been looked at.
@@ -113,7 +152,7 @@ func (c *Circuit) packData(s *Stream, data []byte) {
 	c.emit(s.hop, cell.RelayHeader{Cmd: cell.RelayData, Stream: s.id}, data)
 	h.pack--
 	s.pack--
-	if h.sent++; h.sent == circIncrement {
+	if h.sent++; h.sent == h.increment {
 		h.sent = 0
 		h.tags = append(h.tags, h.layer.BackwardTag())
 	}

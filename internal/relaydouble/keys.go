@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -26,6 +27,15 @@ type Keys struct {
 	signing  []byte // certificate of type 4, by the relay's identity key
 	onion    [32]byte
 	listen   string
+}
+
+// MakeKeys makes the keys of a relay, for several doubles that are the same relay.
+func MakeKeys(random io.Reader) (k Keys, err error) {
+	if k.identity, err = linktest.MakeRelayIdentity(random); err != nil {
+		return k, err
+	}
+	_, err = io.ReadFull(random, k.onion[:])
+	return k, err
 }
 
 // KeysOf reads the keys of a C tor relay in its data directory. The hop listens at

@@ -32,8 +32,14 @@ type Options struct {
 	// Rand is the source of onion keys, handshakes and padding, and is read from many
 	// goroutines; nil means crypto/rand.
 	Rand io.Reader
-	// CircWindow is the circuit window in cells; 0 means 1000.
+	// CircWindow is the circuit window in cells; 0 means 1000. With congestion control it
+	// is how many cells may be on their way to the client at once.
 	CircWindow int
+	// SendmeIncrement is how many cells a SENDME is for where congestion control is
+	// granted, which is to whom asks for it in ntor-v3; 0 grants it to nobody.
+	SendmeIncrement int
+	// CGO offers Counter Galois Onion at every hop, to clients with congestion control.
+	CGO bool
 }
 
 // TB is the part of testing.TB that Start needs.

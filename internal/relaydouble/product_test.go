@@ -4,16 +4,30 @@ import (
 	"bytes"
 	"crypto/rand"
 	"testing"
+	"time"
 
 	"chive/tor/cell"
 	"chive/tor/circuit"
+	"chive/tor/congestion"
 )
 
 // The double and the product's circuit agree: a download and an upload of several
 // windows, with the SENDMEs of both ends.
 func TestProductCircuit(t *testing.T) {
+	for name, tt := range map[string]struct {
+		increment int
+		cgo       [3]bool
+	}{
+		"fixed windows": {}, "congestion control": {increment: 31}, "the least that can be granted": {increment: 16}, "the most": {increment: 62},
+		"Counter Galois Onion": {31, [3]bool{true, true, true}}, "at the exit only": {31, [3]bool{2: true}}, "but at the exit": {31, [3]bool{true, true, false}},
+	} {
+		t.Run(name, func(t *testing.T) { productCircuit(t, tt.increment, tt.cgo) })
+	}
+}
+
+func productCircuit(t *testing.T, increment int, cgo [3]bool) {
 	const size = 1 << 20
-	r := Start(t, Options{Handler: func(s *Stream) {
+	r := Start(t, Options{SendmeIncrement: increment, CGO: true, Handler: func(s *Stream) {
 		if s.Target() == "source.example:80" {
 			Source(size)(s)
 			return
@@ -22,10 +36,20 @@ func TestProductCircuit(t *testing.T) {
 	}})
 	c := open(t, r)
 	path := make([]circuit.Hop, 0, 3)
-	for _, h := range r.Hops() {
-		path = append(path, circuit.Hop{RSA: h.RSA(), Ed25519: h.Ed25519(), NtorKey: h.OnionKey(), IPv4: h.Addr()})
+	speak := 0
+	for i, h := range r.Hops() {
+		path = append(path, circuit.Hop{
+			RSA: h.RSA(), Ed25519: h.Ed25519(), NtorKey: h.OnionKey(), IPv4: h.Addr(), CongestionControl: true, CGO: cgo[i],
+		})
+		if cgo[i] {
+			speak++
+		}
 	}
-	circ, err := circuit.NewCircuit(circuit.Config{ID: c.id, Path: path, Rand: rand.Reader})
+	began := time.Now()
+	circ, err := circuit.NewCircuit(circuit.Config{
+		ID: c.id, Path: path, Rand: rand.Reader, Now: func() time.Duration { return time.Since(began) },
+		FlowParams: circuit.FlowParamsOf(func(_ string, def, _, _ int32) int32 { return def }, congestion.PathExit),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,6 +85,12 @@ func TestProductCircuit(t *testing.T) {
 		}
 	}
 	until(circuit.Opened, nil)
+	if circ.CongestionControl() != (increment > 0) {
+		t.Fatalf("congestion control: %v", circ.CongestionControl())
+	}
+	if got := r.Seen().CGOHops; circ.CGOHops() != speak || got != speak {
+		t.Fatalf("%d and %d hops with Counter Galois Onion, want %d", circ.CGOHops(), got, speak)
+	}
 
 	begin := func(target string) cell.StreamID {
 		t.Helper()
@@ -98,6 +128,13 @@ func TestProductCircuit(t *testing.T) {
 		c.send(out)
 		left = left[n:]
 	}
-	await(t, r, func(s Seen) bool { return s.BytesIn == size })
+	seen := await(t, r, func(s Seen) bool { return s.BytesIn == size })
+	per := increment
+	if per == 0 {
+		per = circIncrement
+	}
+	if want := int(seen.DataOut) / per; seen.CircuitSendmes != want || (seen.StreamSendmes == 0) != (increment > 0) {
+		t.Errorf("%d SENDMEs of the circuit, want %d; %d of the stream", seen.CircuitSendmes, want, seen.StreamSendmes)
+	}
 	checkGood(t, r)
 }

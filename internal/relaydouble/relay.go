@@ -57,6 +57,9 @@ func New(o Options) (*Relay, error) {
 	if o.Rand == nil {
 		o.Rand = rand.Reader
 	}
+	if o.SendmeIncrement < 0 || o.SendmeIncrement > 255 {
+		return nil, fmt.Errorf("%d cells a SENDME, want 0 to 255", o.SendmeIncrement)
+	}
 	if o.CircWindow == 0 {
 		o.CircWindow = circWindow
 	}

@@ -12,6 +12,7 @@ import (
 
 	"chive/tor/cell"
 	"chive/tor/handshake"
+	"chive/tor/relaycrypto"
 )
 
 func checkGood(t *testing.T, r *Relay) {
@@ -144,7 +145,7 @@ func TestDownloadWindowsAndTags(t *testing.T) {
 		cells++
 		if cells%circIncrement == 0 {
 			tag := c.stack.BackwardTag(2)
-			c.last(cell.RelaySendme, 0, cell.AppendSendmeV1(nil, tag[:]))
+			c.last(cell.RelaySendme, 0, cell.AppendSendmeV1(nil, tag.Bytes()))
 		}
 		if cells%streamIncrement == 0 {
 			c.last(cell.RelaySendme, 1, nil)
@@ -200,7 +201,7 @@ func TestUploadSendmes(t *testing.T) {
 	c.begin(1)
 	c.wantRelay(cell.RelayConnected, 1)
 	circuit, stream := circWindow, streamWindow
-	var tags [][20]byte
+	var tags []relaycrypto.Tag
 	data := make([]byte, cell.MaxRelayData)
 	const cells = 2300
 	for sent := 0; sent < cells; {
@@ -223,9 +224,9 @@ func TestUploadSendmes(t *testing.T) {
 			stream += streamIncrement
 			continue
 		}
-		version, tag, err := cell.ParseSendme(got)
-		if err != nil || version != 1 || !bytes.Equal(tag, tags[0][:]) {
-			t.Fatalf("SENDME version %d, tag %x, %v; want %x", version, tag, err, tags[0])
+		version, tag, err := cell.ParseSendme(got, cell.SendmeTagLen)
+		if err != nil || version != 1 || !bytes.Equal(tag, tags[0].Bytes()) {
+			t.Fatalf("SENDME version %d, tag %x, %v; want %x", version, tag, err, tags[0].Bytes())
 		}
 		tags = tags[1:]
 		circuit += circIncrement
@@ -316,8 +317,8 @@ func TestWrongTagIsRefused(t *testing.T) {
 		c.wantRelay(cell.RelayData, 1)
 	}
 	tag := c.stack.BackwardTag(1)
-	tag[19] ^= 1
-	c.last(cell.RelaySendme, 0, cell.AppendSendmeV1(nil, tag[:]))
+	tag.Bytes()[19] ^= 1
+	c.last(cell.RelaySendme, 0, cell.AppendSendmeV1(nil, tag.Bytes()))
 	for {
 		_, _, _, err := c.nextRelay()
 		if d := (destroyed{}); errors.As(err, &d) {

@@ -19,6 +19,7 @@ type Seen struct {
 	CreateFast      int // of these, with CREATE_FAST
 	OpenCircuits    int // circuits neither end has destroyed
 	Extends         int // EXTEND2 answered
+	CGOHops         int // hops reached that speak Counter Galois Onion
 	Streams         int // BEGIN and BEGIN_DIR
 	OpenStreams     int // handlers running
 	Targets         []string
@@ -28,6 +29,7 @@ type Seen struct {
 	BytesOut        int64 // bytes of DATA to the client
 	CircuitSendmes  int   // circuit-level SENDMEs from the client, authenticated
 	StreamSendmes   int
+	Xoffs, Xons     int
 	RelayEarly      int
 	Padding         int // PADDING, VPADDING, DROP and padding negotiation
 	Destroys        []cell.DestroyReason

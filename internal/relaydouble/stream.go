@@ -32,7 +32,8 @@ type Stream struct {
 	pack, deliver int
 	in            []byte // received and not yet read: in[at:]
 	at            int
-	unacked       int // cells in in that no SENDME has covered
+	unacked       int  // cells in in that no SENDME has covered
+	stopped       bool // the client's XOFF came, and no XON since
 	connected     bool
 	ended         bool // our END is sent
 	remoteEnded   bool
@@ -73,6 +74,20 @@ func (c *Circuit) begin(hop int, h cell.RelayHeader, data []byte) error {
 		}
 		c.conn.relay.seen.update(func(seen *Seen) { seen.OpenStreams++ })
 		c.conn.relay.spawn("stream", func() { s.run(handler) })
+	})
+	return nil
+}
+
+// resolve takes RESOLVE (tor-spec 6.4), whose stream ends with the answer.
+func (c *Circuit) resolve(hop int, h cell.RelayHeader) error {
+	if old := c.streams[h.Stream]; h.Stream == 0 || (old != nil && !old.ended) {
+		return violationf("%v on stream %v", h.Cmd, h.Stream)
+	}
+	s := &Stream{circuit: c, id: h.Stream, hop: hop, ended: true}
+	c.streams[s.id] = s
+	c.conn.relay.pass(AtResolve, Moment{Conn: c.conn, Circuit: c, Stream: s, Hop: hop}, func(*Moment) {
+		answer := cell.AppendResolved(nil, connectedTTL, netip.AddrFrom4([4]byte{127, 0, 0, 1}))
+		c.emit(hop, cell.RelayHeader{Cmd: cell.RelayResolved, Stream: s.id}, answer)
 	})
 	return nil
 }
@@ -196,6 +211,9 @@ func (s *Stream) Read(p []byte) (int, error) {
 
 // acknowledge sends the stream-level SENDMEs that an emptied buffer earns.
 func (s *Stream) acknowledge() {
+	if s.circuit.hops[s.hop].congested {
+		return
+	}
 	for s.deliver <= streamWindow-streamIncrement && s.unacked >= streamIncrement && !s.gone() {
 		s.deliver += streamIncrement
 		s.unacked -= streamIncrement
@@ -234,9 +252,10 @@ func (s *Stream) writeSome(p []byte) (int, error) {
 		return 0, ErrStreamClosed
 	}
 	sent, cells := 0, min(s.room(), cellsPerRecord)
+	full := c.hops[s.hop].layer.Format().MaxData(cell.RelayData)
 	packed := 0
 	for ; packed < cells && sent < len(p) && !s.gone(); packed++ {
-		n := min(len(p)-sent, cell.MaxRelayData)
+		n := min(len(p)-sent, full)
 		c.sendData(s, p[sent:sent+n])
 		sent += n
 	}
@@ -248,8 +267,15 @@ func (s *Stream) writeSome(p []byte) (int, error) {
 
 // room is how many DATA cells the stream may send now; circuit.mu is held.
 func (s *Stream) room() int {
-	if s.circuit.lax {
+	h := s.circuit.hops[s.hop]
+	switch {
+	case s.circuit.lax:
 		return cellsPerRecord
+	case !h.congested:
+		return min(s.pack, h.pack)
+	case s.stopped:
+		return 0
+	default:
+		return h.pack
 	}
-	return min(s.pack, s.circuit.hops[s.hop].pack)
 }

@@ -117,7 +117,12 @@ func (c *claim) port(ip netip.Addr, std int) (int, error) {
 	if c.std {
 		return std, nil
 	}
-	l, err := net.ListenTCP("tcp4", tcpAddr(ip, 0))
+	return freePort(ip)
+}
+
+// freePort is one of the kernel's choice.
+func freePort(ip netip.Addr) (int, error) {
+	l, err := net.ListenTCP("tcp", tcpAddr(ip, 0))
 	if err != nil {
 		return 0, fmt.Errorf("find a free port on %s: %w", ip, err)
 	}

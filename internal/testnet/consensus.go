@@ -15,13 +15,14 @@ const consensusPath = "/tor/status-vote/current/consensus-microdesc"
 type summary struct {
 	valid      []string            // valid-after, fresh-until, valid-until lines
 	flags      map[string][]string // by nickname
+	over6      map[string]string   // IPv6 addresses, likewise
 	weights    string              // bandwidth-weights line
 	params     string
 	signatures int
 }
 
 func summarise(text string) summary {
-	s := summary{flags: map[string][]string{}}
+	s := summary{flags: map[string][]string{}, over6: map[string]string{}}
 	name := ""
 	for line := range strings.Lines(text) {
 		key, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
@@ -30,6 +31,8 @@ func summarise(text string) summary {
 			s.valid = append(s.valid, key+" "+rest)
 		case "r":
 			name, _, _ = strings.Cut(rest, " ")
+		case "a":
+			s.over6[name] = rest
 		case "s":
 			s.flags[name] = strings.Fields(rest)
 		case "bandwidth-weights":
@@ -80,6 +83,9 @@ func (n *Network) checkConsensus(text string) error {
 			} else if slices.Contains(got, flag) {
 				errs = append(errs, fmt.Errorf("%s has the flag %s", x.Name, flag))
 			}
+		}
+		if at := x.IPv6(); at.IsValid() && s.over6[x.Name] != at.String() {
+			errs = append(errs, fmt.Errorf("%s has the IPv6 address %q, want %v", x.Name, s.over6[x.Name], at))
 		}
 		for _, flag := range want {
 			if !slices.Contains(got, flag) {

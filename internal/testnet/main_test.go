@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
+	"chive/internal/leak"
 )
 
 // childDir, when set, makes the test binary a process that starts a network there
@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(childDir); dir != "" {
 		os.Exit(childMain(dir))
 	}
-	goleak.VerifyTestMain(m)
+	leak.Main(m)
 }
 
 // small is the least network in which a client can build a circuit.

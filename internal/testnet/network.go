@@ -241,8 +241,12 @@ func (n *Network) authorityLines() []string {
 	var out []string
 	for _, x := range n.Nodes() {
 		if x.Role == RoleAuth {
-			out = append(out, fmt.Sprintf("DirAuthority %s orport=%d v3ident=%s %s:%d %s",
-				x.Name, x.ORPort, x.V3Ident, x.IP, x.DirPort, x.Fingerprint))
+			over6 := ""
+			if at := x.IPv6(); at.IsValid() {
+				over6 = " ipv6=" + at.String()
+			}
+			out = append(out, fmt.Sprintf("DirAuthority %s orport=%d v3ident=%s%s %s:%d %s",
+				x.Name, x.ORPort, x.V3Ident, over6, x.IP, x.DirPort, x.Fingerprint))
 		}
 	}
 	return out

@@ -28,6 +28,7 @@ type Node struct {
 	V3Ident     string     `json:"v3ident,omitempty"`     // an authority's, as Fingerprint
 	IP          netip.Addr `json:"ip"`
 	ORPort      int        `json:"orport,omitempty"`
+	ORPort6     int        `json:"orport6,omitempty"` // on [::1]; 0: none
 	DirPort     int        `json:"dirport,omitempty"` // authorities only
 	PID         int        `json:"pid"`               // of the process started last
 	Guard       bool       `json:"guard,omitempty"`   // flags as planned; Start checks the consensus against them
@@ -41,6 +42,14 @@ type Node struct {
 type node struct {
 	Node
 	proc *process // nil when another process started it
+}
+
+// IPv6 is the node's OR address on [::1]; invalid: it has none.
+func (x *Node) IPv6() netip.AddrPort {
+	if x.ORPort6 == 0 {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(netip.IPv6Loopback(), uint16(x.ORPort6))
 }
 
 func (x *node) relay() bool { return x.Role != RoleOnion }
@@ -71,6 +80,11 @@ func (n *Network) layout(c *claim) error {
 		if x.relay() {
 			if x.ORPort, err = c.port(x.IP, orPort); err != nil {
 				return err
+			}
+			if n.opts.overIPv6(x.Node) {
+				if x.ORPort6, err = freePort(netip.IPv6Loopback()); err != nil {
+					return err
+				}
 			}
 		}
 		if role == RoleAuth {

@@ -52,6 +52,9 @@ type Options struct {
 	// Torrc has more torrc lines by node name ("exit1"), by role ("exit"), or for
 	// all ("*").
 	Torrc map[string][]string
+	// IPv6 names the nodes ("relay1"), or roles ("auth"), that have an ORPort on [::1] as
+	// well. The authorities then test them there, and the consensus has their addresses.
+	IPv6 []string
 	// OnionClients are the public keys of those whom an onion service lets in, in base32,
 	// by node name ("onion2"); a service without any lets everyone in.
 	OnionClients map[string][]string
@@ -66,6 +69,11 @@ type Options struct {
 	TargetCommand []string
 	// Progress, when set, is told each step of Start in a short sentence.
 	Progress func(string)
+}
+
+// overIPv6: is a node one of those that IPv6 names?
+func (o Options) overIPv6(x Node) bool {
+	return slices.Contains(o.IPv6, x.Name) || slices.Contains(o.IPv6, string(x.Role))
 }
 
 const maxNodes = 96

@@ -42,10 +42,12 @@ func (n *Network) writeTorrc(x *node, first schedule) error {
 		"ShutdownWaitLength 0",
 		"DisableDebuggerAttachment 0",
 		"OutboundBindAddress " + x.IP.String(),
-		"AddressDisableIPv6 1",
 		"GeoIPFile /dev/null",
 		"GeoIPv6File /dev/null",
 		"SocksPort 0",
+	}
+	if x.ORPort6 == 0 {
+		l = append(l, "AddressDisableIPv6 1")
 	}
 	if !n.opts.Detached {
 		// The slower second line behind the parent-death signal: tor looks every
@@ -89,6 +91,9 @@ func (n *Network) relayLines(x *node) []string {
 		"ServerDNSAllowNonRFC953Hostnames 1",
 		"ServerDNSTestAddresses target.test",
 	}
+	if at := x.IPv6(); at.IsValid() {
+		l = append(l, "ORPort "+at.String())
+	}
 	if x.Exit {
 		return append(l, "ExitRelay 1", "ExitPolicyRejectPrivate 0")
 	}
@@ -115,6 +120,9 @@ func (n *Network) authLines(x *node, first schedule) []string {
 		"MinUptimeHidServDirectoryV2 0",
 		"V3BandwidthsFile " + n.dir + "/v3bw",
 		`ConsensusParams "` + n.opts.consensusParams() + `"`,
+	}
+	if len(n.opts.IPv6) > 0 {
+		l = append(l, "AuthDirHasIPv6Connectivity 1")
 	}
 	return append(l, first.settings(" ")...)
 }

@@ -44,6 +44,8 @@ const (
 	Outcome_OUTCOME_RELAY_IDENTITY      Outcome = 14 // the relay did not prove the identity asked for
 	Outcome_OUTCOME_CERT_EXPIRED        Outcome = 15 // a certificate is outside its validity
 	Outcome_OUTCOME_CONNECTION_LOST     Outcome = 16 // the connection went away while in use
+	Outcome_OUTCOME_PROXY_FAILED        Outcome = 17 // the upstream proxy is away, or does not serve this node
+	Outcome_OUTCOME_PROXY_REFUSED       Outcome = 18 // the upstream proxy did not connect to the relay
 	Outcome_OUTCOME_HANDSHAKE_AUTH      Outcome = 20 // circuit handshake: wrong authenticator
 	Outcome_OUTCOME_CIRCUIT_PROTOCOL    Outcome = 21 // circuit-level protocol violation
 	Outcome_OUTCOME_DESTROYED           Outcome = 22 // DESTROY or TRUNCATED from the far side
@@ -51,6 +53,7 @@ const (
 	Outcome_OUTCOME_NO_DIRECTORY        Outcome = 24 // not enough directory information
 	Outcome_OUTCOME_IDLE                Outcome = 25 // closed after its time unused
 	Outcome_OUTCOME_REPLACED            Outcome = 26 // closed because something newer took its place
+	Outcome_OUTCOME_PROTOCOLS_MISSING   Outcome = 27 // the network requires of clients what this version does not have
 	Outcome_OUTCOME_EXIT_POLICY         Outcome = 30 // the exit's policy refuses the target
 	Outcome_OUTCOME_RESOLVE_FAILED      Outcome = 31 // the exit could not resolve the name
 	Outcome_OUTCOME_TARGET_REFUSED      Outcome = 32 // the target refused the connection
@@ -95,6 +98,8 @@ var (
 		14: "OUTCOME_RELAY_IDENTITY",
 		15: "OUTCOME_CERT_EXPIRED",
 		16: "OUTCOME_CONNECTION_LOST",
+		17: "OUTCOME_PROXY_FAILED",
+		18: "OUTCOME_PROXY_REFUSED",
 		20: "OUTCOME_HANDSHAKE_AUTH",
 		21: "OUTCOME_CIRCUIT_PROTOCOL",
 		22: "OUTCOME_DESTROYED",
@@ -102,6 +107,7 @@ var (
 		24: "OUTCOME_NO_DIRECTORY",
 		25: "OUTCOME_IDLE",
 		26: "OUTCOME_REPLACED",
+		27: "OUTCOME_PROTOCOLS_MISSING",
 		30: "OUTCOME_EXIT_POLICY",
 		31: "OUTCOME_RESOLVE_FAILED",
 		32: "OUTCOME_TARGET_REFUSED",
@@ -143,6 +149,8 @@ var (
 		"OUTCOME_RELAY_IDENTITY":      14,
 		"OUTCOME_CERT_EXPIRED":        15,
 		"OUTCOME_CONNECTION_LOST":     16,
+		"OUTCOME_PROXY_FAILED":        17,
+		"OUTCOME_PROXY_REFUSED":       18,
 		"OUTCOME_HANDSHAKE_AUTH":      20,
 		"OUTCOME_CIRCUIT_PROTOCOL":    21,
 		"OUTCOME_DESTROYED":           22,
@@ -150,6 +158,7 @@ var (
 		"OUTCOME_NO_DIRECTORY":        24,
 		"OUTCOME_IDLE":                25,
 		"OUTCOME_REPLACED":            26,
+		"OUTCOME_PROTOCOLS_MISSING":   27,
 		"OUTCOME_EXIT_POLICY":         30,
 		"OUTCOME_RESOLVE_FAILED":      31,
 		"OUTCOME_TARGET_REFUSED":      32,
@@ -501,6 +510,10 @@ type Envelope struct {
 	//	*Envelope_CircuitDirtied
 	//	*Envelope_CircuitFailed
 	//	*Envelope_CircuitClosed
+	//	*Envelope_CircuitSetLaunched
+	//	*Envelope_CircuitLegLinked
+	//	*Envelope_CircuitSetLinked
+	//	*Envelope_CircuitLegLost
 	//	*Envelope_StreamRequested
 	//	*Envelope_StreamAttached
 	//	*Envelope_StreamConnected
@@ -819,6 +832,42 @@ func (x *Envelope) GetCircuitClosed() *CircuitClosed {
 	if x != nil {
 		if x, ok := x.Event.(*Envelope_CircuitClosed); ok {
 			return x.CircuitClosed
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetCircuitSetLaunched() *CircuitSetLaunched {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_CircuitSetLaunched); ok {
+			return x.CircuitSetLaunched
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetCircuitLegLinked() *CircuitLegLinked {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_CircuitLegLinked); ok {
+			return x.CircuitLegLinked
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetCircuitSetLinked() *CircuitSetLinked {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_CircuitSetLinked); ok {
+			return x.CircuitSetLinked
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetCircuitLegLost() *CircuitLegLost {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_CircuitLegLost); ok {
+			return x.CircuitLegLost
 		}
 	}
 	return nil
@@ -1313,6 +1362,22 @@ type Envelope_CircuitClosed struct {
 	CircuitClosed *CircuitClosed `protobuf:"bytes,45,opt,name=circuit_closed,json=circuitClosed,proto3,oneof"`
 }
 
+type Envelope_CircuitSetLaunched struct {
+	CircuitSetLaunched *CircuitSetLaunched `protobuf:"bytes,46,opt,name=circuit_set_launched,json=circuitSetLaunched,proto3,oneof"`
+}
+
+type Envelope_CircuitLegLinked struct {
+	CircuitLegLinked *CircuitLegLinked `protobuf:"bytes,47,opt,name=circuit_leg_linked,json=circuitLegLinked,proto3,oneof"`
+}
+
+type Envelope_CircuitSetLinked struct {
+	CircuitSetLinked *CircuitSetLinked `protobuf:"bytes,48,opt,name=circuit_set_linked,json=circuitSetLinked,proto3,oneof"`
+}
+
+type Envelope_CircuitLegLost struct {
+	CircuitLegLost *CircuitLegLost `protobuf:"bytes,49,opt,name=circuit_leg_lost,json=circuitLegLost,proto3,oneof"`
+}
+
 type Envelope_StreamRequested struct {
 	StreamRequested *StreamRequested `protobuf:"bytes,50,opt,name=stream_requested,json=streamRequested,proto3,oneof"`
 }
@@ -1532,6 +1597,14 @@ func (*Envelope_CircuitDirtied) isEnvelope_Event() {}
 func (*Envelope_CircuitFailed) isEnvelope_Event() {}
 
 func (*Envelope_CircuitClosed) isEnvelope_Event() {}
+
+func (*Envelope_CircuitSetLaunched) isEnvelope_Event() {}
+
+func (*Envelope_CircuitLegLinked) isEnvelope_Event() {}
+
+func (*Envelope_CircuitSetLinked) isEnvelope_Event() {}
+
+func (*Envelope_CircuitLegLost) isEnvelope_Event() {}
 
 func (*Envelope_StreamRequested) isEnvelope_Event() {}
 
@@ -2421,6 +2494,7 @@ type CircuitLaunched struct {
 	ConnectionId  string                 `protobuf:"bytes,3,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"` // actor id of the connection
 	Path          [][]byte               `protobuf:"bytes,4,rep,name=path,proto3" json:"path,omitempty"`                                     // 20-byte RSA identity digests, guard first
 	OneHop        bool                   `protobuf:"varint,5,opt,name=one_hop,json=oneHop,proto3" json:"one_hop,omitempty"`
+	SetId         string                 `protobuf:"bytes,6,opt,name=set_id,json=setId,proto3" json:"set_id,omitempty"` // actor id of the conflux set it is to be a leg of; empty: of none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2490,11 +2564,21 @@ func (x *CircuitLaunched) GetOneHop() bool {
 	return false
 }
 
+func (x *CircuitLaunched) GetSetId() string {
+	if x != nil {
+		return x.SetId
+	}
+	return ""
+}
+
 type CircuitExtended struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Hop           uint32                 `protobuf:"varint,1,opt,name=hop,proto3" json:"hop,omitempty"` // from 1: hops now reached
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	Hop               uint32                 `protobuf:"varint,1,opt,name=hop,proto3" json:"hop,omitempty"`                                                      // from 1: hops now reached
+	Handshake         string                 `protobuf:"bytes,2,opt,name=handshake,proto3" json:"handshake,omitempty"`                                           // with the last of them: fast, ntor or ntor-v3
+	CongestionControl bool                   `protobuf:"varint,3,opt,name=congestion_control,json=congestionControl,proto3" json:"congestion_control,omitempty"` // it granted it
+	Cgo               bool                   `protobuf:"varint,4,opt,name=cgo,proto3" json:"cgo,omitempty"`                                                      // its layer is Counter Galois Onion's
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *CircuitExtended) Reset() {
@@ -2534,11 +2618,33 @@ func (x *CircuitExtended) GetHop() uint32 {
 	return 0
 }
 
+func (x *CircuitExtended) GetHandshake() string {
+	if x != nil {
+		return x.Handshake
+	}
+	return ""
+}
+
+func (x *CircuitExtended) GetCongestionControl() bool {
+	if x != nil {
+		return x.CongestionControl
+	}
+	return false
+}
+
+func (x *CircuitExtended) GetCgo() bool {
+	if x != nil {
+		return x.Cgo
+	}
+	return false
+}
+
 type CircuitOpened struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
 	Hops              uint32                 `protobuf:"varint,1,opt,name=hops,proto3" json:"hops,omitempty"`
 	Took              *durationpb.Duration   `protobuf:"bytes,2,opt,name=took,proto3" json:"took,omitempty"`                                                     // rounded to 10 ms
 	CongestionControl bool                   `protobuf:"varint,3,opt,name=congestion_control,json=congestionControl,proto3" json:"congestion_control,omitempty"` // the last hop granted it
+	CgoHops           uint32                 `protobuf:"varint,4,opt,name=cgo_hops,json=cgoHops,proto3" json:"cgo_hops,omitempty"`                               // of the hops, those with Counter Galois Onion
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -2592,6 +2698,13 @@ func (x *CircuitOpened) GetCongestionControl() bool {
 		return x.CongestionControl
 	}
 	return false
+}
+
+func (x *CircuitOpened) GetCgoHops() uint32 {
+	if x != nil {
+		return x.CgoHops
+	}
+	return 0
 }
 
 // CircuitDirtied: the first stream was attached, that of this isolation token. Tokens
@@ -2710,6 +2823,9 @@ type CircuitClosed struct {
 	CellsIn       uint64                 `protobuf:"varint,4,opt,name=cells_in,json=cellsIn,proto3" json:"cells_in,omitempty"`
 	CellsOut      uint64                 `protobuf:"varint,5,opt,name=cells_out,json=cellsOut,proto3" json:"cells_out,omitempty"`
 	CellsDropped  uint64                 `protobuf:"varint,6,opt,name=cells_dropped,json=cellsDropped,proto3" json:"cells_dropped,omitempty"` // they were on their way when their stream was ended here
+	SwitchesIn    uint64                 `protobuf:"varint,7,opt,name=switches_in,json=switchesIn,proto3" json:"switches_in,omitempty"`       // of a conflux set: how often the exit went on over another leg
+	SwitchesOut   uint64                 `protobuf:"varint,8,opt,name=switches_out,json=switchesOut,proto3" json:"switches_out,omitempty"`    // the same of this end
+	MostWaiting   uint64                 `protobuf:"varint,9,opt,name=most_waiting,json=mostWaiting,proto3" json:"most_waiting,omitempty"`    // of a conflux set: bytes kept for messages before their turn, at most
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2786,6 +2902,250 @@ func (x *CircuitClosed) GetCellsDropped() uint64 {
 	return 0
 }
 
+func (x *CircuitClosed) GetSwitchesIn() uint64 {
+	if x != nil {
+		return x.SwitchesIn
+	}
+	return 0
+}
+
+func (x *CircuitClosed) GetSwitchesOut() uint64 {
+	if x != nil {
+		return x.SwitchesOut
+	}
+	return 0
+}
+
+func (x *CircuitClosed) GetMostWaiting() uint64 {
+	if x != nil {
+		return x.MostWaiting
+	}
+	return 0
+}
+
+// CircuitSetLaunched: a conflux set begins. It is a circuit to its streams: the events
+// about it are CircuitLegLinked, CircuitSetLinked, CircuitLegLost, CircuitDirtied, and
+// CircuitFailed or CircuitClosed, after those of its legs.
+type CircuitSetLaunched struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Purpose       Purpose                `protobuf:"varint,1,opt,name=purpose,proto3,enum=chive.v1.Purpose" json:"purpose,omitempty"`
+	Legs          uint32                 `protobuf:"varint,2,opt,name=legs,proto3" json:"legs,omitempty"` // wanted
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CircuitSetLaunched) Reset() {
+	*x = CircuitSetLaunched{}
+	mi := &file_chive_v1_events_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CircuitSetLaunched) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CircuitSetLaunched) ProtoMessage() {}
+
+func (x *CircuitSetLaunched) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CircuitSetLaunched.ProtoReflect.Descriptor instead.
+func (*CircuitSetLaunched) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *CircuitSetLaunched) GetPurpose() Purpose {
+	if x != nil {
+		return x.Purpose
+	}
+	return Purpose_PURPOSE_UNSPECIFIED
+}
+
+func (x *CircuitSetLaunched) GetLegs() uint32 {
+	if x != nil {
+		return x.Legs
+	}
+	return 0
+}
+
+// CircuitLegLinked: the exit took a circuit for a leg of the set.
+type CircuitLegLinked struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	CircuitId     string                 `protobuf:"bytes,1,opt,name=circuit_id,json=circuitId,proto3" json:"circuit_id,omitempty"`
+	RoundTrip     *durationpb.Duration   `protobuf:"bytes,2,opt,name=round_trip,json=roundTrip,proto3" json:"round_trip,omitempty"` // rounded to 10 ms
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CircuitLegLinked) Reset() {
+	*x = CircuitLegLinked{}
+	mi := &file_chive_v1_events_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CircuitLegLinked) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CircuitLegLinked) ProtoMessage() {}
+
+func (x *CircuitLegLinked) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CircuitLegLinked.ProtoReflect.Descriptor instead.
+func (*CircuitLegLinked) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *CircuitLegLinked) GetCircuitId() string {
+	if x != nil {
+		return x.CircuitId
+	}
+	return ""
+}
+
+func (x *CircuitLegLinked) GetRoundTrip() *durationpb.Duration {
+	if x != nil {
+		return x.RoundTrip
+	}
+	return nil
+}
+
+// CircuitSetLinked: the set has all its legs, and takes streams.
+type CircuitSetLinked struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Legs          uint32                 `protobuf:"varint,1,opt,name=legs,proto3" json:"legs,omitempty"`
+	Took          *durationpb.Duration   `protobuf:"bytes,2,opt,name=took,proto3" json:"took,omitempty"` // rounded to 10 ms
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CircuitSetLinked) Reset() {
+	*x = CircuitSetLinked{}
+	mi := &file_chive_v1_events_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CircuitSetLinked) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CircuitSetLinked) ProtoMessage() {}
+
+func (x *CircuitSetLinked) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CircuitSetLinked.ProtoReflect.Descriptor instead.
+func (*CircuitSetLinked) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *CircuitSetLinked) GetLegs() uint32 {
+	if x != nil {
+		return x.Legs
+	}
+	return 0
+}
+
+func (x *CircuitSetLinked) GetTook() *durationpb.Duration {
+	if x != nil {
+		return x.Took
+	}
+	return nil
+}
+
+// CircuitLegLost: a leg is gone while the set was linking, which may get another, or
+// linked, which may end with it.
+type CircuitLegLost struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	CircuitId     string                 `protobuf:"bytes,1,opt,name=circuit_id,json=circuitId,proto3" json:"circuit_id,omitempty"`
+	Outcome       Outcome                `protobuf:"varint,2,opt,name=outcome,proto3,enum=chive.v1.Outcome" json:"outcome,omitempty"`
+	Linked        bool                   `protobuf:"varint,3,opt,name=linked,proto3" json:"linked,omitempty"` // it had been
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CircuitLegLost) Reset() {
+	*x = CircuitLegLost{}
+	mi := &file_chive_v1_events_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CircuitLegLost) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CircuitLegLost) ProtoMessage() {}
+
+func (x *CircuitLegLost) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CircuitLegLost.ProtoReflect.Descriptor instead.
+func (*CircuitLegLost) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *CircuitLegLost) GetCircuitId() string {
+	if x != nil {
+		return x.CircuitId
+	}
+	return ""
+}
+
+func (x *CircuitLegLost) GetOutcome() Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return Outcome_OUTCOME_UNSPECIFIED
+}
+
+func (x *CircuitLegLost) GetLinked() bool {
+	if x != nil {
+		return x.Linked
+	}
+	return false
+}
+
 type StreamRequested struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Purpose       Purpose                `protobuf:"varint,1,opt,name=purpose,proto3,enum=chive.v1.Purpose" json:"purpose,omitempty"`
@@ -2798,7 +3158,7 @@ type StreamRequested struct {
 
 func (x *StreamRequested) Reset() {
 	*x = StreamRequested{}
-	mi := &file_chive_v1_events_proto_msgTypes[21]
+	mi := &file_chive_v1_events_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2810,7 +3170,7 @@ func (x *StreamRequested) String() string {
 func (*StreamRequested) ProtoMessage() {}
 
 func (x *StreamRequested) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[21]
+	mi := &file_chive_v1_events_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2823,7 +3183,7 @@ func (x *StreamRequested) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamRequested.ProtoReflect.Descriptor instead.
 func (*StreamRequested) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{21}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *StreamRequested) GetPurpose() Purpose {
@@ -2870,7 +3230,7 @@ type StreamAttached struct {
 
 func (x *StreamAttached) Reset() {
 	*x = StreamAttached{}
-	mi := &file_chive_v1_events_proto_msgTypes[22]
+	mi := &file_chive_v1_events_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2882,7 +3242,7 @@ func (x *StreamAttached) String() string {
 func (*StreamAttached) ProtoMessage() {}
 
 func (x *StreamAttached) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[22]
+	mi := &file_chive_v1_events_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2895,7 +3255,7 @@ func (x *StreamAttached) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamAttached.ProtoReflect.Descriptor instead.
 func (*StreamAttached) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{22}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *StreamAttached) GetCircuitId() string {
@@ -2935,7 +3295,7 @@ type StreamConnected struct {
 
 func (x *StreamConnected) Reset() {
 	*x = StreamConnected{}
-	mi := &file_chive_v1_events_proto_msgTypes[23]
+	mi := &file_chive_v1_events_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2947,7 +3307,7 @@ func (x *StreamConnected) String() string {
 func (*StreamConnected) ProtoMessage() {}
 
 func (x *StreamConnected) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[23]
+	mi := &file_chive_v1_events_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2960,7 +3320,7 @@ func (x *StreamConnected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamConnected.ProtoReflect.Descriptor instead.
 func (*StreamConnected) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{23}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *StreamConnected) GetTook() *durationpb.Duration {
@@ -2982,7 +3342,7 @@ type StreamDetached struct {
 
 func (x *StreamDetached) Reset() {
 	*x = StreamDetached{}
-	mi := &file_chive_v1_events_proto_msgTypes[24]
+	mi := &file_chive_v1_events_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2994,7 +3354,7 @@ func (x *StreamDetached) String() string {
 func (*StreamDetached) ProtoMessage() {}
 
 func (x *StreamDetached) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[24]
+	mi := &file_chive_v1_events_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3007,7 +3367,7 @@ func (x *StreamDetached) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamDetached.ProtoReflect.Descriptor instead.
 func (*StreamDetached) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{24}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *StreamDetached) GetOutcome() Outcome {
@@ -3037,7 +3397,7 @@ type StreamEnded struct {
 
 func (x *StreamEnded) Reset() {
 	*x = StreamEnded{}
-	mi := &file_chive_v1_events_proto_msgTypes[25]
+	mi := &file_chive_v1_events_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3049,7 +3409,7 @@ func (x *StreamEnded) String() string {
 func (*StreamEnded) ProtoMessage() {}
 
 func (x *StreamEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[25]
+	mi := &file_chive_v1_events_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3062,7 +3422,7 @@ func (x *StreamEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamEnded.ProtoReflect.Descriptor instead.
 func (*StreamEnded) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{25}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *StreamEnded) GetOutcome() Outcome {
@@ -3102,7 +3462,7 @@ type GuardSampled struct {
 
 func (x *GuardSampled) Reset() {
 	*x = GuardSampled{}
-	mi := &file_chive_v1_events_proto_msgTypes[26]
+	mi := &file_chive_v1_events_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3114,7 +3474,7 @@ func (x *GuardSampled) String() string {
 func (*GuardSampled) ProtoMessage() {}
 
 func (x *GuardSampled) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[26]
+	mi := &file_chive_v1_events_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3127,7 +3487,7 @@ func (x *GuardSampled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuardSampled.ProtoReflect.Descriptor instead.
 func (*GuardSampled) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{26}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *GuardSampled) GetRelay() []byte {
@@ -3146,7 +3506,7 @@ type GuardReachable struct {
 
 func (x *GuardReachable) Reset() {
 	*x = GuardReachable{}
-	mi := &file_chive_v1_events_proto_msgTypes[27]
+	mi := &file_chive_v1_events_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3158,7 +3518,7 @@ func (x *GuardReachable) String() string {
 func (*GuardReachable) ProtoMessage() {}
 
 func (x *GuardReachable) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[27]
+	mi := &file_chive_v1_events_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3171,7 +3531,7 @@ func (x *GuardReachable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuardReachable.ProtoReflect.Descriptor instead.
 func (*GuardReachable) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{27}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *GuardReachable) GetRelay() []byte {
@@ -3191,7 +3551,7 @@ type GuardUnreachable struct {
 
 func (x *GuardUnreachable) Reset() {
 	*x = GuardUnreachable{}
-	mi := &file_chive_v1_events_proto_msgTypes[28]
+	mi := &file_chive_v1_events_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3203,7 +3563,7 @@ func (x *GuardUnreachable) String() string {
 func (*GuardUnreachable) ProtoMessage() {}
 
 func (x *GuardUnreachable) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[28]
+	mi := &file_chive_v1_events_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3216,7 +3576,7 @@ func (x *GuardUnreachable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuardUnreachable.ProtoReflect.Descriptor instead.
 func (*GuardUnreachable) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{28}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *GuardUnreachable) GetOutcome() Outcome {
@@ -3244,7 +3604,7 @@ type GuardConfirmed struct {
 
 func (x *GuardConfirmed) Reset() {
 	*x = GuardConfirmed{}
-	mi := &file_chive_v1_events_proto_msgTypes[29]
+	mi := &file_chive_v1_events_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3256,7 +3616,7 @@ func (x *GuardConfirmed) String() string {
 func (*GuardConfirmed) ProtoMessage() {}
 
 func (x *GuardConfirmed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[29]
+	mi := &file_chive_v1_events_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3269,7 +3629,7 @@ func (x *GuardConfirmed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuardConfirmed.ProtoReflect.Descriptor instead.
 func (*GuardConfirmed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{29}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *GuardConfirmed) GetRelay() []byte {
@@ -3291,7 +3651,7 @@ type CircuitsRenewed struct {
 
 func (x *CircuitsRenewed) Reset() {
 	*x = CircuitsRenewed{}
-	mi := &file_chive_v1_events_proto_msgTypes[30]
+	mi := &file_chive_v1_events_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3303,7 +3663,7 @@ func (x *CircuitsRenewed) String() string {
 func (*CircuitsRenewed) ProtoMessage() {}
 
 func (x *CircuitsRenewed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[30]
+	mi := &file_chive_v1_events_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3316,7 +3676,7 @@ func (x *CircuitsRenewed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CircuitsRenewed.ProtoReflect.Descriptor instead.
 func (*CircuitsRenewed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{30}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *CircuitsRenewed) GetCircuits() uint32 {
@@ -3344,7 +3704,7 @@ type GuardRemoved struct {
 
 func (x *GuardRemoved) Reset() {
 	*x = GuardRemoved{}
-	mi := &file_chive_v1_events_proto_msgTypes[31]
+	mi := &file_chive_v1_events_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3356,7 +3716,7 @@ func (x *GuardRemoved) String() string {
 func (*GuardRemoved) ProtoMessage() {}
 
 func (x *GuardRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[31]
+	mi := &file_chive_v1_events_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3369,7 +3729,7 @@ func (x *GuardRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuardRemoved.ProtoReflect.Descriptor instead.
 func (*GuardRemoved) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{31}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *GuardRemoved) GetReason() string {
@@ -3398,7 +3758,7 @@ type GuardsRetried struct {
 
 func (x *GuardsRetried) Reset() {
 	*x = GuardsRetried{}
-	mi := &file_chive_v1_events_proto_msgTypes[32]
+	mi := &file_chive_v1_events_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3410,7 +3770,7 @@ func (x *GuardsRetried) String() string {
 func (*GuardsRetried) ProtoMessage() {}
 
 func (x *GuardsRetried) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[32]
+	mi := &file_chive_v1_events_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3423,7 +3783,7 @@ func (x *GuardsRetried) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuardsRetried.ProtoReflect.Descriptor instead.
 func (*GuardsRetried) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{32}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *GuardsRetried) GetReason() string {
@@ -3458,7 +3818,7 @@ type PathBiasSuspected struct {
 
 func (x *PathBiasSuspected) Reset() {
 	*x = PathBiasSuspected{}
-	mi := &file_chive_v1_events_proto_msgTypes[33]
+	mi := &file_chive_v1_events_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3470,7 +3830,7 @@ func (x *PathBiasSuspected) String() string {
 func (*PathBiasSuspected) ProtoMessage() {}
 
 func (x *PathBiasSuspected) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[33]
+	mi := &file_chive_v1_events_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3483,7 +3843,7 @@ func (x *PathBiasSuspected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PathBiasSuspected.ProtoReflect.Descriptor instead.
 func (*PathBiasSuspected) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{33}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *PathBiasSuspected) GetLevel() string {
@@ -3553,7 +3913,7 @@ type VanguardAdded struct {
 
 func (x *VanguardAdded) Reset() {
 	*x = VanguardAdded{}
-	mi := &file_chive_v1_events_proto_msgTypes[34]
+	mi := &file_chive_v1_events_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3565,7 +3925,7 @@ func (x *VanguardAdded) String() string {
 func (*VanguardAdded) ProtoMessage() {}
 
 func (x *VanguardAdded) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[34]
+	mi := &file_chive_v1_events_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3578,7 +3938,7 @@ func (x *VanguardAdded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VanguardAdded.ProtoReflect.Descriptor instead.
 func (*VanguardAdded) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{34}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *VanguardAdded) GetRelay() []byte {
@@ -3598,7 +3958,7 @@ type VanguardRemoved struct {
 
 func (x *VanguardRemoved) Reset() {
 	*x = VanguardRemoved{}
-	mi := &file_chive_v1_events_proto_msgTypes[35]
+	mi := &file_chive_v1_events_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3610,7 +3970,7 @@ func (x *VanguardRemoved) String() string {
 func (*VanguardRemoved) ProtoMessage() {}
 
 func (x *VanguardRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[35]
+	mi := &file_chive_v1_events_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3623,7 +3983,7 @@ func (x *VanguardRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VanguardRemoved.ProtoReflect.Descriptor instead.
 func (*VanguardRemoved) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{35}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *VanguardRemoved) GetReason() string {
@@ -3655,7 +4015,7 @@ type DocumentFetched struct {
 
 func (x *DocumentFetched) Reset() {
 	*x = DocumentFetched{}
-	mi := &file_chive_v1_events_proto_msgTypes[36]
+	mi := &file_chive_v1_events_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3667,7 +4027,7 @@ func (x *DocumentFetched) String() string {
 func (*DocumentFetched) ProtoMessage() {}
 
 func (x *DocumentFetched) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[36]
+	mi := &file_chive_v1_events_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3680,7 +4040,7 @@ func (x *DocumentFetched) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentFetched.ProtoReflect.Descriptor instead.
 func (*DocumentFetched) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{36}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *DocumentFetched) GetKind() DocumentKind {
@@ -3744,7 +4104,7 @@ type DocumentVerified struct {
 
 func (x *DocumentVerified) Reset() {
 	*x = DocumentVerified{}
-	mi := &file_chive_v1_events_proto_msgTypes[37]
+	mi := &file_chive_v1_events_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3756,7 +4116,7 @@ func (x *DocumentVerified) String() string {
 func (*DocumentVerified) ProtoMessage() {}
 
 func (x *DocumentVerified) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[37]
+	mi := &file_chive_v1_events_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3769,7 +4129,7 @@ func (x *DocumentVerified) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentVerified.ProtoReflect.Descriptor instead.
 func (*DocumentVerified) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{37}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *DocumentVerified) GetKind() DocumentKind {
@@ -3811,7 +4171,7 @@ type DocumentRejected struct {
 
 func (x *DocumentRejected) Reset() {
 	*x = DocumentRejected{}
-	mi := &file_chive_v1_events_proto_msgTypes[38]
+	mi := &file_chive_v1_events_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3823,7 +4183,7 @@ func (x *DocumentRejected) String() string {
 func (*DocumentRejected) ProtoMessage() {}
 
 func (x *DocumentRejected) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[38]
+	mi := &file_chive_v1_events_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3836,7 +4196,7 @@ func (x *DocumentRejected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentRejected.ProtoReflect.Descriptor instead.
 func (*DocumentRejected) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{38}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *DocumentRejected) GetKind() DocumentKind {
@@ -3872,7 +4232,7 @@ type ProtocolsMissing struct {
 
 func (x *ProtocolsMissing) Reset() {
 	*x = ProtocolsMissing{}
-	mi := &file_chive_v1_events_proto_msgTypes[39]
+	mi := &file_chive_v1_events_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3884,7 +4244,7 @@ func (x *ProtocolsMissing) String() string {
 func (*ProtocolsMissing) ProtoMessage() {}
 
 func (x *ProtocolsMissing) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[39]
+	mi := &file_chive_v1_events_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3897,7 +4257,7 @@ func (x *ProtocolsMissing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProtocolsMissing.ProtoReflect.Descriptor instead.
 func (*ProtocolsMissing) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{39}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ProtocolsMissing) GetRequired() string {
@@ -3927,7 +4287,7 @@ type SupervisorStateChanged struct {
 
 func (x *SupervisorStateChanged) Reset() {
 	*x = SupervisorStateChanged{}
-	mi := &file_chive_v1_events_proto_msgTypes[40]
+	mi := &file_chive_v1_events_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3939,7 +4299,7 @@ func (x *SupervisorStateChanged) String() string {
 func (*SupervisorStateChanged) ProtoMessage() {}
 
 func (x *SupervisorStateChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[40]
+	mi := &file_chive_v1_events_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3952,7 +4312,7 @@ func (x *SupervisorStateChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SupervisorStateChanged.ProtoReflect.Descriptor instead.
 func (*SupervisorStateChanged) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{40}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *SupervisorStateChanged) GetChild() string {
@@ -4007,7 +4367,7 @@ type BreakerOpened struct {
 
 func (x *BreakerOpened) Reset() {
 	*x = BreakerOpened{}
-	mi := &file_chive_v1_events_proto_msgTypes[41]
+	mi := &file_chive_v1_events_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4019,7 +4379,7 @@ func (x *BreakerOpened) String() string {
 func (*BreakerOpened) ProtoMessage() {}
 
 func (x *BreakerOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[41]
+	mi := &file_chive_v1_events_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4032,7 +4392,7 @@ func (x *BreakerOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerOpened.ProtoReflect.Descriptor instead.
 func (*BreakerOpened) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{41}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *BreakerOpened) GetChild() string {
@@ -4095,7 +4455,7 @@ type BreakerHalfOpened struct {
 
 func (x *BreakerHalfOpened) Reset() {
 	*x = BreakerHalfOpened{}
-	mi := &file_chive_v1_events_proto_msgTypes[42]
+	mi := &file_chive_v1_events_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4107,7 +4467,7 @@ func (x *BreakerHalfOpened) String() string {
 func (*BreakerHalfOpened) ProtoMessage() {}
 
 func (x *BreakerHalfOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[42]
+	mi := &file_chive_v1_events_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4120,7 +4480,7 @@ func (x *BreakerHalfOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerHalfOpened.ProtoReflect.Descriptor instead.
 func (*BreakerHalfOpened) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{42}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *BreakerHalfOpened) GetChild() string {
@@ -4148,7 +4508,7 @@ type BreakerClosed struct {
 
 func (x *BreakerClosed) Reset() {
 	*x = BreakerClosed{}
-	mi := &file_chive_v1_events_proto_msgTypes[43]
+	mi := &file_chive_v1_events_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4160,7 +4520,7 @@ func (x *BreakerClosed) String() string {
 func (*BreakerClosed) ProtoMessage() {}
 
 func (x *BreakerClosed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[43]
+	mi := &file_chive_v1_events_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4173,7 +4533,7 @@ func (x *BreakerClosed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerClosed.ProtoReflect.Descriptor instead.
 func (*BreakerClosed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{43}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *BreakerClosed) GetChild() string {
@@ -4204,7 +4564,7 @@ type RetriesExhausted struct {
 
 func (x *RetriesExhausted) Reset() {
 	*x = RetriesExhausted{}
-	mi := &file_chive_v1_events_proto_msgTypes[44]
+	mi := &file_chive_v1_events_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4216,7 +4576,7 @@ func (x *RetriesExhausted) String() string {
 func (*RetriesExhausted) ProtoMessage() {}
 
 func (x *RetriesExhausted) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[44]
+	mi := &file_chive_v1_events_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4229,7 +4589,7 @@ func (x *RetriesExhausted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetriesExhausted.ProtoReflect.Descriptor instead.
 func (*RetriesExhausted) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{44}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *RetriesExhausted) GetChild() string {
@@ -4275,7 +4635,7 @@ type InputQuarantined struct {
 
 func (x *InputQuarantined) Reset() {
 	*x = InputQuarantined{}
-	mi := &file_chive_v1_events_proto_msgTypes[45]
+	mi := &file_chive_v1_events_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4287,7 +4647,7 @@ func (x *InputQuarantined) String() string {
 func (*InputQuarantined) ProtoMessage() {}
 
 func (x *InputQuarantined) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[45]
+	mi := &file_chive_v1_events_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4300,7 +4660,7 @@ func (x *InputQuarantined) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InputQuarantined.ProtoReflect.Descriptor instead.
 func (*InputQuarantined) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{45}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *InputQuarantined) GetChild() string {
@@ -4351,7 +4711,7 @@ type ConfigProposed struct {
 
 func (x *ConfigProposed) Reset() {
 	*x = ConfigProposed{}
-	mi := &file_chive_v1_events_proto_msgTypes[46]
+	mi := &file_chive_v1_events_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4363,7 +4723,7 @@ func (x *ConfigProposed) String() string {
 func (*ConfigProposed) ProtoMessage() {}
 
 func (x *ConfigProposed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[46]
+	mi := &file_chive_v1_events_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4376,7 +4736,7 @@ func (x *ConfigProposed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigProposed.ProtoReflect.Descriptor instead.
 func (*ConfigProposed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{46}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ConfigProposed) GetMouth() string {
@@ -4416,7 +4776,7 @@ type ConfigApplied struct {
 
 func (x *ConfigApplied) Reset() {
 	*x = ConfigApplied{}
-	mi := &file_chive_v1_events_proto_msgTypes[47]
+	mi := &file_chive_v1_events_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4428,7 +4788,7 @@ func (x *ConfigApplied) String() string {
 func (*ConfigApplied) ProtoMessage() {}
 
 func (x *ConfigApplied) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[47]
+	mi := &file_chive_v1_events_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4441,7 +4801,7 @@ func (x *ConfigApplied) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigApplied.ProtoReflect.Descriptor instead.
 func (*ConfigApplied) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{47}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ConfigApplied) GetRevision() uint64 {
@@ -4507,7 +4867,7 @@ type ConfigRejected struct {
 
 func (x *ConfigRejected) Reset() {
 	*x = ConfigRejected{}
-	mi := &file_chive_v1_events_proto_msgTypes[48]
+	mi := &file_chive_v1_events_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4519,7 +4879,7 @@ func (x *ConfigRejected) String() string {
 func (*ConfigRejected) ProtoMessage() {}
 
 func (x *ConfigRejected) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[48]
+	mi := &file_chive_v1_events_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4532,7 +4892,7 @@ func (x *ConfigRejected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigRejected.ProtoReflect.Descriptor instead.
 func (*ConfigRejected) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{48}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ConfigRejected) GetMouth() string {
@@ -4583,7 +4943,7 @@ type ConfigReverted struct {
 
 func (x *ConfigReverted) Reset() {
 	*x = ConfigReverted{}
-	mi := &file_chive_v1_events_proto_msgTypes[49]
+	mi := &file_chive_v1_events_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4595,7 +4955,7 @@ func (x *ConfigReverted) String() string {
 func (*ConfigReverted) ProtoMessage() {}
 
 func (x *ConfigReverted) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[49]
+	mi := &file_chive_v1_events_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4608,7 +4968,7 @@ func (x *ConfigReverted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigReverted.ProtoReflect.Descriptor instead.
 func (*ConfigReverted) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{49}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ConfigReverted) GetRevision() uint64 {
@@ -4645,7 +5005,7 @@ type ServiceDescriptorFetched struct {
 
 func (x *ServiceDescriptorFetched) Reset() {
 	*x = ServiceDescriptorFetched{}
-	mi := &file_chive_v1_events_proto_msgTypes[50]
+	mi := &file_chive_v1_events_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4657,7 +5017,7 @@ func (x *ServiceDescriptorFetched) String() string {
 func (*ServiceDescriptorFetched) ProtoMessage() {}
 
 func (x *ServiceDescriptorFetched) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[50]
+	mi := &file_chive_v1_events_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4670,7 +5030,7 @@ func (x *ServiceDescriptorFetched) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceDescriptorFetched.ProtoReflect.Descriptor instead.
 func (*ServiceDescriptorFetched) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{50}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ServiceDescriptorFetched) GetOutcome() Outcome {
@@ -4714,7 +5074,7 @@ type ServiceIntroduced struct {
 
 func (x *ServiceIntroduced) Reset() {
 	*x = ServiceIntroduced{}
-	mi := &file_chive_v1_events_proto_msgTypes[51]
+	mi := &file_chive_v1_events_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4726,7 +5086,7 @@ func (x *ServiceIntroduced) String() string {
 func (*ServiceIntroduced) ProtoMessage() {}
 
 func (x *ServiceIntroduced) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[51]
+	mi := &file_chive_v1_events_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4739,7 +5099,7 @@ func (x *ServiceIntroduced) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceIntroduced.ProtoReflect.Descriptor instead.
 func (*ServiceIntroduced) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{51}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ServiceIntroduced) GetOutcome() Outcome {
@@ -4783,7 +5143,7 @@ type ServiceJoined struct {
 
 func (x *ServiceJoined) Reset() {
 	*x = ServiceJoined{}
-	mi := &file_chive_v1_events_proto_msgTypes[52]
+	mi := &file_chive_v1_events_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4795,7 +5155,7 @@ func (x *ServiceJoined) String() string {
 func (*ServiceJoined) ProtoMessage() {}
 
 func (x *ServiceJoined) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[52]
+	mi := &file_chive_v1_events_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4808,7 +5168,7 @@ func (x *ServiceJoined) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceJoined.ProtoReflect.Descriptor instead.
 func (*ServiceJoined) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{52}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ServiceJoined) GetCircuitId() string {
@@ -4851,7 +5211,7 @@ type ServiceFailed struct {
 
 func (x *ServiceFailed) Reset() {
 	*x = ServiceFailed{}
-	mi := &file_chive_v1_events_proto_msgTypes[53]
+	mi := &file_chive_v1_events_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4863,7 +5223,7 @@ func (x *ServiceFailed) String() string {
 func (*ServiceFailed) ProtoMessage() {}
 
 func (x *ServiceFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[53]
+	mi := &file_chive_v1_events_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4876,7 +5236,7 @@ func (x *ServiceFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceFailed.ProtoReflect.Descriptor instead.
 func (*ServiceFailed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{53}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ServiceFailed) GetOutcome() Outcome {
@@ -4911,7 +5271,7 @@ type HostingStarted struct {
 
 func (x *HostingStarted) Reset() {
 	*x = HostingStarted{}
-	mi := &file_chive_v1_events_proto_msgTypes[54]
+	mi := &file_chive_v1_events_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4923,7 +5283,7 @@ func (x *HostingStarted) String() string {
 func (*HostingStarted) ProtoMessage() {}
 
 func (x *HostingStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[54]
+	mi := &file_chive_v1_events_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4936,7 +5296,7 @@ func (x *HostingStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingStarted.ProtoReflect.Descriptor instead.
 func (*HostingStarted) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{54}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *HostingStarted) GetRestricted() bool {
@@ -4963,7 +5323,7 @@ type HostingStopped struct {
 
 func (x *HostingStopped) Reset() {
 	*x = HostingStopped{}
-	mi := &file_chive_v1_events_proto_msgTypes[55]
+	mi := &file_chive_v1_events_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4975,7 +5335,7 @@ func (x *HostingStopped) String() string {
 func (*HostingStopped) ProtoMessage() {}
 
 func (x *HostingStopped) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[55]
+	mi := &file_chive_v1_events_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4988,7 +5348,7 @@ func (x *HostingStopped) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingStopped.ProtoReflect.Descriptor instead.
 func (*HostingStopped) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{55}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *HostingStopped) GetOutcome() Outcome {
@@ -5017,7 +5377,7 @@ type HostingPointUp struct {
 
 func (x *HostingPointUp) Reset() {
 	*x = HostingPointUp{}
-	mi := &file_chive_v1_events_proto_msgTypes[56]
+	mi := &file_chive_v1_events_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5029,7 +5389,7 @@ func (x *HostingPointUp) String() string {
 func (*HostingPointUp) ProtoMessage() {}
 
 func (x *HostingPointUp) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[56]
+	mi := &file_chive_v1_events_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5042,7 +5402,7 @@ func (x *HostingPointUp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingPointUp.ProtoReflect.Descriptor instead.
 func (*HostingPointUp) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{56}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *HostingPointUp) GetPoint() uint64 {
@@ -5078,7 +5438,7 @@ type HostingPointDown struct {
 
 func (x *HostingPointDown) Reset() {
 	*x = HostingPointDown{}
-	mi := &file_chive_v1_events_proto_msgTypes[57]
+	mi := &file_chive_v1_events_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5090,7 +5450,7 @@ func (x *HostingPointDown) String() string {
 func (*HostingPointDown) ProtoMessage() {}
 
 func (x *HostingPointDown) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[57]
+	mi := &file_chive_v1_events_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5103,7 +5463,7 @@ func (x *HostingPointDown) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingPointDown.ProtoReflect.Descriptor instead.
 func (*HostingPointDown) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{57}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *HostingPointDown) GetPoint() uint64 {
@@ -5139,7 +5499,7 @@ type HostingPointGone struct {
 
 func (x *HostingPointGone) Reset() {
 	*x = HostingPointGone{}
-	mi := &file_chive_v1_events_proto_msgTypes[58]
+	mi := &file_chive_v1_events_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5151,7 +5511,7 @@ func (x *HostingPointGone) String() string {
 func (*HostingPointGone) ProtoMessage() {}
 
 func (x *HostingPointGone) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[58]
+	mi := &file_chive_v1_events_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5164,7 +5524,7 @@ func (x *HostingPointGone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingPointGone.ProtoReflect.Descriptor instead.
 func (*HostingPointGone) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{58}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *HostingPointGone) GetPoint() uint64 {
@@ -5201,7 +5561,7 @@ type HostingDescribed struct {
 
 func (x *HostingDescribed) Reset() {
 	*x = HostingDescribed{}
-	mi := &file_chive_v1_events_proto_msgTypes[59]
+	mi := &file_chive_v1_events_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5213,7 +5573,7 @@ func (x *HostingDescribed) String() string {
 func (*HostingDescribed) ProtoMessage() {}
 
 func (x *HostingDescribed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[59]
+	mi := &file_chive_v1_events_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5226,7 +5586,7 @@ func (x *HostingDescribed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingDescribed.ProtoReflect.Descriptor instead.
 func (*HostingDescribed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{59}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *HostingDescribed) GetPoints() uint32 {
@@ -5269,7 +5629,7 @@ type HostingStored struct {
 
 func (x *HostingStored) Reset() {
 	*x = HostingStored{}
-	mi := &file_chive_v1_events_proto_msgTypes[60]
+	mi := &file_chive_v1_events_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5281,7 +5641,7 @@ func (x *HostingStored) String() string {
 func (*HostingStored) ProtoMessage() {}
 
 func (x *HostingStored) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[60]
+	mi := &file_chive_v1_events_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5294,7 +5654,7 @@ func (x *HostingStored) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingStored.ProtoReflect.Descriptor instead.
 func (*HostingStored) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{60}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *HostingStored) GetOutcome() Outcome {
@@ -5329,7 +5689,7 @@ type HostingPublished struct {
 
 func (x *HostingPublished) Reset() {
 	*x = HostingPublished{}
-	mi := &file_chive_v1_events_proto_msgTypes[61]
+	mi := &file_chive_v1_events_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5341,7 +5701,7 @@ func (x *HostingPublished) String() string {
 func (*HostingPublished) ProtoMessage() {}
 
 func (x *HostingPublished) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[61]
+	mi := &file_chive_v1_events_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5354,7 +5714,7 @@ func (x *HostingPublished) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingPublished.ProtoReflect.Descriptor instead.
 func (*HostingPublished) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{61}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *HostingPublished) GetPeriod() uint64 {
@@ -5382,7 +5742,7 @@ type HostingUnpublished struct {
 
 func (x *HostingUnpublished) Reset() {
 	*x = HostingUnpublished{}
-	mi := &file_chive_v1_events_proto_msgTypes[62]
+	mi := &file_chive_v1_events_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5394,7 +5754,7 @@ func (x *HostingUnpublished) String() string {
 func (*HostingUnpublished) ProtoMessage() {}
 
 func (x *HostingUnpublished) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[62]
+	mi := &file_chive_v1_events_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5407,7 +5767,7 @@ func (x *HostingUnpublished) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingUnpublished.ProtoReflect.Descriptor instead.
 func (*HostingUnpublished) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{62}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *HostingUnpublished) GetPeriod() uint64 {
@@ -5435,7 +5795,7 @@ type HostingRefused struct {
 
 func (x *HostingRefused) Reset() {
 	*x = HostingRefused{}
-	mi := &file_chive_v1_events_proto_msgTypes[63]
+	mi := &file_chive_v1_events_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5447,7 +5807,7 @@ func (x *HostingRefused) String() string {
 func (*HostingRefused) ProtoMessage() {}
 
 func (x *HostingRefused) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[63]
+	mi := &file_chive_v1_events_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5460,7 +5820,7 @@ func (x *HostingRefused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingRefused.ProtoReflect.Descriptor instead.
 func (*HostingRefused) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{63}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *HostingRefused) GetCount() uint64 {
@@ -5488,7 +5848,7 @@ type HostingMet struct {
 
 func (x *HostingMet) Reset() {
 	*x = HostingMet{}
-	mi := &file_chive_v1_events_proto_msgTypes[64]
+	mi := &file_chive_v1_events_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5500,7 +5860,7 @@ func (x *HostingMet) String() string {
 func (*HostingMet) ProtoMessage() {}
 
 func (x *HostingMet) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[64]
+	mi := &file_chive_v1_events_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5513,7 +5873,7 @@ func (x *HostingMet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingMet.ProtoReflect.Descriptor instead.
 func (*HostingMet) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{64}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *HostingMet) GetCircuitId() string {
@@ -5540,7 +5900,7 @@ type HostingMissed struct {
 
 func (x *HostingMissed) Reset() {
 	*x = HostingMissed{}
-	mi := &file_chive_v1_events_proto_msgTypes[65]
+	mi := &file_chive_v1_events_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5552,7 +5912,7 @@ func (x *HostingMissed) String() string {
 func (*HostingMissed) ProtoMessage() {}
 
 func (x *HostingMissed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[65]
+	mi := &file_chive_v1_events_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5565,7 +5925,7 @@ func (x *HostingMissed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingMissed.ProtoReflect.Descriptor instead.
 func (*HostingMissed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{65}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *HostingMissed) GetOutcome() Outcome {
@@ -5579,7 +5939,7 @@ var File_chive_v1_events_proto protoreflect.FileDescriptor
 
 const file_chive_v1_events_proto_rawDesc = "" +
 	"\n" +
-	"\x15chive/v1/events.proto\x12\bchive.v1\x1a\x13chive/v1/tier.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbc)\n" +
+	"\x15chive/v1/events.proto\x12\bchive.v1\x1a\x13chive/v1/tier.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x84,\n" +
 	"\bEnvelope\x12\x14\n" +
 	"\x02id\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\x02id\x124\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampB\x04\xa8\xd4\x18\x02R\x04time\x12\x18\n" +
@@ -5608,7 +5968,11 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x0ecircuit_opened\x18* \x01(\v2\x17.chive.v1.CircuitOpenedB\x04\xa8\xd4\x18\x02H\x00R\rcircuitOpened\x12I\n" +
 	"\x0fcircuit_dirtied\x18+ \x01(\v2\x18.chive.v1.CircuitDirtiedB\x04\xa8\xd4\x18\x02H\x00R\x0ecircuitDirtied\x12F\n" +
 	"\x0ecircuit_failed\x18, \x01(\v2\x17.chive.v1.CircuitFailedB\x04\xa8\xd4\x18\x02H\x00R\rcircuitFailed\x12F\n" +
-	"\x0ecircuit_closed\x18- \x01(\v2\x17.chive.v1.CircuitClosedB\x04\xa8\xd4\x18\x02H\x00R\rcircuitClosed\x12L\n" +
+	"\x0ecircuit_closed\x18- \x01(\v2\x17.chive.v1.CircuitClosedB\x04\xa8\xd4\x18\x02H\x00R\rcircuitClosed\x12V\n" +
+	"\x14circuit_set_launched\x18. \x01(\v2\x1c.chive.v1.CircuitSetLaunchedB\x04\xa8\xd4\x18\x02H\x00R\x12circuitSetLaunched\x12P\n" +
+	"\x12circuit_leg_linked\x18/ \x01(\v2\x1a.chive.v1.CircuitLegLinkedB\x04\xa8\xd4\x18\x02H\x00R\x10circuitLegLinked\x12P\n" +
+	"\x12circuit_set_linked\x180 \x01(\v2\x1a.chive.v1.CircuitSetLinkedB\x04\xa8\xd4\x18\x02H\x00R\x10circuitSetLinked\x12J\n" +
+	"\x10circuit_leg_lost\x181 \x01(\v2\x18.chive.v1.CircuitLegLostB\x04\xa8\xd4\x18\x02H\x00R\x0ecircuitLegLost\x12L\n" +
 	"\x10stream_requested\x182 \x01(\v2\x19.chive.v1.StreamRequestedB\x04\xa8\xd4\x18\x02H\x00R\x0fstreamRequested\x12I\n" +
 	"\x0fstream_attached\x183 \x01(\v2\x18.chive.v1.StreamAttachedB\x04\xa8\xd4\x18\x02H\x00R\x0estreamAttached\x12L\n" +
 	"\x10stream_connected\x184 \x01(\v2\x19.chive.v1.StreamConnectedB\x04\xa8\xd4\x18\x02H\x00R\x0fstreamConnected\x12I\n" +
@@ -5705,32 +6069,57 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x05lived\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x04\xa8\xd4\x18\x02R\x05lived\x12 \n" +
 	"\bcircuits\x18\x03 \x01(\rB\x04\xa8\xd4\x18\x02R\bcircuits\x12'\n" +
 	"\fpadding_sent\x18\x04 \x01(\x04B\x04\xa8\xd4\x18\x02R\vpaddingSent\x12/\n" +
-	"\x10padding_received\x18\x05 \x01(\x04B\x04\xa8\xd4\x18\x02R\x0fpaddingReceived\"\xc2\x01\n" +
+	"\x10padding_received\x18\x05 \x01(\x04B\x04\xa8\xd4\x18\x02R\x0fpaddingReceived\"\xdf\x01\n" +
 	"\x0fCircuitLaunched\x121\n" +
 	"\apurpose\x18\x01 \x01(\x0e2\x11.chive.v1.PurposeB\x04\xa8\xd4\x18\x02R\apurpose\x12\x18\n" +
 	"\x04hops\x18\x02 \x01(\rB\x04\xa8\xd4\x18\x02R\x04hops\x12)\n" +
 	"\rconnection_id\x18\x03 \x01(\tB\x04\xa8\xd4\x18\x02R\fconnectionId\x12\x18\n" +
 	"\x04path\x18\x04 \x03(\fB\x04\xa8\xd4\x18\x03R\x04path\x12\x1d\n" +
-	"\aone_hop\x18\x05 \x01(\bB\x04\xa8\xd4\x18\x02R\x06oneHop\")\n" +
+	"\aone_hop\x18\x05 \x01(\bB\x04\xa8\xd4\x18\x02R\x06oneHop\x12\x1b\n" +
+	"\x06set_id\x18\x06 \x01(\tB\x04\xa8\xd4\x18\x02R\x05setId\"\x9a\x01\n" +
 	"\x0fCircuitExtended\x12\x16\n" +
-	"\x03hop\x18\x01 \x01(\rB\x04\xa8\xd4\x18\x02R\x03hop\"\x93\x01\n" +
+	"\x03hop\x18\x01 \x01(\rB\x04\xa8\xd4\x18\x02R\x03hop\x12\"\n" +
+	"\thandshake\x18\x02 \x01(\tB\x04\xa8\xd4\x18\x02R\thandshake\x123\n" +
+	"\x12congestion_control\x18\x03 \x01(\bB\x04\xa8\xd4\x18\x02R\x11congestionControl\x12\x16\n" +
+	"\x03cgo\x18\x04 \x01(\bB\x04\xa8\xd4\x18\x02R\x03cgo\"\xb4\x01\n" +
 	"\rCircuitOpened\x12\x18\n" +
 	"\x04hops\x18\x01 \x01(\rB\x04\xa8\xd4\x18\x02R\x04hops\x123\n" +
 	"\x04took\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x04\xa8\xd4\x18\x02R\x04took\x123\n" +
-	"\x12congestion_control\x18\x03 \x01(\bB\x04\xa8\xd4\x18\x02R\x11congestionControl\"4\n" +
+	"\x12congestion_control\x18\x03 \x01(\bB\x04\xa8\xd4\x18\x02R\x11congestionControl\x12\x1f\n" +
+	"\bcgo_hops\x18\x04 \x01(\rB\x04\xa8\xd4\x18\x02R\acgoHops\"4\n" +
 	"\x0eCircuitDirtied\x12\"\n" +
 	"\tisolation\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\tisolation\"\x8f\x01\n" +
 	"\rCircuitFailed\x121\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome\x12\x16\n" +
 	"\x03hop\x18\x02 \x01(\rB\x04\xa8\xd4\x18\x02R\x03hop\x123\n" +
-	"\x04took\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\x04\xa8\xd4\x18\x02R\x04took\"\x88\x02\n" +
+	"\x04took\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\x04\xa8\xd4\x18\x02R\x04took\"\x81\x03\n" +
 	"\rCircuitClosed\x121\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome\x125\n" +
 	"\x05lived\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x04\xa8\xd4\x18\x02R\x05lived\x12\x1e\n" +
 	"\astreams\x18\x03 \x01(\rB\x04\xa8\xd4\x18\x02R\astreams\x12\x1f\n" +
 	"\bcells_in\x18\x04 \x01(\x04B\x04\xa8\xd4\x18\x02R\acellsIn\x12!\n" +
 	"\tcells_out\x18\x05 \x01(\x04B\x04\xa8\xd4\x18\x02R\bcellsOut\x12)\n" +
-	"\rcells_dropped\x18\x06 \x01(\x04B\x04\xa8\xd4\x18\x02R\fcellsDropped\"\xad\x01\n" +
+	"\rcells_dropped\x18\x06 \x01(\x04B\x04\xa8\xd4\x18\x02R\fcellsDropped\x12%\n" +
+	"\vswitches_in\x18\a \x01(\x04B\x04\xa8\xd4\x18\x02R\n" +
+	"switchesIn\x12'\n" +
+	"\fswitches_out\x18\b \x01(\x04B\x04\xa8\xd4\x18\x02R\vswitchesOut\x12'\n" +
+	"\fmost_waiting\x18\t \x01(\x04B\x04\xa8\xd4\x18\x02R\vmostWaiting\"a\n" +
+	"\x12CircuitSetLaunched\x121\n" +
+	"\apurpose\x18\x01 \x01(\x0e2\x11.chive.v1.PurposeB\x04\xa8\xd4\x18\x02R\apurpose\x12\x18\n" +
+	"\x04legs\x18\x02 \x01(\rB\x04\xa8\xd4\x18\x02R\x04legs\"w\n" +
+	"\x10CircuitLegLinked\x12#\n" +
+	"\n" +
+	"circuit_id\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\tcircuitId\x12>\n" +
+	"\n" +
+	"round_trip\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x04\xa8\xd4\x18\x02R\troundTrip\"a\n" +
+	"\x10CircuitSetLinked\x12\x18\n" +
+	"\x04legs\x18\x01 \x01(\rB\x04\xa8\xd4\x18\x02R\x04legs\x123\n" +
+	"\x04took\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x04\xa8\xd4\x18\x02R\x04took\"\x86\x01\n" +
+	"\x0eCircuitLegLost\x12#\n" +
+	"\n" +
+	"circuit_id\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\tcircuitId\x121\n" +
+	"\aoutcome\x18\x02 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x02R\aoutcome\x12\x1c\n" +
+	"\x06linked\x18\x03 \x01(\bB\x04\xa8\xd4\x18\x02R\x06linked\"\xad\x01\n" +
 	"\x0fStreamRequested\x121\n" +
 	"\apurpose\x18\x01 \x01(\x0e2\x11.chive.v1.PurposeB\x04\xa8\xd4\x18\x02R\apurpose\x12\"\n" +
 	"\tisolation\x18\x02 \x01(\tB\x04\xa8\xd4\x18\x02R\tisolation\x12%\n" +
@@ -5929,7 +6318,8 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"circuit_id\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\tcircuitId\x123\n" +
 	"\x12congestion_control\x18\x02 \x01(\bB\x04\xa8\xd4\x18\x02R\x11congestionControl\"B\n" +
 	"\rHostingMissed\x121\n" +
-	"\aoutcome\x18\x01 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome*\xc3\t\n" +
+	"\aoutcome\x18\x01 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome*\x97\n" +
+	"\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -5948,14 +6338,17 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x15OUTCOME_LINK_PROTOCOL\x10\r\x12\x1a\n" +
 	"\x16OUTCOME_RELAY_IDENTITY\x10\x0e\x12\x18\n" +
 	"\x14OUTCOME_CERT_EXPIRED\x10\x0f\x12\x1b\n" +
-	"\x17OUTCOME_CONNECTION_LOST\x10\x10\x12\x1a\n" +
+	"\x17OUTCOME_CONNECTION_LOST\x10\x10\x12\x18\n" +
+	"\x14OUTCOME_PROXY_FAILED\x10\x11\x12\x19\n" +
+	"\x15OUTCOME_PROXY_REFUSED\x10\x12\x12\x1a\n" +
 	"\x16OUTCOME_HANDSHAKE_AUTH\x10\x14\x12\x1c\n" +
 	"\x18OUTCOME_CIRCUIT_PROTOCOL\x10\x15\x12\x15\n" +
 	"\x11OUTCOME_DESTROYED\x10\x16\x12\x13\n" +
 	"\x0fOUTCOME_NO_PATH\x10\x17\x12\x18\n" +
 	"\x14OUTCOME_NO_DIRECTORY\x10\x18\x12\x10\n" +
 	"\fOUTCOME_IDLE\x10\x19\x12\x14\n" +
-	"\x10OUTCOME_REPLACED\x10\x1a\x12\x17\n" +
+	"\x10OUTCOME_REPLACED\x10\x1a\x12\x1d\n" +
+	"\x19OUTCOME_PROTOCOLS_MISSING\x10\x1b\x12\x17\n" +
 	"\x13OUTCOME_EXIT_POLICY\x10\x1e\x12\x1a\n" +
 	"\x16OUTCOME_RESOLVE_FAILED\x10\x1f\x12\x1a\n" +
 	"\x16OUTCOME_TARGET_REFUSED\x10 \x12\x1e\n" +
@@ -6034,7 +6427,7 @@ func file_chive_v1_events_proto_rawDescGZIP() []byte {
 }
 
 var file_chive_v1_events_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_chive_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 66)
+var file_chive_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 70)
 var file_chive_v1_events_proto_goTypes = []any{
 	(Outcome)(0),                     // 0: chive.v1.Outcome
 	(Kind)(0),                        // 1: chive.v1.Kind
@@ -6062,56 +6455,60 @@ var file_chive_v1_events_proto_goTypes = []any{
 	(*CircuitDirtied)(nil),           // 23: chive.v1.CircuitDirtied
 	(*CircuitFailed)(nil),            // 24: chive.v1.CircuitFailed
 	(*CircuitClosed)(nil),            // 25: chive.v1.CircuitClosed
-	(*StreamRequested)(nil),          // 26: chive.v1.StreamRequested
-	(*StreamAttached)(nil),           // 27: chive.v1.StreamAttached
-	(*StreamConnected)(nil),          // 28: chive.v1.StreamConnected
-	(*StreamDetached)(nil),           // 29: chive.v1.StreamDetached
-	(*StreamEnded)(nil),              // 30: chive.v1.StreamEnded
-	(*GuardSampled)(nil),             // 31: chive.v1.GuardSampled
-	(*GuardReachable)(nil),           // 32: chive.v1.GuardReachable
-	(*GuardUnreachable)(nil),         // 33: chive.v1.GuardUnreachable
-	(*GuardConfirmed)(nil),           // 34: chive.v1.GuardConfirmed
-	(*CircuitsRenewed)(nil),          // 35: chive.v1.CircuitsRenewed
-	(*GuardRemoved)(nil),             // 36: chive.v1.GuardRemoved
-	(*GuardsRetried)(nil),            // 37: chive.v1.GuardsRetried
-	(*PathBiasSuspected)(nil),        // 38: chive.v1.PathBiasSuspected
-	(*VanguardAdded)(nil),            // 39: chive.v1.VanguardAdded
-	(*VanguardRemoved)(nil),          // 40: chive.v1.VanguardRemoved
-	(*DocumentFetched)(nil),          // 41: chive.v1.DocumentFetched
-	(*DocumentVerified)(nil),         // 42: chive.v1.DocumentVerified
-	(*DocumentRejected)(nil),         // 43: chive.v1.DocumentRejected
-	(*ProtocolsMissing)(nil),         // 44: chive.v1.ProtocolsMissing
-	(*SupervisorStateChanged)(nil),   // 45: chive.v1.SupervisorStateChanged
-	(*BreakerOpened)(nil),            // 46: chive.v1.BreakerOpened
-	(*BreakerHalfOpened)(nil),        // 47: chive.v1.BreakerHalfOpened
-	(*BreakerClosed)(nil),            // 48: chive.v1.BreakerClosed
-	(*RetriesExhausted)(nil),         // 49: chive.v1.RetriesExhausted
-	(*InputQuarantined)(nil),         // 50: chive.v1.InputQuarantined
-	(*ConfigProposed)(nil),           // 51: chive.v1.ConfigProposed
-	(*ConfigApplied)(nil),            // 52: chive.v1.ConfigApplied
-	(*ConfigRejected)(nil),           // 53: chive.v1.ConfigRejected
-	(*ConfigReverted)(nil),           // 54: chive.v1.ConfigReverted
-	(*ServiceDescriptorFetched)(nil), // 55: chive.v1.ServiceDescriptorFetched
-	(*ServiceIntroduced)(nil),        // 56: chive.v1.ServiceIntroduced
-	(*ServiceJoined)(nil),            // 57: chive.v1.ServiceJoined
-	(*ServiceFailed)(nil),            // 58: chive.v1.ServiceFailed
-	(*HostingStarted)(nil),           // 59: chive.v1.HostingStarted
-	(*HostingStopped)(nil),           // 60: chive.v1.HostingStopped
-	(*HostingPointUp)(nil),           // 61: chive.v1.HostingPointUp
-	(*HostingPointDown)(nil),         // 62: chive.v1.HostingPointDown
-	(*HostingPointGone)(nil),         // 63: chive.v1.HostingPointGone
-	(*HostingDescribed)(nil),         // 64: chive.v1.HostingDescribed
-	(*HostingStored)(nil),            // 65: chive.v1.HostingStored
-	(*HostingPublished)(nil),         // 66: chive.v1.HostingPublished
-	(*HostingUnpublished)(nil),       // 67: chive.v1.HostingUnpublished
-	(*HostingRefused)(nil),           // 68: chive.v1.HostingRefused
-	(*HostingMet)(nil),               // 69: chive.v1.HostingMet
-	(*HostingMissed)(nil),            // 70: chive.v1.HostingMissed
-	(*timestamppb.Timestamp)(nil),    // 71: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 72: google.protobuf.Duration
+	(*CircuitSetLaunched)(nil),       // 26: chive.v1.CircuitSetLaunched
+	(*CircuitLegLinked)(nil),         // 27: chive.v1.CircuitLegLinked
+	(*CircuitSetLinked)(nil),         // 28: chive.v1.CircuitSetLinked
+	(*CircuitLegLost)(nil),           // 29: chive.v1.CircuitLegLost
+	(*StreamRequested)(nil),          // 30: chive.v1.StreamRequested
+	(*StreamAttached)(nil),           // 31: chive.v1.StreamAttached
+	(*StreamConnected)(nil),          // 32: chive.v1.StreamConnected
+	(*StreamDetached)(nil),           // 33: chive.v1.StreamDetached
+	(*StreamEnded)(nil),              // 34: chive.v1.StreamEnded
+	(*GuardSampled)(nil),             // 35: chive.v1.GuardSampled
+	(*GuardReachable)(nil),           // 36: chive.v1.GuardReachable
+	(*GuardUnreachable)(nil),         // 37: chive.v1.GuardUnreachable
+	(*GuardConfirmed)(nil),           // 38: chive.v1.GuardConfirmed
+	(*CircuitsRenewed)(nil),          // 39: chive.v1.CircuitsRenewed
+	(*GuardRemoved)(nil),             // 40: chive.v1.GuardRemoved
+	(*GuardsRetried)(nil),            // 41: chive.v1.GuardsRetried
+	(*PathBiasSuspected)(nil),        // 42: chive.v1.PathBiasSuspected
+	(*VanguardAdded)(nil),            // 43: chive.v1.VanguardAdded
+	(*VanguardRemoved)(nil),          // 44: chive.v1.VanguardRemoved
+	(*DocumentFetched)(nil),          // 45: chive.v1.DocumentFetched
+	(*DocumentVerified)(nil),         // 46: chive.v1.DocumentVerified
+	(*DocumentRejected)(nil),         // 47: chive.v1.DocumentRejected
+	(*ProtocolsMissing)(nil),         // 48: chive.v1.ProtocolsMissing
+	(*SupervisorStateChanged)(nil),   // 49: chive.v1.SupervisorStateChanged
+	(*BreakerOpened)(nil),            // 50: chive.v1.BreakerOpened
+	(*BreakerHalfOpened)(nil),        // 51: chive.v1.BreakerHalfOpened
+	(*BreakerClosed)(nil),            // 52: chive.v1.BreakerClosed
+	(*RetriesExhausted)(nil),         // 53: chive.v1.RetriesExhausted
+	(*InputQuarantined)(nil),         // 54: chive.v1.InputQuarantined
+	(*ConfigProposed)(nil),           // 55: chive.v1.ConfigProposed
+	(*ConfigApplied)(nil),            // 56: chive.v1.ConfigApplied
+	(*ConfigRejected)(nil),           // 57: chive.v1.ConfigRejected
+	(*ConfigReverted)(nil),           // 58: chive.v1.ConfigReverted
+	(*ServiceDescriptorFetched)(nil), // 59: chive.v1.ServiceDescriptorFetched
+	(*ServiceIntroduced)(nil),        // 60: chive.v1.ServiceIntroduced
+	(*ServiceJoined)(nil),            // 61: chive.v1.ServiceJoined
+	(*ServiceFailed)(nil),            // 62: chive.v1.ServiceFailed
+	(*HostingStarted)(nil),           // 63: chive.v1.HostingStarted
+	(*HostingStopped)(nil),           // 64: chive.v1.HostingStopped
+	(*HostingPointUp)(nil),           // 65: chive.v1.HostingPointUp
+	(*HostingPointDown)(nil),         // 66: chive.v1.HostingPointDown
+	(*HostingPointGone)(nil),         // 67: chive.v1.HostingPointGone
+	(*HostingDescribed)(nil),         // 68: chive.v1.HostingDescribed
+	(*HostingStored)(nil),            // 69: chive.v1.HostingStored
+	(*HostingPublished)(nil),         // 70: chive.v1.HostingPublished
+	(*HostingUnpublished)(nil),       // 71: chive.v1.HostingUnpublished
+	(*HostingRefused)(nil),           // 72: chive.v1.HostingRefused
+	(*HostingMet)(nil),               // 73: chive.v1.HostingMet
+	(*HostingMissed)(nil),            // 74: chive.v1.HostingMissed
+	(*timestamppb.Timestamp)(nil),    // 75: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 76: google.protobuf.Duration
 }
 var file_chive_v1_events_proto_depIdxs = []int32{
-	71,  // 0: chive.v1.Envelope.time:type_name -> google.protobuf.Timestamp
+	75,  // 0: chive.v1.Envelope.time:type_name -> google.protobuf.Timestamp
 	1,   // 1: chive.v1.Envelope.kind:type_name -> chive.v1.Kind
 	6,   // 2: chive.v1.Envelope.node_started:type_name -> chive.v1.NodeStarted
 	7,   // 3: chive.v1.Envelope.node_stopping:type_name -> chive.v1.NodeStopping
@@ -6133,106 +6530,114 @@ var file_chive_v1_events_proto_depIdxs = []int32{
 	23,  // 19: chive.v1.Envelope.circuit_dirtied:type_name -> chive.v1.CircuitDirtied
 	24,  // 20: chive.v1.Envelope.circuit_failed:type_name -> chive.v1.CircuitFailed
 	25,  // 21: chive.v1.Envelope.circuit_closed:type_name -> chive.v1.CircuitClosed
-	26,  // 22: chive.v1.Envelope.stream_requested:type_name -> chive.v1.StreamRequested
-	27,  // 23: chive.v1.Envelope.stream_attached:type_name -> chive.v1.StreamAttached
-	28,  // 24: chive.v1.Envelope.stream_connected:type_name -> chive.v1.StreamConnected
-	29,  // 25: chive.v1.Envelope.stream_detached:type_name -> chive.v1.StreamDetached
-	30,  // 26: chive.v1.Envelope.stream_ended:type_name -> chive.v1.StreamEnded
-	35,  // 27: chive.v1.Envelope.circuits_renewed:type_name -> chive.v1.CircuitsRenewed
-	31,  // 28: chive.v1.Envelope.guard_sampled:type_name -> chive.v1.GuardSampled
-	32,  // 29: chive.v1.Envelope.guard_reachable:type_name -> chive.v1.GuardReachable
-	33,  // 30: chive.v1.Envelope.guard_unreachable:type_name -> chive.v1.GuardUnreachable
-	34,  // 31: chive.v1.Envelope.guard_confirmed:type_name -> chive.v1.GuardConfirmed
-	36,  // 32: chive.v1.Envelope.guard_removed:type_name -> chive.v1.GuardRemoved
-	37,  // 33: chive.v1.Envelope.guards_retried:type_name -> chive.v1.GuardsRetried
-	38,  // 34: chive.v1.Envelope.path_bias_suspected:type_name -> chive.v1.PathBiasSuspected
-	39,  // 35: chive.v1.Envelope.vanguard_added:type_name -> chive.v1.VanguardAdded
-	40,  // 36: chive.v1.Envelope.vanguard_removed:type_name -> chive.v1.VanguardRemoved
-	41,  // 37: chive.v1.Envelope.document_fetched:type_name -> chive.v1.DocumentFetched
-	42,  // 38: chive.v1.Envelope.document_verified:type_name -> chive.v1.DocumentVerified
-	43,  // 39: chive.v1.Envelope.document_rejected:type_name -> chive.v1.DocumentRejected
-	44,  // 40: chive.v1.Envelope.protocols_missing:type_name -> chive.v1.ProtocolsMissing
-	45,  // 41: chive.v1.Envelope.supervisor_state_changed:type_name -> chive.v1.SupervisorStateChanged
-	46,  // 42: chive.v1.Envelope.breaker_opened:type_name -> chive.v1.BreakerOpened
-	47,  // 43: chive.v1.Envelope.breaker_half_opened:type_name -> chive.v1.BreakerHalfOpened
-	48,  // 44: chive.v1.Envelope.breaker_closed:type_name -> chive.v1.BreakerClosed
-	49,  // 45: chive.v1.Envelope.retries_exhausted:type_name -> chive.v1.RetriesExhausted
-	50,  // 46: chive.v1.Envelope.input_quarantined:type_name -> chive.v1.InputQuarantined
-	51,  // 47: chive.v1.Envelope.config_proposed:type_name -> chive.v1.ConfigProposed
-	52,  // 48: chive.v1.Envelope.config_applied:type_name -> chive.v1.ConfigApplied
-	53,  // 49: chive.v1.Envelope.config_rejected:type_name -> chive.v1.ConfigRejected
-	54,  // 50: chive.v1.Envelope.config_reverted:type_name -> chive.v1.ConfigReverted
-	55,  // 51: chive.v1.Envelope.service_descriptor_fetched:type_name -> chive.v1.ServiceDescriptorFetched
-	56,  // 52: chive.v1.Envelope.service_introduced:type_name -> chive.v1.ServiceIntroduced
-	57,  // 53: chive.v1.Envelope.service_joined:type_name -> chive.v1.ServiceJoined
-	58,  // 54: chive.v1.Envelope.service_failed:type_name -> chive.v1.ServiceFailed
-	59,  // 55: chive.v1.Envelope.hosting_started:type_name -> chive.v1.HostingStarted
-	60,  // 56: chive.v1.Envelope.hosting_stopped:type_name -> chive.v1.HostingStopped
-	61,  // 57: chive.v1.Envelope.hosting_point_up:type_name -> chive.v1.HostingPointUp
-	62,  // 58: chive.v1.Envelope.hosting_point_down:type_name -> chive.v1.HostingPointDown
-	63,  // 59: chive.v1.Envelope.hosting_point_gone:type_name -> chive.v1.HostingPointGone
-	64,  // 60: chive.v1.Envelope.hosting_described:type_name -> chive.v1.HostingDescribed
-	65,  // 61: chive.v1.Envelope.hosting_stored:type_name -> chive.v1.HostingStored
-	66,  // 62: chive.v1.Envelope.hosting_published:type_name -> chive.v1.HostingPublished
-	67,  // 63: chive.v1.Envelope.hosting_unpublished:type_name -> chive.v1.HostingUnpublished
-	68,  // 64: chive.v1.Envelope.hosting_refused:type_name -> chive.v1.HostingRefused
-	69,  // 65: chive.v1.Envelope.hosting_met:type_name -> chive.v1.HostingMet
-	70,  // 66: chive.v1.Envelope.hosting_missed:type_name -> chive.v1.HostingMissed
-	0,   // 67: chive.v1.NodeStopping.outcome:type_name -> chive.v1.Outcome
-	3,   // 68: chive.v1.BootstrapAdvanced.phase:type_name -> chive.v1.BootstrapPhase
-	0,   // 69: chive.v1.ListenerClosed.outcome:type_name -> chive.v1.Outcome
-	72,  // 70: chive.v1.BuildTimeoutSet.timeout:type_name -> google.protobuf.Duration
-	72,  // 71: chive.v1.BuildTimeoutSet.close:type_name -> google.protobuf.Duration
-	2,   // 72: chive.v1.ConnectionDialled.purpose:type_name -> chive.v1.Purpose
-	72,  // 73: chive.v1.ConnectionOpened.took:type_name -> google.protobuf.Duration
-	72,  // 74: chive.v1.ConnectionOpened.clock_skew:type_name -> google.protobuf.Duration
-	0,   // 75: chive.v1.ConnectionFailed.outcome:type_name -> chive.v1.Outcome
-	72,  // 76: chive.v1.ConnectionFailed.took:type_name -> google.protobuf.Duration
-	0,   // 77: chive.v1.ConnectionClosed.outcome:type_name -> chive.v1.Outcome
-	72,  // 78: chive.v1.ConnectionClosed.lived:type_name -> google.protobuf.Duration
-	2,   // 79: chive.v1.CircuitLaunched.purpose:type_name -> chive.v1.Purpose
-	72,  // 80: chive.v1.CircuitOpened.took:type_name -> google.protobuf.Duration
-	0,   // 81: chive.v1.CircuitFailed.outcome:type_name -> chive.v1.Outcome
-	72,  // 82: chive.v1.CircuitFailed.took:type_name -> google.protobuf.Duration
-	0,   // 83: chive.v1.CircuitClosed.outcome:type_name -> chive.v1.Outcome
-	72,  // 84: chive.v1.CircuitClosed.lived:type_name -> google.protobuf.Duration
-	2,   // 85: chive.v1.StreamRequested.purpose:type_name -> chive.v1.Purpose
-	72,  // 86: chive.v1.StreamConnected.took:type_name -> google.protobuf.Duration
-	0,   // 87: chive.v1.StreamDetached.outcome:type_name -> chive.v1.Outcome
-	0,   // 88: chive.v1.StreamEnded.outcome:type_name -> chive.v1.Outcome
-	72,  // 89: chive.v1.StreamEnded.lived:type_name -> google.protobuf.Duration
-	0,   // 90: chive.v1.GuardUnreachable.outcome:type_name -> chive.v1.Outcome
-	4,   // 91: chive.v1.DocumentFetched.kind:type_name -> chive.v1.DocumentKind
-	72,  // 92: chive.v1.DocumentFetched.took:type_name -> google.protobuf.Duration
-	4,   // 93: chive.v1.DocumentVerified.kind:type_name -> chive.v1.DocumentKind
-	71,  // 94: chive.v1.DocumentVerified.valid_until:type_name -> google.protobuf.Timestamp
-	4,   // 95: chive.v1.DocumentRejected.kind:type_name -> chive.v1.DocumentKind
-	0,   // 96: chive.v1.DocumentRejected.outcome:type_name -> chive.v1.Outcome
-	72,  // 97: chive.v1.SupervisorStateChanged.delay:type_name -> google.protobuf.Duration
-	0,   // 98: chive.v1.SupervisorStateChanged.outcome:type_name -> chive.v1.Outcome
-	72,  // 99: chive.v1.BreakerOpened.retry_after:type_name -> google.protobuf.Duration
-	0,   // 100: chive.v1.BreakerOpened.outcome:type_name -> chive.v1.Outcome
-	72,  // 101: chive.v1.RetriesExhausted.delay:type_name -> google.protobuf.Duration
-	0,   // 102: chive.v1.RetriesExhausted.outcome:type_name -> chive.v1.Outcome
-	72,  // 103: chive.v1.InputQuarantined.lasts:type_name -> google.protobuf.Duration
-	0,   // 104: chive.v1.InputQuarantined.outcome:type_name -> chive.v1.Outcome
-	72,  // 105: chive.v1.ConfigApplied.took:type_name -> google.protobuf.Duration
-	0,   // 106: chive.v1.ConfigRejected.outcome:type_name -> chive.v1.Outcome
-	0,   // 107: chive.v1.ServiceDescriptorFetched.outcome:type_name -> chive.v1.Outcome
-	72,  // 108: chive.v1.ServiceDescriptorFetched.took:type_name -> google.protobuf.Duration
-	0,   // 109: chive.v1.ServiceIntroduced.outcome:type_name -> chive.v1.Outcome
-	72,  // 110: chive.v1.ServiceJoined.took:type_name -> google.protobuf.Duration
-	0,   // 111: chive.v1.ServiceFailed.outcome:type_name -> chive.v1.Outcome
-	72,  // 112: chive.v1.ServiceFailed.took:type_name -> google.protobuf.Duration
-	0,   // 113: chive.v1.HostingStopped.outcome:type_name -> chive.v1.Outcome
-	0,   // 114: chive.v1.HostingPointDown.outcome:type_name -> chive.v1.Outcome
-	0,   // 115: chive.v1.HostingStored.outcome:type_name -> chive.v1.Outcome
-	0,   // 116: chive.v1.HostingMissed.outcome:type_name -> chive.v1.Outcome
-	117, // [117:117] is the sub-list for method output_type
-	117, // [117:117] is the sub-list for method input_type
-	117, // [117:117] is the sub-list for extension type_name
-	117, // [117:117] is the sub-list for extension extendee
-	0,   // [0:117] is the sub-list for field type_name
+	26,  // 22: chive.v1.Envelope.circuit_set_launched:type_name -> chive.v1.CircuitSetLaunched
+	27,  // 23: chive.v1.Envelope.circuit_leg_linked:type_name -> chive.v1.CircuitLegLinked
+	28,  // 24: chive.v1.Envelope.circuit_set_linked:type_name -> chive.v1.CircuitSetLinked
+	29,  // 25: chive.v1.Envelope.circuit_leg_lost:type_name -> chive.v1.CircuitLegLost
+	30,  // 26: chive.v1.Envelope.stream_requested:type_name -> chive.v1.StreamRequested
+	31,  // 27: chive.v1.Envelope.stream_attached:type_name -> chive.v1.StreamAttached
+	32,  // 28: chive.v1.Envelope.stream_connected:type_name -> chive.v1.StreamConnected
+	33,  // 29: chive.v1.Envelope.stream_detached:type_name -> chive.v1.StreamDetached
+	34,  // 30: chive.v1.Envelope.stream_ended:type_name -> chive.v1.StreamEnded
+	39,  // 31: chive.v1.Envelope.circuits_renewed:type_name -> chive.v1.CircuitsRenewed
+	35,  // 32: chive.v1.Envelope.guard_sampled:type_name -> chive.v1.GuardSampled
+	36,  // 33: chive.v1.Envelope.guard_reachable:type_name -> chive.v1.GuardReachable
+	37,  // 34: chive.v1.Envelope.guard_unreachable:type_name -> chive.v1.GuardUnreachable
+	38,  // 35: chive.v1.Envelope.guard_confirmed:type_name -> chive.v1.GuardConfirmed
+	40,  // 36: chive.v1.Envelope.guard_removed:type_name -> chive.v1.GuardRemoved
+	41,  // 37: chive.v1.Envelope.guards_retried:type_name -> chive.v1.GuardsRetried
+	42,  // 38: chive.v1.Envelope.path_bias_suspected:type_name -> chive.v1.PathBiasSuspected
+	43,  // 39: chive.v1.Envelope.vanguard_added:type_name -> chive.v1.VanguardAdded
+	44,  // 40: chive.v1.Envelope.vanguard_removed:type_name -> chive.v1.VanguardRemoved
+	45,  // 41: chive.v1.Envelope.document_fetched:type_name -> chive.v1.DocumentFetched
+	46,  // 42: chive.v1.Envelope.document_verified:type_name -> chive.v1.DocumentVerified
+	47,  // 43: chive.v1.Envelope.document_rejected:type_name -> chive.v1.DocumentRejected
+	48,  // 44: chive.v1.Envelope.protocols_missing:type_name -> chive.v1.ProtocolsMissing
+	49,  // 45: chive.v1.Envelope.supervisor_state_changed:type_name -> chive.v1.SupervisorStateChanged
+	50,  // 46: chive.v1.Envelope.breaker_opened:type_name -> chive.v1.BreakerOpened
+	51,  // 47: chive.v1.Envelope.breaker_half_opened:type_name -> chive.v1.BreakerHalfOpened
+	52,  // 48: chive.v1.Envelope.breaker_closed:type_name -> chive.v1.BreakerClosed
+	53,  // 49: chive.v1.Envelope.retries_exhausted:type_name -> chive.v1.RetriesExhausted
+	54,  // 50: chive.v1.Envelope.input_quarantined:type_name -> chive.v1.InputQuarantined
+	55,  // 51: chive.v1.Envelope.config_proposed:type_name -> chive.v1.ConfigProposed
+	56,  // 52: chive.v1.Envelope.config_applied:type_name -> chive.v1.ConfigApplied
+	57,  // 53: chive.v1.Envelope.config_rejected:type_name -> chive.v1.ConfigRejected
+	58,  // 54: chive.v1.Envelope.config_reverted:type_name -> chive.v1.ConfigReverted
+	59,  // 55: chive.v1.Envelope.service_descriptor_fetched:type_name -> chive.v1.ServiceDescriptorFetched
+	60,  // 56: chive.v1.Envelope.service_introduced:type_name -> chive.v1.ServiceIntroduced
+	61,  // 57: chive.v1.Envelope.service_joined:type_name -> chive.v1.ServiceJoined
+	62,  // 58: chive.v1.Envelope.service_failed:type_name -> chive.v1.ServiceFailed
+	63,  // 59: chive.v1.Envelope.hosting_started:type_name -> chive.v1.HostingStarted
+	64,  // 60: chive.v1.Envelope.hosting_stopped:type_name -> chive.v1.HostingStopped
+	65,  // 61: chive.v1.Envelope.hosting_point_up:type_name -> chive.v1.HostingPointUp
+	66,  // 62: chive.v1.Envelope.hosting_point_down:type_name -> chive.v1.HostingPointDown
+	67,  // 63: chive.v1.Envelope.hosting_point_gone:type_name -> chive.v1.HostingPointGone
+	68,  // 64: chive.v1.Envelope.hosting_described:type_name -> chive.v1.HostingDescribed
+	69,  // 65: chive.v1.Envelope.hosting_stored:type_name -> chive.v1.HostingStored
+	70,  // 66: chive.v1.Envelope.hosting_published:type_name -> chive.v1.HostingPublished
+	71,  // 67: chive.v1.Envelope.hosting_unpublished:type_name -> chive.v1.HostingUnpublished
+	72,  // 68: chive.v1.Envelope.hosting_refused:type_name -> chive.v1.HostingRefused
+	73,  // 69: chive.v1.Envelope.hosting_met:type_name -> chive.v1.HostingMet
+	74,  // 70: chive.v1.Envelope.hosting_missed:type_name -> chive.v1.HostingMissed
+	0,   // 71: chive.v1.NodeStopping.outcome:type_name -> chive.v1.Outcome
+	3,   // 72: chive.v1.BootstrapAdvanced.phase:type_name -> chive.v1.BootstrapPhase
+	0,   // 73: chive.v1.ListenerClosed.outcome:type_name -> chive.v1.Outcome
+	76,  // 74: chive.v1.BuildTimeoutSet.timeout:type_name -> google.protobuf.Duration
+	76,  // 75: chive.v1.BuildTimeoutSet.close:type_name -> google.protobuf.Duration
+	2,   // 76: chive.v1.ConnectionDialled.purpose:type_name -> chive.v1.Purpose
+	76,  // 77: chive.v1.ConnectionOpened.took:type_name -> google.protobuf.Duration
+	76,  // 78: chive.v1.ConnectionOpened.clock_skew:type_name -> google.protobuf.Duration
+	0,   // 79: chive.v1.ConnectionFailed.outcome:type_name -> chive.v1.Outcome
+	76,  // 80: chive.v1.ConnectionFailed.took:type_name -> google.protobuf.Duration
+	0,   // 81: chive.v1.ConnectionClosed.outcome:type_name -> chive.v1.Outcome
+	76,  // 82: chive.v1.ConnectionClosed.lived:type_name -> google.protobuf.Duration
+	2,   // 83: chive.v1.CircuitLaunched.purpose:type_name -> chive.v1.Purpose
+	76,  // 84: chive.v1.CircuitOpened.took:type_name -> google.protobuf.Duration
+	0,   // 85: chive.v1.CircuitFailed.outcome:type_name -> chive.v1.Outcome
+	76,  // 86: chive.v1.CircuitFailed.took:type_name -> google.protobuf.Duration
+	0,   // 87: chive.v1.CircuitClosed.outcome:type_name -> chive.v1.Outcome
+	76,  // 88: chive.v1.CircuitClosed.lived:type_name -> google.protobuf.Duration
+	2,   // 89: chive.v1.CircuitSetLaunched.purpose:type_name -> chive.v1.Purpose
+	76,  // 90: chive.v1.CircuitLegLinked.round_trip:type_name -> google.protobuf.Duration
+	76,  // 91: chive.v1.CircuitSetLinked.took:type_name -> google.protobuf.Duration
+	0,   // 92: chive.v1.CircuitLegLost.outcome:type_name -> chive.v1.Outcome
+	2,   // 93: chive.v1.StreamRequested.purpose:type_name -> chive.v1.Purpose
+	76,  // 94: chive.v1.StreamConnected.took:type_name -> google.protobuf.Duration
+	0,   // 95: chive.v1.StreamDetached.outcome:type_name -> chive.v1.Outcome
+	0,   // 96: chive.v1.StreamEnded.outcome:type_name -> chive.v1.Outcome
+	76,  // 97: chive.v1.StreamEnded.lived:type_name -> google.protobuf.Duration
+	0,   // 98: chive.v1.GuardUnreachable.outcome:type_name -> chive.v1.Outcome
+	4,   // 99: chive.v1.DocumentFetched.kind:type_name -> chive.v1.DocumentKind
+	76,  // 100: chive.v1.DocumentFetched.took:type_name -> google.protobuf.Duration
+	4,   // 101: chive.v1.DocumentVerified.kind:type_name -> chive.v1.DocumentKind
+	75,  // 102: chive.v1.DocumentVerified.valid_until:type_name -> google.protobuf.Timestamp
+	4,   // 103: chive.v1.DocumentRejected.kind:type_name -> chive.v1.DocumentKind
+	0,   // 104: chive.v1.DocumentRejected.outcome:type_name -> chive.v1.Outcome
+	76,  // 105: chive.v1.SupervisorStateChanged.delay:type_name -> google.protobuf.Duration
+	0,   // 106: chive.v1.SupervisorStateChanged.outcome:type_name -> chive.v1.Outcome
+	76,  // 107: chive.v1.BreakerOpened.retry_after:type_name -> google.protobuf.Duration
+	0,   // 108: chive.v1.BreakerOpened.outcome:type_name -> chive.v1.Outcome
+	76,  // 109: chive.v1.RetriesExhausted.delay:type_name -> google.protobuf.Duration
+	0,   // 110: chive.v1.RetriesExhausted.outcome:type_name -> chive.v1.Outcome
+	76,  // 111: chive.v1.InputQuarantined.lasts:type_name -> google.protobuf.Duration
+	0,   // 112: chive.v1.InputQuarantined.outcome:type_name -> chive.v1.Outcome
+	76,  // 113: chive.v1.ConfigApplied.took:type_name -> google.protobuf.Duration
+	0,   // 114: chive.v1.ConfigRejected.outcome:type_name -> chive.v1.Outcome
+	0,   // 115: chive.v1.ServiceDescriptorFetched.outcome:type_name -> chive.v1.Outcome
+	76,  // 116: chive.v1.ServiceDescriptorFetched.took:type_name -> google.protobuf.Duration
+	0,   // 117: chive.v1.ServiceIntroduced.outcome:type_name -> chive.v1.Outcome
+	76,  // 118: chive.v1.ServiceJoined.took:type_name -> google.protobuf.Duration
+	0,   // 119: chive.v1.ServiceFailed.outcome:type_name -> chive.v1.Outcome
+	76,  // 120: chive.v1.ServiceFailed.took:type_name -> google.protobuf.Duration
+	0,   // 121: chive.v1.HostingStopped.outcome:type_name -> chive.v1.Outcome
+	0,   // 122: chive.v1.HostingPointDown.outcome:type_name -> chive.v1.Outcome
+	0,   // 123: chive.v1.HostingStored.outcome:type_name -> chive.v1.Outcome
+	0,   // 124: chive.v1.HostingMissed.outcome:type_name -> chive.v1.Outcome
+	125, // [125:125] is the sub-list for method output_type
+	125, // [125:125] is the sub-list for method input_type
+	125, // [125:125] is the sub-list for extension type_name
+	125, // [125:125] is the sub-list for extension extendee
+	0,   // [0:125] is the sub-list for field type_name
 }
 
 func init() { file_chive_v1_events_proto_init() }
@@ -6262,6 +6667,10 @@ func file_chive_v1_events_proto_init() {
 		(*Envelope_CircuitDirtied)(nil),
 		(*Envelope_CircuitFailed)(nil),
 		(*Envelope_CircuitClosed)(nil),
+		(*Envelope_CircuitSetLaunched)(nil),
+		(*Envelope_CircuitLegLinked)(nil),
+		(*Envelope_CircuitSetLinked)(nil),
+		(*Envelope_CircuitLegLost)(nil),
 		(*Envelope_StreamRequested)(nil),
 		(*Envelope_StreamAttached)(nil),
 		(*Envelope_StreamConnected)(nil),
@@ -6314,7 +6723,7 @@ func file_chive_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chive_v1_events_proto_rawDesc), len(file_chive_v1_events_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   66,
+			NumMessages:   70,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -34,6 +34,9 @@ type Circuit struct {
 	Reached    uint32 // hops it has
 	OneHop     bool
 	Dirty      bool            // a stream was attached
+	Set        string          `json:",omitempty"` // actor id of the conflux set it is a leg of
+	Wanted     uint32          `json:",omitempty"` // legs of a conflux set; 0: it is none
+	Legs       uint32          `json:",omitempty"` // of those, linked
 	Isolation  string          // token of the streams it may carry, once dirty
 	Since      time.Time       // of the state
 	Outcome    chivev1.Outcome // once failed or closed
@@ -62,6 +65,14 @@ func (c *Circuit) Apply(e *chivev1.Envelope) error {
 		}
 		c.Dirty, c.Isolation = true, body.CircuitDirtied.GetIsolation()
 		return nil
+	case *chivev1.Envelope_CircuitSetLaunched:
+		return c.setLaunched(e, body.CircuitSetLaunched)
+	case *chivev1.Envelope_CircuitLegLinked:
+		return c.legLinked(e)
+	case *chivev1.Envelope_CircuitSetLinked:
+		return c.setLinked(e, body.CircuitSetLinked.GetLegs())
+	case *chivev1.Envelope_CircuitLegLost:
+		return c.legLost(e, body.CircuitLegLost.GetLinked())
 	case *chivev1.Envelope_CircuitFailed:
 		if c.State != CircuitBuilding {
 			return refuse(e, c.State, "")
@@ -93,7 +104,7 @@ func (c *Circuit) launched(e *chivev1.Envelope, body *chivev1.CircuitLaunched) e
 	}
 	*c = Circuit{
 		ID: e.GetActorId(), Purpose: body.GetPurpose(), Connection: body.GetConnectionId(),
-		Hops: body.GetHops(), OneHop: body.GetOneHop(),
+		Hops: body.GetHops(), OneHop: body.GetOneHop(), Set: body.GetSetId(),
 	}
 	c.enter(CircuitBuilding, e)
 	return nil

@@ -13,6 +13,10 @@
 //	                              │ extended*         dirtied, once
 //	                              └─failed─► failed
 //
+//	conflux set none ─set launched─► building ─set linked─► open ─closed─► closed
+//	(a circuit)                      │ leg linked, lost       leg lost, dirtied once
+//	                                 └─failed─► failed
+//
 //	stream      none ─requested─► waiting ─attached─► attached ─connected─► connected
 //	                                ▲                    │                     │
 //	                                └──────detached──────┴─────────────────────┘

@@ -29,22 +29,27 @@ var (
 	kFailed  = about(kConnection, &chivev1.ConnectionFailed{Outcome: chivev1.Outcome_OUTCOME_TIMEOUT})
 	kClosed  = about(kConnection, &chivev1.ConnectionClosed{Outcome: chivev1.Outcome_OUTCOME_IDLE})
 
-	launched  = about(kCircuit, &chivev1.CircuitLaunched{Hops: 2, ConnectionId: "k"})
-	hop1      = about(kCircuit, &chivev1.CircuitExtended{Hop: 1})
-	hop2      = about(kCircuit, &chivev1.CircuitExtended{Hop: 2})
-	hop3      = about(kCircuit, &chivev1.CircuitExtended{Hop: 3})
-	opened    = about(kCircuit, &chivev1.CircuitOpened{Hops: 2})
-	dirtied   = about(kCircuit, &chivev1.CircuitDirtied{Isolation: "i"})
-	cFailed   = about(kCircuit, &chivev1.CircuitFailed{Outcome: chivev1.Outcome_OUTCOME_DESTROYED})
-	cClosed   = about(kCircuit, &chivev1.CircuitClosed{Outcome: chivev1.Outcome_OUTCOME_IDLE})
-	panicked  = about(kCircuit, &chivev1.ActorFailed{})
-	requested = about(kStream, &chivev1.StreamRequested{Isolation: "i"})
-	attached  = about(kStream, &chivev1.StreamAttached{CircuitId: "c", Attempt: 1})
-	attached2 = about(kStream, &chivev1.StreamAttached{CircuitId: "d", Attempt: 2})
-	nowhere   = about(kStream, &chivev1.StreamAttached{Attempt: 3})
-	connected = about(kStream, &chivev1.StreamConnected{})
-	detached  = about(kStream, &chivev1.StreamDetached{CircuitId: "c"})
-	ended     = about(kStream, &chivev1.StreamEnded{Outcome: chivev1.Outcome_OUTCOME_OK})
+	launched    = about(kCircuit, &chivev1.CircuitLaunched{Hops: 2, ConnectionId: "k"})
+	hop1        = about(kCircuit, &chivev1.CircuitExtended{Hop: 1})
+	hop2        = about(kCircuit, &chivev1.CircuitExtended{Hop: 2})
+	hop3        = about(kCircuit, &chivev1.CircuitExtended{Hop: 3})
+	opened      = about(kCircuit, &chivev1.CircuitOpened{Hops: 2})
+	dirtied     = about(kCircuit, &chivev1.CircuitDirtied{Isolation: "i"})
+	cFailed     = about(kCircuit, &chivev1.CircuitFailed{Outcome: chivev1.Outcome_OUTCOME_DESTROYED})
+	cClosed     = about(kCircuit, &chivev1.CircuitClosed{Outcome: chivev1.Outcome_OUTCOME_IDLE})
+	setLaunched = about(kCircuit, &chivev1.CircuitSetLaunched{Legs: 2})
+	legLinked   = about(kCircuit, &chivev1.CircuitLegLinked{CircuitId: "l"})
+	setLinked   = about(kCircuit, &chivev1.CircuitSetLinked{Legs: 2})
+	legLost     = about(kCircuit, &chivev1.CircuitLegLost{CircuitId: "l", Linked: true})
+	unlinked    = about(kCircuit, &chivev1.CircuitLegLost{CircuitId: "l"})
+	panicked    = about(kCircuit, &chivev1.ActorFailed{})
+	requested   = about(kStream, &chivev1.StreamRequested{Isolation: "i"})
+	attached    = about(kStream, &chivev1.StreamAttached{CircuitId: "c", Attempt: 1})
+	attached2   = about(kStream, &chivev1.StreamAttached{CircuitId: "d", Attempt: 2})
+	nowhere     = about(kStream, &chivev1.StreamAttached{Attempt: 3})
+	connected   = about(kStream, &chivev1.StreamConnected{})
+	detached    = about(kStream, &chivev1.StreamDetached{CircuitId: "c"})
+	ended       = about(kStream, &chivev1.StreamEnded{Outcome: chivev1.Outcome_OUTCOME_OK})
 )
 
 type folded interface {
@@ -81,6 +86,18 @@ func TestTransitions(t *testing.T) {
 		{"dirtied twice", []event{launched, hop1, hop2, opened, dirtied, dirtied}, "open", "once"},
 		{"dirtied while building", []event{launched, dirtied}, "building", "while open"},
 		{"extended after closed", []event{launched, hop1, hop2, opened, cClosed, hop1}, "closed", "circuit-extended in state closed"},
+
+		{"set used", []event{setLaunched, unlinked, legLinked, legLinked, setLinked, dirtied, legLost, cClosed}, "closed", ""},
+		{"set without a leg", []event{setLaunched, legLinked, legLost, unlinked, cFailed}, "failed", ""},
+		{"set launched twice", []event{setLaunched, setLaunched}, "building", "circuit-set-launched in state building"},
+		{"set of one leg", []event{about(kCircuit, &chivev1.CircuitSetLaunched{Legs: 1})}, "none", "of 1 legs"},
+		{"linked too early", []event{setLaunched, legLinked, setLinked}, "building", "1 of 2 linked"},
+		{"a leg too many", []event{setLaunched, legLinked, legLinked, legLinked}, "building", "2 legs of 2"},
+		{"a leg later", []event{setLaunched, legLinked, legLinked, setLinked, legLost, legLinked}, "open", "1 legs of 2"},
+		{"a leg lost that was not linked", []event{setLaunched, legLost}, "building", "0 legs of 2"},
+		{"a leg lost after the end", []event{setLaunched, cFailed, unlinked}, "failed", "circuit-leg-lost in state failed"},
+		{"a leg of what is no set", []event{launched, legLinked}, "building", "0 legs of 0"},
+		{"a set that opens as a circuit", []event{setLaunched, opened}, "building", "with 2 hops"},
 
 		{"stream used", []event{requested, attached, connected, ended}, "ended", ""},
 		{"stream never attached", []event{requested, ended}, "ended", ""},

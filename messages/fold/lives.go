@@ -31,6 +31,7 @@ type CircuitLife struct {
 	Streams   uint32        `json:",omitempty"` // it carried, once closed
 	CellsIn   uint64        `json:",omitempty"`
 	CellsOut  uint64        `json:",omitempty"`
+	Switches  uint64        `json:",omitempty"` // of a conflux set, both ways, once closed
 }
 
 // StreamLife is a stream with what its events say besides its state.
@@ -91,6 +92,10 @@ func (n *Node) circuit(e *chivev1.Envelope, at time.Time) {
 	switch body := e.GetEvent().(type) {
 	case *chivev1.Envelope_CircuitLaunched:
 		c.Launched = at
+	case *chivev1.Envelope_CircuitSetLaunched:
+		c.Launched = at
+	case *chivev1.Envelope_CircuitSetLinked:
+		c.State, c.Opened, c.Took = CircuitOpen, at, body.CircuitSetLinked.GetTook().AsDuration()
 	case *chivev1.Envelope_CircuitExtended:
 		c.Reached = max(c.Reached, body.CircuitExtended.GetHop())
 		if c.State == CircuitNone {
@@ -111,6 +116,7 @@ func (n *Node) circuit(e *chivev1.Envelope, at time.Time) {
 		x := body.CircuitClosed
 		c.State, c.Outcome, c.Gone = CircuitClosed, x.GetOutcome(), at
 		c.Streams, c.CellsIn, c.CellsOut = x.GetStreams(), x.GetCellsIn(), x.GetCellsOut()
+		c.Switches = x.GetSwitchesIn() + x.GetSwitchesOut()
 	}
 	if c.Ended() && !was {
 		count(&n.CircuitEnds, c.Outcome)

@@ -36,6 +36,7 @@ type Node struct {
 	Percent    uint32                 `json:"percent,omitempty"`
 	Summary    string                 `json:"summary,omitempty"`
 	ValidUntil time.Time              `json:"valid_until,omitzero"` // of the consensus
+	Lacks      string                 `json:"lacks,omitempty"`      // protocols that the network requires and the node has not
 
 	BuildTimeout BuildTimeout `json:"build_timeout,omitzero"`
 
@@ -114,6 +115,9 @@ func (n *Node) Apply(e *chivev1.Envelope) {
 	case chivev1.Kind_KIND_DIRECTORY:
 		if v := e.GetDocumentVerified(); v.GetKind() == chivev1.DocumentKind_DOCUMENT_KIND_CONSENSUS {
 			n.ValidUntil = v.GetValidUntil().AsTime()
+		}
+		if m := e.GetProtocolsMissing(); m != nil {
+			n.Lacks = m.GetRequired()
 		}
 	}
 }

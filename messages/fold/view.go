@@ -15,7 +15,7 @@ type CircuitView struct {
 	ID         string    `json:"id"`
 	State      string    `json:"state"` // building, open, failed or closed
 	Purpose    string    `json:"purpose"`
-	Hops       uint32    `json:"hops"`    // asked for
+	Hops       uint32    `json:"hops"`    // asked for; 0 of a conflux set
 	Reached    uint32    `json:"reached"` // built
 	Connection string    `json:"connection,omitempty"`
 	Relay      string    `json:"relay,omitempty"`     // opaque name of the first hop
@@ -29,6 +29,11 @@ type CircuitView struct {
 	CellsOut   uint64    `json:"cells_out,omitempty"`
 	FailedHop  uint32    `json:"failed_hop,omitempty"`
 	Outcome    string    `json:"outcome,omitempty"`
+
+	Set      string `json:"set,omitempty"`      // the conflux set it is a leg of
+	Legs     uint32 `json:"legs,omitempty"`     // of a conflux set: linked
+	Wanted   uint32 `json:"wanted,omitempty"`   // of a conflux set: legs it wants
+	Switches uint64 `json:"switches,omitempty"` // of a conflux set, once closed: from leg to leg, both ways
 }
 
 // StreamView is one stream.
@@ -96,6 +101,7 @@ func (n *Node) CircuitViews(all bool) []CircuitView {
 			Connection: c.Circuit.Connection, Isolation: c.Isolation, Streams: streams[c.ID],
 			Launched: c.Launched, Opened: c.Opened, Ended: c.Gone, BuildMS: c.Took.Milliseconds(),
 			CellsIn: c.CellsIn, CellsOut: c.CellsOut, FailedHop: c.FailedHop,
+			Set: c.Circuit.Set, Legs: c.Legs, Wanted: c.Wanted, Switches: c.Switches,
 		}
 		if k := n.Connections[v.Connection]; k != nil {
 			v.Relay = k.Relay

@@ -3,10 +3,10 @@ package retry
 import (
 	"testing"
 
-	"go.uber.org/goleak"
+	"chive/internal/leak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 // fixed is a Random that always gives the same number.
 type fixed float64

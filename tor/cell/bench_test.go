@@ -20,6 +20,13 @@ func TestHotPathAllocatesNothing(t *testing.T) {
 		if got, err := cell.ParseRelayHeader(body); got != header || err != nil {
 			t.Fatal(got, err)
 		}
+		for _, f := range []cell.RelayFormat{cell.RelayV0, cell.RelayV1} {
+			header := cell.RelayHeader{Cmd: cell.RelayData, Stream: 7, Length: f.MaxData(cell.RelayData)}
+			f.Put(body, header)
+			if got, _, err := f.Parse(body); got != header || err != nil {
+				t.Fatal(got, err)
+			}
+		}
 	})
 	if allocs != 0 {
 		t.Fatalf("%v allocations a cell", allocs)
@@ -53,6 +60,33 @@ func BenchmarkRelayHeader(b *testing.B) {
 		cell.PutRelayHeader(body, header)
 		if got, err := cell.ParseRelayHeader(body); got != header || err != nil {
 			b.Fatal(got, err)
+		}
+	}
+}
+
+func BenchmarkRelayV0(b *testing.B) { benchmarkFormat(b, cell.RelayV0) }
+func BenchmarkRelayV1(b *testing.B) { benchmarkFormat(b, cell.RelayV1) }
+
+// benchmarkFormat writes and reads the header of a full DATA cell.
+func benchmarkFormat(b *testing.B, f cell.RelayFormat) {
+	body := make([]byte, cell.BodyLen)
+	header := cell.RelayHeader{Cmd: cell.RelayData, Stream: 7, Length: f.MaxData(cell.RelayData)}
+	b.ReportAllocs()
+	for b.Loop() {
+		f.Put(body, header)
+		if got, _, err := f.Parse(body); got != header || err != nil {
+			b.Fatal(got, err)
+		}
+	}
+}
+
+func BenchmarkParseV1(b *testing.B) {
+	body := make([]byte, cell.BodyLen)
+	cell.RelayV1.Put(body, cell.RelayHeader{Cmd: cell.RelayData, Stream: 7, Length: cell.MaxRelayDataV1})
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, data, err := cell.RelayV1.Parse(body); len(data) != cell.MaxRelayDataV1 || err != nil {
+			b.Fatal(err)
 		}
 	}
 }

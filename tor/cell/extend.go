@@ -8,8 +8,8 @@ import (
 )
 
 // Extend2 is an EXTEND2 message (tor-spec section 5.1.2). For
-// indistinguishability clients list IPv4, RSA id, Ed25519 id, IPv6, in that
-// order.
+// indistinguishability specifiers go in the order IPv4, RSA id, Ed25519 id, IPv6;
+// clients leave the last one out, as C tor's do.
 type Extend2 struct {
 	Specs         []LinkSpec
 	HandshakeType uint16

@@ -16,7 +16,7 @@ const (
 )
 
 // ErrRelayLength: a relay header announces more data than a cell holds.
-var ErrRelayLength = errors.New("cell: relay data length over 498")
+var ErrRelayLength = errors.New("cell: relay data longer than its cell")
 
 // RelayHeader is the header of a decrypted relay cell, without the recognized
 // and digest fields, which belong to tor/relaycrypto.

@@ -151,19 +151,27 @@ func TestSendme(t *testing.T) {
 		{"empty is version 0", nil, 0, nil, nil},
 		{"version 0: the rest is ignored", []byte{0, 9, 9}, 0, nil, nil},
 		{"version 1 holds the digest", cell.AppendSendmeV1(nil, tag), 1, tag, nil},
-		{"more than 20 bytes: the first 20 are read", append([]byte{1, 0, 22}, append(tag, 1, 2)...), 1, tag, nil},
-		{"DATA_LEN below 20", append([]byte{1, 0, 19}, tag...), 0, nil, cell.ErrTruncated},
+		{"what follows it is ignored", append(cell.AppendSendmeV1(nil, tag), 9, 9), 1, tag, nil},
+		{"DATA_LEN over 20", append([]byte{1, 0, 22}, append(tag, 1, 2)...), 0, nil, cell.ErrMalformed},
+		{"DATA_LEN below 20", append([]byte{1, 0, 19}, tag...), 0, nil, cell.ErrMalformed},
+		{"a tag of CGO's length", cell.AppendSendmeV1(nil, tag[:16]), 0, nil, cell.ErrMalformed},
 		{"DATA_LEN over the data", append([]byte{1, 0, 21}, tag...), 0, nil, cell.ErrTruncated},
 		{"version 1 alone", []byte{1}, 0, nil, cell.ErrTruncated},
 		{"an unrecognized version", append([]byte{2, 0, 20}, tag...), 0, nil, cell.ErrMalformed},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			version, tag, err := cell.ParseSendme(tt.data)
+			version, tag, err := cell.ParseSendme(tt.data, cell.SendmeTagLen)
 			if version != tt.version || !bytes.Equal(tag, tt.tag) || !errors.Is(err, tt.err) {
 				t.Fatal(version, tag, err)
 			}
 		})
+	}
+	if version, got, err := cell.ParseSendme(cell.AppendSendmeV1(nil, tag[:16]), cell.SendmeTagLenCGO); version != 1 || !bytes.Equal(got, tag[:16]) || err != nil {
+		t.Error("proposal 359's tag of 16 bytes:", version, got, err)
+	}
+	if _, _, err := cell.ParseSendme(cell.AppendSendmeV1(nil, tag), cell.SendmeTagLenCGO); !errors.Is(err, cell.ErrMalformed) {
+		t.Error("20 bytes where 16 are due:", err)
 	}
 }
 
@@ -339,7 +347,7 @@ func FuzzSendme(f *testing.F) {
 	f.Add(cell.AppendSendmeV1(nil, make([]byte, 20)))
 	f.Add([]byte{1, 0, 19})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		version, tag, err := cell.ParseSendme(data)
+		version, tag, err := cell.ParseSendme(data, cell.SendmeTagLen)
 		if err == nil && (version == 1) != (len(tag) == cell.SendmeTagLen) {
 			t.Fatal(version, tag)
 		}

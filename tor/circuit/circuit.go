@@ -36,10 +36,18 @@ type Hop struct {
 	// CongestionControl: the relay offers ntor-v3 and congestion control (Relay=4,
 	// FlowCtrl=2), and is asked for both. It needs Ed25519.
 	CongestionControl bool
+	// CGO: the relay offers Counter Galois Onion, too (Relay=5 and 6), and is asked for it.
+	// It needs CongestionControl: its cells have no stream-level SENDME.
+	CGO bool
 }
 
 // asks says whether the hop is reached by ntor-v3.
 func (h *Hop) asks() bool { return h.CongestionControl && h.Ed25519 != ([32]byte{}) }
+
+// wish is what the hop is asked for by ntor-v3.
+func (h *Hop) wish() handshake.Wish {
+	return handshake.Wish{CongestionControl: true, CGO: h.CGO}
+}
 
 // Config is what a circuit is made of.
 type Config struct {
@@ -48,7 +56,13 @@ type Config struct {
 	Window int                  // initial package window in cells (param circwindow), 100..1000; 0 means 1000
 	Rand   io.Reader            // crypto/rand's, but for tests
 	Now    func() time.Duration // a clock that never goes back; for hops with congestion control only
+	// Linger is how long cells of a stream that we ended may still come from a hop with
+	// congestion control; 0 means a minute.
+	Linger time.Duration
 	FlowParams
+	// Leg: once it is open the circuit is a leg of a conflux set and has no streams
+	// (leg.go). The last hop must grant congestion control.
+	Leg bool
 }
 
 // FlowParams are the network's numbers for hops with congestion control.
@@ -91,6 +105,7 @@ type Circuit struct {
 	fast   *handshake.Fast
 	ntor   *handshake.Ntor
 	ntor3  *handshake.Ntor3
+	facts  []Facts // of the hops reached, and of the one being reached
 	failed *Error
 	// destroyed: our DESTROY went out.
 	destroyed bool
@@ -101,6 +116,8 @@ type Circuit struct {
 	flow    flow
 	onion   onionState
 	kh      [20]byte // of the last hop's handshake
+	over    Carrier  // nil: it has hops
+	legSent int      // DATA cells of a leg
 
 	streams    map[cell.StreamID]*stream
 	last       *stream // of the last cell: cells come in runs
@@ -132,6 +149,9 @@ func NewCircuit(cfg Config) (*Circuit, error) {
 		if h.asks() && (cfg.Now == nil || cfg.Congestion.SendmeIncrement < 1 || cfg.XoffClient < 1 || cfg.XoffExit < 1 || cfg.XonRate < 1) {
 			return nil, fmt.Errorf("%w: hop %d has congestion control, and there are no parameters for it", ErrConfig, i+1)
 		}
+		if h.CGO && !h.CongestionControl {
+			return nil, fmt.Errorf("%w: hop %d has Counter Galois Onion without congestion control", ErrConfig, i+1)
+		}
 		if i > 0 && !h.IPv4.IsValid() {
 			return nil, fmt.Errorf("%w: hop %d has no address", ErrConfig, i+1)
 		}
@@ -146,6 +166,9 @@ func NewCircuit(cfg Config) (*Circuit, error) {
 	}
 	if cfg.Window == 0 {
 		cfg.Window = circuitWindow
+	}
+	if cfg.Linger == 0 {
+		cfg.Linger = time.Minute
 	}
 	if cfg.Window < minCircuitWindow || cfg.Window > circuitWindow {
 		return nil, fmt.Errorf("%w: window %d, want %d to %d", ErrConfig, cfg.Window, minCircuitWindow, circuitWindow)
@@ -166,6 +189,36 @@ func (c *Circuit) ID() cell.CircID { return c.cfg.ID }
 // Hops is the number of hops reached so far.
 func (c *Circuit) Hops() int { return c.stack.Len() }
 
+// Handshake is the one by which a hop was reached.
+type Handshake string
+
+// The handshakes of tor-spec §5.1.
+const (
+	HandshakeFast  Handshake = "fast"
+	HandshakeNtor  Handshake = "ntor"
+	HandshakeNtor3 Handshake = "ntor-v3"
+)
+
+// Facts is what was agreed with one hop.
+type Facts struct {
+	Handshake         Handshake
+	CongestionControl bool // granted; it rules the circuit if the hop is the last
+	CGO               bool // its layer is Counter Galois Onion's, and not tor1's
+}
+
+// Facts is what was agreed with a hop that was reached, from 1.
+func (c *Circuit) Facts(hop int) Facts { return c.facts[hop-1] }
+
+// CGOHops is how many of the hops reached speak Counter Galois Onion.
+func (c *Circuit) CGOHops() (n int) {
+	for _, f := range c.facts {
+		if f.CGO {
+			n++
+		}
+	}
+	return n
+}
+
 // Counters returns the totals so far.
 func (c *Circuit) Counters() Counters { return c.counters }
 
@@ -184,6 +237,7 @@ func (c *Circuit) Start(dst []byte) ([]byte, error) {
 			return dst, c.fail(&Error{Reason: cell.DestroyInternal, Hop: 1, Err: err})
 		}
 		c.fast = fast
+		c.facts = append(c.facts, Facts{Handshake: HandshakeFast})
 		return cell.AppendFixed(dst, c.cfg.ID, cell.CreateFast, body), nil
 	}
 	htype, skin, err := c.shake(first)
@@ -196,48 +250,79 @@ func (c *Circuit) Start(dst []byte) ([]byte, error) {
 // shake begins the handshake with a hop.
 func (c *Circuit) shake(h Hop) (htype uint16, skin []byte, err error) {
 	if !h.asks() {
+		c.facts = append(c.facts, Facts{Handshake: HandshakeNtor})
 		c.ntor, skin, err = handshake.StartNtor(c.cfg.Rand, h.RSA, h.NtorKey)
 		return handshake.TypeNtor, skin, err
 	}
-	c.ntor3, skin, err = handshake.StartNtor3(c.cfg.Rand, h.Ed25519, h.NtorKey, handshake.CircuitVerification, wish.Message())
+	c.facts = append(c.facts, Facts{Handshake: HandshakeNtor3})
+	c.ntor3, skin, err = handshake.StartNtor3(c.cfg.Rand, h.Ed25519, h.NtorKey, handshake.CircuitVerification, h.wish().Message())
 	return handshake.TypeNtor3, skin, err
 }
 
-// wish is what a hop is asked for that offers it.
-var wish = handshake.Wish{CongestionControl: true}
+// hopKeys are the keys of a hop that was reached, for the scheme agreed with it.
+type hopKeys struct {
+	tor1 handshake.KeyMaterial
+	cgo  *handshake.CGOKeyMaterial // nil: tor1
+}
+
+func (k *hopKeys) kh() [20]byte {
+	if k.cgo != nil {
+		return k.cgo.KH
+	}
+	return k.tor1.KH
+}
+
+func (k *hopKeys) layer() (*relaycrypto.Layer, error) {
+	if k.cgo != nil {
+		defer k.cgo.Wipe()
+		return relaycrypto.NewCGOLayer(k.cgo)
+	}
+	defer k.tor1.Wipe()
+	return relaycrypto.NewLayer(k.tor1)
+}
 
 // shaken ends the handshake with the hop that is being reached, and applies what it
 // granted if it is the last.
-func (c *Circuit) shaken(reply []byte) (handshake.KeyMaterial, error) {
+func (c *Circuit) shaken(reply []byte) (keys hopKeys, err error) {
 	if c.ntor3 == nil {
-		return c.ntor.Finish(reply)
+		keys.tor1, err = c.ntor.Finish(reply)
+		return keys, err
 	}
-	var stream [handshake.KeyMaterialLen]byte
+	wish := c.cfg.Path[c.stack.Len()].wish()
+	var stream [handshake.CGOKeyMaterialLen]byte // the stream's start is the same for fewer
 	defer clear(stream[:])
 	said, err := c.ntor3.Finish(reply, stream[:])
 	if err != nil {
-		return handshake.KeyMaterial{}, err
+		return keys, err
 	}
 	granted, err := wish.Granted(said, c.cfg.Congestion.SendmeIncrement)
 	if err != nil {
-		return handshake.KeyMaterial{}, err
+		return keys, err
 	}
+	facts := &c.facts[c.stack.Len()]
+	facts.CongestionControl, facts.CGO = granted.SendmeIncrement > 0, wish.CGO
 	if granted.SendmeIncrement > 0 && c.stack.Len() == len(c.cfg.Path)-1 {
 		p := c.cfg.Congestion
 		p.SendmeIncrement = granted.SendmeIncrement
 		c.flow.vegas, c.flow.increment = congestion.New(p), granted.SendmeIncrement
 	}
-	return handshake.KeyMaterialOf(&stream), nil
+	if wish.CGO {
+		cgo := handshake.CGOKeyMaterialOf(&stream)
+		keys.cgo = &cgo
+		return keys, nil
+	}
+	keys.tor1 = handshake.KeyMaterialOf((*[handshake.KeyMaterialLen]byte)(stream[:]))
+	return keys, nil
 }
 
 // CongestionControl says whether the last hop granted it.
-func (c *Circuit) CongestionControl() bool { return c.flow.vegas != nil }
+func (c *Circuit) CongestionControl() bool { return c.flow.vegas != nil || c.over != nil }
 
 // Destroy ends the circuit from our side and appends the DESTROY cell. The
 // reason on the wire is always NONE: a client's reasons are nobody's business
 // (tor-spec §5.4). Nothing is appended if the far side destroyed it, or twice.
 func (c *Circuit) Destroy(dst []byte) []byte {
-	silent := c.state == New || c.destroyed || c.failed != nil && errors.Is(c.failed, ErrDestroyed)
+	silent := c.over != nil || c.state == New || c.destroyed || c.failed != nil && errors.Is(c.failed, ErrDestroyed)
 	c.state = Closed
 	if silent {
 		return dst
@@ -247,18 +332,23 @@ func (c *Circuit) Destroy(dst []byte) []byte {
 	return cell.AppendFixed(dst, c.cfg.ID, cell.Destroy, cell.AppendDestroy(nil, cell.DestroyNone))
 }
 
-// seal appends one relay cell for hop (0-based), with data of at most
-// cell.MaxRelayData bytes, encrypted and ready for the wire.
+// seal appends one relay cell for hop (0-based), with no more data than the hop's
+// format holds, encrypted and ready for the wire.
 func (c *Circuit) seal(dst []byte, command cell.Command, hop int, h cell.RelayHeader, data []byte) []byte {
+	if c.over != nil {
+		c.counters.Out++
+		c.over.Send(h.Cmd, h.Stream, data)
+		return dst
+	}
 	start := len(dst)
 	dst = append(dst, zeroCell[:]...)
 	cell.PutHeader(dst[start:], c.cfg.ID, command)
 	body := dst[start+cell.FixedLen-cell.BodyLen:]
 	h.Length = len(data)
-	cell.PutRelayHeader(body, h)
-	copy(body[cell.RelayHeaderLen:], data)
-	c.pad(body[cell.RelayHeaderLen+len(data):])
-	c.stack.Seal(body, hop)
+	space := c.stack.Format(hop).Put(body, h)
+	copy(space, data)
+	c.pad(space[len(data):])
+	c.stack.Seal(command, body, hop)
 	c.counters.Out++
 	return dst
 }

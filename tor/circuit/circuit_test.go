@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"net/netip"
+	"reflect"
 	"testing"
 	"time"
 
@@ -25,6 +26,9 @@ type relays struct {
 	layers []*relaycrypto.RelayLayer
 	grant  []byte // what each says in ntor-v3
 	now    time.Duration
+	frozen bool // now stays what it is
+
+	uploaded int // full cells that upload sent
 }
 
 // testFlow are the parameters of a consensus that has none.
@@ -39,6 +43,7 @@ func newRelays(t *testing.T, hops int) *relays {
 			t.Fatal(err)
 		}
 		h := Hop{IPv4: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, byte(i + 1), 0, 1}), 9001)}
+		h.IPv6 = netip.AddrPortFrom(netip.IPv6Loopback(), uint16(i+1))
 		h.RSA[0], h.Ed25519[0] = byte(i+1), byte(i+1)
 		h.NtorKey = [32]byte(key.PublicKey().Bytes())
 		r.priv = append(r.priv, [32]byte(key.Bytes()))
@@ -59,11 +64,7 @@ func (r *relays) body(raw []byte) (cell.Command, []byte) {
 
 func (r *relays) serve(hop int, skin []byte) []byte {
 	r.t.Helper()
-	reply, keys, err := r.shake(hop, skin)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	layer, err := relaycrypto.NewRelayLayer(keys)
+	reply, layer, err := r.shake(hop, skin)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -71,31 +72,53 @@ func (r *relays) serve(hop int, skin []byte) []byte {
 	return reply
 }
 
-func (r *relays) shake(hop int, skin []byte) ([]byte, handshake.KeyMaterial, error) {
+func (r *relays) shake(hop int, skin []byte) ([]byte, *relaycrypto.RelayLayer, error) {
 	h := r.path[hop]
 	if !h.CongestionControl {
-		return handshake.ServeNtor(rand.Reader, h.RSA, r.priv[hop], skin)
+		reply, keys, err := handshake.ServeNtor(rand.Reader, h.RSA, r.priv[hop], skin)
+		if err != nil {
+			return nil, nil, err
+		}
+		layer, err := relaycrypto.NewRelayLayer(keys)
+		return reply, layer, err
 	}
-	var keys [handshake.KeyMaterialLen]byte
+	want := []byte{1, 1, 0}
+	if h.CGO {
+		want = []byte{2, 1, 0, 3, 2, 2, 6}
+	}
+	var keys [handshake.CGOKeyMaterialLen]byte
 	reply, err := handshake.ServeNtor3(rand.Reader, h.Ed25519, r.priv[hop], handshake.CircuitVerification, skin, func(wish []byte) ([]byte, error) {
-		if !bytes.Equal(wish, []byte{1, 1, 0}) {
+		if !bytes.Equal(wish, want) {
 			r.t.Errorf("hop %d is asked for % x", hop, wish)
 		}
 		return r.grant, nil
 	}, keys[:])
-	return reply, handshake.KeyMaterialOf(&keys), err
+	if err != nil {
+		return nil, nil, err
+	}
+	if h.CGO {
+		cgo := handshake.CGOKeyMaterialOf(&keys)
+		layer, err := relaycrypto.NewCGORelayLayer(&cgo)
+		return reply, layer, err
+	}
+	layer, err := relaycrypto.NewRelayLayer(handshake.KeyMaterialOf((*[handshake.KeyMaterialLen]byte)(keys[:])))
+	return reply, layer, err
 }
 
 // open takes a cell from the client to the hop it is for.
 func (r *relays) open(body []byte) (int, cell.RelayHeader, []byte) {
+	return r.openAs(cell.Relay, body)
+}
+
+func (r *relays) openAs(command cell.Command, body []byte) (int, cell.RelayHeader, []byte) {
 	r.t.Helper()
 	for hop, l := range r.layers {
-		if l.DecryptForward(body) {
-			h, err := cell.ParseRelayHeader(body)
+		if l.Receive(command, body) {
+			h, data, err := l.Format().Parse(body)
 			if err != nil {
 				r.t.Fatal(err)
 			}
-			return hop, h, body[cell.RelayHeaderLen : cell.RelayHeaderLen+h.Length]
+			return hop, h, data
 		}
 	}
 	r.t.Fatal("no hop recognises the client's cell")
@@ -105,11 +128,16 @@ func (r *relays) open(body []byte) (int, cell.RelayHeader, []byte) {
 // send makes a relay cell from a hop.
 func (r *relays) send(hop int, command cell.RelayCommand, id cell.StreamID, data []byte) []byte {
 	body := make([]byte, cell.BodyLen)
-	cell.PutRelayHeader(body, cell.RelayHeader{Cmd: command, Stream: id, Length: len(data)})
-	copy(body[cell.RelayHeaderLen:], data)
-	r.layers[hop].Originate(body)
+	space := r.layers[hop].Format().Put(body, cell.RelayHeader{Cmd: command, Stream: id, Length: len(data)})
+	copy(space, data)
+	return r.sealed(hop, body)
+}
+
+// sealed is a hop's plaintext body as it reaches the client.
+func (r *relays) sealed(hop int, body []byte) []byte {
+	r.layers[hop].Originate(cell.Relay, body)
 	for i := hop - 1; i >= 0; i-- {
-		r.layers[i].EncryptBackward(body)
+		r.layers[i].Pass(cell.Relay, body)
 	}
 	return body
 }
@@ -119,7 +147,12 @@ func (r *relays) build() *Circuit {
 	r.t.Helper()
 	c, err := NewCircuit(Config{
 		ID: 1 << 31, Path: r.path, Rand: rand.Reader, FlowParams: testFlow,
-		Now: func() time.Duration { r.now += time.Millisecond; return r.now },
+		Now: func() time.Duration {
+			if !r.frozen {
+				r.now += time.Millisecond
+			}
+			return r.now
+		},
 	})
 	if err != nil {
 		r.t.Fatal(err)
@@ -147,10 +180,16 @@ func (r *relays) build() *Circuit {
 		if command != cell.RelayEarly {
 			r.t.Fatalf("EXTEND2 in %v", command)
 		}
-		_, h, data := r.open(body)
+		_, h, data := r.openAs(command, body)
 		ext, perr := cell.ParseExtend2(data)
 		if perr != nil || h.Cmd != cell.RelayExtend2 {
 			r.t.Fatalf("%v, %v", h.Cmd, perr)
+		}
+		// As C tor's clients do: no IPv6 address.
+		next := r.path[hop]
+		want := []cell.LinkSpec{cell.AddrSpec(next.IPv4), cell.RSASpec(next.RSA), cell.Ed25519Spec(next.Ed25519)}
+		if !reflect.DeepEqual(ext.Specs, want) {
+			r.t.Fatalf("link specifiers %v, want %v", ext.Specs, want)
 		}
 		reply := cell.AppendCreated2(nil, r.serve(hop, ext.Handshake))
 		out, ev, err = c.Receive(nil, cell.Relay, r.send(hop-1, cell.RelayExtended2, 0, reply))
@@ -228,9 +267,9 @@ func TestDataBothWaysWithWindows(t *testing.T) {
 		}
 		_, body := r.body(out)
 		_, h, data := r.open(body)
-		version, got, err := cell.ParseSendme(data)
-		if err != nil || h.Cmd != cell.RelaySendme || h.Stream != 0 || version != 1 || !bytes.Equal(got, tag[:]) {
-			t.Fatalf("SENDME %+v version %d tag %x, want %x", h, version, got, tag)
+		version, got, err := cell.ParseSendme(data, cell.SendmeTagLen)
+		if err != nil || h.Cmd != cell.RelaySendme || h.Stream != 0 || version != 1 || !bytes.Equal(got, tag.Bytes()) {
+			t.Fatalf("SENDME %+v version %d tag %x, want %x", h, version, got, tag.Bytes())
 		}
 	}
 	out := c.Consumed(nil, id, 120)
@@ -248,7 +287,7 @@ func TestDataBothWaysWithWindows(t *testing.T) {
 	if n != 500*cell.MaxRelayData || c.Sendable(id) != 0 {
 		t.Fatalf("sent %d bytes, %d more cells may go", n, c.Sendable(id))
 	}
-	var tags [][20]byte
+	var tags []relaycrypto.Tag
 	for i := 1; len(out) > 0; i, out = i+1, out[cell.FixedLen:] {
 		_, body := r.body(out[:cell.FixedLen])
 		r.open(body)
@@ -256,7 +295,7 @@ func TestDataBothWaysWithWindows(t *testing.T) {
 			tags = append(tags, r.layers[2].ForwardTag())
 		}
 	}
-	if _, ev, err := c.Receive(nil, cell.Relay, r.send(2, cell.RelaySendme, 0, cell.AppendSendmeV1(nil, tags[0][:]))); err != nil || ev.Kind != MayPackage {
+	if _, ev, err := c.Receive(nil, cell.Relay, r.send(2, cell.RelaySendme, 0, cell.AppendSendmeV1(nil, tags[0].Bytes()))); err != nil || ev.Kind != MayPackage {
 		t.Fatalf("SENDME with the right digest: %v, %v", ev.Kind, err)
 	}
 	if _, ev, err := c.Receive(nil, cell.Relay, r.send(2, cell.RelaySendme, id, nil)); err != nil || ev.Kind != MayPackage || c.Sendable(id) != 50 {
@@ -440,11 +479,12 @@ func TestBadPaths(t *testing.T) {
 }
 
 // No allocation a cell on the data path.
-func BenchmarkReceiveData(b *testing.B) {
-	r := newRelays(&testing.T{}, 3)
+func BenchmarkReceiveData(b *testing.B) { benchmarkReceive(b, congested(&testing.T{})) }
+
+func benchmarkReceive(b *testing.B, r *relays) {
 	c := r.build()
 	id := r.stream(c)
-	payload := make([]byte, cell.MaxRelayData)
+	payload := make([]byte, cell.MaxRelayDataV1)
 	cells := make([][]byte, 1000)
 	out := make([]byte, 0, 64*cell.FixedLen)
 	b.ReportAllocs()

@@ -27,7 +27,12 @@
 // A half-closed stream is one that we ended: what the far end had on its way
 // is counted against the windows it had and dropped.
 //
+// A leg of a conflux set is open like any other, and hands the messages of streams to
+// its set (leg.go); the set's streams are those of a circuit without hops (over.go).
+//
 // It implements tor-spec §5 (building), §6 (streams) and §7 (flow control,
-// SENDME version 1 of proposal 289). The bytes of handshakes and layers are
-// those of tor/handshake and tor/relaycrypto.
+// SENDME version 1 of proposal 289), and XOFF and XON of proposal 324. The bytes of
+// handshakes and layers are those of tor/handshake and tor/relaycrypto: with each hop
+// either tor1 and the old format of relay cells, or Counter Galois Onion and the new one
+// (proposals 359, 340 and 346), whatever the others speak.
 package circuit

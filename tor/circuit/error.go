@@ -39,7 +39,10 @@ var (
 	ErrClosed       = errors.New("circuit is closed")
 	ErrNotOpen      = errors.New("circuit is not open")
 	ErrNoStreamID   = errors.New("no stream id is free")
-	ErrNoStream     = errors.New("no such stream")
+	ErrNoDirectory  = errors.New("no directory is asked over a conflux set")
+	// ErrNoCongestionControl: a leg of a conflux set cannot be without.
+	ErrNoCongestionControl = errors.New("the exit grants no congestion control")
+	ErrNoStream            = errors.New("no such stream")
 )
 
 func (c *Circuit) violation(hop int, err error) error {

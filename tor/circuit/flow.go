@@ -6,6 +6,7 @@ import (
 
 	"chive/tor/cell"
 	"chive/tor/congestion"
+	"chive/tor/relaycrypto"
 )
 
 // flow is how many cells may be on their way to and from the last hop: by congestion
@@ -16,7 +17,7 @@ type flow struct {
 	increment     int               // DATA cells that a circuit-level SENDME is for
 	packageWindow int               // fixed windows only
 	deliverWindow int
-	tags          [][20]byte // digests of cells that SENDMEs are due for: tags[tagHead:]
+	tags          []relaycrypto.Tag // of cells that SENDMEs are due for: tags[tagHead:]
 	tagHead       int
 	sinceTag      int // DATA cells sealed since the last tag
 	dataIn        uint64
@@ -24,14 +25,17 @@ type flow struct {
 }
 
 // onTheirWay is how many DATA cells may have come in all by the time the far end has read
-// what we send now. Its own window under congestion control is not known here: twice where
-// slow start ends is beyond what any is.
+// what we send now.
 func (f *flow) onTheirWay(p congestion.Params) uint64 {
 	if f.vegas != nil {
-		return f.dataIn + 2*uint64(p.SlowStartMax)
+		return f.dataIn + uint64(farWindow(p))
 	}
 	return f.granted
 }
+
+// farWindow is more cells than the far end has on their way under congestion control. Its
+// window is not known here: twice where slow start ends is beyond what any is.
+func farWindow(p congestion.Params) int { return 2 * p.SlowStartMax }
 
 // room is how many DATA cells may be sent.
 func (f *flow) room() int {
@@ -41,8 +45,8 @@ func (f *flow) room() int {
 	return f.packageWindow
 }
 
-// expect notes the digest of a cell that the far end acknowledges.
-func (f *flow) expect(tag [20]byte) {
+// expect notes the tag of a cell that the far end acknowledges.
+func (f *flow) expect(tag relaycrypto.Tag) {
 	if f.tagHead > len(f.tags)/2 { // move down what is left, now and then
 		n := copy(f.tags, f.tags[f.tagHead:])
 		f.tags, f.tagHead = f.tags[:n], 0
@@ -50,20 +54,23 @@ func (f *flow) expect(tag [20]byte) {
 	f.tags = append(f.tags, tag)
 }
 
-// circuitSendme takes a circuit-level SENDME: the far end proves with a digest
+// circuitSendme takes a circuit-level SENDME: the far end proves with a tag
 // that it has read what we sent, and our window grows (proposal 289).
 func (c *Circuit) circuitSendme(hop int, data []byte) (Event, error) {
-	version, tag, err := cell.ParseSendme(data)
+	f := &c.flow
+	if f.tagHead == len(f.tags) {
+		return Event{}, c.violation(hop+1, fmt.Errorf("%w: none is expected", ErrSendme))
+	}
+	want := f.tags[f.tagHead]
+	version, tag, err := cell.ParseSendme(data, len(want.Bytes()))
 	if err != nil {
 		return Event{}, c.violation(hop+1, err)
 	}
-	f := &c.flow
-	if version != 1 || f.tagHead == len(f.tags) {
-		return Event{}, c.violation(hop+1, fmt.Errorf("%w: version %d, %d expected", ErrSendme, version, len(f.tags)-f.tagHead))
+	if version != 1 {
+		return Event{}, c.violation(hop+1, fmt.Errorf("%w: version %d", ErrSendme, version))
 	}
-	want := f.tags[f.tagHead]
-	if subtle.ConstantTimeCompare(tag, want[:]) != 1 {
-		return Event{}, c.violation(hop+1, fmt.Errorf("%w: wrong digest", ErrSendme))
+	if subtle.ConstantTimeCompare(tag, want.Bytes()) != 1 {
+		return Event{}, c.violation(hop+1, fmt.Errorf("%w: wrong tag", ErrSendme))
 	}
 	f.tagHead++
 	if f.vegas != nil {
@@ -80,9 +87,15 @@ func (c *Circuit) circuitSendme(hop int, data []byte) (Event, error) {
 }
 
 // packaged counts a DATA cell just sealed. One in so many is one the far end
-// acknowledges with its digest.
-func (c *Circuit) packaged(s *stream) {
-	s.sent++
+// acknowledges with its tag.
+func (c *Circuit) packaged(s *stream, bytes int) {
+	if c.CongestionControl() {
+		s.stops.sent(bytes)
+		s.pace.spend(bytes)
+	}
+	if c.over != nil {
+		return // a leg counts it
+	}
 	f := &c.flow
 	if f.vegas != nil {
 		if f.vegas.Sent(c.cfg.Now) {
@@ -103,6 +116,11 @@ func (c *Circuit) packaged(s *stream) {
 // SENDME when it is the last of those that one is for.
 func (c *Circuit) delivered(dst []byte, hop int) ([]byte, error) {
 	f := &c.flow
+	if c.over != nil { // a leg has acknowledged it
+		f.dataIn++
+		c.expireHalfClosed()
+		return dst, nil
+	}
 	f.deliverWindow--
 	if f.deliverWindow < 0 {
 		return dst, c.violation(hop+1, fmt.Errorf("%w: circuit deliver window", ErrWindow))
@@ -116,14 +134,14 @@ func (c *Circuit) delivered(dst []byte, hop int) ([]byte, error) {
 	f.granted += uint64(f.increment)
 	tag := c.stack.BackwardTag(hop)
 	var room [32]byte
-	body := cell.AppendSendmeV1(room[:0], tag[:])
+	body := cell.AppendSendmeV1(room[:0], tag.Bytes())
 	return c.seal(dst, cell.Relay, hop, cell.RelayHeader{Cmd: cell.RelaySendme}, body), nil
 }
 
-// streamSendme takes a stream-level SENDME. It carries no digest: the circuit's
+// streamSendme takes a stream-level SENDME. It carries no tag: the circuit's
 // does for all its streams.
 func (c *Circuit) streamSendme(hop int, id cell.StreamID, s *stream) (Event, error) {
-	if s.state == streamPending || s.resolve || c.flow.vegas != nil {
+	if s.state == streamPending || s.resolve || c.CongestionControl() {
 		return Event{}, c.violation(hop+1, fmt.Errorf("%w: SENDME of a stream", ErrUnexpected))
 	}
 	s.packageWindow += streamIncrement
@@ -138,38 +156,38 @@ func (c *Circuit) streamSendme(hop int, id cell.StreamID, s *stream) (Event, err
 }
 
 // receiveXoff stops a stream: the far end's application does not take what we send.
-// It may say so once for every XoffExit cells that we sent it: else it counts our cells by
-// stopping us (proposal 324 §10.2).
 func (c *Circuit) receiveXoff(hop int, s *stream, data []byte) (Event, error) {
+	if !c.CongestionControl() || s.resolve {
+		return Event{}, c.violation(hop+1, fmt.Errorf("%w: XOFF", ErrUnexpected))
+	}
 	if err := cell.ParseXoff(data); err != nil {
 		return Event{}, c.violation(hop+1, err)
 	}
-	s.xoffs++
-	if c.flow.vegas == nil || s.resolve || s.sent < s.xoffs*c.cfg.XoffExit {
-		return Event{}, c.violation(hop+1, fmt.Errorf("%w: XOFF after %d cells", ErrUnexpected, s.sent))
+	if err := s.stops.xoff(c.cfg.FlowParams); err != nil {
+		return Event{}, c.violation(hop+1, err)
 	}
 	if s.state == streamHalfClosed {
 		c.counters.Dropped++
-		return Event{}, nil
 	}
-	s.stopped = true
 	return Event{}, nil
 }
 
-// receiveXon lets a stream go on. The rate that the far end's application takes comes with
-// it; what we send beyond it waits there until the next XOFF.
+// receiveXon lets a stream go on, at the rate that the far end's application takes.
 func (c *Circuit) receiveXon(hop int, id cell.StreamID, s *stream, data []byte) (Event, error) {
-	if _, err := cell.ParseXon(data); err != nil {
+	if !c.CongestionControl() || s.resolve {
+		return Event{}, c.violation(hop+1, fmt.Errorf("%w: XON", ErrUnexpected))
+	}
+	rate, err := cell.ParseXon(data)
+	if err != nil {
 		return Event{}, c.violation(hop+1, err)
 	}
-	s.xons++
-	if c.flow.vegas == nil || s.resolve || s.sent < s.xons*min(c.cfg.XoffExit, c.cfg.XonRate) {
-		return Event{}, c.violation(hop+1, fmt.Errorf("%w: XON after %d cells", ErrUnexpected, s.sent))
+	if err := s.stops.xon(c.cfg.FlowParams); err != nil {
+		return Event{}, c.violation(hop+1, err)
 	}
 	if s.state == streamHalfClosed {
 		c.counters.Dropped++
 		return Event{}, nil
 	}
-	s.stopped = false
+	s.pace.set(rate, c.cfg.Now())
 	return Event{Kind: MayPackage, Stream: id}, nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"chive/tor/cell"
 	"chive/tor/handshake"
+	"chive/tor/relaycrypto"
 )
 
 // congested are relays that offer congestion control and grant it.
@@ -36,11 +37,25 @@ func (r *relays) sent(out []byte) (headers []cell.RelayHeader, data [][]byte) {
 }
 
 func TestCongestionControlIsGrantedOrNot(t *testing.T) {
-	if c := congested(t).build(); !c.CongestionControl() {
-		t.Error("granted, and not used")
+	facts := func(r *relays, want bool, handshake Handshake) {
+		t.Helper()
+		c := r.build()
+		if c.CongestionControl() != want {
+			t.Errorf("congestion control: %v, want %v", c.CongestionControl(), want)
+		}
+		for hop := 1; hop <= c.Hops(); hop++ {
+			if got := c.Facts(hop); got != (Facts{Handshake: handshake, CongestionControl: want}) {
+				t.Errorf("hop %d: %+v", hop, got)
+			}
+		}
 	}
-	if c := congested(t, 0).build(); c.CongestionControl() {
-		t.Error("not granted, and used")
+	facts(congested(t), true, HandshakeNtor3)
+	facts(congested(t, 0), false, HandshakeNtor3)
+	facts(newRelays(t, 3), false, HandshakeNtor)
+	mixed := congested(t)
+	mixed.path[2].CongestionControl = false // hops agree, and the last one does not
+	if c := mixed.build(); c.CongestionControl() || !c.Facts(1).CongestionControl || c.Facts(3) != (Facts{Handshake: HandshakeNtor}) {
+		t.Errorf("%v; %+v, %+v", c.CongestionControl(), c.Facts(1), c.Facts(3))
 	}
 	for name, grant := range map[string][]byte{
 		"out of range": {1, handshake.ExtCCResponse, 1, 63},
@@ -89,7 +104,7 @@ func TestDownloadUnderCongestionControl(t *testing.T) {
 		if (len(headers) == 1) != (i%31 == 0) {
 			t.Fatalf("cell %d: answered %v", i, headers)
 		}
-		if i%31 == 0 && (headers[0].Cmd != cell.RelaySendme || headers[0].Stream != 0 || !bytes.Equal(data[0], cell.AppendSendmeV1(nil, tag[:]))) {
+		if i%31 == 0 && (headers[0].Cmd != cell.RelaySendme || headers[0].Stream != 0 || !bytes.Equal(data[0], cell.AppendSendmeV1(nil, tag.Bytes()))) {
 			t.Fatalf("cell %d: answered %v % x", i, headers, data)
 		}
 		if out := c.Consumed(nil, id, 1); len(out) > 0 {
@@ -135,7 +150,7 @@ func TestSlowApplicationIsToldOf(t *testing.T) {
 	if got := told(400); len(got) != 1 || got[0] != cell.RelayXoff {
 		t.Errorf("told %v, want XOFF again", got)
 	}
-	for range patience * 500 {
+	for range 2*testFlow.Congestion.SlowStartMax + 500 {
 		if _, _, err := c.Receive(nil, cell.Relay, r.send(2, cell.RelayData, id, []byte("x"))); err != nil {
 			if !errors.Is(err, ErrWindow) {
 				t.Error(err)
@@ -151,7 +166,7 @@ func TestUploadUnderCongestionControl(t *testing.T) {
 	r := congested(t)
 	c := r.build()
 	id := r.stream(c)
-	var tags [][20]byte
+	var tags []relaycrypto.Tag
 	count := 0
 	upload := func() int {
 		t.Helper()
@@ -169,7 +184,7 @@ func TestUploadUnderCongestionControl(t *testing.T) {
 		t.Fatalf("%d cells at first, want 124", n)
 	}
 	for i := 0; count < 600; i++ {
-		if _, ev, err := c.Receive(nil, cell.Relay, r.send(2, cell.RelaySendme, 0, cell.AppendSendmeV1(nil, tags[i][:]))); err != nil || ev.Kind != MayPackage {
+		if _, ev, err := c.Receive(nil, cell.Relay, r.send(2, cell.RelaySendme, 0, cell.AppendSendmeV1(nil, tags[i].Bytes()))); err != nil || ev.Kind != MayPackage {
 			t.Fatalf("SENDME %d: %v, %v", i, ev.Kind, err)
 		}
 		if n := upload(); n == 0 {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"testing"
+	"time"
 
 	"chive/tor/cell"
 )
@@ -201,5 +202,73 @@ func TestHalfClosedStreamsAreBounded(t *testing.T) {
 	}
 	if _, err := r.deliver(c, cell.RelayEnd, first, []byte{6}); !errors.Is(err, ErrStreamID) {
 		t.Errorf("END of the first: %v", err)
+	}
+}
+
+// Under congestion control a stream has no window. What may come of one that we ended is
+// bounded by more than any window, and by time (proposal 324 §4.1.4).
+func TestHalfClosedStreamExpiresUnderCongestionControl(t *testing.T) {
+	xon := cell.AppendXon(nil, 0)
+	for name, tt := range map[string]struct {
+		cells   int           // of another stream meanwhile
+		pause   time.Duration // after them
+		hostile cell.RelayCommand
+		data    []byte
+		want    error
+	}{
+		"DATA on its way":      {cells: 9_999, hostile: cell.RelayData, data: []byte{1}},
+		"END on its way":       {cells: 9_999, hostile: cell.RelayEnd, data: []byte{1}},
+		"DATA beyond a window": {cells: 10_000, hostile: cell.RelayData, data: []byte{1}, want: ErrStreamID},
+		"END beyond a window":  {cells: 10_001, hostile: cell.RelayEnd, data: []byte{1}, want: ErrStreamID},
+		"DATA in time":         {pause: time.Minute, hostile: cell.RelayData, data: []byte{1}},
+		"DATA later":           {pause: time.Minute + 1, hostile: cell.RelayData, data: []byte{1}, want: ErrStreamID},
+		"END later":            {pause: time.Minute + 1, hostile: cell.RelayEnd, data: []byte{1}, want: ErrStreamID},
+		"XON later":            {pause: time.Minute + 1, hostile: cell.RelayXon, data: xon, want: ErrStreamID},
+		"CONNECTED later":      {pause: time.Minute + 1, hostile: cell.RelayConnected, want: ErrStreamID},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := congested(t)
+			c := r.build()
+			live := r.stream(c)
+			dead := r.stream(c)
+			r.upload(c, dead, 500) // XON is earned
+			r.frozen = true
+			r.end(c, dead)
+			for i := range tt.cells {
+				if ev, err := r.deliver(c, cell.RelayData, live, []byte{1}); err != nil || ev.Kind != Data {
+					t.Fatalf("cell %d: %v, %v", i+1, ev.Kind, err)
+				}
+				c.Consumed(nil, live, 1)
+			}
+			r.now += tt.pause
+			_, err := r.deliver(c, tt.hostile, dead, tt.data)
+			if !errors.Is(err, tt.want) || (err == nil) != (tt.want == nil) {
+				t.Errorf("%v, want %v", err, tt.want)
+			}
+		})
+	}
+}
+
+// A round trip longer than that is what a cell may take.
+func TestHalfClosedStreamOfALongRoundTrip(t *testing.T) {
+	r := congested(t)
+	c := r.build()
+	id := r.stream(c)
+	r.frozen = true
+	out, _ := c.Send(nil, id, make([]byte, 31*cell.MaxRelayData), 31)
+	r.sent(out)
+	tag := r.layers[2].ForwardTag()
+	r.now += 5 * time.Minute
+	if _, err := r.deliver(c, cell.RelaySendme, 0, cell.AppendSendmeV1(nil, tag.Bytes())); err != nil {
+		t.Fatal(err)
+	}
+	r.end(c, id)
+	r.now += 5 * time.Minute
+	if _, err := r.deliver(c, cell.RelayData, id, []byte{1}); err != nil {
+		t.Error(err)
+	}
+	r.now++
+	if _, err := r.deliver(c, cell.RelayData, id, []byte{1}); !errors.Is(err, ErrStreamID) {
+		t.Error(err)
 	}
 }

@@ -52,11 +52,11 @@ func (c *Circuit) Introduce(dst, message []byte) ([]byte, error) {
 }
 
 func (c *Circuit) ask(dst []byte, next onionState, command cell.RelayCommand, data []byte) ([]byte, error) {
-	if c.state != Open || c.onion != plain || c.counters.Streams > 0 {
+	if c.state != Open || c.cfg.Leg || c.onion != plain || c.counters.Streams > 0 {
 		return dst, ErrNotOpen
 	}
-	if len(data) > cell.MaxRelayData {
-		return dst, fmt.Errorf("%v of %d bytes: %w", command, len(data), cell.ErrRelayLength)
+	if most := c.maxData(command); len(data) > most {
+		return dst, fmt.Errorf("%v of %d bytes, and %d is the most: %w", command, len(data), most, cell.ErrRelayLength)
 	}
 	c.onion = next
 	return c.seal(dst, cell.Relay, c.stack.Len()-1, cell.RelayHeader{Cmd: command}, data), nil

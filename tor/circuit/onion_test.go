@@ -40,11 +40,10 @@ func (r *relays) join(c *Circuit, inc int) *service {
 // send is a cell from the service, as the client gets it.
 func (s *service) send(command cell.RelayCommand, id cell.StreamID, data []byte) []byte {
 	body := make([]byte, cell.BodyLen)
-	cell.PutRelayHeader(body, cell.RelayHeader{Cmd: command, Stream: id, Length: len(data)})
-	copy(body[cell.RelayHeaderLen:], data)
-	s.stack.Seal(body, 0)
+	copy(s.stack.Format(0).Put(body, cell.RelayHeader{Cmd: command, Stream: id, Length: len(data)}), data)
+	s.stack.Seal(cell.Relay, body, 0)
 	for i := len(s.r.layers) - 1; i >= 0; i-- {
-		s.r.layers[i].EncryptBackward(body)
+		s.r.layers[i].Pass(cell.Relay, body)
 	}
 	return body
 }
@@ -54,18 +53,18 @@ func (s *service) read(raw []byte) (cell.RelayHeader, []byte) {
 	s.r.t.Helper()
 	_, body := s.r.body(raw)
 	for _, l := range s.r.layers {
-		if l.DecryptForward(body) {
+		if l.Receive(cell.Relay, body) {
 			s.r.t.Fatal("the rendezvous point can read it")
 		}
 	}
-	if s.stack.Open(body) != 0 {
+	if s.stack.Open(cell.Relay, body) != 0 {
 		s.r.t.Fatal("the service cannot read it")
 	}
-	h, err := cell.ParseRelayHeader(body)
+	h, data, err := s.stack.Format(0).Parse(body)
 	if err != nil {
 		s.r.t.Fatal(err)
 	}
-	return h, body[cell.RelayHeaderLen : cell.RelayHeaderLen+h.Length]
+	return h, data
 }
 
 func (r *relays) receive(c *Circuit, body []byte) (Event, error) {
@@ -102,6 +101,12 @@ func (r *relays) meet(c *Circuit) {
 func TestJoined(t *testing.T) {
 	for _, inc := range []int{0, 20} {
 		r := newRelays(t, 3)
+		if inc > 0 { // Counter Galois Onion below, tor1 to the service (rend-spec-v3 §4.2.1)
+			r.grant = []byte{1, handshake.ExtCCResponse, 1, 31}
+			for i := range r.path {
+				r.path[i].CongestionControl, r.path[i].CGO = true, true
+			}
+		}
 		c := r.build()
 		r.meet(c)
 		s := r.join(c, inc)
@@ -135,13 +140,13 @@ func TestJoined(t *testing.T) {
 			}
 			if len(out) > 0 {
 				tag := s.stack.ForwardTag(0)
-				if h, data := s.read(out); h.Cmd != cell.RelaySendme || h.Stream != 0 || !bytes.Equal(data[3:], tag[:]) {
+				if h, data := s.read(out); h.Cmd != cell.RelaySendme || h.Stream != 0 || !bytes.Equal(data[3:], tag.Bytes()) {
 					t.Fatalf("%+v % x", h, data)
 				}
 			}
 		}
 		// What we send is acknowledged with the digest that the service saw.
-		var tag [20]byte
+		var tag relaycrypto.Tag
 		for n := 1; n <= every; n++ {
 			out, sent := c.Send(nil, id, []byte("y"), 1)
 			if sent != 1 {
@@ -150,7 +155,7 @@ func TestJoined(t *testing.T) {
 			s.read(out)
 			tag = s.stack.BackwardTag(0)
 		}
-		if ev, err := r.receive(c, s.send(cell.RelaySendme, 0, cell.AppendSendmeV1(nil, tag[:]))); err != nil || ev.Kind != MayPackage {
+		if ev, err := r.receive(c, s.send(cell.RelaySendme, 0, cell.AppendSendmeV1(nil, tag.Bytes()))); err != nil || ev.Kind != MayPackage {
 			t.Fatalf("%v %v", ev, err)
 		}
 	}

@@ -5,8 +5,6 @@ import (
 	"net/netip"
 
 	"chive/tor/cell"
-	"chive/tor/handshake"
-	"chive/tor/relaycrypto"
 )
 
 // EventKind names what a received cell meant.
@@ -22,6 +20,7 @@ const (
 	Ended                // the far end ended the stream
 	Resolved             // the exit answered for a name
 	MayPackage           // a window opened: blocked streams may send again
+	Message              // a leg has a message for its set: Command, Stream and Data
 
 	RendezvousEstablished // the rendezvous point waits for the service
 	Rendezvous            // the service came; Data is its half of the handshake
@@ -36,12 +35,14 @@ const (
 type Event struct {
 	Kind   EventKind
 	Stream cell.StreamID
-	Data   []byte         // of Data and of messages of introduction and rendezvous: the payload, inside the cell's body
+	Data   []byte         // of Data, Message, introductions and rendezvous: the payload, inside the cell's body
 	Port   uint16         // Asked
 	Reason cell.EndReason // Ended
 	Addr   netip.Addr     // Connected: the address the exit reached, if it said
 
 	Answers []cell.Answer // Resolved: what the exit answered; it may have nothing to say
+
+	Command cell.RelayCommand // Message
 }
 
 // Receive takes one cell that arrived for this circuit, decrypting body in
@@ -55,7 +56,7 @@ func (c *Circuit) Receive(dst []byte, command cell.Command, body []byte) ([]byte
 	c.counters.In++
 	switch command {
 	case cell.Relay:
-		return c.receiveRelay(dst, body)
+		return c.receiveRelay(dst, command, body)
 	case cell.Created2, cell.CreatedFast:
 		return c.receiveCreated(dst, command, body)
 	case cell.Destroy:
@@ -85,7 +86,7 @@ func (c *Circuit) receiveCreated(dst []byte, command cell.Command, body []byte) 
 	if c.fast != nil {
 		keys, err := c.fast.Finish(body)
 		c.fast = nil
-		return c.addHop(dst, keys, err)
+		return c.addHop(dst, hopKeys{tor1: keys}, err)
 	}
 	reply, err := cell.ParseCreated2(body)
 	if err != nil {
@@ -96,19 +97,23 @@ func (c *Circuit) receiveCreated(dst []byte, command cell.Command, body []byte) 
 }
 
 // addHop takes the keys of the hop just reached and asks for the next.
-func (c *Circuit) addHop(dst []byte, keys handshake.KeyMaterial, err error) ([]byte, Event, error) {
+func (c *Circuit) addHop(dst []byte, keys hopKeys, err error) ([]byte, Event, error) {
 	hop := c.stack.Len() + 1
 	c.ntor, c.ntor3 = nil, nil
 	if err != nil {
 		return dst, Event{}, c.violation(hop, err)
 	}
-	layer, err := relaycrypto.NewLayer(keys)
+	kh := keys.kh()
+	layer, err := keys.layer()
 	if err != nil {
 		return dst, Event{}, c.fail(&Error{Reason: cell.DestroyInternal, Hop: hop, Err: err})
 	}
 	c.stack.Add(layer)
 	if c.stack.Len() == len(c.cfg.Path) {
-		c.state, c.kh = Open, keys.KH
+		if c.cfg.Leg && c.flow.vegas == nil {
+			return dst, Event{}, c.violation(hop, ErrNoCongestionControl)
+		}
+		c.state, c.kh = Open, kh
 		return dst, Event{Kind: Opened}, nil
 	}
 	dst, err = c.extend(dst)
@@ -136,32 +141,34 @@ func (c *Circuit) extend(dst []byte) ([]byte, error) {
 	return c.seal(dst, cell.RelayEarly, c.stack.Len()-1, cell.RelayHeader{Cmd: cell.RelayExtend2}, data), nil
 }
 
-// linkSpecs lists how to reach a relay, in the order of C tor: IPv4, RSA
-// identity, Ed25519 identity, IPv6.
+// linkSpecs lists how to reach a relay, in the order of tor-spec §5.1.2: IPv4, RSA
+// identity, Ed25519 identity. As C tor's clients do, it leaves out the IPv6 address: the
+// relay that extends would tell us from them by it. (C tor's relays, which test whether
+// they can be reached, send both.)
 func linkSpecs(h Hop) []cell.LinkSpec {
-	specs := []cell.LinkSpec{cell.AddrSpec(h.IPv4), cell.RSASpec(h.RSA)}
+	addr := h.IPv4
+	if !addr.IsValid() {
+		addr = h.IPv6
+	}
+	specs := []cell.LinkSpec{cell.AddrSpec(addr), cell.RSASpec(h.RSA)}
 	if h.Ed25519 != ([32]byte{}) {
 		specs = append(specs, cell.Ed25519Spec(h.Ed25519))
-	}
-	if h.IPv6.IsValid() {
-		specs = append(specs, cell.AddrSpec(h.IPv6))
 	}
 	return specs
 }
 
-func (c *Circuit) receiveRelay(dst []byte, body []byte) ([]byte, Event, error) {
+func (c *Circuit) receiveRelay(dst []byte, command cell.Command, body []byte) ([]byte, Event, error) {
 	if c.stack.Len() == 0 || len(body) != cell.BodyLen {
 		return dst, Event{}, c.violation(1, fmt.Errorf("%w: RELAY", ErrUnexpected))
 	}
-	hop := c.stack.Open(body)
+	hop := c.stack.Open(command, body)
 	if hop < 0 {
 		return dst, Event{}, c.violation(0, ErrUnrecognized)
 	}
-	h, err := cell.ParseRelayHeader(body)
+	h, data, err := c.stack.Format(hop).Parse(body)
 	if err != nil {
 		return dst, Event{}, c.violation(hop+1, err)
 	}
-	data := body[cell.RelayHeaderLen : cell.RelayHeaderLen+h.Length]
 	switch h.Cmd {
 	case cell.RelayDrop: // we never ask for padding, and no relay sends it unasked
 		return dst, Event{}, c.violation(hop+1, ErrPadding)
@@ -196,6 +203,9 @@ func (c *Circuit) receiveOpen(dst []byte, hop int, h cell.RelayHeader, data []by
 		ev, err := c.circuitSendme(hop, data)
 		return dst, ev, err
 	}
+	if c.cfg.Leg {
+		return c.receiveLeg(dst, hop, h, data)
+	}
 	if h.Stream == 0 && ofOnion(h.Cmd) {
 		ev, err := c.receiveOnion(hop, h.Cmd, data)
 		return dst, ev, err
@@ -207,6 +217,9 @@ func (c *Circuit) receiveOpen(dst []byte, hop int, h cell.RelayHeader, data []by
 	s := c.find(h.Stream)
 	if s == nil {
 		return dst, Event{}, c.violation(hop+1, fmt.Errorf("%w: %v", ErrStreamID, h.Cmd))
+	}
+	if c.lapsed(h.Stream, s) {
+		return dst, Event{}, c.violation(hop+1, fmt.Errorf("%w: %v long after our END", ErrStreamID, h.Cmd))
 	}
 	switch h.Cmd {
 	case cell.RelayData:

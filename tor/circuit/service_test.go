@@ -49,12 +49,12 @@ func (m *meeting) pass(out []byte, from, to *relays, sender, receiver *Circuit) 
 	for ; len(out) > 0; out = out[cell.FixedLen:] {
 		_, body := from.body(out[:cell.FixedLen])
 		for _, l := range from.layers {
-			if l.DecryptForward(body) {
+			if l.Receive(cell.Relay, body) {
 				m.t.Fatal("a relay can read it")
 			}
 		}
 		for i := len(to.layers) - 1; i >= 0; i-- {
-			to.layers[i].EncryptBackward(body)
+			to.layers[i].Pass(cell.Relay, body)
 		}
 		answer, ev, err := receiver.Receive(nil, cell.Relay, body)
 		if err != nil {
@@ -84,10 +84,10 @@ func (m *meeting) raw(command cell.RelayCommand, id cell.StreamID, data []byte) 
 	out := m.client.seal(nil, cell.Relay, m.client.stack.Len()-1, cell.RelayHeader{Cmd: command, Stream: id}, data)
 	_, body := m.clients.body(out)
 	for _, l := range m.clients.layers {
-		l.DecryptForward(body)
+		l.Receive(cell.Relay, body)
 	}
 	for i := len(m.servers.layers) - 1; i >= 0; i-- {
-		m.servers.layers[i].EncryptBackward(body)
+		m.servers.layers[i].Pass(cell.Relay, body)
 	}
 	return m.service.Receive(nil, cell.Relay, body)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"time"
 
 	"chive/tor/cell"
 )
@@ -23,13 +24,15 @@ type stream struct {
 	packageWindow int
 	deliverWindow int
 	unacked       int  // cells the application took since our last SENDME
-	sent          int  // DATA cells, ever
-	waiting       int  // DATA cells that the application has not taken; with congestion control only
-	stopped       bool // XOFF came
-	told          bool // our XOFF went out, and no XON since
-	xoffs, xons   int  // that came
 	resolve       bool // asks for a name: only RESOLVED or END may come
 	connected     bool // CONNECTED came, perhaps after we ended it
+
+	// With congestion control only:
+	waiting int           // DATA cells that the application has not taken
+	told    bool          // our XOFF went out, and no XON since
+	stops   stops         // what the far end said
+	pace    pace          // likewise
+	expires time.Duration // of one that we ended: nothing comes later
 }
 
 // Begin opens a stream to target ("host:port", tor-spec §6.2) and appends the
@@ -42,8 +45,12 @@ func (c *Circuit) Begin(dst []byte, target string, flags uint32) ([]byte, cell.S
 	return c.begin(dst, cell.RelayBegin, data)
 }
 
-// BeginDir opens a stream to the last hop's own directory (tor-spec §6.2.1).
+// BeginDir opens a stream to the last hop's own directory (tor-spec §6.2.1). A conflux
+// set has none: ErrNoDirectory.
 func (c *Circuit) BeginDir(dst []byte) ([]byte, cell.StreamID, error) {
+	if c.over != nil {
+		return dst, 0, ErrNoDirectory
+	}
 	return c.begin(dst, cell.RelayBeginDir, nil)
 }
 
@@ -77,6 +84,16 @@ func (c *Circuit) receiveResolved(hop int, id cell.StreamID, s *stream, data []b
 	return Event{Kind: Resolved, Stream: id, Answers: answers}, nil
 }
 
+// Format is how the last hop's relay cells lie.
+func (c *Circuit) Format() cell.RelayFormat { return c.stack.Format(c.stack.Len() - 1) }
+
+func (c *Circuit) maxData(command cell.RelayCommand) int {
+	if c.over != nil {
+		return c.over.MaxData(command)
+	}
+	return c.Format().MaxData(command)
+}
+
 func (c *Circuit) begin(dst []byte, command cell.RelayCommand, data []byte) ([]byte, cell.StreamID, error) {
 	if c.onion != plain {
 		return dst, 0, ErrNotOpen
@@ -85,8 +102,11 @@ func (c *Circuit) begin(dst []byte, command cell.RelayCommand, data []byte) ([]b
 }
 
 func (c *Circuit) open(dst []byte, command cell.RelayCommand, data []byte) ([]byte, cell.StreamID, error) {
-	if c.state != Open {
+	if c.state != Open || c.cfg.Leg {
 		return dst, 0, ErrNotOpen
+	}
+	if most := c.maxData(command); len(data) > most {
+		return dst, 0, fmt.Errorf("%v of %d bytes, and %d is the most: %w", command, len(data), most, cell.ErrRelayLength)
 	}
 	id, err := c.freeID()
 	if err != nil {
@@ -139,13 +159,23 @@ func (c *Circuit) Sendable(id cell.StreamID) int {
 	if s == nil || s.state == streamHalfClosed || s.resolve || c.state != Open {
 		return 0
 	}
-	if s.stopped {
+	if s.stops.stopped {
 		return 0
 	}
-	if c.flow.vegas != nil {
-		return c.flow.room()
+	if c.CongestionControl() {
+		return min(c.Room(), s.pace.room(c.cfg.Now))
 	}
 	return max(0, min(s.packageWindow, c.flow.room()))
+}
+
+// Paced is how long the stream has to wait for nothing but the rate that its far end asked
+// for; 0 if it may send, or if something else holds it back, whose end Receive reports.
+func (c *Circuit) Paced(id cell.StreamID) time.Duration {
+	s := c.streams[id]
+	if !c.CongestionControl() || c.Room() == 0 || s == nil || s.state == streamHalfClosed || s.stops.stopped || c.state != Open {
+		return 0
+	}
+	return s.pace.wait(c.cfg.Now)
 }
 
 // Send packages as much of data as the windows allow, up to limit cells,
@@ -154,10 +184,14 @@ func (c *Circuit) Send(dst []byte, id cell.StreamID, data []byte, limit int) ([]
 	room := min(c.Sendable(id), limit)
 	s := c.streams[id]
 	sent := 0
+	if room <= 0 {
+		return dst, 0
+	}
+	full := c.maxData(cell.RelayData)
 	for ; room > 0 && sent < len(data); room-- {
-		n := min(len(data)-sent, cell.MaxRelayData)
+		n := min(len(data)-sent, full)
 		dst = c.seal(dst, cell.Relay, c.stack.Len()-1, cell.RelayHeader{Cmd: cell.RelayData, Stream: id}, data[sent:sent+n])
-		c.packaged(s)
+		c.packaged(s, n)
 		sent += n
 	}
 	return dst, sent
@@ -171,7 +205,7 @@ func (c *Circuit) Consumed(dst []byte, id cell.StreamID, cells int) []byte {
 	if s == nil || s.state != streamOpen || c.state != Open {
 		return dst
 	}
-	if c.flow.vegas != nil {
+	if c.CongestionControl() {
 		s.waiting -= cells
 		if s.told && s.waiting <= c.cfg.XoffClient/xonBelow {
 			s.told = false
@@ -218,19 +252,23 @@ func (c *Circuit) receiveData(dst []byte, hop int, id cell.StreamID, s *stream, 
 	if err != nil {
 		return dst, Event{}, err
 	}
-	if c.flow.vegas != nil {
-		return c.deliver(dst, hop, id, s, data)
+	if s.state == streamHalfClosed && c.streams[id] != s { // it has just expired
+		return dst, Event{}, c.violation(hop+1, fmt.Errorf("%w: DATA that was sent after our END", ErrStreamID))
 	}
-	s.deliverWindow--
-	if s.deliverWindow < 0 {
-		return dst, Event{}, c.violation(hop+1, fmt.Errorf("%w: stream deliver window", ErrWindow))
+	if !c.CongestionControl() {
+		s.deliverWindow--
+		if s.deliverWindow < 0 {
+			return dst, Event{}, c.violation(hop+1, fmt.Errorf("%w: stream deliver window", ErrWindow))
+		}
 	}
 	if s.state == streamHalfClosed {
-		if c.streams[id] != s { // it has just expired
-			return dst, Event{}, c.violation(hop+1, fmt.Errorf("%w: DATA that was sent after our END", ErrStreamID))
-		}
 		c.counters.Dropped++
 		return dst, Event{}, nil
+	}
+	if c.CongestionControl() {
+		if dst, err = c.queued(dst, hop, id, s); err != nil {
+			return dst, Event{}, err
+		}
 	}
 	return dst, Event{Kind: Data, Stream: id, Data: data}, nil
 }
@@ -239,26 +277,27 @@ func (c *Circuit) receiveData(dst []byte, hop int, id cell.StreamID, s *stream, 
 // is left, so that its application never runs dry while XON is on its way.
 const xonBelow = 4
 
-// patience is how many times what stopped it a stream may still get: the far end hears of
-// XOFF a round trip later, in which it may send a window.
-const patience = 20
-
-// deliver hands on data under congestion control: a stream has no window, but is told to
-// stop when its application does not take what comes.
-func (c *Circuit) deliver(dst []byte, hop int, id cell.StreamID, s *stream, data []byte) ([]byte, Event, error) {
-	if s.state == streamHalfClosed {
-		c.counters.Dropped++
-		return dst, Event{}, nil
+// mostWaiting is how many DATA cells of a stream may wait for its application.
+func (c *Circuit) mostWaiting() int {
+	if c.over != nil {
+		return c.cfg.XoffClient + c.over.OnTheirWay()
 	}
+	return c.cfg.XoffClient + farWindow(c.cfg.Congestion)
+}
+
+// queued counts a cell of data under congestion control: a stream has no window, but is
+// told to stop when its application does not take what comes. The far end hears of that a
+// round trip later, in which it may send a window.
+func (c *Circuit) queued(dst []byte, hop int, id cell.StreamID, s *stream) ([]byte, error) {
 	s.waiting++
-	if s.waiting > patience*c.cfg.XoffClient {
-		return dst, Event{}, c.violation(hop+1, fmt.Errorf("%w: %d cells wait for an application after XOFF", ErrWindow, s.waiting))
+	if s.waiting > c.mostWaiting() {
+		return dst, c.violation(hop+1, fmt.Errorf("%w: %d cells wait for an application after XOFF", ErrWindow, s.waiting))
 	}
 	if !s.told && s.waiting >= c.cfg.XoffClient {
 		s.told = true
 		dst = c.seal(dst, cell.Relay, hop, cell.RelayHeader{Cmd: cell.RelayXoff, Stream: id}, cell.AppendXoff(nil))
 	}
-	return dst, Event{Kind: Data, Stream: id, Data: data}, nil
+	return dst, nil
 }
 
 func (c *Circuit) receiveConnected(hop int, id cell.StreamID, s *stream, data []byte) (Event, error) {

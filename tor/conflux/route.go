@@ -17,7 +17,7 @@ type Route struct {
 }
 
 // Observe tells what congestion control says of a leg: how many DATA cells it may send
-// now, nought while its connection is full, and the newest estimate of its round trip.
+// now, and the newest estimate of its round trip.
 // Route counts the cells that it lets go in between.
 func (s *Set) Observe(leg int, room int, rtt time.Duration) {
 	l := &s.legs[leg]
@@ -59,6 +59,7 @@ func (s *Set) Route(c cell.RelayCommand) (Route, error) {
 		}
 		r.Switch, r.Skipped = true, uint32(skipped)
 		s.current = to
+		s.counters.SwitchesOut++
 	}
 	s.sent++
 	l.sent = s.sent
@@ -84,11 +85,21 @@ func (s *Set) fastest(withRoom bool) int {
 	return best
 }
 
-// CanSend reports whether a leg has room for DATA where Route would send it.
-func (s *Set) CanSend() bool {
+// Room is how many DATA messages Route would let go now, one after the other.
+func (s *Set) Room() (n int) {
 	if s.state != Ready {
-		return false
+		return 0
 	}
-	to := s.fastest(s.asked == NoOpinion || s.asked == HighThroughput)
-	return to >= 0 && s.legs[to].room > 0
+	if s.asked != NoOpinion && s.asked != HighThroughput {
+		if to := s.fastest(false); to >= 0 {
+			n = s.legs[to].room
+		}
+		return n
+	}
+	for i := range s.legs {
+		if s.legs[i].state == LegLinked {
+			n += s.legs[i].room
+		}
+	}
+	return n
 }

@@ -35,7 +35,7 @@ func TestThroughput(t *testing.T) {
 				t.Fatalf("DATA %d: %+v, %v; want %+v", i, got, err, want)
 			}
 		}
-		if _, err := s.Route(cell.RelayData); !errors.Is(err, ErrBlocked) || s.CanSend() {
+		if _, err := s.Route(cell.RelayData); !errors.Is(err, ErrBlocked) || s.Room() > 0 {
 			t.Errorf("without room: %v", err)
 		}
 		if r := route(t, s, cell.RelayEnd, 0); r.Switch { // needs no room, and stays behind the data
@@ -60,12 +60,12 @@ func TestLatency(t *testing.T) {
 		s.Observe(0, 1, 20*time.Millisecond)
 		s.Observe(1, 10, 50*time.Millisecond)
 		route(t, s, cell.RelayData, 0)
-		if _, err := s.Route(cell.RelayData); !errors.Is(err, ErrBlocked) || s.CanSend() {
+		if _, err := s.Route(cell.RelayData); !errors.Is(err, ErrBlocked) || s.Room() > 0 {
 			t.Errorf("without room: %v", err)
 		}
 		route(t, s, cell.RelayXoff, 0)
 		s.Observe(0, 0, 80*time.Millisecond)
-		if !s.CanSend() {
+		if s.Room() == 0 {
 			t.Error("the leg that is the fastest now has room")
 		}
 		if r := route(t, s, cell.RelayData, 1); !r.Switch || r.Skipped != 2 {
@@ -112,5 +112,42 @@ func TestSwitchHasRoomForSoMany(t *testing.T) {
 	s.sent = math.MaxUint32
 	if _, err := s.Route(cell.RelayData); !errors.Is(err, ErrSequence) || s.State() != Over {
 		t.Errorf("%v", err)
+	}
+}
+
+// Room is how many DATA messages Route lets go, whatever the exit asks for.
+func TestRoomIsWhatRouteLetsGo(t *testing.T) {
+	for _, tt := range []struct {
+		asks UX
+		want int
+	}{{MinLatency, 3}, {LowMemLatency, 3}, {LowMemThroughput, 3}, {HighThroughput, 8}, {NoOpinion, 8}} {
+		s := ready(t, 2, tt.asks)
+		if s.Asked() != tt.asks || s.Linked() != 2 {
+			t.Errorf("asks for %d, %d legs linked", s.Asked(), s.Linked())
+		}
+		s.Observe(0, 3, 10*time.Millisecond)
+		s.Observe(1, 5, 20*time.Millisecond)
+		n := 0
+		for room := s.Room(); room > 0; room = s.Room() {
+			if _, err := s.Route(cell.RelayData); err != nil {
+				t.Fatalf("%d: with room for %d: %v", tt.asks, room, err)
+			}
+			if n++; s.Room() != room-1 {
+				t.Fatalf("%d: room for %d after %d", tt.asks, s.Room(), room)
+			}
+		}
+		if _, err := s.Route(cell.RelayData); n != tt.want || !errors.Is(err, ErrBlocked) {
+			t.Errorf("%d: %d messages went, want %d; then %v", tt.asks, n, tt.want, err)
+		}
+		wantSwitches := uint64(0)
+		if n == 8 {
+			wantSwitches = 1
+		}
+		if got := s.Counters().SwitchesOut; got != wantSwitches {
+			t.Errorf("%d: %d switches, want %d", tt.asks, got, wantSwitches)
+		}
+	}
+	if s := fresh(t, 2); s.Room() != 0 {
+		t.Error("room before the set is linked")
 	}
 }

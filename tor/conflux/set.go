@@ -76,7 +76,9 @@ type Set struct {
 	sent      uint64 // the last sequence number that we gave
 	delivered uint64 // the last one that was handed on
 	current   int    // the leg that we send on; -1: none yet
+	lost      int    // legs that went while the set was Ready
 	waiting   store
+	counters  Counters
 }
 
 type leg struct {
@@ -88,6 +90,12 @@ type leg struct {
 	received uint64
 	switched bool // the last was a SWITCH
 	queue    queue
+}
+
+// Counters are totals over a set's life.
+type Counters struct {
+	SwitchesIn, SwitchesOut uint64
+	MostHeld                int // bytes that waiting messages had, at most
 }
 
 // New makes a set without legs.
@@ -107,6 +115,21 @@ func (s *Set) State() State { return s.state }
 
 // Leg is where a leg is in its life.
 func (s *Set) Leg(i int) LegState { return s.legs[i].state }
+
+// Asked is what the exit wants of us, once a leg is linked.
+func (s *Set) Asked() UX { return s.asked }
+
+// Linked is how many legs are linked.
+func (s *Set) Linked() int { return s.linkedLegs() }
+
+// RTT is the newest estimate of a leg's round trip; 0: none yet.
+func (s *Set) RTT(leg int) time.Duration { return s.legs[leg].rtt }
+
+// Counters returns the totals so far.
+func (s *Set) Counters() Counters { return s.counters }
+
+// MostWaiting is how many DATA messages of a whole cell may wait for their turn.
+func (s *Set) MostWaiting() int { return s.waiting.most * chunkSize / (entryLen + cell.MaxRelayData) }
 
 // Held is how much memory waiting messages have, in bytes.
 func (s *Set) Held() int { return s.waiting.out * chunkSize }
@@ -295,6 +318,7 @@ func (s *Set) skip(l *leg, m Message) error {
 	}
 	l.received += uint64(skipped)
 	l.switched = true
+	s.counters.SwitchesIn++
 	return s.fillable()
 }
 
@@ -314,6 +338,7 @@ func (s *Set) sequence(l *leg, m Message) (Verdict, error) {
 	case !l.queue.push(&s.waiting, l.received, m):
 		return Taken, s.end(ErrWaiting)
 	}
+	s.counters.MostHeld = max(s.counters.MostHeld, s.Held())
 	return Taken, s.fillable()
 }
 
@@ -326,7 +351,11 @@ func (s *Set) fillable() error {
 			return nil
 		}
 	}
-	return s.end(fmt.Errorf("%w: number %d is missing on every leg", ErrSequence, s.delivered+1))
+	why := ErrSequence
+	if s.lost > 0 {
+		why = ErrLost // it was on its way there
+	}
+	return s.end(fmt.Errorf("%w: number %d is missing on every leg", why, s.delivered+1))
 }
 
 // Next gives the next message in the sequence, if it is here already. Its data is good
@@ -363,6 +392,7 @@ func (s *Set) LegClosed(leg int, unacknowledged bool) error {
 	if s.state == Linking {
 		return s.enough()
 	}
+	s.lost++
 	ahead := true // of all others
 	for i := range s.legs {
 		if o := &s.legs[i]; o.state == LegLinked && o.sent >= l.sent && o.received >= l.received {

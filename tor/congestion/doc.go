@@ -11,7 +11,8 @@
 // and the window follows the queue: in slow start it grows by every SENDME until the queue
 // is Gamma; then, once a window, by an Increment up while the queue is below Alpha and the
 // window was used, down above Beta, and straight to Delta above that. When the connection
-// is blocked the queue is this end's own, and counts as one above Beta.
+// is blocked the queue is this end's own, and counts as one above Beta. The window is never
+// smaller than what one SENDME acknowledges.
 //
 // The state machine and its defaults are those of C tor 0.4.9, whose relays the other
 // half of every circuit is measured by.

@@ -30,9 +30,13 @@ type Vegas struct {
 	head      int // of sent
 }
 
-// New begins in slow start.
+// New begins in slow start. A window smaller than what one SENDME is for would never earn
+// one, and the circuit would stand still: where the consensus and what the far end granted
+// say so, a SENDME's cells are the window all the same.
 func New(p Params) *Vegas {
-	v := &Vegas{p: p, window: p.Initial, slowStart: true}
+	p.Max = max(p.Max, p.SendmeIncrement)
+	p.Min = min(max(p.Min, p.SendmeIncrement), p.Max)
+	v := &Vegas{p: p, window: min(max(p.Initial, p.SendmeIncrement), p.Max), slowStart: true}
 	v.untilMove = v.movesEvery()
 	return v
 }
@@ -155,6 +159,9 @@ func (v *Vegas) move() {
 	} else if v.untilMove == 0 {
 		v.steady(onWire, queue)
 	}
+	if !v.slowStart {
+		v.window = max(v.window, v.p.Min)
+	}
 	v.window = min(v.window, v.p.Max)
 	if v.untilFull == 0 {
 		v.untilFull = v.sendmesPerWindow()
@@ -201,7 +208,6 @@ func (v *Vegas) steady(onWire, queue int) {
 	case v.full && queue < v.p.Alpha:
 		v.window += v.p.Increment
 	}
-	v.window = max(v.window, v.p.Min)
 }
 
 // sendmesPerWindow is the number of SENDMEs for a whole window, rounded.

@@ -196,3 +196,57 @@ func BenchmarkSentAndAcknowledged(b *testing.B) {
 		}
 	}
 }
+
+// Whatever the consensus says and the far end grants, a window's worth of cells earns a
+// SENDME: a circuit never waits for one that cannot come (proposal 324, cc_cwnd_min).
+func TestNeverStandsStill(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		consensus := func(name string, _, low, high int32) int32 {
+			return rapid.OneOf(rapid.Just(low), rapid.Just(high), rapid.Int32Range(low, min(high, 2000))).Draw(t, name)
+		}
+		increment := Increment(consensus)
+		granted := rapid.IntRange((increment+1)/2, min(2*increment, 255)).Draw(t, "granted")
+		path := rapid.SampledFrom([]Path{PathExit, PathOnion}).Draw(t, "path")
+		v := New(ParamsOf(consensus, path, granted))
+		now := time.Duration(0)
+		for range rapid.IntRange(1, 60).Draw(t, "rounds") {
+			due := 0
+			for range min(v.Room(), 3000) {
+				if v.Sent(at(now)) {
+					due++
+				}
+			}
+			if due == 0 {
+				t.Fatalf("window %d, %d in flight, and no SENDME of %d cells is due", v.Window(), v.InFlight(), granted)
+			}
+			now += usec(rapid.IntRange(1, 3_000_000).Draw(t, "round trip"))
+			for range due {
+				if err := v.Acknowledged(now, rapid.Bool().Draw(t, "blocked")); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	})
+}
+
+// The least windows that a consensus may say, with the most cells a SENDME that a relay may
+// grant beside them.
+func TestWindowIsNoSmallerThanASENDME(t *testing.T) {
+	least := func(_ string, _, low, _ int32) int32 { return low }
+	p := ParamsOf(least, PathExit, 62)
+	if p.Initial != 31 || p.Min != 31 || p.Gamma != 0 {
+		t.Fatalf("the least that a consensus may say is %+v", p)
+	}
+	v := New(p)
+	for i := range 10 {
+		if v.Room() < 62 {
+			t.Fatalf("room for %d cells after %d SENDMEs", v.Room(), i)
+		}
+		for range 62 {
+			v.Sent(at(usec(1 + i*1000)))
+		}
+		if err := v.Acknowledged(usec(100+i*(1000+100*i)), true); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

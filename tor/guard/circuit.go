@@ -55,26 +55,30 @@ func (s *Set) Opened(id string, now time.Time) CircuitState {
 		c.state, c.since = Complete, now
 	} else {
 		c.state, c.since = Waiting, now
+		s.waiting[id] = c
 	}
 	return c.state
 }
 
 // Gone: the circuit is no more.
-func (s *Set) Gone(id string) { delete(s.circuits, id) }
+func (s *Set) Gone(id string) {
+	delete(s.circuits, id)
+	delete(s.waiting, id)
+}
 
 // Settle is guard-spec §4.9, to be called about every second: it names the
 // circuits that waited and are Complete now, and those that waited for
 // too long and are to be closed. Both are forgotten as waiting.
 func (s *Set) Settle(now time.Time) (complete, tooLong []string) {
-	for _, id := range slices.Sorted(maps.Keys(s.circuits)) {
-		c := s.circuits[id]
+	for _, id := range slices.Sorted(maps.Keys(s.waiting)) {
+		c := s.waiting[id]
 		switch {
-		case c.state != Waiting:
 		case s.betterDown(c.guard) && !s.blocked(c, now):
 			c.state, c.since = Complete, now
+			delete(s.waiting, id)
 			complete = append(complete, id)
 		case now.Sub(c.since) > s.params.IdleTimeout:
-			delete(s.circuits, id)
+			s.Gone(id)
 			tooLong = append(tooLong, id)
 		}
 	}

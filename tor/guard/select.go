@@ -74,12 +74,24 @@ func (s *Set) usablePrimaries(directory bool) []netdoc.Digest {
 
 // retry forgives guards whose retry time has come (guard-spec §4.5).
 func (s *Set) retry(now time.Time) {
+	if !s.someFailed() {
+		return
+	}
 	for _, g := range s.filtered() {
 		r := s.reach[g.Identity]
 		if r.state == No && now.Sub(r.lastTry) >= retryAfter(now.Sub(r.failingSince), slices.Contains(s.primaries, g.Identity)) {
 			s.emit(Event{Kind: Retriable, Guard: g.Identity, Reason: TimeCame})
 		}
 	}
+}
+
+func (s *Set) someFailed() bool {
+	for _, r := range s.reach {
+		if r.state == No {
+			return true
+		}
+	}
+	return false
 }
 
 // exhaust: every guard failed.

@@ -44,18 +44,19 @@ type Set struct {
 	named     string // selection that the filter's owner asks for
 	primaries []netdoc.Digest
 	circuits  map[string]*circuit
-	online    time.Time // last_time_on_internet
-	exhausted bool      // nothing was left to try, and nothing has worked since
-	round     time.Time // when primaries were last forgiven for that
-	fullRound time.Time // and the others
-	started   bool      // a selection was chosen
-	passing   int       // guards of the consensus that the filter allows
+	waiting   map[string]*circuit // of these, those that are Waiting
+	online    time.Time           // last_time_on_internet
+	exhausted bool                // nothing was left to try, and nothing has worked since
+	round     time.Time           // when primaries were last forgiven for that
+	fullRound time.Time           // and the others
+	started   bool                // a selection was chosen
+	passing   int                 // guards of the consensus that the filter allows
 	events    []Event
 }
 
 // New makes an empty set that draws from rng.
 func New(rng *rand.Rand) *Set {
-	return &Set{rng: rng, params: ParamsOf(nil), reach: map[netdoc.Digest]reach{}, circuits: map[string]*circuit{}}
+	return &Set{rng: rng, params: ParamsOf(nil), reach: map[netdoc.Digest]reach{}, circuits: map[string]*circuit{}, waiting: map[string]*circuit{}}
 }
 
 // Load replaces the sampled guards by those of a stored state.

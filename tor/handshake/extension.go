@@ -1,6 +1,7 @@
 package handshake
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -80,6 +81,33 @@ func (w Wish) Message() []byte {
 	return AppendExtensions(nil, all...)
 }
 
+// WishOf is the relay's half: what a client's message asks for. Extensions that are not
+// known are ignored. A capability that is not one of this relay's for this use, or a list
+// of them that is not in ascending order, is refused (tor-spec "create-created-cells"), and
+// so is CGO without congestion control.
+func WishOf(message []byte) (w Wish, err error) {
+	all, err := ParseExtensions(message)
+	if err != nil {
+		return w, err
+	}
+	for _, e := range all {
+		switch e.Type {
+		case ExtCCRequest:
+			w.CongestionControl = true
+		case ExtSubprotocols:
+			// Of the one capability there is, no list but this can be made.
+			if len(e.Body) > 0 && !bytes.Equal(e.Body, []byte{protocolRelay, versionRelayCGO}) {
+				return Wish{}, fmt.Errorf("%w: subprotocols % x", ErrExtension, e.Body)
+			}
+			w.CGO = len(e.Body) > 0
+		}
+	}
+	if w.CGO && !w.CongestionControl {
+		return Wish{}, fmt.Errorf("%w: CGO without congestion control", ErrExtension)
+	}
+	return w, nil
+}
+
 // Grant is what the relay gave.
 type Grant struct {
 	SendmeIncrement int // cells a circuit-level SENDME is for; 0: no congestion control
@@ -87,14 +115,19 @@ type Grant struct {
 
 // Granted reads the relay's answer to a wish. The increment must be within a factor of
 // two of the consensus's, and nothing may come that was not asked for: a relay could else
-// mark a client's circuits (proposal 324 §10.3).
+// mark a client's circuits (proposal 324 §10.3). CGO is given without a word by a relay
+// that answers at all, as one that cannot has to refuse the circuit (proposal 346).
 func (w Wish) Granted(message []byte, consensusIncrement int) (g Grant, err error) {
 	all, err := ParseExtensions(message)
 	if err != nil {
 		return g, err
 	}
 	for _, e := range all {
-		if e.Type != ExtCCResponse {
+		switch e.Type {
+		case ExtCCResponse:
+		case ExtCCRequest, ExtSubprotocols:
+			return Grant{}, fmt.Errorf("%w: the relay asks for something, with type %d", ErrExtension, e.Type)
+		default:
 			continue // a client must ignore what it does not know
 		}
 		if !w.CongestionControl {

@@ -53,6 +53,34 @@ func (k *KeyMaterial) Wipe() { *k = KeyMaterial{} }
 // Format implements fmt.Formatter so that no verb can print a key.
 func (KeyMaterial) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[redacted]")) }
 
+// CGOKeyMaterial is what a handshake yields for a hop with Counter Galois Onion (proposal
+// 359): the keys of either direction, as package cgo takes them, and KH as in KeyMaterial.
+// It is a secret like that.
+type CGOKeyMaterial struct {
+	Forward, Backward [cgoKeysLen]byte
+	KH                [20]byte
+}
+
+const (
+	cgoKeysLen = 80
+	// CGOKeyMaterialLen is the number of bytes a KDF must yield for one CGOKeyMaterial.
+	CGOKeyMaterialLen = 2*cgoKeysLen + 20
+)
+
+// Wipe overwrites the keys with zeroes, as far as that goes.
+func (k *CGOKeyMaterial) Wipe() { *k = CGOKeyMaterial{} }
+
+// Format implements fmt.Formatter so that no verb can print a key.
+func (CGOKeyMaterial) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[redacted]")) }
+
+// CGOKeyMaterialOf cuts a key stream of ntor-v3.
+func CGOKeyMaterialOf(k *[CGOKeyMaterialLen]byte) (m CGOKeyMaterial) {
+	copy(m.Forward[:], k[0:])
+	copy(m.Backward[:], k[cgoKeysLen:])
+	copy(m.KH[:], k[2*cgoKeysLen:])
+	return m
+}
+
 // KeyMaterialOf cuts a key stream of ntor or ntor-v3: Df, Db, Kf, Kb, KH (tor-spec 5.2.2).
 func KeyMaterialOf(k *[KeyMaterialLen]byte) (m KeyMaterial) {
 	copy(m.Df[:], k[0:])

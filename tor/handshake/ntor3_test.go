@@ -174,12 +174,59 @@ func TestWishAndGrant(t *testing.T) {
 		{cc, nil, 0, false},
 		{Wish{}, []byte{1, 2, 1, 31}, 0, false},
 		{both, []byte{0}, 0, false},
+		{both, []byte{2, 2, 1, 31, 3, 2, 2, 6}, 0, false}, // what a client asks is no answer
+		{both, []byte{1, 3, 2, 2, 6}, 0, false},
+		{cc, []byte{2, 1, 0, 2, 1, 31}, 0, false},
 	} {
 		g, err := c.wish.Granted(c.answer, 31)
 		if (err == nil) != c.ok || g.SendmeIncrement != c.want || err != nil && !errors.Is(err, ErrExtension) {
 			t.Errorf("%+v answered % x: %+v, %v", c.wish, c.answer, g, err)
 		}
 	}
+}
+
+// What a relay has to refuse of a client (proposal 346), and C tor does.
+func TestWishOf(t *testing.T) {
+	both := Wish{CongestionControl: true, CGO: true}
+	for _, c := range []struct {
+		name    string
+		message []byte
+		want    Wish
+		ok      bool
+	}{
+		{"nothing", []byte{0}, Wish{}, true},
+		{"congestion control", []byte{1, 1, 0}, Wish{CongestionControl: true}, true},
+		{"and CGO", []byte{2, 1, 0, 3, 2, 2, 6}, both, true},
+		{"and what is not known", []byte{3, 1, 0, 3, 2, 2, 6, 99, 1, 1}, both, true},
+		{"a list of none", []byte{2, 1, 0, 3, 0}, Wish{CongestionControl: true}, true},
+		{"CGO alone", []byte{1, 3, 2, 2, 6}, Wish{}, false},
+		{"another capability", []byte{2, 1, 0, 3, 2, 2, 5}, Wish{}, false},
+		{"another protocol", []byte{2, 1, 0, 3, 2, 11, 2}, Wish{}, false},
+		{"twice the same", []byte{2, 1, 0, 3, 4, 2, 6, 2, 6}, Wish{}, false},
+		{"one too many", []byte{2, 1, 0, 3, 4, 2, 6, 11, 2}, Wish{}, false},
+		{"half a capability", []byte{2, 1, 0, 3, 3, 2, 6, 2}, Wish{}, false},
+		{"no message", nil, Wish{}, false},
+	} {
+		got, err := WishOf(c.message)
+		if got != c.want || (err == nil) != c.ok || err != nil && !errors.Is(err, ErrExtension) {
+			t.Errorf("%s: %+v, %v", c.name, got, err)
+		}
+	}
+	for _, w := range []Wish{{}, {CongestionControl: true}, both} {
+		if got, err := WishOf(w.Message()); got != w || err != nil {
+			t.Errorf("%+v is read as %+v, %v", w, got, err)
+		}
+	}
+}
+
+func FuzzWishOf(f *testing.F) {
+	f.Add([]byte{2, 1, 0, 3, 2, 2, 6})
+	f.Fuzz(func(t *testing.T, message []byte) {
+		w, err := WishOf(message)
+		if err != nil && w != (Wish{}) || w.CGO && !w.CongestionControl {
+			t.Errorf("% x: %+v, %v", message, w, err)
+		}
+	})
 }
 
 func FuzzParseExtensions(f *testing.F) {

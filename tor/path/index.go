@@ -60,6 +60,12 @@ func (r *Relay) CongestionControl() bool {
 	return r.Protocols.Supports(netdoc.ProtoRelay, 4) && r.Protocols.Supports(netdoc.ProtoFlowCtrl, 2)
 }
 
+// CGO reports whether the relay offers Counter Galois Onion with all that it needs:
+// ntor-v3 that can ask for it (Relay=4 and 5), itself (Relay=6), and congestion control.
+func (r *Relay) CGO() bool {
+	return r.CongestionControl() && r.Protocols.Supports(netdoc.ProtoRelay, 5) && r.Protocols.Supports(netdoc.ProtoRelay, 6)
+}
+
 // CanGuard reports whether the relay is in the set GUARDS of guard-spec §4.0:
 // fit to be sampled and used as a guard, be its microdescriptor here or not.
 func (r *Relay) CanGuard() bool { return r.may[Guard] }

@@ -7,7 +7,10 @@ package relaycrypto
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
+
+	"chive/tor/cell"
 )
 
 // The contract of the data path: no garbage a cell, on any of the calls.
@@ -16,15 +19,26 @@ func TestNoAllocation(t *testing.T) {
 	c := newCircuit(t, randomKeys(rng, 3)...)
 	body := make([]byte, bodyLen)
 	j := newJoined(t, rng)
+	mixed := newMixed(t, slices.Concat(tor1Keys(rng, 1), cgoKeys(rng, 2), tor1Keys(rng, 1))...)
 	calls := map[string]func(){
-		"Seal and DecryptForward": func() { clear(body); c.stack.Seal(body, 2); c.forward(body) },
-		"Originate and Open":      func() { clear(body); c.backward(body, 2); c.stack.Open(body) },
-		"unrecognized":            func() { clear(body); c.relays[0].EncryptBackward(body); c.stack.Open(body) },
+		"Seal and Receive":   func() { clear(body); c.stack.Seal(cell.Relay, body, 2); c.forward(body) },
+		"Originate and Open": func() { clear(body); c.backward(body, 2); c.stack.Open(cell.Relay, body) },
+		"unrecognized":       func() { clear(body); c.relays[0].Pass(cell.Relay, body); c.stack.Open(cell.Relay, body) },
+		"mixed": func() {
+			for hop := range mixed.relays {
+				clear(body)
+				mixed.stack.Seal(cell.Relay, body, hop)
+				mixed.forward(body)
+				clear(body)
+				mixed.backward(body, hop)
+				mixed.stack.Open(cell.Relay, body)
+			}
+		},
 		"rendezvous": func() {
 			clear(body)
-			j.client.stack.Seal(body, 3)
+			j.client.stack.Seal(cell.Relay, body, 3)
 			pass(t, j.client, j.service, body)
-			j.service.stack.Open(body)
+			j.service.stack.Open(cell.Relay, body)
 		},
 		"tags": func() { _, _ = c.stack.ForwardTag(2), c.stack.BackwardTag(2) },
 	}

@@ -1,53 +1,63 @@
 package relaycrypto
 
 import (
+	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"chive/tor/cell"
 )
 
-func BenchmarkSealHop3(b *testing.B) {
-	c := newCircuit(b, randomKeys(rand.NewChaCha8([32]byte{}), 3)...)
-	body := make([]byte, bodyLen)
-	b.SetBytes(bodyLen)
-	b.ReportAllocs()
-	for b.Loop() {
-		c.stack.Seal(body, 2)
-	}
+// Schemes to compare, each with the hops given.
+var schemes = map[string]func(rng *rand.ChaCha8, hops int) []any{"tor1": tor1Keys, "CGO": cgoKeys}
+
+// BenchmarkSeal is an upload's cell at the client.
+func BenchmarkSeal(b *testing.B) {
+	eachScheme(b, func(b *testing.B, c *circuit, hop int) {
+		body := make([]byte, bodyLen)
+		b.SetBytes(bodyLen)
+		b.ReportAllocs()
+		for b.Loop() {
+			c.stack.Seal(cell.Relay, body, hop)
+		}
+	})
 }
 
-// Open of cells that hop 3 originated: made in batches while the clock stands, so
-// that each is recognized as on a download.
-func BenchmarkOpenHop3(b *testing.B) {
-	c := newCircuit(b, randomKeys(rand.NewChaCha8([32]byte{}), 3)...)
-	const batch = 1024
-	cells := make([]byte, batch*bodyLen)
-	b.SetBytes(bodyLen)
-	b.ReportAllocs()
-	next := batch
-	for i := 0; i < b.N; i++ {
-		if next == batch {
-			b.StopTimer()
-			clear(cells)
-			for cell := range slices.Chunk(cells, bodyLen) {
-				c.backward(cell, 2)
+// BenchmarkOpen is a download's cell at the client: the cells are made in batches while the
+// clock stands, so that each is recognized.
+func BenchmarkOpen(b *testing.B) {
+	eachScheme(b, func(b *testing.B, c *circuit, hop int) {
+		const batch = 1024
+		cells := make([]byte, batch*bodyLen)
+		b.SetBytes(bodyLen)
+		b.ReportAllocs()
+		next := batch
+		for range b.N {
+			if next == batch {
+				b.StopTimer()
+				clear(cells)
+				for body := range slices.Chunk(cells, bodyLen) {
+					c.backward(body, hop)
+				}
+				next = 0
+				b.StartTimer()
 			}
-			next = 0
-			b.StartTimer()
+			if c.stack.Open(cell.Relay, cells[next*bodyLen:(next+1)*bodyLen]) != hop {
+				b.Fatal("not recognized")
+			}
+			next++
 		}
-		if c.stack.Open(cells[next*bodyLen:(next+1)*bodyLen]) != 2 {
-			b.Fatal("not recognized")
-		}
-		next++
-	}
+	})
 }
 
-func BenchmarkRelayOriginate(b *testing.B) {
-	c := newCircuit(b, randomKeys(rand.NewChaCha8([32]byte{}), 3)...)
-	body := make([]byte, bodyLen)
-	b.SetBytes(bodyLen)
-	b.ReportAllocs()
-	for b.Loop() {
-		c.backward(body, 2)
+func eachScheme(b *testing.B, run func(b *testing.B, c *circuit, hop int)) {
+	for _, name := range slices.Sorted(maps.Keys(schemes)) {
+		for _, hops := range []int{1, 3} {
+			b.Run(fmt.Sprintf("%s/hops=%d", name, hops), func(b *testing.B) {
+				run(b, newMixed(b, schemes[name](rand.NewChaCha8([32]byte{}), hops)...), hops-1)
+			})
+		}
 	}
 }

@@ -1,17 +1,19 @@
 // Package relaycrypto is the onion: the layered encryption of relay cells on one
-// circuit, with the "tor1" scheme (AES-128-CTR and a running SHA-1 digest a hop
-// and a direction).
+// circuit, with, at each hop, either Counter Galois Onion (package cgo) or the "tor1"
+// scheme (AES-128-CTR and a running SHA-1 digest a hop and a direction).
 //
 // Vocabulary: *forward* is away from the client, *backward* towards it. A *layer*
-// is what the client shares with one hop. A cell is *recognized* at the hop where
-// its decrypted "recognized" field is zero and its digest matches. The *tag* of a
-// cell is the full 20-byte running digest after it, which authenticated SENDMEs
-// carry (proposal 289).
+// is what the client shares with one hop. A cell is *recognized* at the hop it is
+// for: with tor1 where its decrypted "recognized" field is zero and its digest matches. The *tag* of a
+// cell is what authenticated SENDMEs carry for it (proposal 289): with tor1 the full
+// 20-byte running digest after it.
+//
+// With tor1 at each hop:
 //
 //	client (Stack)                 hop 0        hop 1        hop 2 (RelayLayer)
-//	Seal(body, 2)
+//	Seal(RELAY, body, 2)
 //	  digest with Df2 ─ Kf2 Kf1 Kf0 ─▶ Kf0 ───────▶ Kf1 ───────▶ Kf2, digest ok
-//	Open(body) = 2
+//	Open(RELAY, body) = 2
 //	  digest ok ◀─ Kb2 Kb1 Kb0 ──────── Kb0 ◀─────── Kb1 ◀─────── Db2, Kb2: Originate
 //
 // Where a client and an onion service have met, each has one more layer, to the
@@ -27,5 +29,5 @@
 // fields recognized and digest) and 7.3.1 (what a SENDME digest is).
 //
 // Left to others: what a relay cell means (package cell), when a SENDME is due
-// (flow control), and to destroy a circuit whose cell nobody recognizes.
+// (flow control), which scheme a hop speaks (its handshake), and to destroy a circuit whose cell nobody recognizes.
 package relaycrypto

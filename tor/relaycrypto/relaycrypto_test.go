@@ -10,9 +10,10 @@ import (
 	"os"
 	"testing"
 
-	"chive/tor/handshake"
-
 	"pgregory.net/rapid"
+
+	"chive/tor/cell"
+	"chive/tor/handshake"
 )
 
 // circuit is a client's stack and the relays' ends of it.
@@ -68,7 +69,7 @@ func randomBody(rng *rand.ChaCha8) []byte {
 // recognizes it, or -1.
 func (c *circuit) forward(body []byte) int {
 	for hop, relay := range c.relays {
-		if relay.DecryptForward(body) {
+		if relay.Receive(cell.Relay, body) {
 			return hop
 		}
 	}
@@ -77,9 +78,9 @@ func (c *circuit) forward(body []byte) int {
 
 // backward originates a cell at hop and carries it to the client's door.
 func (c *circuit) backward(body []byte, hop int) {
-	c.relays[hop].Originate(body)
+	c.relays[hop].Originate(cell.Relay, body)
 	for i := hop - 1; i >= 0; i-- {
-		c.relays[i].EncryptBackward(body)
+		c.relays[i].Pass(cell.Relay, body)
 	}
 }
 
@@ -124,7 +125,7 @@ func TestSealVectors(t *testing.T) {
 		copy(body, header)
 		_, _ = xof.Read(body[len(header):])
 		plain := bytes.Clone(body)
-		c.stack.Seal(body, v.Hop)
+		c.stack.Seal(cell.Relay, body, v.Hop)
 		if number == v.Cells[0].Number {
 			if got := hex.EncodeToString(body); got != v.Cells[0].Body {
 				t.Fatalf("cell %d\n got %s\nwant %s", number, got, v.Cells[0].Body)
@@ -151,7 +152,7 @@ func TestRoundTrip(t *testing.T) {
 			plain := randomBody(rng)
 			body := bytes.Clone(plain)
 			if rapid.Bool().Draw(t, "forward") {
-				c.stack.Seal(body, hop)
+				c.stack.Seal(cell.Relay, body, hop)
 				if bytes.Equal(body, plain) {
 					t.Fatal("Seal left plaintext")
 				}
@@ -163,7 +164,7 @@ func TestRoundTrip(t *testing.T) {
 				}
 			} else {
 				c.backward(body, hop)
-				if got := c.stack.Open(body); got != hop {
+				if got := c.stack.Open(cell.Relay, body); got != hop {
 					t.Fatalf("originated at hop %d, recognized at %d", hop, got)
 				}
 				if c.stack.BackwardTag(hop) != c.relays[hop].BackwardTag() {
@@ -189,17 +190,17 @@ func TestTagIsRunningDigest(t *testing.T) {
 	for range 5 {
 		body := randomBody(rng)
 		_, _ = forward.Write(body)
-		c.stack.Seal(body, 1)
-		if got, want := c.stack.ForwardTag(1), [20]byte(forward.Sum(nil)); got != want {
+		c.stack.Seal(cell.Relay, body, 1)
+		if got, want := c.stack.ForwardTag(1), tagOf(forward.Sum(nil)); got != want {
 			t.Fatalf("forward tag %x, want %x", got, want)
 		}
-		c.stack.Seal(randomBody(rng), 0) // another hop's cell does not count
+		c.stack.Seal(cell.Relay, randomBody(rng), 0) // another hop's cell does not count
 
 		body = randomBody(rng)
 		_, _ = backward.Write(body)
 		c.backward(body, 1)
-		c.stack.Open(body)
-		if got, want := c.stack.BackwardTag(1), [20]byte(backward.Sum(nil)); got != want {
+		c.stack.Open(cell.Relay, body)
+		if got, want := c.stack.BackwardTag(1), tagOf(backward.Sum(nil)); got != want {
 			t.Fatalf("backward tag %x, want %x", got, want)
 		}
 	}
@@ -214,7 +215,7 @@ func TestAccidentallyZeroRecognized(t *testing.T) {
 
 	t.Run("backward", func(t *testing.T) {
 		c := newCircuit(t, keys...)
-		hop0 := newCircuit(t, keys...).stack.layers[0].backward.stream // the same keystream, to look ahead
+		hop0 := newCircuit(t, keys...).stack.layers[0].tor1.backward.stream // the same keystream, to look ahead
 		for found := 0; found < 2; {
 			plain := randomBody(rng)
 			body := bytes.Clone(plain)
@@ -226,7 +227,7 @@ func TestAccidentallyZeroRecognized(t *testing.T) {
 				found++
 			}
 			before := c.stack.BackwardTag(0)
-			if got := c.stack.Open(body); got != 2 || !bytes.Equal(body, plain) {
+			if got := c.stack.Open(cell.Relay, body); got != 2 || !bytes.Equal(body, plain) {
 				t.Fatalf("recognized at hop %d, plaintext equal: %v", got, bytes.Equal(body, plain))
 			}
 			if c.stack.BackwardTag(0) != before {
@@ -238,11 +239,11 @@ func TestAccidentallyZeroRecognized(t *testing.T) {
 
 	t.Run("forward", func(t *testing.T) {
 		c := newCircuit(t, keys...)
-		hop0 := newCircuit(t, keys...).relays[0].layer.forward.stream
+		hop0 := newCircuit(t, keys...).relays[0].tor1.forward.stream
 		for found := 0; found < 2; {
 			plain := randomBody(rng)
 			body := bytes.Clone(plain)
-			c.stack.Seal(body, 2)
+			c.stack.Seal(cell.Relay, body, 2)
 			peeled := bytes.Clone(body)
 			hop0.XORKeyStream(peeled, peeled)
 			if peeled[recognizedAt]|peeled[recognizedAt+1] == 0 {
@@ -261,13 +262,13 @@ func checkBothWays(t *testing.T, c *circuit, rng *rand.ChaCha8) {
 	t.Helper()
 	for hop := range c.relays {
 		body := randomBody(rng)
-		c.stack.Seal(body, hop)
+		c.stack.Seal(cell.Relay, body, hop)
 		if got := c.forward(body); got != hop {
 			t.Errorf("forward: to hop %d, recognized at %d", hop, got)
 		}
 		body = randomBody(rng)
 		c.backward(body, hop)
-		if got := c.stack.Open(body); got != hop {
+		if got := c.stack.Open(cell.Relay, body); got != hop {
 			t.Errorf("backward: from hop %d, recognized at %d", hop, got)
 		}
 	}
@@ -280,7 +281,7 @@ func TestTamperedCellIsNotRecognized(t *testing.T) {
 	keys := randomKeys(rng, 3)
 	for bit := 0; bit < bodyLen*8; bit += 7 {
 		c := newCircuit(t, keys...)
-		last := c.stack.layers[2].backward.digest
+		last := c.stack.layers[2].tor1.backward.digest
 		before, err := last.AppendBinary(nil)
 		if err != nil {
 			t.Fatal(err)
@@ -288,7 +289,7 @@ func TestTamperedCellIsNotRecognized(t *testing.T) {
 		body := randomBody(rng)
 		c.backward(body, 2)
 		body[bit/8] ^= 1 << (bit % 8)
-		if hop := c.stack.Open(body); hop != -1 {
+		if hop := c.stack.Open(cell.Relay, body); hop != -1 {
 			t.Fatalf("bit %d flipped: recognized at hop %d", bit, hop)
 		}
 		after, err := last.AppendBinary(nil)
@@ -318,8 +319,8 @@ func TestReplayDropReorder(t *testing.T) {
 			c.backward(a, 2)
 			c.backward(b, 2)
 			cells := mangle(a, b)
-			for i, cell := range cells {
-				hop := c.stack.Open(cell)
+			for i, body := range cells {
+				hop := c.stack.Open(cell.Relay, body)
 				if i == len(cells)-1 && hop != -1 {
 					t.Errorf("last cell recognized at hop %d", hop)
 				}
@@ -331,7 +332,7 @@ func TestReplayDropReorder(t *testing.T) {
 func TestEmptyStackRecognizesNothing(t *testing.T) {
 	var s Stack
 	body := make([]byte, bodyLen)
-	if hop := s.Open(body); hop != -1 || s.Len() != 0 {
+	if hop := s.Open(cell.Relay, body); hop != -1 || s.Len() != 0 {
 		t.Errorf("hop %d of %d", hop, s.Len())
 	}
 }
@@ -339,11 +340,11 @@ func TestEmptyStackRecognizesNothing(t *testing.T) {
 func TestWrongBodyLengthPanics(t *testing.T) {
 	c := newCircuit(t, randomKeys(rand.NewChaCha8([32]byte{5}), 1)...)
 	calls := map[string]func([]byte){
-		"Seal":            func(b []byte) { c.stack.Seal(b, 0) },
-		"Open":            func(b []byte) { c.stack.Open(b) },
-		"DecryptForward":  func(b []byte) { c.relays[0].DecryptForward(b) },
-		"EncryptBackward": c.relays[0].EncryptBackward,
-		"Originate":       c.relays[0].Originate,
+		"Seal":      func(b []byte) { c.stack.Seal(cell.Relay, b, 0) },
+		"Open":      func(b []byte) { c.stack.Open(cell.Relay, b) },
+		"Receive":   func(b []byte) { c.relays[0].Receive(cell.Relay, b) },
+		"Pass":      func(b []byte) { c.relays[0].Pass(cell.Relay, b) },
+		"Originate": func(b []byte) { c.relays[0].Originate(cell.Relay, b) },
 	}
 	for name, call := range calls {
 		for _, n := range []int{0, bodyLen - 1, bodyLen + 1} {
@@ -367,7 +368,7 @@ func FuzzOpen(f *testing.F) {
 		body := make([]byte, bodyLen)
 		copy(body, data)
 		c := newCircuit(t, randomKeys(rand.NewChaCha8([32]byte{7}), 3)...)
-		if hop := c.stack.Open(body); hop != -1 {
+		if hop := c.stack.Open(cell.Relay, body); hop != -1 {
 			t.Fatalf("recognized at hop %d", hop)
 		}
 	})

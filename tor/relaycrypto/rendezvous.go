@@ -22,12 +22,12 @@ func NewServiceRendezvousLayer(keys handshake.HSKeyMaterial) (*Layer, error) {
 }
 
 func newRendezvousLayer(outKey, outSeed, inKey, inSeed [32]byte) (*Layer, error) {
-	l := new(Layer)
+	l := new(tor1Layer)
 	if err := l.forward.init(outKey[:], sha3.New256(), outSeed[:]); err != nil {
 		return nil, fmt.Errorf("rendezvous layer, forward: %w", err)
 	}
 	if err := l.backward.init(inKey[:], sha3.New256(), inSeed[:]); err != nil {
 		return nil, fmt.Errorf("rendezvous layer, backward: %w", err)
 	}
-	return l, nil
+	return &Layer{tor1: l}, nil
 }

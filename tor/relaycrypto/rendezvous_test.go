@@ -10,6 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"chive/tor/cell"
 	"chive/tor/handshake"
 )
 
@@ -47,7 +48,7 @@ func pass(t fataler, from, to *circuit, body []byte) {
 		t.Fatal("a relay took an end-to-end cell for its own")
 	}
 	for i := len(to.relays) - 1; i >= 0; i-- {
-		to.relays[i].EncryptBackward(body)
+		to.relays[i].Pass(cell.Relay, body)
 	}
 }
 
@@ -67,15 +68,15 @@ func TestRendezvousRoundTrip(t *testing.T) {
 			body := bytes.Clone(plain)
 			sender, receiver := len(from.relays), len(to.relays)
 			if rapid.Bool().Draw(t, "to a relay") {
-				from.stack.Seal(body, sender-1)
+				from.stack.Seal(cell.Relay, body, sender-1)
 				if hop := from.forward(body); hop != sender-1 || !bytes.Equal(body, plain) {
 					t.Fatalf("the rendezvous point's cell: hop %d", hop)
 				}
 				continue
 			}
-			from.stack.Seal(body, sender)
+			from.stack.Seal(cell.Relay, body, sender)
 			pass(t, from, to, body)
-			if hop := to.stack.Open(body); hop != receiver || !bytes.Equal(body, plain) {
+			if hop := to.stack.Open(cell.Relay, body); hop != receiver || !bytes.Equal(body, plain) {
 				t.Fatalf("recognized at hop %d of %d", hop, receiver)
 			}
 			if from.stack.ForwardTag(sender) != to.stack.BackwardTag(receiver) {
@@ -110,11 +111,11 @@ func TestRendezvousCell(t *testing.T) {
 		sum := digest.Sum(nil)
 		copy(want[digestAt:], sum[:digestLen])
 		stream.XORKeyStream(want, want)
-		stack.Seal(body, 0)
+		stack.Seal(cell.Relay, body, 0)
 		if !bytes.Equal(body, want) {
 			t.Fatal("another cell than the specification's")
 		}
-		if tag := stack.ForwardTag(0); !bytes.Equal(tag[:], sum[:20]) {
+		if tag := stack.ForwardTag(0); !bytes.Equal(tag.Bytes(), sum[:20]) {
 			t.Errorf("tag %x, want the start of %x", tag, sum)
 		}
 	}
@@ -127,15 +128,15 @@ func TestRendezvousTampering(t *testing.T) {
 	for bit := 0; bit < bodyLen*8; bit += 13 {
 		j := newJoined(t, rng)
 		body := randomBody(rng)
-		j.client.stack.Seal(body, 3)
+		j.client.stack.Seal(cell.Relay, body, 3)
 		pass(t, j.client, j.service, body)
-		last := j.service.stack.layers[4].backward.digest
+		last := j.service.stack.layers[4].tor1.backward.digest
 		before, err := last.AppendBinary(nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		body[bit/8] ^= 1 << (bit % 8)
-		if hop := j.service.stack.Open(body); hop != -1 {
+		if hop := j.service.stack.Open(cell.Relay, body); hop != -1 {
 			t.Fatalf("bit %d flipped: recognized at hop %d", bit, hop)
 		}
 		if after, err := last.AppendBinary(nil); err != nil || !bytes.Equal(before, after) {

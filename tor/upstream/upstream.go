@@ -33,10 +33,27 @@ type Proxy struct {
 	Username, Password string // SOCKS5: 1-255 octets each or both empty; HTTP: for Basic, or both empty
 }
 
+// Format gives the kind and the address: no fmt verb shows the credentials.
+func (p Proxy) Format(f fmt.State, _ rune) {
+	name := map[Kind]string{SOCKS4: "SOCKS4", SOCKS5: "SOCKS5", HTTP: "HTTP"}[p.Kind]
+	if name == "" {
+		name = "none"
+	}
+	fmt.Fprintf(f, "%s %v", name, p.Addr)
+}
+
+// ErrProxy marks a failure of the proxy alone: it is away, or does not serve this client.
+// It says nothing of the target.
+var ErrProxy = errors.New("upstream proxy")
+
 // The causes of an error.
 var (
-	// ErrRefused: the proxy did not make the connection.
+	// ErrRefused: the proxy did not make the connection. Whether that is the target's
+	// fault or the proxy's, its answer does not tell reliably: proxies say the same of a
+	// target that is away and of a network of their own that is.
 	ErrRefused = errors.New("the proxy refused")
+	// ErrSilent: the proxy was asked for the target and did not answer in time, likewise.
+	ErrSilent = errors.New("the proxy did not answer in time")
 	// ErrProtocol: the proxy spoke another protocol.
 	ErrProtocol = errors.New("not an answer of a proxy of that kind")
 	// ErrAuth: the proxy wants credentials that it was not, or cannot be, given.
@@ -54,13 +71,18 @@ type Machine struct {
 	target netip.AddrPort
 	step   func(b []byte) (used int, send []byte, done bool, err error)
 	buf    []byte
+	asked  bool
 }
+
+// Asked: was the target asked for already? Before, the proxy's silence is the proxy's.
+func (m *Machine) Asked() bool { return m.asked }
 
 // New asks a proxy for a target; send first what it returns.
 func New(p Proxy, target netip.AddrPort) (*Machine, []byte, error) {
 	m := &Machine{proxy: p, target: netip.AddrPortFrom(target.Addr().Unmap(), target.Port())}
 	switch p.Kind {
 	case SOCKS4:
+		m.asked = true
 		if !m.target.Addr().Is4() {
 			return nil, nil, ErrAddress
 		}
@@ -74,7 +96,7 @@ func New(p Proxy, target netip.AddrPort) (*Machine, []byte, error) {
 		}
 		return m, []byte{5, 2, 0, 2}, nil
 	default:
-		m.step = m.replyHTTP
+		m.step, m.asked = m.replyHTTP, true
 		var auth string
 		if p.Username != "" || p.Password != "" {
 			auth = "Proxy-Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(p.Username+":"+p.Password)) + "\r\n"
@@ -113,6 +135,8 @@ func (m *Machine) reply4(b []byte) (int, []byte, bool, error) {
 		return 0, nil, false, ErrProtocol
 	case len(b) < 8:
 		return 0, nil, false, nil
+	case b[1] == 0x5c || b[1] == 0x5d: // it asked an identd
+		return 0, nil, false, ErrAuth
 	case b[1] != 0x5a:
 		return 0, nil, false, ErrRefused
 	}
@@ -148,6 +172,7 @@ func (m *Machine) auth5(b []byte) (int, []byte, bool, error) {
 }
 
 func (m *Machine) request5() []byte {
+	m.asked = true
 	out := []byte{5, 1, 0, 1}
 	if m.target.Addr().Is6() {
 		out[3] = 4
@@ -158,6 +183,8 @@ func (m *Machine) request5() []byte {
 func (m *Machine) reply5(b []byte) (int, []byte, bool, error) {
 	switch {
 	case len(b) > 0 && b[0] != 5:
+		return 0, nil, false, ErrProtocol
+	case len(b) > 1 && (b[1] == 7 || b[1] == 8): // it does not know CONNECT, or addresses of that type
 		return 0, nil, false, ErrProtocol
 	case len(b) > 1 && b[1] != 0:
 		return 0, nil, false, ErrRefused
@@ -190,6 +217,8 @@ func (m *Machine) replyHTTP(b []byte) (int, []byte, bool, error) {
 		return end + 4, nil, true, nil
 	case "407":
 		return 0, nil, false, ErrAuth
+	case "400", "401", "405", "501": // it is a server, or no proxy for CONNECT
+		return 0, nil, false, ErrProtocol
 	}
 	return 0, nil, false, ErrRefused
 }

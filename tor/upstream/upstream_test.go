@@ -21,6 +21,7 @@ func TestDialogues(t *testing.T) {
 	}{
 		"SOCKS4":            {upstream.Proxy{Kind: upstream.SOCKS4}, v4, "\x00\x5a\x00\x00\x00\x00\x00\x00", "\x04\x01\x01\xbb\xc0\x00\x02\x01\x00", nil, false},
 		"SOCKS4 refuses":    {upstream.Proxy{Kind: upstream.SOCKS4}, v4, "\x00\x5b\x00\x00\x00\x00\x00\x00", "", upstream.ErrRefused, false},
+		"SOCKS4 identd":     {upstream.Proxy{Kind: upstream.SOCKS4}, v4, "\x00\x5d\x00\x00\x00\x00\x00\x00", "", upstream.ErrAuth, false},
 		"SOCKS4 other":      {upstream.Proxy{Kind: upstream.SOCKS4}, v4, "HTTP", "", upstream.ErrProtocol, false},
 		"SOCKS5":            {upstream.Proxy{Kind: upstream.SOCKS5}, v4, "\x05\x00\x05\x00\x00\x01abcdef", "\x05\x01\x00\x05\x01\x00\x01" + ip4, nil, false},
 		"SOCKS5 IPv6":       {upstream.Proxy{Kind: upstream.SOCKS5}, v6, "\x05\x00\x05\x00\x00\x04abcdefghijklmnopqr", "\x05\x01\x00\x05\x01\x00\x04" + ip6, nil, false},
@@ -29,12 +30,15 @@ func TestDialogues(t *testing.T) {
 		"SOCKS5 wrong one":  {upstream.Proxy{Kind: upstream.SOCKS5, Username: "u", Password: "pw"}, v4, "\x05\x02\x01\x01", "", upstream.ErrAuth, false},
 		"SOCKS5 wants one":  {upstream.Proxy{Kind: upstream.SOCKS5}, v4, "\x05\x02", "", upstream.ErrAuth, false},
 		"SOCKS5 refuses":    {upstream.Proxy{Kind: upstream.SOCKS5}, v4, "\x05\x00\x05\x05", "", upstream.ErrRefused, false},
+		"SOCKS5 command":    {upstream.Proxy{Kind: upstream.SOCKS5}, v4, "\x05\x00\x05\x07", "", upstream.ErrProtocol, false},
 		"SOCKS5 type":       {upstream.Proxy{Kind: upstream.SOCKS5}, v4, "\x05\x00\x05\x00\x00\x09\x00", "", upstream.ErrProtocol, false},
 		"more than asked":   {upstream.Proxy{Kind: upstream.SOCKS4}, v4, "\x00\x5a\x00\x00\x00\x00\x00\x00x", "", upstream.ErrProtocol, false},
 		"HTTP":              {upstream.Proxy{Kind: upstream.HTTP}, v4, "HTTP/1.1 200 Connection established\r\nA: b\r\n\r\n", "CONNECT 192.0.2.1:443 HTTP/1.1\r\nHost: 192.0.2.1:443\r\n\r\n", nil, false},
 		"HTTP password":     {upstream.Proxy{Kind: upstream.HTTP, Username: "u", Password: "p"}, v6, "HTTP/1.0 200\r\n\r\n", "CONNECT [2001:db8::1]:443 HTTP/1.1\r\nHost: [2001:db8::1]:443\r\nProxy-Authorization: Basic dTpw\r\n\r\n", nil, false},
 		"HTTP refuses":      {upstream.Proxy{Kind: upstream.HTTP}, v4, "HTTP/1.1 403 No\r\n\r\n", "", upstream.ErrRefused, false},
 		"HTTP wants one":    {upstream.Proxy{Kind: upstream.HTTP}, v4, "HTTP/1.1 407 Who\r\n\r\n", "", upstream.ErrAuth, false},
+		"HTTP away":         {upstream.Proxy{Kind: upstream.HTTP}, v4, "HTTP/1.1 503 No\r\n\r\n", "", upstream.ErrRefused, false},
+		"HTTP server":       {upstream.Proxy{Kind: upstream.HTTP}, v4, "HTTP/1.1 405 No\r\n\r\n", "", upstream.ErrProtocol, false},
 		"HTTP other":        {upstream.Proxy{Kind: upstream.HTTP}, v4, "SSH-2.0", "", upstream.ErrProtocol, false},
 		"HTTP waits":        {upstream.Proxy{Kind: upstream.HTTP}, v4, "HTTP/1.1 200 OK\r\n", "", nil, true},
 	} {

@@ -14,6 +14,7 @@ const (
 	headerLength  = 12
 	typeA         = 1
 	typePTR       = 12
+	typeAAAA      = 28
 	rcodeNoError  = 0
 	rcodeNXDomain = 3
 )
@@ -57,12 +58,18 @@ func answer(q []byte, ip netip.Addr) []byte {
 	return append(r, data...)
 }
 
+// resolve knows names below test: all have the target's address but six.test, which has
+// [::1]; both.test has both.
 func resolve(name string, typ uint16, ip netip.Addr) (rcode byte, data []byte) {
 	switch {
 	case strings.HasSuffix(name, ".test") && name != "nx.test":
-		if typ == typeA {
+		only6 := name == "six.test"
+		switch {
+		case typ == typeA && !only6:
 			a := ip.As4()
 			return rcodeNoError, a[:]
+		case typ == typeAAAA && (only6 || name == "both.test"):
+			return rcodeNoError, netip.IPv6Loopback().AsSlice()
 		}
 		return rcodeNoError, nil
 	case typ == typePTR && (strings.HasSuffix(name, ".127.in-addr.arpa") || strings.HasSuffix(name, ".100.51.198.in-addr.arpa")):

@@ -20,14 +20,25 @@ func (l *Log) context(s Subject) []*chivev1.Envelope {
 	case chivev1.Kind_KIND_STREAM:
 		for _, circuit := range l.circuitsOf(s.ID) {
 			out = append(out, l.carrier(Subject{chivev1.Kind_KIND_CIRCUIT, circuit}, until)...)
-			out = append(out, l.carrier(Subject{chivev1.Kind_KIND_CONNECTION, l.connectionOf(circuit)}, until)...)
+			out = append(out, l.below(circuit, until)...)
 		}
 	case chivev1.Kind_KIND_CIRCUIT:
-		out = l.carrier(Subject{chivev1.Kind_KIND_CONNECTION, l.connectionOf(s.ID)}, until)
+		out = l.below(s.ID, until)
 	case chivev1.Kind_KIND_CONNECTION:
 		out = l.relay(l.relayOf(s.ID), timeOf(l.first(s)), until)
 	case chivev1.Kind_KIND_GUARD:
 		out = l.relay(s.ID, time.Time{}, until)
+	}
+	return out
+}
+
+// below are the events of what carries a circuit: its connection, or the legs of a conflux
+// set and theirs.
+func (l *Log) below(circuit string, until time.Time) []*chivev1.Envelope {
+	out := l.carrier(Subject{chivev1.Kind_KIND_CONNECTION, l.connectionOf(circuit)}, until)
+	for _, leg := range l.legs[circuit] {
+		out = append(out, l.carrier(Subject{chivev1.Kind_KIND_CIRCUIT, leg}, until)...)
+		out = append(out, l.carrier(Subject{chivev1.Kind_KIND_CONNECTION, l.connectionOf(leg)}, until)...)
 	}
 	return out
 }

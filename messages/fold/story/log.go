@@ -24,6 +24,7 @@ type Log struct {
 	effects map[string][]*chivev1.Envelope // by cause id, in other actors
 	on      map[Subject][]string           // ids of what it carries: a circuit's streams, a connection's circuits
 	carried map[[2]Subject]bool            // what is in on
+	legs    map[string][]string            // circuits by the conflux set they are legs of
 	about   map[string][]*chivev1.Envelope // supervisor events by the connection they speak of
 }
 
@@ -32,7 +33,7 @@ type Log struct {
 func NewLog(events []*chivev1.Envelope) *Log {
 	l := &Log{
 		events: slices.Clone(events), actors: map[Subject][]*chivev1.Envelope{}, byID: map[string]*chivev1.Envelope{},
-		effects: map[string][]*chivev1.Envelope{}, on: map[Subject][]string{}, carried: map[[2]Subject]bool{}, about: map[string][]*chivev1.Envelope{},
+		effects: map[string][]*chivev1.Envelope{}, on: map[Subject][]string{}, carried: map[[2]Subject]bool{}, about: map[string][]*chivev1.Envelope{}, legs: map[string][]string{},
 	}
 	slices.SortStableFunc(l.events, func(a, b *chivev1.Envelope) int { return cmp.Compare(a.GetSequence(), b.GetSequence()) })
 	l.events = slices.CompactFunc(l.events, func(a, b *chivev1.Envelope) bool {
@@ -57,6 +58,9 @@ func (l *Log) link(e *chivev1.Envelope, s Subject) {
 		carrier = Subject{chivev1.Kind_KIND_CIRCUIT, body.StreamAttached.GetCircuitId()}
 	case *chivev1.Envelope_CircuitLaunched:
 		carrier = Subject{chivev1.Kind_KIND_CONNECTION, body.CircuitLaunched.GetConnectionId()}
+		if set := body.CircuitLaunched.GetSetId(); set != "" && set != s.ID {
+			l.legs[set] = append(l.legs[set], s.ID)
+		}
 	case *chivev1.Envelope_SupervisorStateChanged:
 		l.speak(e, body.SupervisorStateChanged.GetChild())
 	case *chivev1.Envelope_BreakerOpened:

@@ -474,6 +474,52 @@ func TestEveryEventIsSaid(t *testing.T) {
 	}
 }
 
+// A stream on a conflux set: its story has the legs and what carried them, and its end goes
+// back to the connection below the leg that was lost.
+func TestStoryOfAConfluxSet(t *testing.T) {
+	const lost = chivev1.Outcome_OUTCOME_CONNECTION_LOST
+	s := newScript()
+	for _, k := range []string{"k", "m"} {
+		s.add(messages.Event(chivev1.Kind_KIND_CONNECTION, k, &chivev1.ConnectionDialled{Attempt: 1}))
+		s.add(messages.Event(chivev1.Kind_KIND_CONNECTION, k, &chivev1.ConnectionOpened{}))
+	}
+	s.add(messages.Event(circuit, "set", &chivev1.CircuitSetLaunched{Purpose: general, Legs: 2}))
+	for leg, k := range map[string]string{"a": "k", "b": "m"} {
+		s.add(messages.Event(circuit, leg, &chivev1.CircuitLaunched{Purpose: general, Hops: 3, ConnectionId: k, SetId: "set"}))
+		s.add(messages.Event(circuit, leg, &chivev1.CircuitOpened{Hops: 3}))
+		s.add(messages.Event(circuit, "set", &chivev1.CircuitLegLinked{CircuitId: leg}))
+	}
+	s.add(messages.Event(circuit, "set", &chivev1.CircuitSetLinked{Legs: 2}))
+	s.add(messages.Event(chivev1.Kind_KIND_STREAM, "s", &chivev1.StreamRequested{Purpose: general}))
+	s.add(messages.Event(chivev1.Kind_KIND_STREAM, "s", &chivev1.StreamAttached{CircuitId: "set", Attempt: 1}))
+	s.add(messages.Event(chivev1.Kind_KIND_STREAM, "s", &chivev1.StreamConnected{}))
+	s.add(messages.Event(chivev1.Kind_KIND_CONNECTION, "k", &chivev1.ConnectionClosed{Outcome: lost}))
+	closed := s.add(messages.Event(circuit, "a", &chivev1.CircuitClosed{Outcome: lost}))
+	s.add(messages.Because(messages.Event(circuit, "set", &chivev1.CircuitLegLost{CircuitId: "a", Outcome: lost, Linked: true}), closed, ""))
+	s.add(messages.Event(chivev1.Kind_KIND_STREAM, "s", &chivev1.StreamEnded{Outcome: lost}))
+	s.add(messages.Because(messages.Event(circuit, "set", &chivev1.CircuitClosed{Outcome: lost, SwitchesIn: 3}), closed, ""))
+	l := NewLog(s.log)
+	st := l.Tell(Subject{chivev1.Kind_KIND_STREAM, "s"})
+	var because, happened []string
+	for _, step := range st.Because {
+		because = append(because, step.Text)
+	}
+	for _, step := range st.Happened {
+		happened = append(happened, step.Text)
+	}
+	if text := strings.Join(because, "; "); !strings.Contains(text, "the exit went on over another leg 3 times") || !strings.Contains(text, "broke it off") {
+		t.Errorf("because %q", because)
+	}
+	text := strings.Join(happened, "; ")
+	for _, want := range []string{
+		"a conflux set of 2 circuits", "as a leg of set", "linked circuit a", "linked circuit b", "has all its 2 legs", "lost leg a", "dialled",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not told in %q", want, text)
+		}
+	}
+}
+
 // Whatever the log, and in whatever order its events come, stories end and are
 // the same.
 func TestAnyLog(t *testing.T) {

@@ -27,6 +27,8 @@ var meanings = map[string]string{
 	"relay-identity":      "the relay did not prove to be the one asked for",
 	"cert-expired":        "a certificate of the relay is not valid at this machine's time",
 	"connection-lost":     "the connection to the first relay broke",
+	"proxy-failed":        "the proxy that connections to relays go through is away, or does not serve this node",
+	"proxy-refused":       "the proxy that connections to relays go through did not connect to the relay",
 	"handshake-auth":      "a relay of the path could not prove to be the one asked for",
 	"circuit-protocol":    "a relay of the path did not keep to the protocol",
 	"destroyed":           "a relay of the path ended the circuit",
@@ -34,6 +36,7 @@ var meanings = map[string]string{
 	"no-directory":        "too little is known of the network yet",
 	"idle":                "it was unused for long enough",
 	"replaced":            "something newer took its place",
+	"protocols-missing":   "the network requires of clients what this version of chive does not have",
 	"exit-policy":         "no exit that could be had allows this target",
 	"resolve-failed":      "the exit could not resolve the name",
 	"target-refused":      "the target refused the connection",
@@ -69,8 +72,11 @@ var hints = map[string]string{
 	"tls-failed":          "if it is so with all relays, something between interferes",
 	"relay-identity":      "if it is so with many relays, something between pretends to be them",
 	"cert-expired":        "check this machine's clock; chive connections shows the skew that relays report",
+	"proxy-failed":        "it is tried again by itself; check that it runs, and Socks4Proxy, Socks5Proxy or HTTPSProxy with what belongs to them",
+	"proxy-refused":       "if it is so with all relays, the proxy has no network, or forbids their ports",
 	"document-stale":      "check this machine's clock",
 	"no-directory":        "chive status shows how far the node is",
+	"protocols-missing":   "chive status shows what is missing; a newer chive has it",
 	"no-path":             "chive status shows the directory; options that restrict paths may leave none",
 	"exit-policy":         "most exits allow the web's ports; few allow mail's or private addresses",
 	"resolve-failed":      "check the name; Tor's exits ask their own resolvers",
@@ -141,9 +147,9 @@ func (l *Log) say(e *chivev1.Envelope) string {
 		return "ended: " + l.ended(e) + fmt.Sprintf("; %s in, %s out", amount(s.GetBytesIn()), amount(s.GetBytesOut()))
 	case *chivev1.Envelope_CircuitLaunched:
 		c := body.CircuitLaunched
-		return fmt.Sprintf("launched, %s, over connection %s%s", plural(int(c.GetHops()), "hop"), c.GetConnectionId(), purpose(c.GetPurpose()))
+		return fmt.Sprintf("launched, %s, over connection %s%s%s", plural(int(c.GetHops()), "hop"), c.GetConnectionId(), given(", as a leg of ", c.GetSetId()), purpose(c.GetPurpose()))
 	case *chivev1.Envelope_CircuitExtended:
-		return fmt.Sprintf("extended to hop %d", body.CircuitExtended.GetHop())
+		return fmt.Sprintf("extended to hop %d", body.CircuitExtended.GetHop()) + agreed(body.CircuitExtended)
 	case *chivev1.Envelope_CircuitOpened:
 		return fmt.Sprintf("opened, built in %s", span(body.CircuitOpened.GetTook().AsDuration()))
 	case *chivev1.Envelope_CircuitDirtied:
@@ -151,7 +157,15 @@ func (l *Log) say(e *chivev1.Envelope) string {
 	case *chivev1.Envelope_CircuitFailed:
 		return "failed: " + l.ended(e)
 	case *chivev1.Envelope_CircuitClosed:
-		return fmt.Sprintf("closed: %s; it carried %s", l.ended(e), plural(int(body.CircuitClosed.GetStreams()), "stream"))
+		return fmt.Sprintf("closed: %s; it carried %s", l.ended(e), plural(int(body.CircuitClosed.GetStreams()), "stream")) + switches(body.CircuitClosed)
+	case *chivev1.Envelope_CircuitSetLaunched:
+		return fmt.Sprintf("launched, a conflux set of %s to one exit%s", plural(int(body.CircuitSetLaunched.GetLegs()), "circuit"), purpose(body.CircuitSetLaunched.GetPurpose()))
+	case *chivev1.Envelope_CircuitLegLinked:
+		return fmt.Sprintf("linked circuit %s, which answers in %s", body.CircuitLegLinked.GetCircuitId(), span(body.CircuitLegLinked.GetRoundTrip().AsDuration()))
+	case *chivev1.Envelope_CircuitSetLinked:
+		return fmt.Sprintf("has all its %s and takes streams, after %s", plural(int(body.CircuitSetLinked.GetLegs()), "leg"), span(body.CircuitSetLinked.GetTook().AsDuration()))
+	case *chivev1.Envelope_CircuitLegLost:
+		return legLost(body.CircuitLegLost)
 	case *chivev1.Envelope_ConnectionDialled:
 		return fmt.Sprintf("dialled%s, attempt %d", l.to(e.GetCorrelationId()), body.ConnectionDialled.GetAttempt())
 	case *chivev1.Envelope_ConnectionOpened:
@@ -162,6 +176,18 @@ func (l *Log) say(e *chivev1.Envelope) string {
 		return fmt.Sprintf("closed: %s; it carried %s", l.ended(e), plural(int(body.ConnectionClosed.GetCircuits()), "circuit"))
 	}
 	return l.sayOther(e)
+}
+
+// agreed is what an extension agreed on with the hop.
+func agreed(x *chivev1.CircuitExtended) string {
+	text := given(" by ", x.GetHandshake())
+	if x.GetCongestionControl() {
+		text += ", with congestion control"
+	}
+	if x.GetCgo() {
+		text += " and Counter Galois Onion"
+	}
+	return text
 }
 
 // sayOther is say for what no stream, circuit or connection is about.
@@ -244,6 +270,22 @@ func (l *Log) sayOther(e *chivev1.Envelope) string {
 		return fmt.Sprintf("rejected a %s: %s", messages.DocumentName(body.DocumentRejected.GetKind()), body.DocumentRejected.GetReason())
 	}
 	return l.sayHosting(e)
+}
+
+func legLost(leg *chivev1.CircuitLegLost) string {
+	which := "leg"
+	if !leg.GetLinked() {
+		which = "a circuit that was to be a leg,"
+	}
+	return fmt.Sprintf("lost %s %s: %s", which, leg.GetCircuitId(), meaning(leg.GetOutcome()))
+}
+
+// switches tells of a conflux set how often it went from leg to leg.
+func switches(c *chivev1.CircuitClosed) string {
+	if c.GetSwitchesIn()+c.GetSwitchesOut() == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; the exit went on over another leg %d times, this node %d", c.GetSwitchesIn(), c.GetSwitchesOut())
 }
 
 func pathBiasWords(b *chivev1.PathBiasSuspected) string {

@@ -31,6 +31,9 @@ type (
 	OpenRendezvous struct {
 		Attempt, ID ID
 		Cookie      relaymsg.Cookie
+		// Avoid is the RSA identity of the introduction point, which is not to be the
+		// rendezvous point too: it would see both ends of the meeting.
+		Avoid [20]byte
 	}
 	// OpenIntroduction builds a circuit to the introduction point. Opened or Lost
 	// answers.

@@ -64,6 +64,7 @@ type introduction struct {
 	until   time.Time // zero: only the attempt's end bounds it
 	desc    *cached
 	point   descriptor.IntroPoint
+	relay   [20]byte // its RSA identity
 	solving bool
 	proof   *pow.Proof
 }
@@ -112,7 +113,7 @@ func (s *Service) introduce(a *attempt, now time.Time) bool {
 		return false
 	}
 	a.introductions++
-	a.intro = &introduction{id: s.newID(), until: now.Add(s.o.Times.Open), desc: s.desc, point: *ip}
+	a.intro = &introduction{id: s.newID(), until: now.Add(s.o.Times.Open), desc: s.desc, point: *ip, relay: point.RSA}
 	s.circuits[a.intro.id] = a
 	s.do(&OpenIntroduction{Attempt: a.id, ID: a.intro.id, Point: point})
 	s.work(a)
@@ -162,7 +163,7 @@ func (s *Service) meet(a *attempt, now time.Time) bool {
 	}
 	a.rend = r
 	s.circuits[r.id] = a
-	s.do(&OpenRendezvous{Attempt: a.id, ID: r.id, Cookie: r.cookie})
+	s.do(&OpenRendezvous{Attempt: a.id, ID: r.id, Cookie: r.cookie, Avoid: a.intro.relay})
 	return true
 }
 
@@ -218,6 +219,11 @@ func (s *Service) resume(a *attempt, now time.Time) {
 // send introduces the client.
 func (s *Service) send(a *attempt, now time.Time) {
 	i, r := a.intro, a.rend
+	if i.relay == r.point.RSA { // this introduction point came after that choice
+		s.spend(a)
+		s.resume(a, now)
+		return
+	}
 	message, err := s.message(i, r)
 	if err != nil { // its key is one that no honest service has
 		s.do(&Close{i.id})

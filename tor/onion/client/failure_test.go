@@ -258,3 +258,43 @@ func TestIdle(t *testing.T) {
 		t.Error("what is remembered")
 	}
 }
+
+// An introduction point that was chosen after the rendezvous point, and is the same relay,
+// gets another rendezvous point.
+func TestRendezvousPointIsNoIntroductionPoint(t *testing.T) {
+	w := newWorld(t, 22)
+	_, i, r := w.toCircuits()
+	next := *w.intros[0]
+	for _, side := range w.intros {
+		if side.point.OnionKey != i.Point.OnionKey {
+			next = *side
+		}
+	}
+	for k := range w.desc.Intros { // only that one is left
+		if w.desc.Intros[k].AuthKey != next.point.AuthKey && w.desc.Intros[k].OnionKey != i.Point.OnionKey {
+			w.s.note(w.desc.Intros[k].AuthKey, w.now, func(f *failure) { f.refused = true })
+		}
+	}
+	p, ok := w.s.point(&next.point)
+	if !ok {
+		t.Fatal("no point")
+	}
+	at := meeting
+	at.RSA = p.RSA
+	w.s.Opened(i.ID, w.now)
+	w.s.Established(r.ID, at, w.now)
+	m := pick[*Introduce](w, w.s.Take())
+	w.s.Acked(m.ID, ack(relaymsg.AckUnknownID), w.now)
+	second := pick[*OpenIntroduction](w, w.s.Take())
+	if second.Point.RSA != p.RSA {
+		t.Fatal("another introduction point")
+	}
+	w.s.Opened(second.ID, w.now)
+	actions := w.s.Take()
+	other := pick[*OpenRendezvous](w, actions)
+	if pick[*Close](w, actions).ID != r.ID || other.Avoid != p.RSA {
+		t.Fatal(kinds(actions))
+	}
+	w.s.Established(other.ID, meeting, w.now)
+	pick[*Introduce](w, w.s.Take())
+}

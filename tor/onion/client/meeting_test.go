@@ -18,6 +18,9 @@ import (
 func TestMeeting(t *testing.T) {
 	w := newWorld(t, 1)
 	id, i, r := w.toCircuits()
+	if r.Avoid != i.Point.RSA {
+		t.Error("the introduction point may be the rendezvous point")
+	}
 	m := w.ready(i, r)
 	if want := 246 + handshake.HSNtorOverhead; len(m.Message) != want {
 		t.Errorf("INTRODUCE1 of %d bytes, want %d", len(m.Message), want)

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"chive/internal/testnet"
+)
+
+// setsReady is how long clients have to link their sets before a transfer.
+const setsReady = 3 * time.Second
+
+// confluxes measures one transfer each way, with conflux and without.
+func confluxes(ctx context.Context, network *testnet.Network, binary, dir string, r *report) error {
+	for _, how := range []string{"1", "0"} {
+		option := []string{"ConfluxEnabled " + how}
+		subjects := []subject{
+			{"chive", startBy(network, option, binary, "run", "-f")},
+			{"C tor", startBy(network, option, "tor", "--defaults-torrc", "/dev/null", "-f")},
+		}
+		if err := confluxRound(ctx, network, subjects, dir, how, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func confluxRound(ctx context.Context, network *testnet.Network, subjects []subject, dir, how string, r *report) (err error) {
+	clients, stop, err := startAll(ctx, network, subjects, dir, "conflux"+how)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(setsReady):
+	}
+	for _, l := range []load{{streams: 1, size: 32 << 20, isolated: true}, {streams: 1, size: 8 << 20, isolated: true, up: true}} {
+		var costs [2][]cost
+		for range rounds {
+			for i, c := range clients {
+				x, err := l.run(ctx, network, c)
+				if err != nil {
+					return fmt.Errorf("%s: %w", l, err)
+				}
+				costs[i] = append(costs[i], x)
+			}
+		}
+		name := fmt.Sprintf("%s, ConfluxEnabled %s", l, how)
+		r.add(name+", MiB/s", true, each(costs[0], func(c cost) float64 { return c.rate }), each(costs[1], func(c cost) float64 { return c.rate }))
+		r.add(name+", CPU s/GiB", false, each(costs[0], func(c cost) float64 { return c.cpu }), each(costs[1], func(c cost) float64 { return c.cpu }))
+	}
+	return nil
+}
