@@ -6,6 +6,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"chive/actors/block"
 	"chive/actors/outcome"
 	"chive/actors/stream"
 	"chive/messages"
@@ -109,10 +110,13 @@ func (c *circuitActor) asked(ctx actor.Context, ev circuit.Event) {
 	if c.closing {
 		return
 	}
-	served := c.serve(ev.Port, len(c.lanes))
+	served, reason := c.serve(ev.Port, len(c.lanes)), cell.EndDone
+	if block.Pressed() { // memory is short
+		served, reason = Served{}, cell.EndResourceLimit
+	}
 	if served.Dial == nil {
 		c.reserve()
-		c.out.Bytes, _ = c.core.EndFor(c.out.Bytes, ev.Stream, cell.EndDone) // it is there: it was asked for
+		c.out.Bytes, _ = c.core.EndFor(c.out.Bytes, ev.Stream, reason) // it is there: it was asked for
 		if served.Close {
 			c.end(ctx, chivev1.Outcome_OUTCOME_REFUSED, nil)
 		}

@@ -2,6 +2,7 @@ package hosting
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
@@ -125,7 +126,7 @@ func (h *hosting) configure(ctx actor.Context, services []config.OnionService) {
 			continue
 		}
 		e := &entry{id: messages.RandomID(), service: want}
-		e.status.Store(&Status{ID: e.id, Dir: want.Dir})
+		e.status.Store(&Status{ID: e.id, Dir: want.Dir, State: "starting"})
 		entries = append(entries, e)
 		h.children.Supervise(ctx, supervisor.Supervise{Name: e.id, Props: func() *actor.Props { return h.props(e) }})
 	}
@@ -151,10 +152,14 @@ func (h *hosting) changed(c supervisor.StateChanged) {
 	if c.Err == nil {
 		return // it was forgotten
 	}
+	reason := c.Err.Error()
+	if p := (*kernel.Panic)(nil); errors.As(c.Err, &p) {
+		reason = "a defect in chive (" + c.Site + ")" // the value of a panic may hold anything
+	}
 	for _, e := range h.entries {
 		if e.id == c.Child {
-			h.o.Log.Warn("an onion service does not run", "folder", e.service.Dir, "err", c.Err, "again", c.Delay)
-			e.status.Store(&Status{ID: e.id, Dir: e.service.Dir, Problem: c.Err.Error()})
+			h.o.Log.Warn("an onion service does not run", "folder", e.service.Dir, "reason", reason, "again", c.Delay)
+			e.status.Store(&Status{ID: e.id, Dir: e.service.Dir, State: "failed", Problem: reason})
 		}
 	}
 	h.o.Recorder.Emit(c.Event(c.Child, c.Kind+"/"+c.Child, chivev1.Outcome_OUTCOME_INTERNAL))
