@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"chive/actors/block"
+	"chive/actors/kernel"
 	"chive/actors/stream"
 	"chive/messages"
 	"chive/messages/chivev1"
@@ -325,3 +326,27 @@ type pipe struct{ net.Conn }
 
 func (pipe) CloseWrite() error                     { return nil }
 func (pipe) SyscallConn() (syscall.RawConn, error) { return nil, errors.ErrUnsupported }
+
+// The actor of a set panics: its streams end, its legs do, and nothing is left; its parent,
+// which tells the set's own end, hears of it after them.
+func TestSetPanics(t *testing.T) {
+	r := linked(t)
+	r.first()
+	app, id := r.application()
+	r.over(0, conflux.Message{Command: cell.RelayConnected, Stream: id})
+	r.reads(app, "connected\n")
+	r.over(1, skip(5), conflux.Message{Command: cell.RelayData, Stream: id, Data: []byte("waits")})
+	r.settled()
+	r.tell(&LegStatus{Number: 99})
+	if f := hears[*kernel.ChildFailed](r); !f.PID.Equal(r.set) {
+		t.Fatalf("%+v", f)
+	}
+	<-r.ended
+	r.recorder.Emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, "set", &chivev1.CircuitClosed{Outcome: chivev1.Outcome_OUTCOME_INTERNAL}))
+	if _, streams := r.ends(); !slices.Equal(streams, []string{"internal"}) {
+		t.Errorf("streams ended %v", streams)
+	}
+	if n := block.Memory(); n > 1<<20 {
+		t.Errorf("%d bytes are still counted", n)
+	}
+}

@@ -242,7 +242,7 @@ func TestSendBeyondTheSocket(t *testing.T) {
 func TestCorkHoldsBack(t *testing.T) {
 	p := newPair(t)
 	defer p.close(t)
-	p.link.cork()
+	p.link.Cork()
 	p.link.Send(outgoing(1, 0, 1))
 	p.link.Send(outgoing(2, 1, 1))
 	p.link.queueMu.Lock()
@@ -251,7 +251,7 @@ func TestCorkHoldsBack(t *testing.T) {
 	if held != 2 {
 		t.Errorf("%d blocks held back, want 2", held)
 	}
-	p.link.uncork()
+	p.link.Uncork()
 	buf := make([]byte, maxRecord)
 	n, err := p.relay.Read(buf)
 	if err != nil || n != 2*cell.FixedLen {

@@ -52,6 +52,8 @@ type cost struct {
 	cpu  float64 // seconds a GiB, of the client
 	rate float64 // MiB/s
 	rss  float64 // MiB, the most that was seen
+
+	relays float64 // CPU seconds a GiB of relays that one process is
 }
 
 // running is a client that has served a byte.
@@ -117,8 +119,8 @@ func each[T any](all []T, of func(T) float64) (values []float64) {
 func (l load) run(ctx context.Context, network *testnet.Network, c running) (x cost, err error) {
 	watching, stop := context.WithCancel(ctx)
 	peak := make(chan float64, 1)
-	go func() { peak <- peakRSS(watching, network, c.pid) }()
-	before, err := network.CPU(c.pid)
+	go func() { peak <- peakRSS(watching, c.pid) }()
+	before, err := cpuTime(c.pid)
 	begin := time.Now()
 	errs := make([]error, l.streams)
 	var wg sync.WaitGroup
@@ -137,7 +139,7 @@ func (l load) run(ctx context.Context, network *testnet.Network, c running) (x c
 	}
 	wg.Wait()
 	took := time.Since(begin).Seconds()
-	after, err2 := network.CPU(c.pid)
+	after, err2 := cpuTime(c.pid)
 	stop()
 	x.rss = <-peak
 	bytes := float64(l.streams * l.size)
@@ -147,9 +149,9 @@ func (l load) run(ctx context.Context, network *testnet.Network, c running) (x c
 }
 
 // peakRSS is the most memory that a process had until ctx ends, in MiB.
-func peakRSS(ctx context.Context, network *testnet.Network, pid int) (peak float64) {
+func peakRSS(ctx context.Context, pid int) (peak float64) {
 	for {
-		if rss, err := network.RSS(pid); err == nil {
+		if rss, err := testnet.RSS(pid); err == nil {
 			peak = max(peak, float64(rss)/(1<<20))
 		}
 		select {

@@ -119,7 +119,9 @@ func (n *Node) circuit(e *chivev1.Envelope, at time.Time) {
 		c.Switches = x.GetSwitchesIn() + x.GetSwitchesOut()
 	}
 	if c.Ended() && !was {
-		count(&n.CircuitEnds, c.Outcome)
+		if !c.IsSet() { // its legs count
+			count(&n.CircuitEnds, c.Outcome)
+		}
 		n.over(1)
 	}
 }

@@ -249,6 +249,9 @@ func (n *Node) Tally() Tally {
 		}
 	}
 	for _, c := range n.Circuits {
+		if c.IsSet() {
+			continue // its legs count
+		}
 		switch c.State {
 		case CircuitBuilding:
 			t.Building++

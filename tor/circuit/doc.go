@@ -17,6 +17,13 @@
 //	            │ End                  │ End
 //	            └──────► half-closed ◄─┘ ── END received ─► gone
 //
+// The circuits by which clients and onion services meet have states of their own; see
+// onion.go. On one where we are the service the client begins the streams:
+//
+//	BEGIN received ─► pending ── Accept ─► open ── END received ─► gone
+//	                     │ EndFor           │ EndFor
+//	                     └──────► half-closed ◄─┘
+//
 // A half-closed stream is one that we ended: what the far end had on its way
 // is counted against the windows it had and dropped.
 //

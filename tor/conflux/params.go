@@ -23,7 +23,9 @@ type Params struct {
 	MaxWaiting int     // bytes
 }
 
-// ParamsOf reads the parameters of a consensus; nil gives the defaults.
+// ParamsOf reads the parameters of a consensus; nil gives the defaults. cfx_send_pct and
+// cfx_drain_pct are not among them: they are of a rule that no client follows, as C tor
+// may always switch.
 func ParamsOf(p netdoc.Params) Params {
 	return Params{
 		Enabled:    p.Get("cfx_enabled", 1, 0, 1) == 1,
