@@ -26,7 +26,7 @@ const maxBurst = 32
 // load; the wait is short beside any round trip, and the first bytes after a
 // pause never wait.
 const (
-	busyBytes = 16 << 10
+	busyBytes = 8 << 10
 	busyGap   = time.Millisecond
 	busyWait  = time.Millisecond
 )

@@ -21,7 +21,7 @@ type layer struct {
 
 const (
 	here      = "./internal/bench "
-	floorTor1 = here + "BenchmarkFloorTor1"
+	floorTor1 = "./tor/relaycrypto BenchmarkArithmetic"
 	floorCGO  = "./tor/cgo BenchmarkArithmetic"
 	floorTLS  = here + "BenchmarkFloorTLS"
 	floorRead = here + "BenchmarkFloorSocketRead"
@@ -32,6 +32,7 @@ var layers = []layer{
 	{"a cell found in the stream", "./tor/cell BenchmarkNext", ""},
 	{"tor1, 3 hops, opened", "./tor/relaycrypto BenchmarkOpen/tor1/hops=3", floorTor1},
 	{"tor1, 3 hops, sealed", "./tor/relaycrypto BenchmarkSeal/tor1/hops=3", floorTor1},
+	{"the same by the standard library alone", here + "BenchmarkStandardTor1", floorTor1},
 	{"CGO, 3 hops, opened", "./tor/relaycrypto BenchmarkOpen/CGO/hops=3", floorCGO},
 	{"CGO, 3 hops, sealed", "./tor/relaycrypto BenchmarkSeal/CGO/hops=3", floorCGO},
 	{"a circuit's DATA cell, tor1", "./tor/circuit BenchmarkReceiveData", floorTor1},

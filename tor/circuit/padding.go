@@ -74,7 +74,7 @@ func (c *Circuit) PaddingHolds() bool {
 // receivePadding takes a DROP or a PADDING_NEGOTIATED: one that no machine has agreed on
 // closes the circuit.
 func (c *Circuit) receivePadding(hop int, h cell.RelayHeader, data []byte) error {
-	if c.padding == nil || c.state != Open {
+	if c.padding == nil || c.state != Open || h.Stream != 0 {
 		return c.violation(hop+1, fmt.Errorf("%w: %v", ErrPadding, h.Cmd))
 	}
 	if err := c.padding.Receive(hop+1, padding.Message{Command: h.Cmd, Data: data}, c.now()); err != nil {
