@@ -35,6 +35,7 @@ func (r *reloadable) hostedPoints() int {
 // TestHostingChanges: services come, change and go in a node that runs, and what they offer
 // is understood by C tor.
 func TestHostingChanges(t *testing.T) {
+	t.Parallel()
 	l := startHostingLab(t)
 	dir := filepath.Join(t.TempDir(), "changing")
 	r := startReloadable(t, l.Network, nil)

@@ -118,6 +118,7 @@ func startHostingLab(t *testing.T) *hostingLab {
 // TestHosting: services that chive hosts, over relays of C tor, for clients of C tor and of
 // chive.
 func TestHosting(t *testing.T) {
+	t.Parallel()
 	l := startHostingLab(t)
 	dir, data := filepath.Join(t.TempDir(), "open"), t.TempDir()
 	lines := append(l.ClientTorrc(), "HiddenServiceDir "+dir, "HiddenServicePort 80 "+l.http,
@@ -247,6 +248,7 @@ func (c *client) restarted(t *testing.T, tor *client, address, data string, line
 // TestHostingForAuthorisedClients: who has a key finds the service, others do not; one who
 // loses it is cut off at once.
 func TestHostingForAuthorisedClients(t *testing.T) {
+	t.Parallel()
 	l := startHostingLab(t)
 	dir := filepath.Join(t.TempDir(), "private")
 	if err := os.MkdirAll(filepath.Join(dir, "authorized_clients"), 0o700); err != nil {

@@ -35,6 +35,7 @@ func (r *reloadable) dialled(from int) (relays []string, over6, over4 int) {
 // running node, for documents as for circuits; guards without an IPv6 address are passed
 // over then, and do not count as failed.
 func TestRelaysOverIPv6(t *testing.T) {
+	t.Parallel()
 	n := testnet.ForTest(t, testnet.Options{Onions: -1, Relays: 6, Guards: 4, IPv6: []string{"auth", "relay1", "relay2", "exit3"}})
 	var six []string
 	for _, x := range n.Nodes() {
