@@ -19,6 +19,7 @@ type load struct {
 	size     int // bytes a stream
 	isolated bool
 	up       bool
+	onion    string // the service to load from; empty: the target
 }
 
 var loads = []load{
@@ -36,6 +37,9 @@ func (l load) String() string {
 	what := "downloads"
 	if l.up {
 		what = "uploads"
+	}
+	if l.onion != "" {
+		what = "onion " + what
 	}
 	if l.streams == 1 {
 		return "1 " + what[:len(what)-1]
@@ -130,9 +134,12 @@ func (l load) run(ctx context.Context, network *testnet.Network, c running) (x c
 			user = fmt.Sprint("load", i)
 		}
 		wg.Go(func() {
-			if l.up {
+			switch {
+			case l.up:
 				errs[i] = send(ctx, network, c.socks, user, l.size)
-			} else {
+			case l.onion != "":
+				_, errs[i] = download(ctx, l.onion, c.socks, user, l.size)
+			default:
 				_, errs[i] = fetch(ctx, network, c.socks, user, l.size)
 			}
 		})

@@ -8,6 +8,7 @@
 //	bench alone      the client alone and its layers; writes their tables
 //	bench circuits   requests that need circuits of their own; writes nothing
 //	bench conflux    one transfer with conflux and without; writes nothing
+//	bench onion      onion services, visited and hosted; writes nothing
 package main
 
 import (
@@ -93,8 +94,10 @@ func part(ctx context.Context, args []string) (err error) {
 		return beside(ctx, programs, dir, measureCircuits)
 	case "conflux":
 		return beside(ctx, programs, dir, measureConflux)
+	case "onion":
+		return beside(ctx, programs, dir, measureOnions)
 	default:
-		return fmt.Errorf("there is no part %q: want alone, circuits, conflux, or nothing", what)
+		return fmt.Errorf("there is no part %q: want alone, circuits, conflux, onion, or nothing", what)
 	}
 }
 
@@ -163,6 +166,13 @@ func measureConflux(ctx context.Context, network *testnet.Network, programs []pr
 	return err
 }
 
+func measureOnions(ctx context.Context, network *testnet.Network, programs []program, dir string) error {
+	r := &report{setting: setting(ctx, onionRounds)}
+	err := onions(ctx, network, programs, dir, r)
+	r.print(os.Stdout, 0)
+	return err
+}
+
 func measureAll(ctx context.Context, network *testnet.Network, programs []program, dir string) error {
 	subjects := subjectsOf(network, programs)
 	r := &report{setting: setting(ctx, rounds)}
@@ -170,6 +180,7 @@ func measureAll(ctx context.Context, network *testnet.Network, programs []progra
 		func() error { return measureStarts(ctx, network, subjects, dir, r) },
 		func() error { return measureLong(ctx, network, subjects, dir, r) },
 		func() error { return circuits(ctx, network, subjects, dir, r) },
+		func() error { return onions(ctx, network, programs, dir, r) },
 	} {
 		from := len(r.rows)
 		if err := measure(); err != nil {
@@ -365,9 +376,14 @@ func through(socks, user string) (client *http.Client, done func()) {
 
 // fetch downloads size bytes as one SOCKS user; it gives the time to the end.
 func fetch(ctx context.Context, network *testnet.Network, socks, user string, size int) (time.Duration, error) {
+	return download(ctx, fmt.Sprintf("%s:%d", network.Target().IP, network.Target().HTTPPort), socks, user, size)
+}
+
+// download is fetch from any host, which may have a port.
+func download(ctx context.Context, host, socks, user string, size int) (time.Duration, error) {
 	client, done := through(socks, user)
 	defer done()
-	target := fmt.Sprintf("http://%s:%d/bytes/%d", network.Target().IP, network.Target().HTTPPort, size)
+	target := fmt.Sprintf("http://%s/bytes/%d", host, size)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 	if err != nil {
 		return 0, err
