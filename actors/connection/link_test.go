@@ -259,6 +259,26 @@ func TestCorkHoldsBack(t *testing.T) {
 	}
 }
 
+// Circuits that cork one after the other do not hold everything back for ever.
+func TestCorksHoldSoMuch(t *testing.T) {
+	p := newPair(t)
+	defer p.close(t)
+	p.link.Cork()
+	for i := range mostCorked {
+		p.link.Send(outgoing(1, i, 1))
+	}
+	p.link.queueMu.Lock()
+	held := len(p.link.queue)
+	p.link.queueMu.Unlock()
+	if held != 0 {
+		t.Errorf("%d blocks held back", held)
+	}
+	if _, err := io.ReadFull(p.relay, make([]byte, mostCorked*cell.FixedLen)); err != nil {
+		t.Error(err)
+	}
+	p.link.Uncork()
+}
+
 func TestSendAfterShutFreesTheBlock(t *testing.T) {
 	p := newPair(t)
 	p.close(t)

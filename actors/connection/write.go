@@ -67,14 +67,23 @@ func (l *Link) flush() {
 func (l *Link) ready() bool {
 	l.queueMu.Lock()
 	defer l.queueMu.Unlock()
-	return len(l.queue) > 0 && l.corks == 0 && !l.stuck
+	return l.due()
+}
+
+// mostCorked is how many blocks wait for Uncork: with many circuits that send there may
+// always be one who corks.
+const mostCorked = 64
+
+// due: is there something to write now? The caller holds queueMu.
+func (l *Link) due() bool {
+	return len(l.queue) > 0 && !l.stuck && (l.corks == 0 || len(l.queue) >= mostCorked)
 }
 
 // take moves the queue to taken; the caller holds writeMu.
 func (l *Link) take() bool {
 	l.queueMu.Lock()
 	defer l.queueMu.Unlock()
-	if len(l.queue) == 0 || l.corks > 0 || l.stuck {
+	if !l.due() {
 		return false
 	}
 	l.taken, l.queue = l.queue, l.taken[:0]
