@@ -73,6 +73,7 @@ type Config struct {
 	CircuitPadding           bool // circuits to onion services are padded
 	ReducedCircuitPadding    bool // not at all: all there is of it costs
 
+	OnionServices []OnionService // that the node hosts, in order of the torrc
 	Reach
 	ConfluxEnabled  string // auto, 0 or 1
 	ConfluxClientUX string // throughput, latency, throughput_lowmem or latency_lowmem

@@ -46,6 +46,7 @@ func (b *builder) group(layers []layer) map[string][]Line {
 	groups := map[string][]Line{}
 	for _, layer := range layers {
 		replaced := map[string]bool{}
+		service := false // a HiddenServiceDir came
 		for _, l := range layer.lines {
 			if layer.origin == FromFile && len(l.Key) > 1 && (l.Key[0] == '+' || l.Key[0] == '/') {
 				b.fail(l, ErrUnsupported, "the prefix %c is for the command line: lines of a file add up as they are", l.Key[0])
@@ -59,9 +60,13 @@ func (b *builder) group(layers []layer) map[string][]Line {
 				b.fail(l, ErrConflict, "takes one value: drop the +")
 				continue
 			}
+			if b.gather(l, o, groups, service) {
+				continue
+			}
 			if !l.Append && !replaced[o.Name] {
 				groups[o.Name], replaced[o.Name] = nil, true
 			}
+			service = service || o.Name == serviceDir
 			groups[o.Name] = append(groups[o.Name], l)
 			b.origin[o.Name] = layer.origin
 		}

@@ -22,6 +22,8 @@ type Line struct {
 	Key    string // as written, never empty
 	Value  string // unquoted, continuations joined, outer white space gone
 	Append bool   // "+Name" on the command line
+
+	Of []Line // of a HiddenServiceDir: the options of its service that follow it
 }
 
 func (l Line) errorf(kind error, format string, args ...any) *Error {

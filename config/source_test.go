@@ -188,6 +188,8 @@ func values(t *rapid.T, o *Option) []string {
 			return some("[fc00::]/8", "[fe80::]/104")
 		}
 		return some("10.0.0.0/8", "172.16.0.0/16")
+	case "service":
+		return some("/tmp/hs; HiddenServicePort 80", `/tmp/a b;hiddenserviceport 80 unix:"/x;y \"z";HiddenServicePort 80 [::1]:81; HiddenServiceMaxStreams 7; HiddenServicePoWDefensesEnabled 1`)
 	case "severity":
 		return some("debug", "err")
 	case "relays":
@@ -247,10 +249,19 @@ var ways = map[string]bool{
 }
 
 // together are options that another must be there for.
-var together = map[string]bool{
-	"Socks5ProxyUsername": true, "Socks5ProxyPassword": true, "HTTPSProxyAuthenticator": true,
-	"ClientDNSRejectInternalAddresses": true,
-}
+var together = func() map[string]bool {
+	out := map[string]bool{}
+	for _, name := range []string{
+		"Socks5ProxyUsername", "Socks5ProxyPassword", "HTTPSProxyAuthenticator",
+		"ClientDNSRejectInternalAddresses",
+	} {
+		out[name] = true
+	}
+	for i := range serviceSettings {
+		out[serviceSettings[i].Name] = true
+	}
+	return out
+}()
 
 // What an option shows, written as a torrc, gives the same configuration again;
 // so a difference that Diff does not see is none.

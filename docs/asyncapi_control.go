@@ -127,6 +127,8 @@ func (a *api) control() {
 	a.message("renew-answer", "", a.schemas.answer(node.RenewAnswer{}))
 	a.verb("renew", "Use other circuits from now on, for one identity or for all that were used; open streams go on. All at most once in 10 s.", "renew-question", "renew-answer", "refusal")
 
+	a.message("hosting-answer", "", a.schemas.answer(node.HostingAnswer{}))
+	a.verb("hosting", "The onion services that the node hosts, with their addresses.", "nothing", "hosting-answer", "refusal")
 	a.message("identities-question", "SOCKS user names that are to be told beside their tokens.", a.schemas.answer(node.IdentitiesAsk{}))
 	a.message("identities-answer", "", a.schemas.answer(node.IdentitiesAnswer{}))
 	a.verb("identities", "The identities that use the node: their tokens, circuits and streams.", "identities-question", "identities-answer", "refusal")

@@ -20,7 +20,9 @@ type Body interface {
 		*chivev1.RetriesExhausted | *chivev1.InputQuarantined |
 		*chivev1.ConfigProposed | *chivev1.ConfigApplied | *chivev1.ConfigRejected | *chivev1.ConfigReverted |
 		*chivev1.VanguardAdded | *chivev1.VanguardRemoved |
-		*chivev1.ServiceDescriptorFetched | *chivev1.ServiceIntroduced | *chivev1.ServiceJoined | *chivev1.ServiceFailed
+		*chivev1.ServiceDescriptorFetched | *chivev1.ServiceIntroduced | *chivev1.ServiceJoined | *chivev1.ServiceFailed |
+		*chivev1.HostingStarted | *chivev1.HostingStopped | *chivev1.HostingPointUp | *chivev1.HostingPointDown | *chivev1.HostingPointGone | *chivev1.HostingDescribed |
+		*chivev1.HostingStored | *chivev1.HostingPublished | *chivev1.HostingUnpublished | *chivev1.HostingRefused | *chivev1.HostingMet | *chivev1.HostingMissed
 }
 
 // Event wraps body as an event about the actor id of the given kind, ready for
@@ -155,5 +157,29 @@ func wrap(e *chivev1.Envelope, body any) {
 		e.Event = &chivev1.Envelope_ServiceJoined{ServiceJoined: b}
 	case *chivev1.ServiceFailed:
 		e.Event = &chivev1.Envelope_ServiceFailed{ServiceFailed: b}
+	case *chivev1.HostingStarted:
+		e.Event = &chivev1.Envelope_HostingStarted{HostingStarted: b}
+	case *chivev1.HostingStopped:
+		e.Event = &chivev1.Envelope_HostingStopped{HostingStopped: b}
+	case *chivev1.HostingPointUp:
+		e.Event = &chivev1.Envelope_HostingPointUp{HostingPointUp: b}
+	case *chivev1.HostingPointDown:
+		e.Event = &chivev1.Envelope_HostingPointDown{HostingPointDown: b}
+	case *chivev1.HostingPointGone:
+		e.Event = &chivev1.Envelope_HostingPointGone{HostingPointGone: b}
+	case *chivev1.HostingDescribed:
+		e.Event = &chivev1.Envelope_HostingDescribed{HostingDescribed: b}
+	case *chivev1.HostingStored:
+		e.Event = &chivev1.Envelope_HostingStored{HostingStored: b}
+	case *chivev1.HostingPublished:
+		e.Event = &chivev1.Envelope_HostingPublished{HostingPublished: b}
+	case *chivev1.HostingUnpublished:
+		e.Event = &chivev1.Envelope_HostingUnpublished{HostingUnpublished: b}
+	case *chivev1.HostingRefused:
+		e.Event = &chivev1.Envelope_HostingRefused{HostingRefused: b}
+	case *chivev1.HostingMet:
+		e.Event = &chivev1.Envelope_HostingMet{HostingMet: b}
+	case *chivev1.HostingMissed:
+		e.Event = &chivev1.Envelope_HostingMissed{HostingMissed: b}
 	}
 }

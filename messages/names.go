@@ -24,6 +24,9 @@ const VerbRenew = "renew"
 // VerbIdentities lists the identities that use a node, for its operator.
 const VerbIdentities = "identities"
 
+// VerbHosting lists the onion services that a node hosts, for its operator.
+const VerbHosting = "hosting"
+
 // VerbProfile has a node take a profile of itself.
 const VerbProfile = "profile"
 

@@ -18,6 +18,7 @@ const (
 	MaxData       = CellsPerBlock * cell.MaxRelayDataV1 // fills as many cells of either format
 	Size          = 16384 + cell.FixedLen
 	LargeSize     = 64 << 10 // what a burst from a relay is gathered in
+	MaxLargeData  = 4 * MaxData
 )
 
 // Kind says what a block carries and so who may receive it.

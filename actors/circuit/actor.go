@@ -129,6 +129,7 @@ type lane struct {
 	spec    *stream.Spec
 	pending []*block.Block // data the windows did not let go yet; at most the stream's credit
 	finish  bool           // END when pending is empty
+	reason  cell.EndReason // of that, to a client of ours
 	blocked bool
 }
 
@@ -155,8 +156,11 @@ type circuitActor struct {
 	pacing  *kernel.Timer   // until a lane may send again that its far end's rate holds back
 	dirty   bool
 
-	answer Use           // Unused until a stream was answered, or was not
-	probe  cell.StreamID // of the probe that is under way; 0: none is
+	answer  Use           // Unused until a stream was answered, or was not
+	serve   Serve         // of a circuit on which a client of ours is met
+	waiting *atomic.Int64 // introductions that the owner has not looked at
+
+	probe cell.StreamID // of the probe that is under way; 0: none is
 
 	closing bool
 	told    bool
@@ -228,7 +232,9 @@ func (c *circuitActor) Receive(ctx actor.Context) {
 	case *actor.Stopping:
 		c.stopping(ctx)
 	default:
-		c.onion(ctx)
+		if !c.host(ctx) {
+			c.onion(ctx)
+		}
 	}
 }
 
@@ -412,7 +418,12 @@ func (c *circuitActor) refuse(ctx actor.Context, spec *stream.Spec, err error) {
 
 func (c *circuitActor) streamFinished(ctx actor.Context, m *stream.Finish) {
 	c.actors--
-	if m.Back {
+	if l := c.lanes[m.Stream]; l != nil {
+		l.reason = endReason(m.Outcome)
+	}
+	if m.Spec.Serve != nil {
+		// nobody chose this circuit for it
+	} else if m.Back {
 		if m.Outcome == chivev1.Outcome_OUTCOME_TIMEOUT {
 			c.answer = Unused // a circuit may answer the first stream only, to look sound
 			ctx.Send(ctx.Parent(), &Tired{ID: c.o.ID})
@@ -454,6 +465,10 @@ func (c *circuitActor) dropLane(id cell.StreamID, l *lane, end bool) {
 	}
 	c.reserve()
 	// The only errors are that the stream or the circuit ended meanwhile.
+	if l.served() {
+		c.out.Bytes, _ = c.core.EndFor(c.out.Bytes, id, l.reason)
+		return
+	}
 	c.out.Bytes, _ = c.core.End(c.out.Bytes, id)
 }
 
@@ -462,7 +477,9 @@ func (c *circuitActor) streamFailed(ctx actor.Context, m *kernel.ChildFailed) {
 		if l.pid != nil && l.pid.Equal(m.PID) {
 			c.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_STREAM, l.spec.ID, &chivev1.ActorFailed{Reason: m.Site()}))
 			c.actors--
-			ctx.Send(ctx.Parent(), &StreamDone{ID: c.o.ID, Spec: l.spec})
+			if !l.served() {
+				ctx.Send(ctx.Parent(), &StreamDone{ID: c.o.ID, Spec: l.spec})
+			}
 			c.dropLane(id, l, true)
 			c.flush()
 			c.maybeGone(ctx)

@@ -158,8 +158,12 @@ func (c *circuitActor) event(ctx actor.Context, ev circuit.Event) {
 			c.posts = append(c.posts, post{l.pid, &stream.Ended{Reason: ev.Reason}})
 		}
 		c.dropLane(ev.Stream, l, false)
-	case circuit.RendezvousEstablished, circuit.Rendezvous, circuit.IntroduceAck:
+	case circuit.RendezvousEstablished, circuit.Rendezvous, circuit.IntroduceAck, circuit.IntroEstablished:
 		c.heard(ctx, ev)
+	case circuit.Introduce2:
+		c.introduced(ctx, ev)
+	case circuit.Asked:
+		c.asked(ctx, ev)
 	}
 }
 
@@ -173,6 +177,10 @@ func (c *circuitActor) data(ctx actor.Context, b *block.Block) {
 	l.pending = append(l.pending, b)
 	if l.blocked {
 		return
+	}
+	if link := c.link; link != nil && len(b.Bytes) > block.MaxData {
+		link.Cork()
+		defer link.Uncork()
 	}
 	id := b.Stream
 	c.pump(id, l)

@@ -499,7 +499,8 @@ func (c *circuits) streamBack(ctx actor.Context, m *circuit.StreamBack) {
 		c.refuse(m.Spec, chivev1.Outcome_OUTCOME_SHUTDOWN)
 		return
 	}
-	if p := m.Spec.Purpose; p == chivev1.Purpose_PURPOSE_DIRECTORY || p == chivev1.Purpose_PURPOSE_ONION_DIRECTORY {
+	if p := m.Spec.Purpose; p == chivev1.Purpose_PURPOSE_DIRECTORY || p == chivev1.Purpose_PURPOSE_ONION_DIRECTORY ||
+		p == chivev1.Purpose_PURPOSE_HOSTING_DIRECTORY {
 		// The asker chose this relay and may now choose another.
 		c.refuse(m.Spec, m.Spec.Last)
 		return

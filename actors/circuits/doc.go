@@ -31,7 +31,13 @@
 // leg, and its legs wait for their guards like any circuit. One that has
 // lost a leg takes no new streams.
 //
+// Circuits to reach onion services by (onion.go) are of the owner who asks for them, and
+// carry what that puts on them. A stream to a service goes on a circuit that met it
+// (meeting.go), or waits for a meeting, which the owner arranges. Which streams may share
+// such a circuit is decided here, as for all others. Every path is checked against the
+// shape of its purpose before it is built.
+//
 // Messages it understands: Netdir, Request, Configure, Renew, ForgetTimes, GuardsRetried,
-// Try, Close; from its children: the
+// Try, Close, Open, Shut, Carry, Orphaned, Met, NotMet, OnionsGone; from its children: the
 // messages of package circuit and kernel.ChildFailed.
 package circuits

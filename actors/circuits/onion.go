@@ -67,6 +67,17 @@ var shapes = map[chivev1.Purpose]path.Purpose{
 	chivev1.Purpose_PURPOSE_ONION_DIRECTORY: path.ForOnionDirectory,
 	chivev1.Purpose_PURPOSE_INTRODUCTION:    path.ForIntroduction,
 	chivev1.Purpose_PURPOSE_RENDEZVOUS:      path.ForRendezvous,
+
+	chivev1.Purpose_PURPOSE_HOSTING_INTRODUCTION: path.ForServiceIntroduction,
+	chivev1.Purpose_PURPOSE_HOSTING_RENDEZVOUS:   path.ForServiceRendezvous,
+	chivev1.Purpose_PURPOSE_HOSTING_DIRECTORY:    path.ForOnionDirectory,
+}
+
+// hosts says of a purpose whether its circuits are for an onion service of this node, and
+// not to reach one.
+func hosts(p chivev1.Purpose) bool {
+	return p == chivev1.Purpose_PURPOSE_HOSTING_INTRODUCTION || p == chivev1.Purpose_PURPOSE_HOSTING_RENDEZVOUS ||
+		p == chivev1.Purpose_PURPOSE_HOSTING_DIRECTORY
 }
 
 // maxOpens bounds the circuits that owners wait for.
@@ -86,13 +97,21 @@ func (c *circuits) openFor(ctx actor.Context, m *Open) {
 
 // launchOpens launches what owners wait for, as far as it may be launched now.
 func (c *circuits) launchOpens(ctx actor.Context) {
-	for len(c.opens) > 0 && c.holdOff == nil && c.building < c.mostBuilding() {
-		m := c.opens[0]
+	visitors := c.visitors()
+	for i := 0; i < len(c.opens) && c.holdOff == nil && c.building < c.mostBuilding(); {
+		m := c.opens[i]
+		if m.Purpose == chivev1.Purpose_PURPOSE_HOSTING_RENDEZVOUS {
+			if visitors >= max(c.mostBuilding()/2, 1) {
+				i++ // who visits our services must not keep us from the network
+				continue
+			}
+			visitors++
+		}
 		hops, err := c.onionPath(m)
 		if err == errNotYet || err == nil && !c.roomAt(hops[0].RSA) || err == nil && !c.mayLaunch(ctx) {
 			return
 		}
-		c.opens = slices.Delete(c.opens, 0, 1)
+		c.opens = slices.Delete(c.opens, i, i+1)
 		if err != nil {
 			ctx.Logger().Debug("no path", "err", err)
 			ctx.Send(m.Owner, &Over{Token: m.Token, Outcome: chivev1.Outcome_OUTCOME_NO_PATH})
@@ -100,6 +119,19 @@ func (c *circuits) launchOpens(ctx actor.Context) {
 		}
 		c.launchOwned(ctx, m, hops)
 	}
+}
+
+// visitors counts the circuits being built to clients of our services.
+func (c *circuits) visitors() (n int) {
+	if len(c.opens) == 0 {
+		return 0
+	}
+	for _, r := range c.records {
+		if r.purpose == chivev1.Purpose_PURPOSE_HOSTING_RENDEZVOUS && !r.open && !r.waits && !r.closing {
+			n++
+		}
+	}
+	return n
 }
 
 // onionPath is the whole path of a circuit that an owner asked for.

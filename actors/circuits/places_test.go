@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"runtime/debug"
 	"slices"
 	"testing"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"chive/tor/netdoc"
 	"chive/tor/onion"
 	"chive/tor/path"
+	"chive/tor/predict"
 )
 
 const general = chivev1.Purpose_PURPOSE_GENERAL
@@ -63,7 +65,12 @@ func atDesk(t reporter, clean int, test func(*desk)) {
 		if _, ok := ctx.Message().(*actor.Started); !ok {
 			return
 		}
-		defer close(done)
+		defer func() {
+			if why := recover(); why != nil { // the actor system would keep it to itself
+				t.Error(fmt.Errorf("%v\n%s", why, debug.Stack()))
+			}
+			close(done)
+		}()
 		d := &desk{ctx: ctx, now: time.Unix(1_000_000, 0), on: map[*stream.Spec]*record{}}
 		d.circuits = &circuits{
 			o: Options{
@@ -74,9 +81,10 @@ func atDesk(t reporter, clean int, test func(*desk)) {
 			meetings: map[string]*meeting{}, met: map[onion.Address][]*record{},
 			dir: Netdir{Index: exits(clean), Enough: true}, progress: chivev1.BootstrapPhase_BOOTSTRAP_PHASE_DONE,
 		}
+		d.ports, d.o.Bias = predict.New(d.now), noBias{}
 		d.recall()
 		quiet := ctx.Spawn(kernel.Func(func(actor.Context) {}))
-		d.quiet, d.o.Onions = quiet, quiet
+		d.quiet, d.o.Onions, d.o.Connections = quiet, quiet, quiet
 		for i := range clean {
 			exit, _ := d.dir.Index.ByIdentity(netdoc.Digest{byte(i + 1)})
 			r := &record{id: fmt.Sprint(i), pid: quiet, purpose: general, exit: exit, open: true, launched: d.now.Add(time.Duration(i))}

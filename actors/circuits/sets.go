@@ -70,9 +70,14 @@ func (c *circuits) prepareSets(ctx actor.Context) {
 			continue
 		}
 		there++
-		if r.dirtied.IsZero() && !r.tired {
-			clean = append(clean, r)
+		if !r.dirtied.IsZero() || r.tired || r.closing {
+			continue
 		}
+		if r.open && len(r.legs) < p.Legs { // as slow as a circuit, and no stream has it yet
+			c.dismiss(ctx, r, chivev1.Outcome_OUTCOME_REPLACED)
+			continue
+		}
+		clean = append(clean, r)
 	}
 	for ; len(clean) < want && there < p.MaxSets && c.holdOff == nil && c.building+p.Legs <= c.mostBuilding(); there++ {
 		port, _ := predict.Next(ports, clean, c.carries, want, want)

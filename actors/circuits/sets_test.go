@@ -134,7 +134,7 @@ func TestSetsAreKeptReady(t *testing.T) {
 // linkedSet is a set that takes streams and does nothing.
 func (d *desk) linkedSet(id string) *record {
 	exit, _ := d.dir.Index.ByIdentity(netdoc.Digest{13})
-	r := &record{id: id, pid: d.quiet, purpose: general, exit: exit, stable: true, open: true, isSet: true, launched: d.now}
+	r := &record{id: id, pid: d.quiet, purpose: general, exit: exit, stable: true, open: true, isSet: true, launched: d.now, legs: make([]*record, 2)}
 	d.records[id] = r
 	d.places.clean[r] = struct{}{}
 	return r
@@ -142,7 +142,7 @@ func (d *desk) linkedSet(id string) *record {
 
 func (d *desk) single(id string) *record {
 	r := d.linkedSet(id)
-	r.isSet, r.launched = false, d.now.Add(-time.Minute)
+	r.isSet, r.launched, r.legs = false, d.now.Add(-time.Minute), nil
 	return r
 }
 
@@ -235,6 +235,22 @@ func TestLegIsReplaced(t *testing.T) {
 			t.Errorf("%d circuits are being built, %d sets, the next not before %v", d.building, len(d.theSets()), d.sets.notBefore)
 		}
 		d.stopChild(t, set.pid)
+	})
+}
+
+// A linked set that lost a leg before any stream was on it gives way to another: it is as
+// slow as a circuit, and nobody would dial its guard again.
+func TestCleanSetThatLostALeg(t *testing.T) {
+	atSets(t, 6, func(d *desk) {
+		clean, used := d.linkedSet("clean"), d.linkedSet("used")
+		used.dirtied = d.now
+		for _, set := range []*record{clean, used} {
+			set.legs = set.legs[:len(set.legs)-1]
+		}
+		d.prepareSets(d.ctx)
+		if !clean.closing || used.closing {
+			t.Errorf("closing: clean %v, used %v", clean.closing, used.closing)
+		}
 	})
 }
 

@@ -48,7 +48,7 @@ type Link struct {
 
 	queueMu sync.Mutex     // protects the fields below
 	queue   []*block.Block // nil once closed
-	corked  bool           // the reader hands out a burst: one write will answer all of it
+	corks   int            // more comes at once: one write will do for all of it
 	stuck   bool           // the socket is full or broken: the writer goes on
 	failed  error          // why writing ended
 

@@ -242,7 +242,7 @@ func TestSendBeyondTheSocket(t *testing.T) {
 func TestCorkHoldsBack(t *testing.T) {
 	p := newPair(t)
 	defer p.close(t)
-	p.link.cork()
+	p.link.Cork()
 	p.link.Send(outgoing(1, 0, 1))
 	p.link.Send(outgoing(2, 1, 1))
 	p.link.queueMu.Lock()
@@ -251,12 +251,32 @@ func TestCorkHoldsBack(t *testing.T) {
 	if held != 2 {
 		t.Errorf("%d blocks held back, want 2", held)
 	}
-	p.link.uncork()
+	p.link.Uncork()
 	buf := make([]byte, maxRecord)
 	n, err := p.relay.Read(buf)
 	if err != nil || n != 2*cell.FixedLen {
 		t.Errorf("the first record holds %d bytes (%v), want both cells", n, err)
 	}
+}
+
+// Circuits that cork one after the other do not hold everything back for ever.
+func TestCorksHoldSoMuch(t *testing.T) {
+	p := newPair(t)
+	defer p.close(t)
+	p.link.Cork()
+	for i := range mostCorked {
+		p.link.Send(outgoing(1, i, 1))
+	}
+	p.link.queueMu.Lock()
+	held := len(p.link.queue)
+	p.link.queueMu.Unlock()
+	if held != 0 {
+		t.Errorf("%d blocks held back", held)
+	}
+	if _, err := io.ReadFull(p.relay, make([]byte, mostCorked*cell.FixedLen)); err != nil {
+		t.Error(err)
+	}
+	p.link.Uncork()
 }
 
 func TestSendAfterShutFreesTheBlock(t *testing.T) {

@@ -26,7 +26,7 @@ const maxBurst = 32
 // load; the wait is short beside any round trip, and the first bytes after a
 // pause never wait.
 const (
-	busyBytes = 16 << 10
+	busyBytes = 8 << 10
 	busyGap   = time.Millisecond
 	busyWait  = time.Millisecond
 )
@@ -73,10 +73,11 @@ func (l *Link) read(conn io.Reader, records *recordConn, carry []byte) error {
 	}
 }
 
-// pause waits for more to come if the connection is busy.
+// pause waits for more to come if the connection is busy, and not all that fits is there
+// already.
 func (r *reader) pause() {
 	now := time.Now()
-	busy := r.size >= busyBytes && now.Sub(r.ended) < busyGap
+	busy := r.size >= busyBytes && now.Sub(r.ended) < busyGap && !r.records.filled
 	if r.size, r.ended = 0, now; busy {
 		time.Sleep(busyWait)
 		r.ended = time.Now()
@@ -160,7 +161,7 @@ func (r *reader) handOut() error {
 		r.relayed = false
 		r.link.activity.rise(padding.Circuits, padding.Traffic)
 	}
-	r.link.cork()
+	r.link.Cork()
 	for i, s := range r.burst {
 		r.burst[i] = share{}
 		pid, known := r.link.lookup(s.id)
@@ -174,7 +175,7 @@ func (r *reader) handOut() error {
 		}
 	}
 	r.burst = r.burst[:0]
-	r.link.uncork()
+	r.link.Uncork()
 	if r.records.backlog() {
 		r.link.giveUp(nil) // TLS itself had something to say
 	}

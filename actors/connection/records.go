@@ -59,13 +59,14 @@ const tlsHeader = 5
 //
 // Towards the socket it can be told never to wait (writeAtOnce): what the
 // socket does not take is kept, and settle sends it. So any goroutine may write
-// through TLS, and none but the writer ever waits for the relay.
+// through TLS, and none but the writer ever waits for the relay. Between hold and
+// release records are kept as well, to go with one write.
 type recordConn struct {
 	net.Conn
 	buf        []byte
 	start, end int
 	left       int  // bytes of the current record that TLS has not got yet
-	filled     bool // the last read took as much as there was room for
+	filled     bool // the last read left no room: there is probably more
 	atOnce     bool // Read must not wait: no whole record there is errNotNow
 
 	read  func(fd uintptr) (done bool) // made once; nil: read as any connection
@@ -86,8 +87,14 @@ type recordConn struct {
 	outMu    sync.Mutex // protects the fields below and those of try
 	kept     []byte     // encrypted, and not yet taken by the socket
 	spare    []byte     // the other buffer of kept
+	holding  bool       // more records come at once
+	full     bool       // the socket did not take all of kept: settle is to send it
 	settling bool       // settle writes: whatever comes must go behind it
 }
+
+// mostHeld is how many bytes of records go with one write: what the kernel takes as one
+// packet of its own.
+const mostHeld = 64 << 10
 
 func newRecordConn(c net.Conn) *recordConn {
 	r := &recordConn{Conn: c}
@@ -125,23 +132,60 @@ func (r *recordConn) writeAtOnce() {
 func (r *recordConn) Write(p []byte) (int, error) {
 	r.outMu.Lock()
 	defer r.outMu.Unlock()
-	if r.try == nil {
+	switch {
+	case r.try == nil:
 		return r.Conn.Write(p)
+	case len(r.kept) == 0 && !r.holding && !r.settling:
+		took, err := r.offer(p)
+		if err != nil {
+			return took, err
+		}
+		r.kept = append(r.kept, p[took:]...)
+		return len(p), nil
 	}
-	took := 0
-	if r.raw != nil && len(r.kept) == 0 && !r.settling {
+	r.kept = append(r.kept, p...)
+	if r.holding && len(r.kept) < mostHeld {
+		return len(p), nil
+	}
+	return len(p), r.push()
+}
+
+// offer gives bytes to the socket and says how many it took without waiting.
+func (r *recordConn) offer(p []byte) (took int, err error) {
+	if r.raw != nil {
 		r.given, r.took, r.tried = p, 0, nil
-		err := r.raw.Write(r.try)
+		err = r.raw.Write(r.try)
 		r.given, took = nil, r.took
 		if err == nil && r.tried != syscall.EAGAIN {
 			err = r.tried
 		}
-		if err != nil {
-			return took, err
-		}
 	}
-	r.kept = append(r.kept, p[took:]...)
-	return len(p), nil
+	r.full = took < len(p)
+	return took, err
+}
+
+// push offers what is kept, unless that is settle's already.
+func (r *recordConn) push() error {
+	if r.full || r.settling || len(r.kept) == 0 {
+		return nil
+	}
+	took, err := r.offer(r.kept)
+	r.kept = r.kept[:copy(r.kept, r.kept[took:])]
+	return err
+}
+
+// hold has records wait for others until release.
+func (r *recordConn) hold() {
+	r.outMu.Lock()
+	defer r.outMu.Unlock()
+	r.holding = true
+}
+
+func (r *recordConn) release() error {
+	r.outMu.Lock()
+	defer r.outMu.Unlock()
+	r.holding = false
+	return r.push()
 }
 
 // backlog reports whether something is kept for settle.
@@ -156,7 +200,7 @@ func (r *recordConn) settle() error {
 	for {
 		r.outMu.Lock()
 		kept := r.kept
-		r.settling = len(kept) > 0
+		r.settling, r.full = len(kept) > 0, false
 		r.kept, r.spare = r.spare[:0], nil
 		r.outMu.Unlock()
 		if len(kept) == 0 {
@@ -237,7 +281,7 @@ func (r *recordConn) fill() error {
 	n, err := r.receive(r.buf[r.end : r.end+room])
 	r.limit.Refund(room - n)
 	r.end += n
-	r.filled = n == room
+	r.filled = r.end == len(r.buf)
 	if n > 0 {
 		return nil
 	}

@@ -134,3 +134,82 @@ func TestSettleSendsWhatWasKept(t *testing.T) {
 		t.Error("settle on a closed connection ends without an error")
 	}
 }
+
+// A socket gets what was written between hold and release at once, and what it does not
+// take goes with settle, all in order.
+func TestHeldRecordsGoTogether(t *testing.T) {
+	here, there := sockets(t)
+	r := newRecordConn(here)
+	r.writeAtOnce()
+	var want bytes.Buffer
+	write := func(n int) {
+		t.Helper()
+		p := bytes.Repeat([]byte{byte(want.Len())}, n)
+		want.Write(p)
+		if got, err := r.Write(p); got != n || err != nil {
+			t.Fatalf("Write: %d, %v", got, err)
+		}
+	}
+	write(10)
+	if r.backlog() {
+		t.Error("a record alone is kept")
+	}
+	r.hold()
+	write(1000)
+	write(2000)
+	if len(r.kept) != 3000 {
+		t.Errorf("%d bytes are held, want 3000", len(r.kept))
+	}
+	write(mostHeld)
+	if r.backlog() {
+		t.Error("more is held than goes with one write")
+	}
+	write(5)
+	if err := r.release(); err != nil || r.backlog() {
+		t.Errorf("after release: %v, backlog %v", err, r.backlog())
+	}
+	r.hold()
+	for !r.full {
+		write(mostHeld / 3)
+	}
+	if err := r.release(); err != nil || !r.backlog() {
+		t.Errorf("a full socket took all (%v)", err)
+	}
+	write(7)
+	got := make(chan []byte)
+	go func() {
+		p := make([]byte, want.Len())
+		n, _ := io.ReadFull(there, p)
+		got <- p[:n]
+	}()
+	if err := r.settle(); err != nil || r.backlog() {
+		t.Errorf("settle: %v, backlog %v", err, r.backlog())
+	}
+	if !bytes.Equal(<-got, want.Bytes()) {
+		t.Error("the other end got something else")
+	}
+	here.Close()
+	r.hold()
+	write(1)
+	if err := r.release(); err == nil {
+		t.Error("release to a closed socket ends without an error")
+	}
+}
+
+// sockets are both ends of a TCP connection.
+func sockets(t *testing.T) (here, there net.Conn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if here, err = net.Dial("tcp", l.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	if there, err = l.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { here.Close(); there.Close() })
+	return here, there
+}

@@ -1,6 +1,7 @@
 package connection
 
 import (
+	"errors"
 	"time"
 
 	"chive/actors/block"
@@ -30,17 +31,18 @@ func (l *Link) Send(b *block.Block) {
 	l.flush()
 }
 
-// cork holds back what is sent until uncork, so that the answers to one burst
-// share a record and a write.
-func (l *Link) cork() {
+// Cork holds back what is sent until Uncork, so that the answers to one burst, or the
+// cells of one read, share records and a write. Who else corks it meanwhile is waited for.
+func (l *Link) Cork() {
 	l.queueMu.Lock()
-	l.corked = true
+	l.corks++
 	l.queueMu.Unlock()
 }
 
-func (l *Link) uncork() {
+// Uncork is called once for each Cork.
+func (l *Link) Uncork() {
 	l.queueMu.Lock()
-	l.corked = false
+	l.corks--
 	l.queueMu.Unlock()
 	l.flush()
 }
@@ -65,14 +67,23 @@ func (l *Link) flush() {
 func (l *Link) ready() bool {
 	l.queueMu.Lock()
 	defer l.queueMu.Unlock()
-	return len(l.queue) > 0 && !l.corked && !l.stuck
+	return l.due()
+}
+
+// mostCorked is how many blocks wait for Uncork: with many circuits that send there may
+// always be one who corks.
+const mostCorked = 64
+
+// due: is there something to write now? The caller holds queueMu.
+func (l *Link) due() bool {
+	return len(l.queue) > 0 && !l.stuck && (l.corks == 0 || len(l.queue) >= mostCorked)
 }
 
 // take moves the queue to taken; the caller holds writeMu.
 func (l *Link) take() bool {
 	l.queueMu.Lock()
 	defer l.queueMu.Unlock()
-	if len(l.queue) == 0 || l.corked || l.stuck {
+	if !l.due() {
 		return false
 	}
 	l.taken, l.queue = l.queue, l.taken[:0]
@@ -141,10 +152,13 @@ func (l *Link) unstick() error {
 	return nil
 }
 
-// writeBatch writes blocks, small ones together in a record, and frees them;
-// the caller holds writeMu.
-func (l *Link) writeBatch(batch []*block.Block) error {
-	var err error
+// writeBatch writes blocks, small ones together in a record and records together, and frees
+// them; the caller holds writeMu.
+func (l *Link) writeBatch(batch []*block.Block) (err error) {
+	if len(batch) > 1 {
+		l.records.hold()
+		defer func() { err = errors.Join(err, l.records.release()) }()
+	}
 	scratch := l.scratch[:0]
 	for i, b := range batch {
 		if err == nil && len(scratch) > 0 && len(scratch)+len(b.Bytes) > maxRecord {

@@ -8,7 +8,7 @@ import (
 
 // supported are the subprotocols that this client has (tor-spec §9; names of versions as
 // in Arti's tor-protover). What is added to the client is added here, and only what a node
-// really uses: a part that no actor runs is not there. Padding is missing so far.
+// really uses: a part that no actor runs is not there.
 //
 //	Conflux=1     sets of circuits to one exit
 //	Cons=1-2      consensuses, ed25519 identities in microdescriptors
@@ -16,12 +16,13 @@ import (
 //	DirCache=2    consensus diffs
 //	FlowCtrl=1-2  authenticated SENDMEs; congestion control
 //	HSDir=2, HSIntro=4, HSRend=2
-//	              onion services of version 3, as their client
+//	              onion services of version 3
 //	Link=4-5      4-byte circuit ids; padding that is negotiated
 //	LinkAuth=3    as far as a client goes: it checks the relay's Ed25519 certificates
 //	Microdesc=1-3 2: ed25519; 3: without TAP keys
+//	Padding=2     the machines of circuits to onion services
 //	Relay=2-6     ntor; EXTEND2 with IPv6; ntor-v3; subprotocols asked for in it; Counter Galois Onion
-var supported = mustProtocols("Conflux=1 Cons=1-2 Desc=1-4 DirCache=2 FlowCtrl=1-2 HSDir=2 HSIntro=4 HSRend=2 Link=4-5 LinkAuth=3 Microdesc=1-3 Relay=2-6")
+var supported = mustProtocols("Conflux=1 Cons=1-2 Desc=1-4 DirCache=2 FlowCtrl=1-2 HSDir=2 HSIntro=4 HSRend=2 Link=4-5 LinkAuth=3 Microdesc=1-3 Padding=2 Relay=2-6")
 
 func mustProtocols(list string) netdoc.Protocols {
 	p, err := netdoc.ParseProtocols(list)

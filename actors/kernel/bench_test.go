@@ -79,6 +79,7 @@ func BenchmarkBatchHop(b *testing.B) {
 		system.Root.Send(first, m)
 		<-arrived
 	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(m)), "ns/cell")
 }
 
 func BenchmarkSpawnStop(b *testing.B) {

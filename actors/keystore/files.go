@@ -117,3 +117,17 @@ func remove(path string) error {
 	}
 	return syncDir(filepath.Dir(path))
 }
+
+// readState reads a file of our own, of at most so many bytes.
+func readState(path string, most int) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, int64(most)+1))
+	if err == nil && len(b) > most {
+		err = fmt.Errorf("%s: larger than %d bytes", path, most)
+	}
+	return b, err
+}

@@ -141,7 +141,7 @@ func Start(_ context.Context, o Options) (*Node, error) {
 		err = errors.Join(n.bridge.Share(messages.VerbGuardsRetry, n.answerGuardsRetry),
 			n.bridge.Share(messages.VerbTimeoutsForget, n.answerTimeoutsForget),
 			n.bridge.Handle(messages.VerbRenew, n.answerRenew), n.bridge.Handle(messages.VerbIdentities, n.answerIdentities),
-			n.bridge.Handle(messages.VerbProfile, n.answerProfile))
+			n.bridge.Handle(messages.VerbProfile, n.answerProfile), n.bridge.Handle(messages.VerbHosting, n.answerHosting))
 	}
 	if err != nil {
 		return nil, errors.Join(err, n.closeKept(context.Background()), n.bridge.Close(context.Background()), n.lock.Close())
@@ -174,6 +174,9 @@ func (n *Node) openState() error {
 		return err
 	}
 	n.onionKeys.Store(&keys)
+	if err := checkServices(n.Config()); err != nil {
+		return err
+	}
 	block.SetPooling(n.Config().EnableBufferPooling)
 	setLimits(&n.limits, n.Config())
 	n.renewAll.Set(1/renewAllEvery.Seconds(), 1)

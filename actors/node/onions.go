@@ -72,6 +72,15 @@ func (r *rootActor) spawnedOnion(ctx actor.Context, name string, pid *actor.PID)
 		if r.parts.PID("onions") != nil {
 			r.onions(ctx) // its circuits are gone
 		}
+		if r.parts.PID("hosting") != nil {
+			r.hosting(ctx) // likewise
+		}
+	case "hosting":
+		if r.netdir != nil {
+			if n := forOnions(r.netdir); n != nil {
+				ctx.Send(pid, forHosting(n))
+			}
+		}
 	case "onions":
 		r.pass(ctx, "circuits", &circuits.OnionsGone{})
 		if r.netdir != nil {

@@ -43,7 +43,7 @@ type (
 // subscribers are the parts that follow the configuration. Listeners are last:
 // what can be seen from outside changes when the rest has.
 func (n *Node) subscribers() []configuration.Subscriber {
-	return []configuration.Subscriber{&logParts{n}, &bufferParts{}, &limitParts{n}, &nodeParts{n}, &onionParts{n}, &actorParts{n}}
+	return []configuration.Subscriber{&logParts{n}, &bufferParts{}, &limitParts{n}, &nodeParts{n}, &onionParts{n}, &hostingParts{n}, &actorParts{n}}
 }
 
 // logParts are the log's destinations.

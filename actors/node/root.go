@@ -14,6 +14,7 @@ import (
 	"chive/actors/circuits"
 	"chive/actors/connections"
 	"chive/actors/directory"
+	"chive/actors/hosting"
 	"chive/actors/ingress"
 	"chive/actors/kernel"
 	"chive/actors/onions"
@@ -88,6 +89,12 @@ func (r *rootActor) Receive(ctx actor.Context) {
 	case *circuits.Open, *circuits.Shut, *circuits.Carry, *circuits.Orphaned, *circuits.Met, *circuits.NotMet,
 		*circuits.Meet, *circuits.NoMeet, *onions.Configure:
 		r.onion(ctx, m)
+	case *hosting.Configure:
+		r.pass(ctx, "hosting", m) // one that is started anew begins with what is in force
+	case *hosting.List:
+		if !r.pass(ctx, "hosting", m) {
+			m.Tell(nil)
+		}
 	case *circuits.Netdir:
 		if m.Rules == pathRules(r.n.Config()) { // else a directory that is being replaced told it
 			r.netdir = m
@@ -95,6 +102,7 @@ func (r *rootActor) Receive(ctx actor.Context) {
 			r.pass(ctx, "connections", forConnections(m))
 			if n := forOnions(m); n != nil {
 				r.pass(ctx, "onions", n)
+				r.pass(ctx, "hosting", forHosting(n))
 			}
 		}
 	case *actor.Started:
@@ -192,6 +200,7 @@ func (r *rootActor) start(ctx actor.Context) {
 		})
 	})
 	r.onions(ctx)
+	r.hosting(ctx)
 	r.directory(ctx)
 	if !n.deaf.Load() {
 		r.listen(ctx, n.Config(), &bound{})
@@ -312,6 +321,7 @@ func (r *rootActor) shutdown(ctx actor.Context, m *shutdown) {
 	r.parts.Halt()
 	r.parts.Forget(ctx, "directory")
 	r.parts.Forget(ctx, "onions")
+	r.parts.Forget(ctx, "hosting")
 	r.closeListeners(ctx)
 	if !r.pass(ctx, "circuits", &circuits.Close{Reply: ctx.Self()}) {
 		ctx.Send(ctx.Self(), &circuits.Closed{})

@@ -5,6 +5,7 @@ import (
 
 	"chive/actors/circuits"
 	"chive/actors/fleet"
+	"chive/actors/hosting"
 	"chive/actors/onions"
 	"chive/messages"
 	"chive/messages/chivev1"
@@ -48,7 +49,7 @@ func (t *topActor) Receive(ctx actor.Context) {
 		if t.n.member != nil {
 			t.config.Supervise(ctx, supervisor.Supervise{Name: "fleet", Props: t.n.fleetProps})
 		}
-	case *stopListening, *listenAgain, *circuits.Try, *tryAgain, *onions.Configure:
+	case *stopListening, *listenAgain, *circuits.Try, *tryAgain, *onions.Configure, *hosting.Configure:
 		_ = t.node.Pass(ctx, "node", m) // what is not there has no listeners
 	case *fleet.Publication, *fleet.Tell:
 		_ = t.config.Pass(ctx, "fleet", m) // it is told when it is there again
@@ -63,6 +64,10 @@ func (t *topActor) Receive(ctx actor.Context) {
 	case *identities:
 		if t.node.Pass(ctx, "node", m) != nil {
 			m.reply.Send(IdentitiesAnswer{})
+		}
+	case *hosting.List:
+		if t.node.Pass(ctx, "node", m) != nil {
+			m.Tell(nil)
 		}
 	case *circuits.ForgetTimes:
 		if t.node.Pass(ctx, "node", m) != nil {

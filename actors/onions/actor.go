@@ -224,8 +224,18 @@ func (s *onions) updated(ctx actor.Context, m *Network) {
 		ids = append(ids, r.Ed25519)
 	}
 	shared.view = &client.View{Network: n, Ring: onion.NewRing(n.Fetch(), ids), SendmeIncrement: increment(m.Consensus.Params)}
+	avoid(shared, m.Index)
 	s.network = shared
 	s.tell(ctx, shared)
+}
+
+// avoid has the user's rules for relays hold for those that others chose.
+func avoid(n *network, x *path.Index) {
+	n.view.Avoid = func(p client.Point) bool { return x.Excluded(p.RSA, p.IPv4) }
+	n.view.AvoidDirectory = func(id [32]byte) bool {
+		r := n.directories[id]
+		return r != nil && x.Excluded(r.Identity, r.IPv4)
+	}
 }
 
 func (s *onions) tell(ctx actor.Context, m any) {

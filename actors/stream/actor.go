@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"context"
 	"errors"
 	"io"
 	"sync/atomic"
@@ -81,6 +82,7 @@ type stream struct {
 	moved   bool   // data came since the last quietTick
 	in, out uint64 // bytes to and from the application
 	timer   *kernel.Timer
+	cancel  context.CancelFunc // ends the dialling; set with Spec.Serve
 }
 
 // Props makes a stream actor, a child of its circuit's.
@@ -91,8 +93,11 @@ func Props(o Options) *actor.Props {
 // Receive is the actor's table of messages.
 func (s *stream) Receive(ctx actor.Context) {
 	if s.done {
-		if b, ok := ctx.Message().(*block.Block); ok {
-			b.Free()
+		switch m := ctx.Message().(type) {
+		case *block.Block:
+			m.Free()
+		case *dialled:
+			m.Drop()
 		}
 		return
 	}
@@ -100,6 +105,9 @@ func (s *stream) Receive(ctx actor.Context) {
 	case *actor.Started:
 		s.circuit = ctx.Parent()
 		s.timer = kernel.After(ctx.ActorSystem(), ctx.Self(), connectTimeout, &tooSlow{})
+		s.dial(ctx)
+	case *dialled:
+		s.dialled(ctx, m)
 	case *Attached:
 		s.attached(ctx, m)
 	case *block.Block:
@@ -165,6 +173,11 @@ func (s *stream) connect(ctx actor.Context, m *Connected) {
 		s.sendEarly(ctx)
 	}
 	s.spec.Early = nil
+	s.begin(ctx, sock)
+}
+
+// begin reads what the application sends.
+func (s *stream) begin(ctx actor.Context, sock *socket) {
 	root, self := ctx.ActorSystem().Root, ctx.Self()
 	s.held.shed = func() { root.Send(self, &shed{}) }
 	s.held.up = &sock.blocked
@@ -205,6 +218,10 @@ func (s *stream) block(ctx actor.Context, b *block.Block) {
 	}
 	s.moved = true
 	s.in += uint64(len(b.Bytes))
+	if s.sock == nil { // a client of ours sends before our application is there
+		s.queue = append(s.queue, b)
+		return
+	}
 	if err := s.deliver(ctx, b); err != nil {
 		s.finish(ctx, chivev1.Outcome_OUTCOME_CLIENT_IO, true, false)
 	}
@@ -314,6 +331,9 @@ func (s *stream) took(ctx actor.Context, b *block.Block) {
 
 func (s *stream) ended(ctx actor.Context, m *Ended) {
 	out := outcome.FromEnd(m.Reason, s.connected)
+	if s.spec.Serve != nil {
+		out = servedEnd(s.connected) // clients give no reasons
+	}
 	switch {
 	case !s.connected:
 		s.refused(ctx, out, false)
@@ -362,6 +382,9 @@ func (s *stream) refused(ctx actor.Context, out chivev1.Outcome, end bool) {
 // mendable says whether the stream may be tried on another circuit. A service is the same
 // on each, and to meet it anew costs a lot: what it said itself counts.
 func (s *Spec) mendable(out chivev1.Outcome) bool {
+	if s.Serve != nil {
+		return false // it is the client's
+	}
 	if s.Onion == nil {
 		return mendable(out) && s.Attempt < maxAttempts
 	}
@@ -390,6 +413,8 @@ func mendable(out chivev1.Outcome) bool {
 func (s *stream) readDone(ctx actor.Context, m *readDone) {
 	s.reading = false
 	switch {
+	case errors.Is(m.err, io.EOF) && s.spec.Serve != nil: // as C tor: the client is told at once
+		s.finish(ctx, chivev1.Outcome_OUTCOME_OK, !s.remoteEnd, true)
 	case errors.Is(m.err, io.EOF):
 		s.localEOF = true
 		s.moved = false
@@ -436,6 +461,8 @@ func (s *stream) release(out chivev1.Outcome, whole bool) {
 	s.timer.Stop()
 	defer block.Leave(&s.held) // what is kept is given back by then
 	switch {
+	case s.sock == nil && s.spec.Serve != nil:
+		s.cancel()
 	case s.sock == nil:
 		Refuse(s.spec, out)
 	case whole:

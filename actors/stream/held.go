@@ -29,7 +29,7 @@ func (h *holding) keep(bytes int) {
 func (h *holding) letGo() { h.bytes.Store(0) }
 
 // upload is what a stream's credit lets it keep on the way to the circuit.
-const upload = 2 * block.Size
+const upload = block.LargeSize + block.Size
 
 // Held implements block.Holder.
 func (h *holding) Held() (bytes, since int64) {

@@ -13,6 +13,9 @@ import (
 	"chive/internal/rawio"
 )
 
+// credits is how many blocks may be on their way from the application to the relay.
+const credits = 2
+
 // drainTime is how long a socket is read on after the far end ended.
 const drainTime = 5 * time.Second
 
@@ -39,9 +42,10 @@ func newSocket(conn Conn, limit *limits.Bucket) (*socket, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &socket{conn: conn, raw: raw, limit: limit, credit: make(chan struct{}, 2), stop: make(chan struct{})}
-	s.credit <- struct{}{}
-	s.credit <- struct{}{}
+	s := &socket{conn: conn, raw: raw, limit: limit, credit: make(chan struct{}, credits), stop: make(chan struct{})}
+	for range credits {
+		s.credit <- struct{}{}
+	}
 	s.writer = func(fd uintptr) bool {
 		s.wrote, s.wErr = rawio.Write(fd, s.out)
 		return true
@@ -71,10 +75,17 @@ func (s *socket) read(post func(*block.Block)) error {
 		b    *block.Block
 		n    int
 		rErr error
+		fast bool // the application would have filled a small block, and has both credits
 	)
 	reader := func(fd uintptr) bool {
-		b = block.Get(block.DataOut)
-		n, rErr = rawio.Read(fd, b.Buf[:block.MaxData])
+		most := block.MaxData
+		if fast {
+			b, most = block.GetLarge(block.DataOut), block.MaxLargeData
+		} else {
+			b = block.Get(block.DataOut)
+		}
+		n, rErr = rawio.Read(fd, b.Buf[:most])
+		fast = n >= block.MaxData
 		if n > 0 {
 			return true
 		}
@@ -93,6 +104,8 @@ func (s *socket) read(post func(*block.Block)) error {
 			b.Bytes, b.Credit, b.Here = b.Buf[:n], s.credit, true
 			post(b)
 			s.limit.Spend(n, s.stop)
+			// Slow streams, of which there may be many, keep small blocks.
+			fast = fast && len(s.credit) == credits
 			continue
 		case s.draining.Load():
 			s.drain()

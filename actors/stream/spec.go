@@ -58,6 +58,9 @@ type Spec struct {
 	// password; none for who named nobody.
 	Identities []string
 	Front      Front
+	// Serve is for a stream that a client of an onion service of ours began: it gives the
+	// application's end. Conn and Front are nil then.
+	Serve Dial
 	// Unwanted says of an address that no exit may connect to for this stream; nil:
 	// of none. An exit that names one is told END.
 	Unwanted  func(netip.Addr) bool

@@ -232,7 +232,9 @@ func (r *rig) last() *chivev1.Envelope {
 func (r *rig) close() {
 	r.stop()
 	_ = r.app.Close()
-	_ = r.spec.Conn.Close()
+	if r.spec.Conn != nil { // else nobody has dialled it
+		_ = r.spec.Conn.Close()
+	}
 	for len(r.heard) > 0 {
 		if b, ok := (<-r.heard).(*block.Block); ok {
 			b.Free()

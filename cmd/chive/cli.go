@@ -65,6 +65,7 @@ type grammar struct {
 	Connections connectionsCommand `cmd:"" help:"List connections to relays, likewise."`
 	Renew       renewCommand       `cmd:"" help:"Use other circuits from now on, for one identity."`
 	Identities  identitiesCommand  `cmd:"" help:"List the identities that use the node."`
+	Onion       onionCommand       `cmd:"" help:"List, show, add and remove the onion services that the node hosts."`
 	Profile     profileCommand     `cmd:"" help:"Take a profile of a running node: cpu, heap or mutex."`
 	Newnym      newnymCommand      `cmd:"" help:"The same for all identities, at most once in 10 seconds."`
 	Guards      guardsCommand      `cmd:"" help:"List guards, likewise."`

@@ -70,13 +70,25 @@ var combinations = []struct{ torrc, says string }{
 	{"MiddleNodes 192.0.2.1\nExcludeNodes 192.0.2.0/24", "no path is left"},
 	{"NumPrimaryGuards 1\nNumEntryGuards 2", "NumEntryGuards 2 is more than NumPrimaryGuards 1"},
 	{"CircuitPoolMinSize 5\nCircuitPoolMaxSize 3", "CircuitPoolMaxSize 3 is less than CircuitPoolMinSize 5"},
-	{"CircuitPoolMinSize 11", "CircuitPoolMaxSize 10 is less than CircuitPoolMinSize 11"},
+	{"CircuitPoolMinSize 33", "CircuitPoolMaxSize 32 is less than CircuitPoolMinSize 33"},
 	{"BandwidthRate 2 MBytes\nBandwidthBurst 1 MByte", "BandwidthBurst 1 MByte is less than BandwidthRate 2 MBytes"},
 	// the network
 	{"TestingTorNetwork 1", "a test network needs DirAuthority lines of its own"},
 	{"ClientDNSRejectInternalAddresses 0", "on the public network exits would name what is on your own"},
 	{authority(anID, anID) + authority(anID, otherID), "the v3ident " + anID + " is given twice: each authority has one vote"},
 	{"FallbackDir 192.0.2.1 orport=1 id=" + anID + "\nFallbackDir 192.0.2.2 orport=1 id=" + anID, "the relay " + anID + " is given twice"},
+	// onion services
+	{"HiddenServicePort 80", "belongs to no service: it needs a HiddenServiceDir before it, in the same place"},
+	{"HiddenServiceDir /s", "the service has no HiddenServicePort"},
+	{"HiddenServiceDir /s\nHiddenServicePort 80\nHiddenServiceDir /s\nHiddenServicePort 80", "given twice: one folder is one service"},
+	{
+		"HiddenServiceDir /s\nHiddenServicePort 80\nHiddenServiceEnableIntroDoSRatePerSec 9\nHiddenServiceEnableIntroDoSBurstPerSec 8",
+		"HiddenServiceEnableIntroDoSBurstPerSec 8 is less than HiddenServiceEnableIntroDoSRatePerSec 9",
+	},
+	{
+		"HiddenServiceDir /s\nHiddenServicePort 80\nHiddenServicePoWQueueRate 9\nHiddenServicePoWQueueBurst 8",
+		"HiddenServicePoWQueueBurst 8 is less than HiddenServicePoWQueueRate 9",
+	},
 	// NATS
 	{"NatsListen 0.0.0.0:4222", "0.0.0.0:4222 can be reached from other machines: set NatsTLSCert and NatsTLSKey"},
 	{"NatsClusterListen 0.0.0.0:6222", "can be reached from other machines"},

@@ -109,7 +109,7 @@ func TestEventsOfANode(t *testing.T) {
 			t.Errorf("%v shows the target: %s", tt.args, out)
 		}
 	}
-	if code, _, errOut := cli(t, "events", "--data-dir", dir, "--kind", "onion"); code != exitUsage || !strings.Contains(errOut, `kind "onion": want one of`) {
+	if code, _, errOut := cli(t, "events", "--data-dir", dir, "--kind", "weather"); code != exitUsage || !strings.Contains(errOut, `kind "weather": want one of`) {
 		t.Errorf("unknown kind: exit %d, %q", code, errOut)
 	}
 }

@@ -13,14 +13,9 @@ import (
 const setsReady = 3 * time.Second
 
 // confluxes measures one transfer each way, with conflux and without.
-func confluxes(ctx context.Context, network *testnet.Network, binary, dir string, r *report) error {
+func confluxes(ctx context.Context, network *testnet.Network, programs []program, dir string, r *report) error {
 	for _, how := range []string{"1", "0"} {
-		option := []string{"ConfluxEnabled " + how}
-		subjects := []subject{
-			{"chive", startBy(network, option, binary, "run", "-f")},
-			{"C tor", startBy(network, option, "tor", "--defaults-torrc", "/dev/null", "-f")},
-		}
-		if err := confluxRound(ctx, network, subjects, dir, how, r); err != nil {
+		if err := confluxRound(ctx, network, subjectsOf(network, programs, "ConfluxEnabled "+how), dir, how, r); err != nil {
 			return err
 		}
 	}

@@ -32,7 +32,7 @@ func events(ctx context.Context, network *testnet.Network, dir, binary string) e
 		socks string
 	}{{}, {}}
 	for i, b := range []string{binary, silent} {
-		pid, socks, stop, err := startWith(network, b, "run", "-f")(ctx, filepath.Join(dir, fmt.Sprint("events", i)))
+		pid, socks, stop, err := startWith(network.ClientTorrc(), b, "run", "-f")(ctx, filepath.Join(dir, fmt.Sprint("events", i)))
 		if err != nil {
 			return err
 		}
@@ -69,7 +69,7 @@ func events(ctx context.Context, network *testnet.Network, dir, binary string) e
 
 // work makes requests, one after the other for each user.
 func work(ctx context.Context, network *testnet.Network, pid int, socks string, users, each, size int) (spent, error) {
-	before, err := network.CPU(pid)
+	before, err := cpuTime(pid)
 	if err != nil {
 		return spent{}, err
 	}
@@ -88,6 +88,6 @@ func work(ctx context.Context, network *testnet.Network, pid int, socks string, 
 	}
 	wg.Wait()
 	wall := time.Since(begun)
-	after, err := network.CPU(pid)
+	after, err := cpuTime(pid)
 	return spent{(after - before).Seconds(), wall.Seconds()}, errors.Join(append(errs, err)...)
 }

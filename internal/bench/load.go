@@ -19,6 +19,7 @@ type load struct {
 	size     int // bytes a stream
 	isolated bool
 	up       bool
+	onion    string // the service to load from; empty: the target
 }
 
 var loads = []load{
@@ -37,6 +38,9 @@ func (l load) String() string {
 	if l.up {
 		what = "uploads"
 	}
+	if l.onion != "" {
+		what = "onion " + what
+	}
 	if l.streams == 1 {
 		return "1 " + what[:len(what)-1]
 	}
@@ -52,6 +56,8 @@ type cost struct {
 	cpu  float64 // seconds a GiB, of the client
 	rate float64 // MiB/s
 	rss  float64 // MiB, the most that was seen
+
+	relays float64 // CPU seconds a GiB of relays that one process is
 }
 
 // running is a client that has served a byte.
@@ -117,8 +123,8 @@ func each[T any](all []T, of func(T) float64) (values []float64) {
 func (l load) run(ctx context.Context, network *testnet.Network, c running) (x cost, err error) {
 	watching, stop := context.WithCancel(ctx)
 	peak := make(chan float64, 1)
-	go func() { peak <- peakRSS(watching, network, c.pid) }()
-	before, err := network.CPU(c.pid)
+	go func() { peak <- peakRSS(watching, c.pid) }()
+	before, err := cpuTime(c.pid)
 	begin := time.Now()
 	errs := make([]error, l.streams)
 	var wg sync.WaitGroup
@@ -128,16 +134,19 @@ func (l load) run(ctx context.Context, network *testnet.Network, c running) (x c
 			user = fmt.Sprint("load", i)
 		}
 		wg.Go(func() {
-			if l.up {
+			switch {
+			case l.up:
 				errs[i] = send(ctx, network, c.socks, user, l.size)
-			} else {
+			case l.onion != "":
+				_, errs[i] = download(ctx, l.onion, c.socks, user, l.size)
+			default:
 				_, errs[i] = fetch(ctx, network, c.socks, user, l.size)
 			}
 		})
 	}
 	wg.Wait()
 	took := time.Since(begin).Seconds()
-	after, err2 := network.CPU(c.pid)
+	after, err2 := cpuTime(c.pid)
 	stop()
 	x.rss = <-peak
 	bytes := float64(l.streams * l.size)
@@ -147,9 +156,9 @@ func (l load) run(ctx context.Context, network *testnet.Network, c running) (x c
 }
 
 // peakRSS is the most memory that a process had until ctx ends, in MiB.
-func peakRSS(ctx context.Context, network *testnet.Network, pid int) (peak float64) {
+func peakRSS(ctx context.Context, pid int) (peak float64) {
 	for {
-		if rss, err := network.RSS(pid); err == nil {
+		if rss, err := testnet.RSS(pid); err == nil {
 			peak = max(peak, float64(rss)/(1<<20))
 		}
 		select {

@@ -1,10 +1,14 @@
-// Command bench compares chive with C tor as clients of one private network,
-// in one run: start, downloads and uploads, CPU a GiB, and memory. The relays share the
-// machine with the client, so throughput is theirs as much as the client's;
-// CPU seconds of the client a GiB is what tells. With the argument "circuits" only
-// requests that need circuits of their own are measured, with "conflux" only one transfer,
-// with and without it. A whole run writes its table into
-// docs/performance.md and draws docs/performance.svg.
+// Command bench measures chive, beside C tor in one run: before real relays of a private
+// network (start, downloads and uploads, CPU a GiB, memory), and alone, before the collapsed
+// network of internal/collapsed. Real relays share the machine with the client, so
+// throughput is theirs as much as the client's; CPU seconds of the client a GiB is what
+// tells.
+//
+//	bench            everything; writes tables and plot into docs/
+//	bench alone      the client alone and its layers; writes their tables
+//	bench circuits   requests that need circuits of their own; writes nothing
+//	bench conflux    one transfer with conflux and without; writes nothing
+//	bench onion      onion services, visited and hosted; writes nothing
 package main
 
 import (
@@ -21,6 +25,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -35,7 +40,7 @@ const (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx)
+	err := part(ctx, os.Args[1:])
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -49,7 +54,21 @@ type subject struct {
 	start func(ctx context.Context, dir string) (pid int, socks string, stop func() error, err error)
 }
 
-func run(ctx context.Context) (err error) {
+// program is a client that can be started: the command's last argument is to be a torrc.
+type program struct {
+	name    string
+	command []string
+}
+
+// part does what the arguments say.
+func part(ctx context.Context, args []string) (err error) {
+	what := ""
+	if len(args) > 0 {
+		what = args[0]
+	}
+	if what == collapsedRole {
+		return serveCollapsed(args[1:])
+	}
 	dir, err := os.MkdirTemp("", "chive-bench-")
 	if err != nil {
 		return err
@@ -59,33 +78,109 @@ func run(ctx context.Context) (err error) {
 	if err := build(ctx, binary, "-s -w"); err != nil {
 		return err
 	}
+	programs := []program{
+		{"chive", []string{binary, "run", "-f"}},
+		{"C tor", []string{"tor", "--defaults-torrc", "/dev/null", "-f"}},
+	}
+	switch what {
+	case "":
+		if err := tables(ctx, programs, dir); err != nil {
+			return err
+		}
+		return beside(ctx, programs, dir, measureAll)
+	case "alone":
+		return tables(ctx, programs, dir)
+	case "circuits":
+		return beside(ctx, programs, dir, measureCircuits)
+	case "conflux":
+		return beside(ctx, programs, dir, measureConflux)
+	case "onion":
+		return beside(ctx, programs, dir, measureOnions)
+	default:
+		return fmt.Errorf("there is no part %q: want alone, circuits, conflux, onion, or nothing", what)
+	}
+}
+
+const page = "docs/performance.md"
+
+// tables measures the client's layers and the client alone.
+func tables(ctx context.Context, programs []program, dir string) error {
+	byLayer := &table{
+		name: " alone: layers", setting: "Nanoseconds a cell of 514 bytes on one core, the fastest of many short runs.",
+		columns: []string{"", "chive", "floor", "ratio"},
+	}
+	least, err := measureLayers(ctx, byLayer)
+	if err != nil {
+		return err
+	}
+	byLayer.print(os.Stdout)
+	whole := &table{name: " alone: client", setting: setting(ctx, aloneRounds), columns: []string{""}}
+	for _, p := range programs {
+		whole.columns = append(whole.columns, p.name)
+	}
+	whole.columns = append(whole.columns, "floor")
+	if err := measureAlone(ctx, programs, dir, least, whole); err != nil {
+		return err
+	}
+	whole.print(os.Stdout)
+	for _, t := range []*table{byLayer, whole} {
+		if err := writePart(page, t.name, t.markdown()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// measurement is of clients that have a network of real relays.
+type measurement func(ctx context.Context, network *testnet.Network, programs []program, dir string) error
+
+// beside measures the clients before real relays.
+func beside(ctx context.Context, programs []program, dir string, measure measurement) (err error) {
 	network, err := testnet.Start(ctx, testnet.Options{Onions: -1})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, network.Close()) }()
-	subjects := []subject{
-		{"chive", startWith(network, binary, "run", "-f")},
-		{"C tor", startWith(network, "tor", "--defaults-torrc", "/dev/null", "-f")},
+	return measure(ctx, network, programs, dir)
+}
+
+// subjectsOf are the clients with lines of their own beside the network's.
+func subjectsOf(network *testnet.Network, programs []program, lines ...string) (out []subject) {
+	for _, p := range programs {
+		out = append(out, subject{p.name, startWith(append(network.ClientTorrc(), lines...), p.command...)})
 	}
-	if len(os.Args) > 1 {
-		r := &report{}
-		switch os.Args[1] {
-		case "circuits":
-			err = circuits(ctx, network, subjects, dir, r)
-		case "conflux":
-			err = confluxes(ctx, network, binary, dir, r)
-		default:
-			return fmt.Errorf("%q: want circuits, conflux or nothing", os.Args[1])
-		}
-		r.print(os.Stdout, 0)
-		return err
-	}
-	r := &report{setting: setting(ctx)}
+	return out
+}
+
+func measureCircuits(ctx context.Context, network *testnet.Network, programs []program, dir string) error {
+	r := &report{}
+	err := circuits(ctx, network, subjectsOf(network, programs), dir, r)
+	r.print(os.Stdout, 0)
+	return err
+}
+
+func measureConflux(ctx context.Context, network *testnet.Network, programs []program, dir string) error {
+	r := &report{}
+	err := confluxes(ctx, network, programs, dir, r)
+	r.print(os.Stdout, 0)
+	return err
+}
+
+func measureOnions(ctx context.Context, network *testnet.Network, programs []program, dir string) error {
+	r := &report{setting: setting(ctx, onionRounds)}
+	err := onions(ctx, network, programs, dir, r)
+	r.print(os.Stdout, 0)
+	return err
+}
+
+func measureAll(ctx context.Context, network *testnet.Network, programs []program, dir string) error {
+	subjects := subjectsOf(network, programs)
+	r := &report{setting: setting(ctx, rounds)}
 	for _, measure := range []func() error{
 		func() error { return measureStarts(ctx, network, subjects, dir, r) },
 		func() error { return measureLong(ctx, network, subjects, dir, r) },
 		func() error { return circuits(ctx, network, subjects, dir, r) },
+		func() error { return onions(ctx, network, programs, dir, r) },
 	} {
 		from := len(r.rows)
 		if err := measure(); err != nil {
@@ -93,14 +188,14 @@ func run(ctx context.Context) (err error) {
 		}
 		r.print(os.Stdout, from)
 	}
-	if err := r.write("docs/performance.md", "docs/performance.svg"); err != nil {
+	if err := r.write(page, "docs/performance.svg"); err != nil {
 		return err
 	}
-	return events(ctx, network, dir, binary)
+	return events(ctx, network, dir, programs[0].command[0])
 }
 
 // setting says what it was measured on.
-func setting(ctx context.Context) string {
+func setting(ctx context.Context, rounds int) string {
 	version := "C tor"
 	if out, err := exec.CommandContext(ctx, "tor", "--quiet", "--version").Output(); err == nil {
 		first, _, _ := strings.Cut(string(out), "\n")
@@ -119,13 +214,9 @@ func build(ctx context.Context, binary, flags string) error {
 	return nil
 }
 
-// startWith makes a starter: the command's last argument is the torrc.
-func startWith(network *testnet.Network, command ...string) func(context.Context, string) (int, string, func() error, error) {
-	return startBy(network, nil, command...)
-}
-
-// startBy has lines more in the torrc.
-func startBy(network *testnet.Network, more []string, command ...string) func(context.Context, string) (int, string, func() error, error) {
+// startWith makes a starter of clients of a network: the command's last argument is the
+// torrc.
+func startWith(network []string, command ...string) func(context.Context, string) (int, string, func() error, error) {
 	return func(ctx context.Context, dir string) (int, string, func() error, error) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -135,9 +226,8 @@ func startBy(network *testnet.Network, more []string, command ...string) func(co
 		if err := errors.Join(l.Close(), os.MkdirAll(dir, 0o700)); err != nil {
 			return 0, "", nil, err
 		}
-		lines := append(network.ClientTorrc(), "DataDirectory "+filepath.Join(dir, "data"), "SocksPort "+socks,
+		lines := append(slices.Clone(network), "DataDirectory "+filepath.Join(dir, "data"), "SocksPort "+socks,
 			"Log notice stdout", "ShutdownWaitLength 0")
-		lines = append(lines, more...)
 		torrc := filepath.Join(dir, "torrc")
 		if err := os.WriteFile(torrc, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
 			return 0, "", nil, err
@@ -189,7 +279,7 @@ func measureLong(ctx context.Context, network *testnet.Network, subjects []subje
 	defer func() { err = errors.Join(err, stop()) }()
 	var rss, p50, p99, idles [2][]float64
 	for i, c := range clients {
-		size, err := network.RSS(c.pid)
+		size, err := testnet.RSS(c.pid)
 		if err != nil {
 			return err
 		}
@@ -250,7 +340,7 @@ func firstBytes(ctx context.Context, network *testnet.Network, socks string) (ti
 
 // idle holds streams open that carry nothing, and asks what each costs, in KiB.
 func idle(network *testnet.Network, client running) (float64, error) {
-	before, err := network.RSS(client.pid)
+	before, err := testnet.RSS(client.pid)
 	if err != nil {
 		return 0, err
 	}
@@ -271,7 +361,7 @@ func idle(network *testnet.Network, client running) (float64, error) {
 			return 0, fmt.Errorf("idle stream: %w", err)
 		}
 	}
-	after, err := network.RSS(client.pid)
+	after, err := testnet.RSS(client.pid)
 	return float64(after-before) / 1024 / idleStreams, err
 }
 
@@ -286,9 +376,14 @@ func through(socks, user string) (client *http.Client, done func()) {
 
 // fetch downloads size bytes as one SOCKS user; it gives the time to the end.
 func fetch(ctx context.Context, network *testnet.Network, socks, user string, size int) (time.Duration, error) {
+	return download(ctx, fmt.Sprintf("%s:%d", network.Target().IP, network.Target().HTTPPort), socks, user, size)
+}
+
+// download is fetch from any host, which may have a port.
+func download(ctx context.Context, host, socks, user string, size int) (time.Duration, error) {
 	client, done := through(socks, user)
 	defer done()
-	target := fmt.Sprintf("http://%s:%d/bytes/%d", network.Target().IP, network.Target().HTTPPort, size)
+	target := fmt.Sprintf("http://%s/bytes/%d", host, size)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 	if err != nil {
 		return 0, err

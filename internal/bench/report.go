@@ -39,28 +39,32 @@ func (r *report) print(w io.Writer, from int) {
 	}
 }
 
-// The generated part of the page stands between these lines.
-const (
-	begins = "<!-- written by make bench: begin -->\n"
-	ends   = "<!-- written by make bench: end -->\n"
-)
+// begins and ends are the lines between which a generated part of the page stands. The
+// whole run's has no name.
+func begins(name string) string { return "<!-- written by make bench" + name + ": begin -->\n" }
+func ends(name string) string   { return "<!-- written by make bench" + name + ": end -->\n" }
 
 // write puts the table into the page and draws the plot.
 func (r *report) write(page, plot string) error {
+	if err := writePart(page, "", r.markdown()); err != nil {
+		return err
+	}
+	return os.WriteFile(plot, []byte(r.svg()), 0o644) //nolint:gosec // for all to read
+}
+
+// writePart replaces a generated part of the page.
+func writePart(page, name, content string) error {
 	text, err := os.ReadFile(page)
 	if err != nil {
 		return err
 	}
-	before, rest, ok := bytes.Cut(text, []byte(begins))
-	_, after, ok2 := bytes.Cut(rest, []byte(ends))
+	before, rest, ok := bytes.Cut(text, []byte(begins(name)))
+	_, after, ok2 := bytes.Cut(rest, []byte(ends(name)))
 	if !ok || !ok2 {
-		return fmt.Errorf("%s: the lines %q and %q are not there", page, strings.TrimSpace(begins), strings.TrimSpace(ends))
+		return fmt.Errorf("%s: the lines %q and %q are not there", page, strings.TrimSpace(begins(name)), strings.TrimSpace(ends(name)))
 	}
-	out := slices.Concat(before, []byte(begins+r.markdown()+ends), after)
-	if err := os.WriteFile(page, out, 0o644); err != nil { //nolint:gosec // a page of the project, for all to read
-		return err
-	}
-	return os.WriteFile(plot, []byte(r.svg()), 0o644) //nolint:gosec // likewise
+	out := slices.Concat(before, []byte(begins(name)+content+ends(name)), after)
+	return os.WriteFile(page, out, 0o644) //nolint:gosec // a page of the project, for all to read
 }
 
 func (r *report) markdown() string {

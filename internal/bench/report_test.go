@@ -15,7 +15,7 @@ func TestReportIsWrittenIntoThePage(t *testing.T) {
 	r.add("rate, MiB/s", true, []float64{3, 1, 2}, []float64{1})
 	r.add("time <of> all, s", false, []float64{1}, []float64{4})
 	page, plot := filepath.Join(t.TempDir(), "page.md"), filepath.Join(t.TempDir(), "plot.svg")
-	if err := os.WriteFile(page, []byte("before\n"+begins+"old\n"+ends+"after\n"), 0o600); err != nil {
+	if err := os.WriteFile(page, []byte("before\n"+begins("")+"old\n"+ends("")+"after\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.write(page, plot); err != nil {
@@ -25,8 +25,8 @@ func TestReportIsWrittenIntoThePage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "before\n" + begins + "Two cores.\n\n| | chive | C tor | ratio |\n|---|---|---|---|\n" +
-		"| rate, MiB/s | 2 | 1 | 2.00 |\n| time <of> all, s | 1 | 4 | 0.25 |\n" + ends + "after\n"
+	want := "before\n" + begins("") + "Two cores.\n\n| | chive | C tor | ratio |\n|---|---|---|---|\n" +
+		"| rate, MiB/s | 2 | 1 | 2.00 |\n| time <of> all, s | 1 | 4 | 0.25 |\n" + ends("") + "after\n"
 	if string(got) != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

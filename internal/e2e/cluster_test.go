@@ -128,6 +128,7 @@ func embedded(t *testing.T, n *testnet.Network) (all []*process, signer []byte) 
 // Three processes, the embedded servers of which are one cluster: one of them is
 // killed, node and NATS server at once, and comes back.
 func TestFleetOnEmbeddedServers(t *testing.T) {
+	t.Parallel()
 	n := network(t)
 	all, signer := embedded(t, n)
 	clients := make([]*client, 3)

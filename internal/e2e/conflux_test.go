@@ -106,6 +106,7 @@ func (c *client) echoes(t *testing.T, n *testnet.Network, size int) {
 
 // Sets are linked with C tor's exits and carry streams over both legs, both ways.
 func TestConflux(t *testing.T) {
+	t.Parallel()
 	n := testnet.ForTest(t, testnet.Options{Onions: -1})
 	l := newLab(t, n, "SocksPort auto")
 	c := l.client

@@ -11,6 +11,7 @@ import (
 // Real caches answer a client that has the consensus before with a diff, which is applied
 // and verified; the client then works with what it gave.
 func TestConsensusDiffFromARealCache(t *testing.T) {
+	t.Parallel()
 	n, err := testnet.Start(t.Context(), testnet.Options{
 		Auths: 3, Relays: 3, Exits: 1, Onions: -1, VotingInterval: 10 * time.Second,
 	})

@@ -45,6 +45,7 @@ type client struct {
 	once  sync.Once
 
 	stopped sync.Once
+	grown   chan struct{} // of one: the log has; nil: nobody waits for it
 
 	mu  sync.Mutex
 	log []*chivev1.Envelope
@@ -54,6 +55,10 @@ func (c *client) see(e *chivev1.Envelope) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.log = append(c.log, e)
+	select {
+	case c.grown <- struct{}{}:
+	default:
+	}
 	if e.GetBootstrapAdvanced().GetPhase() == chivev1.BootstrapPhase_BOOTSTRAP_PHASE_DONE {
 		c.once.Do(func() { close(c.ready) })
 	}
@@ -86,7 +91,7 @@ func start(t testing.TB, n *testnet.Network, lines ...string) *client {
 // goes to the test's.
 func launch(t testing.TB, dir string, log slog.Handler, lines ...string) (*client, error) {
 	t.Helper()
-	c := &client{t: t, dir: dir, ready: make(chan struct{})}
+	c := &client{t: t, dir: dir, ready: make(chan struct{}), grown: make(chan struct{}, 1)}
 	torrc := filepath.Join(c.dir, "torrc")
 	text := strings.Join(lines, "\n") + "\nSocksPort 127.0.0.1:auto\nDataDirectory " + c.dir + "/data\n"
 	if err := os.WriteFile(torrc, []byte(text), 0o600); err != nil {

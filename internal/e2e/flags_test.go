@@ -91,6 +91,7 @@ func reached(t *testing.T, at, protocol, host string, port uint16) string {
 // exit connects, and whether names are asked for at all; over exits of C tor that have
 // both.
 func TestIPFlags(t *testing.T) {
+	t.Parallel()
 	n := testnet.ForTest(t, testnet.Options{Onions: -1, Torrc: map[string][]string{"exit": {"IPv6Exit 1"}}})
 	port := twoFamilies(t, n.Target().IP)
 	flags := []string{"", "PreferIPv6", "NoIPv4Traffic", "NoIPv6Traffic", "NoDNSRequest", "OnionTrafficOnly", "NoOnionTraffic"}

@@ -118,6 +118,7 @@ func (c *client) reply(t *testing.T, user, host string, port uint16) byte {
 
 // TestOnionServices: services that C tor hosts, over relays of C tor.
 func TestOnionServices(t *testing.T) {
+	t.Parallel()
 	l := startOnionLab(t)
 	extended := freePort(t)
 	// A short build timeout has the waits for services be short.

@@ -254,6 +254,7 @@ func TestAllowNonLocalSocks(t *testing.T) {
 // ShutdownWaitLength: after a signal nobody is taken in, streams that are open go on, and
 // the process ends with the last of them, or when the time is over.
 func TestShutdownWaitLength(t *testing.T) {
+	t.Parallel()
 	n := network(t)
 	dir := t.TempDir()
 	binary := filepath.Join(dir, "chive")

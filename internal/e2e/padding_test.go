@@ -12,6 +12,7 @@ import (
 // C tor's relays pad connections as we tell them to, and their padding and ours
 // passes both ways.
 func TestLinkPadding(t *testing.T) {
+	t.Parallel()
 	logged := filepath.Join(t.TempDir(), "relays.log")
 	n := testnet.ForTest(t, testnet.Options{
 		Onions: -1,

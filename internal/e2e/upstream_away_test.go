@@ -66,6 +66,7 @@ func (c *client) awaitTrouble(t *testing.T, what string, so func(trouble) bool) 
 // its schedule, named in the reason, and when it is back the node works again by itself,
 // with the guards of before. No relay's breaker opens, and no guard is blamed.
 func TestUpstreamProxyAway(t *testing.T) {
+	t.Parallel()
 	n := network(t)
 	socks := []string{"Socks5ProxyUsername " + proxyUser, "Socks5ProxyPassword " + proxyPassword}
 	t.Run("away", func(t *testing.T) { proxyAway(t, n, "Socks5Proxy", socks, false) })

@@ -12,6 +12,8 @@
 //     is of the second layer of guards, once there is one;
 //   - circuits have congestion control if their last hop granted it, by ntor-v3, and count
 //     the hops with Counter Galois Onion, each of which granted it too;
+//   - an onion service of the node's has no two introduction points at one relay, and no
+//     descriptor without one;
 //   - a circuit that joined an onion service carries streams to that service alone;
 //   - streams are on open circuits of their purpose, all detached before the circuit
 //     closes;
@@ -41,7 +43,9 @@ import (
 var shapes = map[chivev1.Purpose]path.Purpose{
 	chivev1.Purpose_PURPOSE_GENERAL: path.ForExit, chivev1.Purpose_PURPOSE_DIRECTORY: path.ForDirectory,
 	chivev1.Purpose_PURPOSE_ONION_DIRECTORY: path.ForOnionDirectory, chivev1.Purpose_PURPOSE_INTRODUCTION: path.ForIntroduction,
-	chivev1.Purpose_PURPOSE_RENDEZVOUS: path.ForRendezvous,
+	chivev1.Purpose_PURPOSE_RENDEZVOUS: path.ForRendezvous, chivev1.Purpose_PURPOSE_HOSTING_DIRECTORY: path.ForOnionDirectory,
+	chivev1.Purpose_PURPOSE_HOSTING_INTRODUCTION: path.ForServiceIntroduction,
+	chivev1.Purpose_PURPOSE_HOSTING_RENDEZVOUS:   path.ForServiceRendezvous,
 }
 
 // Violation is one broken rule.
@@ -75,6 +79,7 @@ type checker struct {
 	connections map[string]*fold.Connection
 	circuits    map[string]*circuit
 	streams     map[string]*stream
+	points      map[string]map[string]uint64 // introduction points that are listed and up, by service and relay
 	renewals    uint64
 	layer2      []netdoc.Digest // that ever was the second layer of guards; nil: none was told of
 	last        uint64          // sequence
@@ -91,7 +96,7 @@ func Running() Option { return func(c *checker) { c.running = true } }
 // Check reads a whole log of one boot, from the node's start to its stop.
 func Check(log []*chivev1.Envelope, options ...Option) []Violation {
 	c := &checker{
-		connections: map[string]*fold.Connection{}, circuits: map[string]*circuit{}, streams: map[string]*stream{},
+		connections: map[string]*fold.Connection{}, circuits: map[string]*circuit{}, streams: map[string]*stream{}, points: map[string]map[string]uint64{},
 	}
 	for _, option := range options {
 		option(c)
@@ -109,6 +114,8 @@ func Check(log []*chivev1.Envelope, options ...Option) []Violation {
 			if v := e.GetVanguardAdded(); len(v.GetRelay()) == len(netdoc.Digest{}) {
 				c.layer2 = append(c.layer2, netdoc.Digest(v.GetRelay()))
 			}
+		case chivev1.Kind_KIND_HOSTING:
+			c.hosting(e)
 		case chivev1.Kind_KIND_NODE:
 			if e.GetCircuitsRenewed() != nil {
 				c.renewals++

@@ -18,24 +18,27 @@ func Sink(s *Stream) { _, _ = io.Copy(io.Discard, s) }
 // sourceChunk is a TLS record's worth of DATA cells.
 const sourceChunk = cellsPerRecord * cell.MaxRelayData
 
+// pattern is what Source sends, again and again. It is long beside a cell, so that few
+// cells of a long write are not full, in either format.
+var pattern = func() (p [251 << 10]byte) {
+	for i := range p {
+		p[i] = byte(i % 251)
+	}
+	return p
+}()
+
 // Source sends n bytes, byte i being i mod 251, and ends the stream with DONE. A
 // negative n never ends.
 func Source(n int64) Handler {
 	return func(s *Stream) {
-		pattern := make([]byte, sourceChunk+251)
-		for i := range pattern {
-			pattern[i] = byte(i % 251)
-		}
-		for sent := int64(0); n < 0 || sent < n; {
-			chunk := int64(sourceChunk)
+		for sent := int64(0); n < 0 || sent < n; sent += int64(len(pattern)) {
+			chunk := int64(len(pattern))
 			if n >= 0 {
 				chunk = min(chunk, n-sent)
 			}
-			from := sent % 251
-			if _, err := s.Write(pattern[from : from+chunk]); err != nil {
+			if _, err := s.Write(pattern[:chunk]); err != nil {
 				return
 			}
-			sent += chunk
 		}
 	}
 }

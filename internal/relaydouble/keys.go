@@ -38,6 +38,9 @@ func MakeKeys(random io.Reader) (k Keys, err error) {
 	return k, err
 }
 
+// OnionSecret is the private half of the ntor onion key.
+func (k *Keys) OnionSecret() []byte { return bytes.Clone(k.onion[:]) }
+
 // KeysOf reads the keys of a C tor relay in its data directory. The hop listens at
 // an address of its own unless listen says where.
 func KeysOf(dataDir, listen string, now time.Time) (Keys, error) {

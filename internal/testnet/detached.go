@@ -221,8 +221,8 @@ func Status(dir string, w io.Writer) error {
 			return
 		}
 		delete(alive, pid)
-		cpu, _ := n.CPU(pid) // zero if it ended just now
-		rss, _ := n.RSS(pid)
+		cpu, _ := CPU(pid) // zero if it ended just now
+		rss, _ := RSS(pid)
 		fmt.Fprintf(w, "%-8s pid %-8d cpu %7.2f s  rss %6.1f MiB\n", name, pid, cpu.Seconds(), float64(rss)/(1<<20))
 	}
 	for _, x := range n.Nodes() {

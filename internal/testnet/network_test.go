@@ -105,16 +105,16 @@ func testClient(t *testing.T, n *Network) {
 	if conn, code, err := socks(t.Context(), c.SocksAddr, "nx.test", port); err != nil || code != hostUnreachable {
 		t.Errorf("nx.test: connection %v, SOCKS reply %d, error %v", conn, code, err)
 	}
-	if cpu, err := n.CPU(c.PID); err != nil || cpu <= 0 {
+	if cpu, err := CPU(c.PID); err != nil || cpu <= 0 {
 		t.Errorf("client's processor time %v, error %v", cpu, err)
 	}
-	if rss, err := n.RSS(c.PID); err != nil || rss < 1<<20 {
+	if rss, err := RSS(c.PID); err != nil || rss < 1<<20 {
 		t.Errorf("client's memory %d, error %v", rss, err)
 	}
 	if err := c.Close(); err != nil {
 		t.Error(err)
 	}
-	if _, err := n.RSS(c.PID); err == nil {
+	if _, err := RSS(c.PID); err == nil {
 		t.Error("the client is still there after Close")
 	}
 }

@@ -50,24 +50,7 @@ func (x *node) letIn(clients []string) error {
 }
 
 func (n *Network) waitOnion(ctx context.Context, x *node) error {
-	var c *control
-	err := poll(ctx, "the control socket of "+x.Name, func() (bool, error) {
-		var err error
-		if c, err = dialControl(ctx, x.file("control")); err != nil {
-			return false, n.deathOf(x) // not there yet
-		}
-		return true, nil
-	})
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	stop := context.AfterFunc(ctx, func() { c.Close() })
-	defer stop()
-	if _, err := c.command("SETEVENTS HS_DESC"); err != nil {
-		return err
-	}
-	if err := waitUploads(c); err != nil {
+	if err := waitPublished(ctx, x.file("control"), 1, func() error { return n.deathOf(x) }); err != nil {
 		return fmt.Errorf("descriptor of %s: %w", x.Name, err)
 	}
 	name, err := os.ReadFile(x.file("hs/hostname"))
@@ -80,11 +63,40 @@ func (n *Network) waitOnion(ctx context.Context, x *node) error {
 	return nil
 }
 
-// waitUploads returns when every upload that was begun has ended well. A service
-// has two descriptors, for two time periods, and uploads each to all its
+// WaitPublished returns when so many onion services of a C tor that was just started, and has
+// this ControlSocket, are at all their directories.
+func WaitPublished(ctx context.Context, socket string, services int) error {
+	return waitPublished(ctx, socket, services, func() error { return nil })
+}
+
+func waitPublished(ctx context.Context, socket string, services int, death func() error) error {
+	var c *control
+	err := poll(ctx, "the control socket", func() (bool, error) {
+		var err error
+		if c, err = dialControl(ctx, socket); err != nil {
+			return false, death() // not there yet
+		}
+		return true, nil
+	})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	stop := context.AfterFunc(ctx, func() { c.Close() })
+	defer stop()
+	if _, err := c.command("SETEVENTS HS_DESC"); err != nil {
+		return err
+	}
+	return waitUploads(c, services)
+}
+
+// waitUploads returns when every upload of so many services that was begun has ended well. A
+// service has two descriptors, for two time periods, and uploads each to all its
 // directories in one go.
-func waitUploads(c *control) error {
-	begun, done := map[string]int{}, map[string]int{}
+func waitUploads(c *control, services int) error {
+	type upload struct{ service, directory string }
+	begun, done := map[upload]int{}, map[upload]int{}
+	published := map[string]bool{}
 	for {
 		e, err := c.event(startWithin)
 		if err != nil {
@@ -96,17 +108,18 @@ func waitUploads(c *control) error {
 		}
 		switch f[1] {
 		case "UPLOAD":
-			begun[f[4]]++
+			begun[upload{f[2], f[4]}]++
 		case "UPLOADED":
-			done[f[4]]++
+			done[upload{f[2], f[4]}]++
+			published[f[2]] = true
 		}
-		if len(done) > 0 && total(done) == total(begun) {
+		if len(published) == services && total(done) == total(begun) {
 			return nil
 		}
 	}
 }
 
-func total(m map[string]int) int {
+func total[K comparable](m map[K]int) int {
 	n := 0
 	for _, v := range m {
 		n += v

@@ -15,7 +15,7 @@ import (
 const clockTicks = 100
 
 // CPU is the processor time that a process has used so far, user and system.
-func (n *Network) CPU(pid int) (time.Duration, error) {
+func CPU(pid int) (time.Duration, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, fmt.Errorf("processor time of %d: %w", pid, err)
@@ -46,7 +46,7 @@ func cutLast(s, sep string) (before, after string, found bool) {
 }
 
 // RSS is a process's resident set in bytes (VmRSS).
-func (n *Network) RSS(pid int) (int64, error) {
+func RSS(pid int) (int64, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, fmt.Errorf("memory of %d: %w", pid, err)

@@ -228,6 +228,7 @@ const (
 	Kind_KIND_SUPERVISOR  Kind = 8
 	Kind_KIND_CONFIG      Kind = 9
 	Kind_KIND_ONION       Kind = 10
+	Kind_KIND_HOSTING     Kind = 11
 )
 
 // Enum value maps for Kind.
@@ -244,6 +245,7 @@ var (
 		8:  "KIND_SUPERVISOR",
 		9:  "KIND_CONFIG",
 		10: "KIND_ONION",
+		11: "KIND_HOSTING",
 	}
 	Kind_value = map[string]int32{
 		"KIND_UNSPECIFIED": 0,
@@ -257,6 +259,7 @@ var (
 		"KIND_SUPERVISOR":  8,
 		"KIND_CONFIG":      9,
 		"KIND_ONION":       10,
+		"KIND_HOSTING":     11,
 	}
 )
 
@@ -290,12 +293,15 @@ func (Kind) EnumDescriptor() ([]byte, []int) {
 type Purpose int32
 
 const (
-	Purpose_PURPOSE_UNSPECIFIED     Purpose = 0
-	Purpose_PURPOSE_GENERAL         Purpose = 1 // user streams to the open network
-	Purpose_PURPOSE_DIRECTORY       Purpose = 2 // directory fetches
-	Purpose_PURPOSE_ONION_DIRECTORY Purpose = 3 // fetches of onion services' descriptors
-	Purpose_PURPOSE_INTRODUCTION    Purpose = 4 // to an introduction point of an onion service
-	Purpose_PURPOSE_RENDEZVOUS      Purpose = 5 // user streams to an onion service, and the meeting with it
+	Purpose_PURPOSE_UNSPECIFIED          Purpose = 0
+	Purpose_PURPOSE_GENERAL              Purpose = 1 // user streams to the open network
+	Purpose_PURPOSE_DIRECTORY            Purpose = 2 // directory fetches
+	Purpose_PURPOSE_ONION_DIRECTORY      Purpose = 3 // fetches of onion services' descriptors
+	Purpose_PURPOSE_INTRODUCTION         Purpose = 4 // to an introduction point of an onion service
+	Purpose_PURPOSE_RENDEZVOUS           Purpose = 5 // user streams to an onion service, and the meeting with it
+	Purpose_PURPOSE_HOSTING_INTRODUCTION Purpose = 6 // to an introduction point of an onion service that this node hosts
+	Purpose_PURPOSE_HOSTING_RENDEZVOUS   Purpose = 7 // of clients of such a service, and their streams
+	Purpose_PURPOSE_HOSTING_DIRECTORY    Purpose = 8 // to publish its descriptors
 )
 
 // Enum value maps for Purpose.
@@ -307,14 +313,20 @@ var (
 		3: "PURPOSE_ONION_DIRECTORY",
 		4: "PURPOSE_INTRODUCTION",
 		5: "PURPOSE_RENDEZVOUS",
+		6: "PURPOSE_HOSTING_INTRODUCTION",
+		7: "PURPOSE_HOSTING_RENDEZVOUS",
+		8: "PURPOSE_HOSTING_DIRECTORY",
 	}
 	Purpose_value = map[string]int32{
-		"PURPOSE_UNSPECIFIED":     0,
-		"PURPOSE_GENERAL":         1,
-		"PURPOSE_DIRECTORY":       2,
-		"PURPOSE_ONION_DIRECTORY": 3,
-		"PURPOSE_INTRODUCTION":    4,
-		"PURPOSE_RENDEZVOUS":      5,
+		"PURPOSE_UNSPECIFIED":          0,
+		"PURPOSE_GENERAL":              1,
+		"PURPOSE_DIRECTORY":            2,
+		"PURPOSE_ONION_DIRECTORY":      3,
+		"PURPOSE_INTRODUCTION":         4,
+		"PURPOSE_RENDEZVOUS":           5,
+		"PURPOSE_HOSTING_INTRODUCTION": 6,
+		"PURPOSE_HOSTING_RENDEZVOUS":   7,
+		"PURPOSE_HOSTING_DIRECTORY":    8,
 	}
 )
 
@@ -535,6 +547,18 @@ type Envelope struct {
 	//	*Envelope_ServiceIntroduced
 	//	*Envelope_ServiceJoined
 	//	*Envelope_ServiceFailed
+	//	*Envelope_HostingStarted
+	//	*Envelope_HostingStopped
+	//	*Envelope_HostingPointUp
+	//	*Envelope_HostingPointDown
+	//	*Envelope_HostingPointGone
+	//	*Envelope_HostingDescribed
+	//	*Envelope_HostingStored
+	//	*Envelope_HostingPublished
+	//	*Envelope_HostingUnpublished
+	//	*Envelope_HostingRefused
+	//	*Envelope_HostingMet
+	//	*Envelope_HostingMissed
 	Event         isEnvelope_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1146,6 +1170,114 @@ func (x *Envelope) GetServiceFailed() *ServiceFailed {
 	return nil
 }
 
+func (x *Envelope) GetHostingStarted() *HostingStarted {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_HostingStarted); ok {
+			return x.HostingStarted
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetHostingStopped() *HostingStopped {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_HostingStopped); ok {
+			return x.HostingStopped
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetHostingPointUp() *HostingPointUp {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_HostingPointUp); ok {
+			return x.HostingPointUp
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetHostingPointDown() *HostingPointDown {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_HostingPointDown); ok {
+			return x.HostingPointDown
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetHostingPointGone() *HostingPointGone {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_HostingPointGone); ok {
+			return x.HostingPointGone
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetHostingDescribed() *HostingDescribed {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_HostingDescribed); ok {
+			return x.HostingDescribed
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetHostingStored() *HostingStored {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_HostingStored); ok {
+			return x.HostingStored
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetHostingPublished() *HostingPublished {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_HostingPublished); ok {
+			return x.HostingPublished
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetHostingUnpublished() *HostingUnpublished {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_HostingUnpublished); ok {
+			return x.HostingUnpublished
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetHostingRefused() *HostingRefused {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_HostingRefused); ok {
+			return x.HostingRefused
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetHostingMet() *HostingMet {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_HostingMet); ok {
+			return x.HostingMet
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetHostingMissed() *HostingMissed {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_HostingMissed); ok {
+			return x.HostingMissed
+		}
+	}
+	return nil
+}
+
 type isEnvelope_Event interface {
 	isEnvelope_Event()
 }
@@ -1378,6 +1510,54 @@ type Envelope_ServiceFailed struct {
 	ServiceFailed *ServiceFailed `protobuf:"bytes,103,opt,name=service_failed,json=serviceFailed,proto3,oneof"`
 }
 
+type Envelope_HostingStarted struct {
+	HostingStarted *HostingStarted `protobuf:"bytes,110,opt,name=hosting_started,json=hostingStarted,proto3,oneof"`
+}
+
+type Envelope_HostingStopped struct {
+	HostingStopped *HostingStopped `protobuf:"bytes,111,opt,name=hosting_stopped,json=hostingStopped,proto3,oneof"`
+}
+
+type Envelope_HostingPointUp struct {
+	HostingPointUp *HostingPointUp `protobuf:"bytes,112,opt,name=hosting_point_up,json=hostingPointUp,proto3,oneof"`
+}
+
+type Envelope_HostingPointDown struct {
+	HostingPointDown *HostingPointDown `protobuf:"bytes,113,opt,name=hosting_point_down,json=hostingPointDown,proto3,oneof"`
+}
+
+type Envelope_HostingPointGone struct {
+	HostingPointGone *HostingPointGone `protobuf:"bytes,114,opt,name=hosting_point_gone,json=hostingPointGone,proto3,oneof"`
+}
+
+type Envelope_HostingDescribed struct {
+	HostingDescribed *HostingDescribed `protobuf:"bytes,115,opt,name=hosting_described,json=hostingDescribed,proto3,oneof"`
+}
+
+type Envelope_HostingStored struct {
+	HostingStored *HostingStored `protobuf:"bytes,116,opt,name=hosting_stored,json=hostingStored,proto3,oneof"`
+}
+
+type Envelope_HostingPublished struct {
+	HostingPublished *HostingPublished `protobuf:"bytes,117,opt,name=hosting_published,json=hostingPublished,proto3,oneof"`
+}
+
+type Envelope_HostingUnpublished struct {
+	HostingUnpublished *HostingUnpublished `protobuf:"bytes,118,opt,name=hosting_unpublished,json=hostingUnpublished,proto3,oneof"`
+}
+
+type Envelope_HostingRefused struct {
+	HostingRefused *HostingRefused `protobuf:"bytes,119,opt,name=hosting_refused,json=hostingRefused,proto3,oneof"`
+}
+
+type Envelope_HostingMet struct {
+	HostingMet *HostingMet `protobuf:"bytes,120,opt,name=hosting_met,json=hostingMet,proto3,oneof"`
+}
+
+type Envelope_HostingMissed struct {
+	HostingMissed *HostingMissed `protobuf:"bytes,121,opt,name=hosting_missed,json=hostingMissed,proto3,oneof"`
+}
+
 func (*Envelope_NodeStarted) isEnvelope_Event() {}
 
 func (*Envelope_NodeStopping) isEnvelope_Event() {}
@@ -1491,6 +1671,30 @@ func (*Envelope_ServiceIntroduced) isEnvelope_Event() {}
 func (*Envelope_ServiceJoined) isEnvelope_Event() {}
 
 func (*Envelope_ServiceFailed) isEnvelope_Event() {}
+
+func (*Envelope_HostingStarted) isEnvelope_Event() {}
+
+func (*Envelope_HostingStopped) isEnvelope_Event() {}
+
+func (*Envelope_HostingPointUp) isEnvelope_Event() {}
+
+func (*Envelope_HostingPointDown) isEnvelope_Event() {}
+
+func (*Envelope_HostingPointGone) isEnvelope_Event() {}
+
+func (*Envelope_HostingDescribed) isEnvelope_Event() {}
+
+func (*Envelope_HostingStored) isEnvelope_Event() {}
+
+func (*Envelope_HostingPublished) isEnvelope_Event() {}
+
+func (*Envelope_HostingUnpublished) isEnvelope_Event() {}
+
+func (*Envelope_HostingRefused) isEnvelope_Event() {}
+
+func (*Envelope_HostingMet) isEnvelope_Event() {}
+
+func (*Envelope_HostingMissed) isEnvelope_Event() {}
 
 type NodeStarted struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -5072,11 +5276,686 @@ func (x *ServiceFailed) GetAddress() string {
 	return ""
 }
 
+// HostingStarted: this node hosts an onion service from now on.
+type HostingStarted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Restricted    bool                   `protobuf:"varint,1,opt,name=restricted,proto3" json:"restricted,omitempty"` // some may find it only
+	Address       string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HostingStarted) Reset() {
+	*x = HostingStarted{}
+	mi := &file_chive_v1_events_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HostingStarted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HostingStarted) ProtoMessage() {}
+
+func (x *HostingStarted) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HostingStarted.ProtoReflect.Descriptor instead.
+func (*HostingStarted) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *HostingStarted) GetRestricted() bool {
+	if x != nil {
+		return x.Restricted
+	}
+	return false
+}
+
+func (x *HostingStarted) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+type HostingStopped struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Outcome       Outcome                `protobuf:"varint,1,opt,name=outcome,proto3,enum=chive.v1.Outcome" json:"outcome,omitempty"` // shutdown: as asked
+	Address       string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HostingStopped) Reset() {
+	*x = HostingStopped{}
+	mi := &file_chive_v1_events_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HostingStopped) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HostingStopped) ProtoMessage() {}
+
+func (x *HostingStopped) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HostingStopped.ProtoReflect.Descriptor instead.
+func (*HostingStopped) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *HostingStopped) GetOutcome() Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return Outcome_OUTCOME_UNSPECIFIED
+}
+
+func (x *HostingStopped) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+// HostingPointUp: a relay introduces to the service.
+type HostingPointUp struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Point         uint64                 `protobuf:"varint,1,opt,name=point,proto3" json:"point,omitempty"` // a number for the service's life
+	CircuitId     string                 `protobuf:"bytes,2,opt,name=circuit_id,json=circuitId,proto3" json:"circuit_id,omitempty"`
+	Relay         []byte                 `protobuf:"bytes,3,opt,name=relay,proto3" json:"relay,omitempty"` // 20-byte RSA identity digest
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HostingPointUp) Reset() {
+	*x = HostingPointUp{}
+	mi := &file_chive_v1_events_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HostingPointUp) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HostingPointUp) ProtoMessage() {}
+
+func (x *HostingPointUp) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HostingPointUp.ProtoReflect.Descriptor instead.
+func (*HostingPointUp) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{60}
+}
+
+func (x *HostingPointUp) GetPoint() uint64 {
+	if x != nil {
+		return x.Point
+	}
+	return 0
+}
+
+func (x *HostingPointUp) GetCircuitId() string {
+	if x != nil {
+		return x.CircuitId
+	}
+	return ""
+}
+
+func (x *HostingPointUp) GetRelay() []byte {
+	if x != nil {
+		return x.Relay
+	}
+	return nil
+}
+
+// HostingPointDown: its circuit is no more, or could not be built.
+type HostingPointDown struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Point         uint64                 `protobuf:"varint,1,opt,name=point,proto3" json:"point,omitempty"`
+	Outcome       Outcome                `protobuf:"varint,2,opt,name=outcome,proto3,enum=chive.v1.Outcome" json:"outcome,omitempty"`
+	Relay         []byte                 `protobuf:"bytes,3,opt,name=relay,proto3" json:"relay,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HostingPointDown) Reset() {
+	*x = HostingPointDown{}
+	mi := &file_chive_v1_events_proto_msgTypes[61]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HostingPointDown) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HostingPointDown) ProtoMessage() {}
+
+func (x *HostingPointDown) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[61]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HostingPointDown.ProtoReflect.Descriptor instead.
+func (*HostingPointDown) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{61}
+}
+
+func (x *HostingPointDown) GetPoint() uint64 {
+	if x != nil {
+		return x.Point
+	}
+	return 0
+}
+
+func (x *HostingPointDown) GetOutcome() Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return Outcome_OUTCOME_UNSPECIFIED
+}
+
+func (x *HostingPointDown) GetRelay() []byte {
+	if x != nil {
+		return x.Relay
+	}
+	return nil
+}
+
+// HostingPointGone: descriptors to come do not list it.
+type HostingPointGone struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Point         uint64                 `protobuf:"varint,1,opt,name=point,proto3" json:"point,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"` // age, introductions, unlisted, failing, surplus, revoked, settings, protocol, stopped
+	Relay         []byte                 `protobuf:"bytes,3,opt,name=relay,proto3" json:"relay,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HostingPointGone) Reset() {
+	*x = HostingPointGone{}
+	mi := &file_chive_v1_events_proto_msgTypes[62]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HostingPointGone) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HostingPointGone) ProtoMessage() {}
+
+func (x *HostingPointGone) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[62]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HostingPointGone.ProtoReflect.Descriptor instead.
+func (*HostingPointGone) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{62}
+}
+
+func (x *HostingPointGone) GetPoint() uint64 {
+	if x != nil {
+		return x.Point
+	}
+	return 0
+}
+
+func (x *HostingPointGone) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *HostingPointGone) GetRelay() []byte {
+	if x != nil {
+		return x.Relay
+	}
+	return nil
+}
+
+// HostingDescribed: a descriptor of one of the two periods was made.
+type HostingDescribed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Points        uint32                 `protobuf:"varint,1,opt,name=points,proto3" json:"points,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`  // first, introduction-points, refresh, clients, proof-of-work, settings
+	Period        uint64                 `protobuf:"varint,3,opt,name=period,proto3" json:"period,omitempty"` // its number, which is the network's
+	Revision      uint64                 `protobuf:"varint,4,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HostingDescribed) Reset() {
+	*x = HostingDescribed{}
+	mi := &file_chive_v1_events_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HostingDescribed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HostingDescribed) ProtoMessage() {}
+
+func (x *HostingDescribed) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HostingDescribed.ProtoReflect.Descriptor instead.
+func (*HostingDescribed) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{63}
+}
+
+func (x *HostingDescribed) GetPoints() uint32 {
+	if x != nil {
+		return x.Points
+	}
+	return 0
+}
+
+func (x *HostingDescribed) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *HostingDescribed) GetPeriod() uint64 {
+	if x != nil {
+		return x.Period
+	}
+	return 0
+}
+
+func (x *HostingDescribed) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+// HostingStored: a directory of descriptors answered, or did not.
+type HostingStored struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Outcome       Outcome                `protobuf:"varint,1,opt,name=outcome,proto3,enum=chive.v1.Outcome" json:"outcome,omitempty"`
+	Period        uint64                 `protobuf:"varint,2,opt,name=period,proto3" json:"period,omitempty"`
+	Directory     []byte                 `protobuf:"bytes,3,opt,name=directory,proto3" json:"directory,omitempty"` // Ed25519 identity
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HostingStored) Reset() {
+	*x = HostingStored{}
+	mi := &file_chive_v1_events_proto_msgTypes[64]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HostingStored) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HostingStored) ProtoMessage() {}
+
+func (x *HostingStored) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[64]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HostingStored.ProtoReflect.Descriptor instead.
+func (*HostingStored) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{64}
+}
+
+func (x *HostingStored) GetOutcome() Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return Outcome_OUTCOME_UNSPECIFIED
+}
+
+func (x *HostingStored) GetPeriod() uint64 {
+	if x != nil {
+		return x.Period
+	}
+	return 0
+}
+
+func (x *HostingStored) GetDirectory() []byte {
+	if x != nil {
+		return x.Directory
+	}
+	return nil
+}
+
+// HostingPublished: every directory of a period has the newest descriptor.
+type HostingPublished struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Period        uint64                 `protobuf:"varint,1,opt,name=period,proto3" json:"period,omitempty"`
+	Directories   uint32                 `protobuf:"varint,2,opt,name=directories,proto3" json:"directories,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HostingPublished) Reset() {
+	*x = HostingPublished{}
+	mi := &file_chive_v1_events_proto_msgTypes[65]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HostingPublished) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HostingPublished) ProtoMessage() {}
+
+func (x *HostingPublished) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[65]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HostingPublished.ProtoReflect.Descriptor instead.
+func (*HostingPublished) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{65}
+}
+
+func (x *HostingPublished) GetPeriod() uint64 {
+	if x != nil {
+		return x.Period
+	}
+	return 0
+}
+
+func (x *HostingPublished) GetDirectories() uint32 {
+	if x != nil {
+		return x.Directories
+	}
+	return 0
+}
+
+// HostingUnpublished: a period has no descriptor, or an old one.
+type HostingUnpublished struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Period        uint64                 `protobuf:"varint,1,opt,name=period,proto3" json:"period,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HostingUnpublished) Reset() {
+	*x = HostingUnpublished{}
+	mi := &file_chive_v1_events_proto_msgTypes[66]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HostingUnpublished) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HostingUnpublished) ProtoMessage() {}
+
+func (x *HostingUnpublished) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[66]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HostingUnpublished.ProtoReflect.Descriptor instead.
+func (*HostingUnpublished) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{66}
+}
+
+func (x *HostingUnpublished) GetPeriod() uint64 {
+	if x != nil {
+		return x.Period
+	}
+	return 0
+}
+
+func (x *HostingUnpublished) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// HostingRefused: introductions were not answered, since the last such event.
+type HostingRefused struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Count         uint64                 `protobuf:"varint,1,opt,name=count,proto3" json:"count,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"` // of the last: replay, crowded, proof, malformed
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HostingRefused) Reset() {
+	*x = HostingRefused{}
+	mi := &file_chive_v1_events_proto_msgTypes[67]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HostingRefused) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HostingRefused) ProtoMessage() {}
+
+func (x *HostingRefused) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[67]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HostingRefused.ProtoReflect.Descriptor instead.
+func (*HostingRefused) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{67}
+}
+
+func (x *HostingRefused) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *HostingRefused) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// HostingMet: somebody who was introduced can begin streams.
+type HostingMet struct {
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	CircuitId         string                 `protobuf:"bytes,1,opt,name=circuit_id,json=circuitId,proto3" json:"circuit_id,omitempty"`
+	CongestionControl bool                   `protobuf:"varint,2,opt,name=congestion_control,json=congestionControl,proto3" json:"congestion_control,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *HostingMet) Reset() {
+	*x = HostingMet{}
+	mi := &file_chive_v1_events_proto_msgTypes[68]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HostingMet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HostingMet) ProtoMessage() {}
+
+func (x *HostingMet) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[68]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HostingMet.ProtoReflect.Descriptor instead.
+func (*HostingMet) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{68}
+}
+
+func (x *HostingMet) GetCircuitId() string {
+	if x != nil {
+		return x.CircuitId
+	}
+	return ""
+}
+
+func (x *HostingMet) GetCongestionControl() bool {
+	if x != nil {
+		return x.CongestionControl
+	}
+	return false
+}
+
+// HostingMissed: somebody who was introduced could not be met.
+type HostingMissed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Outcome       Outcome                `protobuf:"varint,1,opt,name=outcome,proto3,enum=chive.v1.Outcome" json:"outcome,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HostingMissed) Reset() {
+	*x = HostingMissed{}
+	mi := &file_chive_v1_events_proto_msgTypes[69]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HostingMissed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HostingMissed) ProtoMessage() {}
+
+func (x *HostingMissed) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[69]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HostingMissed.ProtoReflect.Descriptor instead.
+func (*HostingMissed) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{69}
+}
+
+func (x *HostingMissed) GetOutcome() Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return Outcome_OUTCOME_UNSPECIFIED
+}
+
 var File_chive_v1_events_proto protoreflect.FileDescriptor
 
 const file_chive_v1_events_proto_rawDesc = "" +
 	"\n" +
-	"\x15chive/v1/events.proto\x12\bchive.v1\x1a\x13chive/v1/tier.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xeb$\n" +
+	"\x15chive/v1/events.proto\x12\bchive.v1\x1a\x13chive/v1/tier.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x84,\n" +
 	"\bEnvelope\x12\x14\n" +
 	"\x02id\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\x02id\x124\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampB\x04\xa8\xd4\x18\x02R\x04time\x12\x18\n" +
@@ -5142,7 +6021,20 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x1aservice_descriptor_fetched\x18d \x01(\v2\".chive.v1.ServiceDescriptorFetchedB\x04\xa8\xd4\x18\x02H\x00R\x18serviceDescriptorFetched\x12R\n" +
 	"\x12service_introduced\x18e \x01(\v2\x1b.chive.v1.ServiceIntroducedB\x04\xa8\xd4\x18\x02H\x00R\x11serviceIntroduced\x12F\n" +
 	"\x0eservice_joined\x18f \x01(\v2\x17.chive.v1.ServiceJoinedB\x04\xa8\xd4\x18\x02H\x00R\rserviceJoined\x12F\n" +
-	"\x0eservice_failed\x18g \x01(\v2\x17.chive.v1.ServiceFailedB\x04\xa8\xd4\x18\x02H\x00R\rserviceFailedB\a\n" +
+	"\x0eservice_failed\x18g \x01(\v2\x17.chive.v1.ServiceFailedB\x04\xa8\xd4\x18\x02H\x00R\rserviceFailed\x12I\n" +
+	"\x0fhosting_started\x18n \x01(\v2\x18.chive.v1.HostingStartedB\x04\xa8\xd4\x18\x02H\x00R\x0ehostingStarted\x12I\n" +
+	"\x0fhosting_stopped\x18o \x01(\v2\x18.chive.v1.HostingStoppedB\x04\xa8\xd4\x18\x02H\x00R\x0ehostingStopped\x12J\n" +
+	"\x10hosting_point_up\x18p \x01(\v2\x18.chive.v1.HostingPointUpB\x04\xa8\xd4\x18\x02H\x00R\x0ehostingPointUp\x12P\n" +
+	"\x12hosting_point_down\x18q \x01(\v2\x1a.chive.v1.HostingPointDownB\x04\xa8\xd4\x18\x02H\x00R\x10hostingPointDown\x12P\n" +
+	"\x12hosting_point_gone\x18r \x01(\v2\x1a.chive.v1.HostingPointGoneB\x04\xa8\xd4\x18\x02H\x00R\x10hostingPointGone\x12O\n" +
+	"\x11hosting_described\x18s \x01(\v2\x1a.chive.v1.HostingDescribedB\x04\xa8\xd4\x18\x02H\x00R\x10hostingDescribed\x12F\n" +
+	"\x0ehosting_stored\x18t \x01(\v2\x17.chive.v1.HostingStoredB\x04\xa8\xd4\x18\x02H\x00R\rhostingStored\x12O\n" +
+	"\x11hosting_published\x18u \x01(\v2\x1a.chive.v1.HostingPublishedB\x04\xa8\xd4\x18\x02H\x00R\x10hostingPublished\x12U\n" +
+	"\x13hosting_unpublished\x18v \x01(\v2\x1c.chive.v1.HostingUnpublishedB\x04\xa8\xd4\x18\x02H\x00R\x12hostingUnpublished\x12I\n" +
+	"\x0fhosting_refused\x18w \x01(\v2\x18.chive.v1.HostingRefusedB\x04\xa8\xd4\x18\x02H\x00R\x0ehostingRefused\x12=\n" +
+	"\vhosting_met\x18x \x01(\v2\x14.chive.v1.HostingMetB\x04\xa8\xd4\x18\x02H\x00R\n" +
+	"hostingMet\x12F\n" +
+	"\x0ehosting_missed\x18y \x01(\v2\x17.chive.v1.HostingMissedB\x04\xa8\xd4\x18\x02H\x00R\rhostingMissedB\a\n" +
 	"\x05event\"-\n" +
 	"\vNodeStarted\x12\x1e\n" +
 	"\aversion\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x01R\aversion\"A\n" +
@@ -5401,7 +6293,53 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\rServiceFailed\x121\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome\x123\n" +
 	"\x04took\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x04\xa8\xd4\x18\x02R\x04took\x12\x1e\n" +
-	"\aaddress\x18\x03 \x01(\tB\x04\xa8\xd4\x18\x03R\aaddress*\x97\n" +
+	"\aaddress\x18\x03 \x01(\tB\x04\xa8\xd4\x18\x03R\aaddress\"V\n" +
+	"\x0eHostingStarted\x12$\n" +
+	"\n" +
+	"restricted\x18\x01 \x01(\bB\x04\xa8\xd4\x18\x02R\n" +
+	"restricted\x12\x1e\n" +
+	"\aaddress\x18\x02 \x01(\tB\x04\xa8\xd4\x18\x03R\aaddress\"c\n" +
+	"\x0eHostingStopped\x121\n" +
+	"\aoutcome\x18\x01 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome\x12\x1e\n" +
+	"\aaddress\x18\x02 \x01(\tB\x04\xa8\xd4\x18\x03R\aaddress\"m\n" +
+	"\x0eHostingPointUp\x12\x1a\n" +
+	"\x05point\x18\x01 \x01(\x04B\x04\xa8\xd4\x18\x02R\x05point\x12#\n" +
+	"\n" +
+	"circuit_id\x18\x02 \x01(\tB\x04\xa8\xd4\x18\x02R\tcircuitId\x12\x1a\n" +
+	"\x05relay\x18\x03 \x01(\fB\x04\xa8\xd4\x18\x03R\x05relay\"}\n" +
+	"\x10HostingPointDown\x12\x1a\n" +
+	"\x05point\x18\x01 \x01(\x04B\x04\xa8\xd4\x18\x02R\x05point\x121\n" +
+	"\aoutcome\x18\x02 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome\x12\x1a\n" +
+	"\x05relay\x18\x03 \x01(\fB\x04\xa8\xd4\x18\x03R\x05relay\"h\n" +
+	"\x10HostingPointGone\x12\x1a\n" +
+	"\x05point\x18\x01 \x01(\x04B\x04\xa8\xd4\x18\x02R\x05point\x12\x1c\n" +
+	"\x06reason\x18\x02 \x01(\tB\x04\xa8\xd4\x18\x02R\x06reason\x12\x1a\n" +
+	"\x05relay\x18\x03 \x01(\fB\x04\xa8\xd4\x18\x03R\x05relay\"\x8e\x01\n" +
+	"\x10HostingDescribed\x12\x1c\n" +
+	"\x06points\x18\x01 \x01(\rB\x04\xa8\xd4\x18\x02R\x06points\x12\x1c\n" +
+	"\x06reason\x18\x02 \x01(\tB\x04\xa8\xd4\x18\x02R\x06reason\x12\x1c\n" +
+	"\x06period\x18\x03 \x01(\x04B\x04\xa8\xd4\x18\x02R\x06period\x12 \n" +
+	"\brevision\x18\x04 \x01(\x04B\x04\xa8\xd4\x18\x03R\brevision\"\x84\x01\n" +
+	"\rHostingStored\x121\n" +
+	"\aoutcome\x18\x01 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome\x12\x1c\n" +
+	"\x06period\x18\x02 \x01(\x04B\x04\xa8\xd4\x18\x02R\x06period\x12\"\n" +
+	"\tdirectory\x18\x03 \x01(\fB\x04\xa8\xd4\x18\x03R\tdirectory\"X\n" +
+	"\x10HostingPublished\x12\x1c\n" +
+	"\x06period\x18\x01 \x01(\x04B\x04\xa8\xd4\x18\x02R\x06period\x12&\n" +
+	"\vdirectories\x18\x02 \x01(\rB\x04\xa8\xd4\x18\x02R\vdirectories\"P\n" +
+	"\x12HostingUnpublished\x12\x1c\n" +
+	"\x06period\x18\x01 \x01(\x04B\x04\xa8\xd4\x18\x02R\x06period\x12\x1c\n" +
+	"\x06reason\x18\x02 \x01(\tB\x04\xa8\xd4\x18\x02R\x06reason\"J\n" +
+	"\x0eHostingRefused\x12\x1a\n" +
+	"\x05count\x18\x01 \x01(\x04B\x04\xa8\xd4\x18\x01R\x05count\x12\x1c\n" +
+	"\x06reason\x18\x02 \x01(\tB\x04\xa8\xd4\x18\x02R\x06reason\"f\n" +
+	"\n" +
+	"HostingMet\x12#\n" +
+	"\n" +
+	"circuit_id\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\tcircuitId\x123\n" +
+	"\x12congestion_control\x18\x02 \x01(\bB\x04\xa8\xd4\x18\x02R\x11congestionControl\"B\n" +
+	"\rHostingMissed\x121\n" +
+	"\aoutcome\x18\x01 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome*\x97\n" +
 	"\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x0e\n" +
@@ -5454,7 +6392,7 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x1aOUTCOME_ONION_AUTH_MISSING\x106\x12\x1c\n" +
 	"\x18OUTCOME_ONION_AUTH_WRONG\x107\x12\x19\n" +
 	"\x15OUTCOME_ONION_ADDRESS\x108\x12\x19\n" +
-	"\x15OUTCOME_ONION_TIMEOUT\x109*\xd0\x01\n" +
+	"\x15OUTCOME_ONION_TIMEOUT\x109*\xe2\x01\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tKIND_NODE\x10\x01\x12\x13\n" +
@@ -5469,14 +6407,18 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\vKIND_CONFIG\x10\t\x12\x0e\n" +
 	"\n" +
 	"KIND_ONION\x10\n" +
-	"*\x9d\x01\n" +
+	"\x12\x10\n" +
+	"\fKIND_HOSTING\x10\v*\xfe\x01\n" +
 	"\aPurpose\x12\x17\n" +
 	"\x13PURPOSE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fPURPOSE_GENERAL\x10\x01\x12\x15\n" +
 	"\x11PURPOSE_DIRECTORY\x10\x02\x12\x1b\n" +
 	"\x17PURPOSE_ONION_DIRECTORY\x10\x03\x12\x18\n" +
 	"\x14PURPOSE_INTRODUCTION\x10\x04\x12\x16\n" +
-	"\x12PURPOSE_RENDEZVOUS\x10\x05*\xb9\x02\n" +
+	"\x12PURPOSE_RENDEZVOUS\x10\x05\x12 \n" +
+	"\x1cPURPOSE_HOSTING_INTRODUCTION\x10\x06\x12\x1e\n" +
+	"\x1aPURPOSE_HOSTING_RENDEZVOUS\x10\a\x12\x1d\n" +
+	"\x19PURPOSE_HOSTING_DIRECTORY\x10\b*\xb9\x02\n" +
 	"\x0eBootstrapPhase\x12\x1f\n" +
 	"\x1bBOOTSTRAP_PHASE_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18BOOTSTRAP_PHASE_STARTING\x10\x01\x12\x1e\n" +
@@ -5506,7 +6448,7 @@ func file_chive_v1_events_proto_rawDescGZIP() []byte {
 }
 
 var file_chive_v1_events_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_chive_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
+var file_chive_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 70)
 var file_chive_v1_events_proto_goTypes = []any{
 	(Outcome)(0),                     // 0: chive.v1.Outcome
 	(Kind)(0),                        // 1: chive.v1.Kind
@@ -5571,11 +6513,23 @@ var file_chive_v1_events_proto_goTypes = []any{
 	(*ServiceIntroduced)(nil),        // 60: chive.v1.ServiceIntroduced
 	(*ServiceJoined)(nil),            // 61: chive.v1.ServiceJoined
 	(*ServiceFailed)(nil),            // 62: chive.v1.ServiceFailed
-	(*timestamppb.Timestamp)(nil),    // 63: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 64: google.protobuf.Duration
+	(*HostingStarted)(nil),           // 63: chive.v1.HostingStarted
+	(*HostingStopped)(nil),           // 64: chive.v1.HostingStopped
+	(*HostingPointUp)(nil),           // 65: chive.v1.HostingPointUp
+	(*HostingPointDown)(nil),         // 66: chive.v1.HostingPointDown
+	(*HostingPointGone)(nil),         // 67: chive.v1.HostingPointGone
+	(*HostingDescribed)(nil),         // 68: chive.v1.HostingDescribed
+	(*HostingStored)(nil),            // 69: chive.v1.HostingStored
+	(*HostingPublished)(nil),         // 70: chive.v1.HostingPublished
+	(*HostingUnpublished)(nil),       // 71: chive.v1.HostingUnpublished
+	(*HostingRefused)(nil),           // 72: chive.v1.HostingRefused
+	(*HostingMet)(nil),               // 73: chive.v1.HostingMet
+	(*HostingMissed)(nil),            // 74: chive.v1.HostingMissed
+	(*timestamppb.Timestamp)(nil),    // 75: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 76: google.protobuf.Duration
 }
 var file_chive_v1_events_proto_depIdxs = []int32{
-	63,  // 0: chive.v1.Envelope.time:type_name -> google.protobuf.Timestamp
+	75,  // 0: chive.v1.Envelope.time:type_name -> google.protobuf.Timestamp
 	1,   // 1: chive.v1.Envelope.kind:type_name -> chive.v1.Kind
 	6,   // 2: chive.v1.Envelope.node_started:type_name -> chive.v1.NodeStarted
 	7,   // 3: chive.v1.Envelope.node_stopping:type_name -> chive.v1.NodeStopping
@@ -5634,61 +6588,77 @@ var file_chive_v1_events_proto_depIdxs = []int32{
 	60,  // 56: chive.v1.Envelope.service_introduced:type_name -> chive.v1.ServiceIntroduced
 	61,  // 57: chive.v1.Envelope.service_joined:type_name -> chive.v1.ServiceJoined
 	62,  // 58: chive.v1.Envelope.service_failed:type_name -> chive.v1.ServiceFailed
-	0,   // 59: chive.v1.NodeStopping.outcome:type_name -> chive.v1.Outcome
-	3,   // 60: chive.v1.BootstrapAdvanced.phase:type_name -> chive.v1.BootstrapPhase
-	0,   // 61: chive.v1.ListenerClosed.outcome:type_name -> chive.v1.Outcome
-	64,  // 62: chive.v1.BuildTimeoutSet.timeout:type_name -> google.protobuf.Duration
-	64,  // 63: chive.v1.BuildTimeoutSet.close:type_name -> google.protobuf.Duration
-	2,   // 64: chive.v1.ConnectionDialled.purpose:type_name -> chive.v1.Purpose
-	64,  // 65: chive.v1.ConnectionOpened.took:type_name -> google.protobuf.Duration
-	64,  // 66: chive.v1.ConnectionOpened.clock_skew:type_name -> google.protobuf.Duration
-	0,   // 67: chive.v1.ConnectionFailed.outcome:type_name -> chive.v1.Outcome
-	64,  // 68: chive.v1.ConnectionFailed.took:type_name -> google.protobuf.Duration
-	0,   // 69: chive.v1.ConnectionClosed.outcome:type_name -> chive.v1.Outcome
-	64,  // 70: chive.v1.ConnectionClosed.lived:type_name -> google.protobuf.Duration
-	2,   // 71: chive.v1.CircuitLaunched.purpose:type_name -> chive.v1.Purpose
-	64,  // 72: chive.v1.CircuitOpened.took:type_name -> google.protobuf.Duration
-	0,   // 73: chive.v1.CircuitFailed.outcome:type_name -> chive.v1.Outcome
-	64,  // 74: chive.v1.CircuitFailed.took:type_name -> google.protobuf.Duration
-	0,   // 75: chive.v1.CircuitClosed.outcome:type_name -> chive.v1.Outcome
-	64,  // 76: chive.v1.CircuitClosed.lived:type_name -> google.protobuf.Duration
-	2,   // 77: chive.v1.CircuitSetLaunched.purpose:type_name -> chive.v1.Purpose
-	64,  // 78: chive.v1.CircuitLegLinked.round_trip:type_name -> google.protobuf.Duration
-	64,  // 79: chive.v1.CircuitSetLinked.took:type_name -> google.protobuf.Duration
-	0,   // 80: chive.v1.CircuitLegLost.outcome:type_name -> chive.v1.Outcome
-	2,   // 81: chive.v1.StreamRequested.purpose:type_name -> chive.v1.Purpose
-	64,  // 82: chive.v1.StreamConnected.took:type_name -> google.protobuf.Duration
-	0,   // 83: chive.v1.StreamDetached.outcome:type_name -> chive.v1.Outcome
-	0,   // 84: chive.v1.StreamEnded.outcome:type_name -> chive.v1.Outcome
-	64,  // 85: chive.v1.StreamEnded.lived:type_name -> google.protobuf.Duration
-	0,   // 86: chive.v1.GuardUnreachable.outcome:type_name -> chive.v1.Outcome
-	4,   // 87: chive.v1.DocumentFetched.kind:type_name -> chive.v1.DocumentKind
-	64,  // 88: chive.v1.DocumentFetched.took:type_name -> google.protobuf.Duration
-	4,   // 89: chive.v1.DocumentVerified.kind:type_name -> chive.v1.DocumentKind
-	63,  // 90: chive.v1.DocumentVerified.valid_until:type_name -> google.protobuf.Timestamp
-	4,   // 91: chive.v1.DocumentRejected.kind:type_name -> chive.v1.DocumentKind
-	0,   // 92: chive.v1.DocumentRejected.outcome:type_name -> chive.v1.Outcome
-	64,  // 93: chive.v1.SupervisorStateChanged.delay:type_name -> google.protobuf.Duration
-	0,   // 94: chive.v1.SupervisorStateChanged.outcome:type_name -> chive.v1.Outcome
-	64,  // 95: chive.v1.BreakerOpened.retry_after:type_name -> google.protobuf.Duration
-	0,   // 96: chive.v1.BreakerOpened.outcome:type_name -> chive.v1.Outcome
-	64,  // 97: chive.v1.RetriesExhausted.delay:type_name -> google.protobuf.Duration
-	0,   // 98: chive.v1.RetriesExhausted.outcome:type_name -> chive.v1.Outcome
-	64,  // 99: chive.v1.InputQuarantined.lasts:type_name -> google.protobuf.Duration
-	0,   // 100: chive.v1.InputQuarantined.outcome:type_name -> chive.v1.Outcome
-	64,  // 101: chive.v1.ConfigApplied.took:type_name -> google.protobuf.Duration
-	0,   // 102: chive.v1.ConfigRejected.outcome:type_name -> chive.v1.Outcome
-	0,   // 103: chive.v1.ServiceDescriptorFetched.outcome:type_name -> chive.v1.Outcome
-	64,  // 104: chive.v1.ServiceDescriptorFetched.took:type_name -> google.protobuf.Duration
-	0,   // 105: chive.v1.ServiceIntroduced.outcome:type_name -> chive.v1.Outcome
-	64,  // 106: chive.v1.ServiceJoined.took:type_name -> google.protobuf.Duration
-	0,   // 107: chive.v1.ServiceFailed.outcome:type_name -> chive.v1.Outcome
-	64,  // 108: chive.v1.ServiceFailed.took:type_name -> google.protobuf.Duration
-	109, // [109:109] is the sub-list for method output_type
-	109, // [109:109] is the sub-list for method input_type
-	109, // [109:109] is the sub-list for extension type_name
-	109, // [109:109] is the sub-list for extension extendee
-	0,   // [0:109] is the sub-list for field type_name
+	63,  // 59: chive.v1.Envelope.hosting_started:type_name -> chive.v1.HostingStarted
+	64,  // 60: chive.v1.Envelope.hosting_stopped:type_name -> chive.v1.HostingStopped
+	65,  // 61: chive.v1.Envelope.hosting_point_up:type_name -> chive.v1.HostingPointUp
+	66,  // 62: chive.v1.Envelope.hosting_point_down:type_name -> chive.v1.HostingPointDown
+	67,  // 63: chive.v1.Envelope.hosting_point_gone:type_name -> chive.v1.HostingPointGone
+	68,  // 64: chive.v1.Envelope.hosting_described:type_name -> chive.v1.HostingDescribed
+	69,  // 65: chive.v1.Envelope.hosting_stored:type_name -> chive.v1.HostingStored
+	70,  // 66: chive.v1.Envelope.hosting_published:type_name -> chive.v1.HostingPublished
+	71,  // 67: chive.v1.Envelope.hosting_unpublished:type_name -> chive.v1.HostingUnpublished
+	72,  // 68: chive.v1.Envelope.hosting_refused:type_name -> chive.v1.HostingRefused
+	73,  // 69: chive.v1.Envelope.hosting_met:type_name -> chive.v1.HostingMet
+	74,  // 70: chive.v1.Envelope.hosting_missed:type_name -> chive.v1.HostingMissed
+	0,   // 71: chive.v1.NodeStopping.outcome:type_name -> chive.v1.Outcome
+	3,   // 72: chive.v1.BootstrapAdvanced.phase:type_name -> chive.v1.BootstrapPhase
+	0,   // 73: chive.v1.ListenerClosed.outcome:type_name -> chive.v1.Outcome
+	76,  // 74: chive.v1.BuildTimeoutSet.timeout:type_name -> google.protobuf.Duration
+	76,  // 75: chive.v1.BuildTimeoutSet.close:type_name -> google.protobuf.Duration
+	2,   // 76: chive.v1.ConnectionDialled.purpose:type_name -> chive.v1.Purpose
+	76,  // 77: chive.v1.ConnectionOpened.took:type_name -> google.protobuf.Duration
+	76,  // 78: chive.v1.ConnectionOpened.clock_skew:type_name -> google.protobuf.Duration
+	0,   // 79: chive.v1.ConnectionFailed.outcome:type_name -> chive.v1.Outcome
+	76,  // 80: chive.v1.ConnectionFailed.took:type_name -> google.protobuf.Duration
+	0,   // 81: chive.v1.ConnectionClosed.outcome:type_name -> chive.v1.Outcome
+	76,  // 82: chive.v1.ConnectionClosed.lived:type_name -> google.protobuf.Duration
+	2,   // 83: chive.v1.CircuitLaunched.purpose:type_name -> chive.v1.Purpose
+	76,  // 84: chive.v1.CircuitOpened.took:type_name -> google.protobuf.Duration
+	0,   // 85: chive.v1.CircuitFailed.outcome:type_name -> chive.v1.Outcome
+	76,  // 86: chive.v1.CircuitFailed.took:type_name -> google.protobuf.Duration
+	0,   // 87: chive.v1.CircuitClosed.outcome:type_name -> chive.v1.Outcome
+	76,  // 88: chive.v1.CircuitClosed.lived:type_name -> google.protobuf.Duration
+	2,   // 89: chive.v1.CircuitSetLaunched.purpose:type_name -> chive.v1.Purpose
+	76,  // 90: chive.v1.CircuitLegLinked.round_trip:type_name -> google.protobuf.Duration
+	76,  // 91: chive.v1.CircuitSetLinked.took:type_name -> google.protobuf.Duration
+	0,   // 92: chive.v1.CircuitLegLost.outcome:type_name -> chive.v1.Outcome
+	2,   // 93: chive.v1.StreamRequested.purpose:type_name -> chive.v1.Purpose
+	76,  // 94: chive.v1.StreamConnected.took:type_name -> google.protobuf.Duration
+	0,   // 95: chive.v1.StreamDetached.outcome:type_name -> chive.v1.Outcome
+	0,   // 96: chive.v1.StreamEnded.outcome:type_name -> chive.v1.Outcome
+	76,  // 97: chive.v1.StreamEnded.lived:type_name -> google.protobuf.Duration
+	0,   // 98: chive.v1.GuardUnreachable.outcome:type_name -> chive.v1.Outcome
+	4,   // 99: chive.v1.DocumentFetched.kind:type_name -> chive.v1.DocumentKind
+	76,  // 100: chive.v1.DocumentFetched.took:type_name -> google.protobuf.Duration
+	4,   // 101: chive.v1.DocumentVerified.kind:type_name -> chive.v1.DocumentKind
+	75,  // 102: chive.v1.DocumentVerified.valid_until:type_name -> google.protobuf.Timestamp
+	4,   // 103: chive.v1.DocumentRejected.kind:type_name -> chive.v1.DocumentKind
+	0,   // 104: chive.v1.DocumentRejected.outcome:type_name -> chive.v1.Outcome
+	76,  // 105: chive.v1.SupervisorStateChanged.delay:type_name -> google.protobuf.Duration
+	0,   // 106: chive.v1.SupervisorStateChanged.outcome:type_name -> chive.v1.Outcome
+	76,  // 107: chive.v1.BreakerOpened.retry_after:type_name -> google.protobuf.Duration
+	0,   // 108: chive.v1.BreakerOpened.outcome:type_name -> chive.v1.Outcome
+	76,  // 109: chive.v1.RetriesExhausted.delay:type_name -> google.protobuf.Duration
+	0,   // 110: chive.v1.RetriesExhausted.outcome:type_name -> chive.v1.Outcome
+	76,  // 111: chive.v1.InputQuarantined.lasts:type_name -> google.protobuf.Duration
+	0,   // 112: chive.v1.InputQuarantined.outcome:type_name -> chive.v1.Outcome
+	76,  // 113: chive.v1.ConfigApplied.took:type_name -> google.protobuf.Duration
+	0,   // 114: chive.v1.ConfigRejected.outcome:type_name -> chive.v1.Outcome
+	0,   // 115: chive.v1.ServiceDescriptorFetched.outcome:type_name -> chive.v1.Outcome
+	76,  // 116: chive.v1.ServiceDescriptorFetched.took:type_name -> google.protobuf.Duration
+	0,   // 117: chive.v1.ServiceIntroduced.outcome:type_name -> chive.v1.Outcome
+	76,  // 118: chive.v1.ServiceJoined.took:type_name -> google.protobuf.Duration
+	0,   // 119: chive.v1.ServiceFailed.outcome:type_name -> chive.v1.Outcome
+	76,  // 120: chive.v1.ServiceFailed.took:type_name -> google.protobuf.Duration
+	0,   // 121: chive.v1.HostingStopped.outcome:type_name -> chive.v1.Outcome
+	0,   // 122: chive.v1.HostingPointDown.outcome:type_name -> chive.v1.Outcome
+	0,   // 123: chive.v1.HostingStored.outcome:type_name -> chive.v1.Outcome
+	0,   // 124: chive.v1.HostingMissed.outcome:type_name -> chive.v1.Outcome
+	125, // [125:125] is the sub-list for method output_type
+	125, // [125:125] is the sub-list for method input_type
+	125, // [125:125] is the sub-list for extension type_name
+	125, // [125:125] is the sub-list for extension extendee
+	0,   // [0:125] is the sub-list for field type_name
 }
 
 func init() { file_chive_v1_events_proto_init() }
@@ -5755,6 +6725,18 @@ func file_chive_v1_events_proto_init() {
 		(*Envelope_ServiceIntroduced)(nil),
 		(*Envelope_ServiceJoined)(nil),
 		(*Envelope_ServiceFailed)(nil),
+		(*Envelope_HostingStarted)(nil),
+		(*Envelope_HostingStopped)(nil),
+		(*Envelope_HostingPointUp)(nil),
+		(*Envelope_HostingPointDown)(nil),
+		(*Envelope_HostingPointGone)(nil),
+		(*Envelope_HostingDescribed)(nil),
+		(*Envelope_HostingStored)(nil),
+		(*Envelope_HostingPublished)(nil),
+		(*Envelope_HostingUnpublished)(nil),
+		(*Envelope_HostingRefused)(nil),
+		(*Envelope_HostingMet)(nil),
+		(*Envelope_HostingMissed)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -5762,7 +6744,7 @@ func file_chive_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chive_v1_events_proto_rawDesc), len(file_chive_v1_events_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   58,
+			NumMessages:   70,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -52,3 +52,30 @@ func BenchmarkSealHop3(b *testing.B) {
 		p.seal(relay, &body, 2)
 	}
 }
+
+// BenchmarkArithmetic is what a client's cell of three hops cannot do without: for each its
+// stream, hash and block cipher, and for one new keys. Nothing is copied or compared.
+func BenchmarkArithmetic(b *testing.B) {
+	var layers [3]uiv
+	for i := range layers {
+		if err := layers[i].init(new([uivLen]byte), true); err != nil {
+			b.Fatal(err)
+		}
+	}
+	var body [BodyLen]byte
+	left, right := halves(&body)
+	b.SetBytes(BodyLen)
+	for b.Loop() {
+		for i := range layers {
+			u := &layers[i]
+			u.ivOf(left)
+			u.stream.xorRight(&u.iv, right)
+			u.maskOf()
+			u.block.decryptMasked(left, &u.mask)
+		}
+		u := &layers[2]
+		u.ivOf(left)
+		u.stream.keystream(&u.iv, &u.next)
+		_ = u.init((*[uivLen]byte)(u.next[:]), true)
+	}
+}

@@ -118,6 +118,7 @@ type Circuit struct {
 	Blocked bool
 	flow    flow
 	onion   onionState
+	kh      [20]byte // of the last hop's handshake
 
 	padding  *padding.Padding // nil: none
 	unpadded bool             // what is being sealed is the padding's own
@@ -274,6 +275,13 @@ func (c *Circuit) shake(h Hop) (htype uint16, skin []byte, err error) {
 type hopKeys struct {
 	tor1 handshake.KeyMaterial
 	cgo  *handshake.CGOKeyMaterial // nil: tor1
+}
+
+func (k *hopKeys) kh() [20]byte {
+	if k.cgo != nil {
+		return k.cgo.KH
+	}
+	return k.tor1.KH
 }
 
 func (k *hopKeys) layer() (*relaycrypto.Layer, error) {

@@ -17,11 +17,21 @@
 //	            │ End                  │ End
 //	            └──────► half-closed ◄─┘ ── END received ─► gone
 //
+// The circuits by which clients and onion services meet have states of their own; see
+// onion.go. On one where we are the service the client begins the streams:
+//
+//	BEGIN received ─► pending ── Accept ─► open ── END received ─► gone
+//	                     │ EndFor           │ EndFor
+//	                     └──────► half-closed ◄─┘
+//
 // A half-closed stream is one that we ended: what the far end had on its way
 // is counted against the windows it had and dropped.
 //
 // A leg of a conflux set is open like any other, and hands the messages of streams to
 // its set (leg.go); the set's streams are those of a circuit without hops (over.go).
+//
+// A circuit to an introduction or a rendezvous point (onion.go) carries no streams before a
+// service has joined it as its last hop, and is padded by its second hop (padding.go).
 //
 // It implements tor-spec §5 (building), §6 (streams) and §7 (flow control,
 // SENDME version 1 of proposal 289), and XOFF and XON of proposal 324. The bytes of

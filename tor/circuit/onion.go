@@ -10,13 +10,15 @@ import (
 	"chive/tor/relaycrypto"
 )
 
-// onionState is how far a circuit has come that a client uses to reach an onion service
-// (rend-spec-v3 §3.2, §4.1). Such a circuit carries no streams before it is joined, and
-// none but to the service then.
+// onionState is how far a circuit has come by which a client and an onion service meet
+// (rend-spec-v3 §3, §4). Such a circuit carries no streams before it is joined, and none
+// but between the two then: the client begins them, the service serves them.
 //
 //	(plain) ─ EstablishRendezvous ─► asked ─ RENDEZVOUS_ESTABLISHED ─► ready
 //	   │                                      ready ─ RENDEZVOUS2 ─► met ─ Join ─► joined
-//	   └───── Introduce ─► introducing ─ INTRODUCE_ACK ─► introduced
+//	   ├───── Introduce ─► introducing ─ INTRODUCE_ACK ─► introduced
+//	   ├───── EstablishIntro ─► intro asked ─ INTRO_ESTABLISHED ─► intro ready ◄─► INTRODUCE2
+//	   └───── Meet ─► serving
 type onionState uint8
 
 const (
@@ -27,6 +29,9 @@ const (
 	rendezvousJoined
 	introducing
 	introduced
+	introAsked
+	introReady
+	serving
 )
 
 // fourthHop is the first place, from 0, where the guard may stand again. A service chooses
@@ -62,7 +67,7 @@ func (c *Circuit) ask(dst []byte, next onionState, command cell.RelayCommand, da
 	return c.seal(dst, cell.Relay, c.stack.Len()-1, cell.RelayHeader{Cmd: command}, data), nil
 }
 
-// answers are what the last hop may say in each state, once.
+// answers are what the last hop may say in each state: once, but for INTRODUCE2.
 var answers = map[cell.RelayCommand]struct {
 	from, to onionState
 	kind     EventKind
@@ -71,11 +76,15 @@ var answers = map[cell.RelayCommand]struct {
 	cell.RelayRendEstablished: {rendezvousAsked, rendezvousReady, RendezvousEstablished, padding.Rendezvous},
 	cell.RelayRendezvous2:     {rendezvousReady, rendezvousMet, Rendezvous, padding.Rendezvous},
 	cell.RelayIntroduceAck:    {introducing, introduced, IntroduceAck, padding.Acknowledged},
+
+	cell.RelayIntroEstablished: {from: introAsked, to: introReady, kind: IntroEstablished},
+	cell.RelayIntroduce2:       {from: introReady, to: introReady, kind: Introduce2},
 }
 
-// ofOnion: is it a message of introduction or rendezvous, to a client?
+// ofOnion: is it a message of introduction or rendezvous, to a client or a service?
 func ofOnion(c cell.RelayCommand) bool {
-	return c == cell.RelayRendEstablished || c == cell.RelayRendezvous2 || c == cell.RelayIntroduceAck
+	_, ok := answers[c]
+	return ok
 }
 
 // receiveOnion takes such a message; what it says is the owner's to judge.
@@ -98,15 +107,20 @@ func (c *Circuit) Join(keys handshake.HSKeyMaterial, onion congestion.Params, in
 	if err != nil {
 		return c.fail(&Error{Reason: cell.DestroyInternal, Hop: c.stack.Len() + 1, Err: err})
 	}
-	c.stack.Add(layer)
+	c.join(layer, onion, inc)
 	c.onion = rendezvousJoined
+	return nil
+}
+
+// join adds the far end of the rendezvous as the last hop.
+func (c *Circuit) join(layer *relaycrypto.Layer, onion congestion.Params, inc int) {
+	c.stack.Add(layer)
 	c.flow = flow{increment: circuitIncrement, packageWindow: circuitWindow, deliverWindow: circuitWindow, granted: circuitWindow}
 	if inc > 0 {
 		onion.SendmeIncrement = inc
 		c.flow.vegas, c.flow.increment = congestion.New(onion), inc
 	}
 	c.cfg.XoffExit = c.cfg.XoffClient // both ends are clients
-	return nil
 }
 
 // BeginOnion opens a stream to a port of the service and appends the BEGIN cell, which

@@ -25,13 +25,18 @@ const (
 	RendezvousEstablished // the rendezvous point waits for the service
 	Rendezvous            // the service came; Data is its half of the handshake
 	IntroduceAck          // the introduction point's answer
+
+	IntroEstablished // the introduction point waits for clients
+	Introduce2       // a client asks to be met
+	Asked            // a client begins a stream to Port
 )
 
 // Event is what one received cell meant.
 type Event struct {
 	Kind   EventKind
 	Stream cell.StreamID
-	Data   []byte         // Data, Message, Rendezvous, IntroduceAck: the payload, inside the cell's body
+	Data   []byte         // of Data, Message, introductions and rendezvous: the payload, inside the cell's body
+	Port   uint16         // Asked
 	Reason cell.EndReason // Ended
 	Addr   netip.Addr     // Connected: the address the exit reached, if it said
 
@@ -98,6 +103,7 @@ func (c *Circuit) addHop(dst []byte, keys hopKeys, err error) ([]byte, Event, er
 	if err != nil {
 		return dst, Event{}, c.violation(hop, err)
 	}
+	kh := keys.kh()
 	layer, err := keys.layer()
 	if err != nil {
 		return dst, Event{}, c.fail(&Error{Reason: cell.DestroyInternal, Hop: hop, Err: err})
@@ -107,7 +113,7 @@ func (c *Circuit) addHop(dst []byte, keys hopKeys, err error) ([]byte, Event, er
 		if c.cfg.Leg && c.flow.vegas == nil {
 			return dst, Event{}, c.violation(hop, ErrNoCongestionControl)
 		}
-		c.state = Open
+		c.state, c.kh = Open, kh
 		return dst, Event{Kind: Opened}, nil
 	}
 	dst, err = c.extend(dst)
@@ -205,6 +211,10 @@ func (c *Circuit) receiveOpen(dst []byte, hop int, h cell.RelayHeader, data []by
 	}
 	if h.Stream == 0 && ofOnion(h.Cmd) {
 		return c.receiveOnion(dst, hop, h.Cmd, data)
+	}
+	if h.Cmd == cell.RelayBegin && c.onion == serving {
+		ev, err := c.receiveBegin(hop, h.Stream, data)
+		return dst, ev, err
 	}
 	s := c.find(h.Stream)
 	if s == nil {

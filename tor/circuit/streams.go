@@ -225,6 +225,10 @@ func (c *Circuit) Consumed(dst []byte, id cell.StreamID, cells int) []byte {
 // End ends the stream from our side and appends the END cell. The reason is
 // always MISC: a client's reasons are nobody's business (tor-spec §6.3).
 func (c *Circuit) End(dst []byte, id cell.StreamID) ([]byte, error) {
+	return c.endFor(dst, id, cell.EndMisc)
+}
+
+func (c *Circuit) endFor(dst []byte, id cell.StreamID, reason cell.EndReason) ([]byte, error) {
 	s := c.streams[id]
 	if s == nil || s.state == streamHalfClosed {
 		return dst, ErrNoStream
@@ -234,7 +238,7 @@ func (c *Circuit) End(dst []byte, id cell.StreamID) ([]byte, error) {
 	}
 	c.halfClose(id, s)
 	return c.seal(dst, cell.Relay, c.stack.Len()-1, cell.RelayHeader{Cmd: cell.RelayEnd, Stream: id},
-		cell.AppendEnd(nil, cell.EndMisc, netip.Addr{}, 0)), nil
+		cell.AppendEnd(nil, reason, netip.Addr{}, 0)), nil
 }
 
 func (c *Circuit) receiveData(dst []byte, hop int, id cell.StreamID, s *stream, data []byte) ([]byte, Event, error) {

@@ -3,6 +3,7 @@ package onion
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"fmt"
 	"time"
 )
 
@@ -22,9 +23,26 @@ const revisionPrefix = "rev-counter-generation\x00"
 // as its start, one past MaxRevisionOffset as that: the caller must not rely on
 // growth then, nor when the clock was set back.
 func RevisionCounter(blinded *SecretKey, slot Slot, now time.Time) uint64 {
+	return NewRevisionKey(blinded).Counter(slot, now)
+}
+
+// RevisionKey encrypts the revision counters of one period. It is a secret, but
+// signs nothing, so a host that has no blinded secret key may hold it. It prints
+// as "[redacted]".
+type RevisionKey [32]byte
+
+// Format implements fmt.Formatter so that no verb can print it.
+func (RevisionKey) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[redacted]")) }
+
+// NewRevisionKey derives the key from the period's blinded secret key.
+func NewRevisionKey(blinded *SecretKey) RevisionKey {
 	secret := blinded.Bytes()
 	defer clear(secret[:])
-	key := sum256([]byte(revisionPrefix), secret[:])
+	return sum256([]byte(revisionPrefix), secret[:])
+}
+
+// Counter is as [RevisionCounter].
+func (key RevisionKey) Counter(slot Slot, now time.Time) uint64 {
 	offset := min(max(now.Sub(slot.RunStart), 0)+time.Second, MaxRevisionOffset)
 	return encryptOffset(key, int(offset/time.Second))
 }

@@ -31,6 +31,9 @@
 // its address, which of our guards a circuit uses; nobody but our own
 // connections may (see package guard).
 //
+// Circuits to reach onion services by have shapes of their own (shape.go, onion.go): one
+// table says what each hop of each purpose is, and paths are made and checked by it.
+//
 // Left to others: which guards there are (package guard), when to build
 // circuits, and country or node lists of the user.
 package path

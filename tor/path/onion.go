@@ -2,6 +2,7 @@ package path
 
 import (
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 
 	"chive/tor/netdoc"
@@ -30,8 +31,14 @@ func (x *Index) OnionDirectories() []*Relay {
 // anywhere: may the relay be the end of a circuit?
 func (r *Relay) anywhere() bool { return !r.Flags.Has(netdoc.FlagMiddleOnly) }
 
-// Excluded says whether the user excludes a relay from circuits.
-func (x *Index) Excluded(r *Relay) bool { return x.nodes.Excluded(r.RouterStatus) }
+// Excluded says whether the user excludes a relay from circuits, which may be in no
+// consensus.
+func (x *Index) Excluded(id netdoc.Digest, address netip.AddrPort) bool {
+	if r, ok := x.ByIdentity(id); ok {
+		return x.nodes.Excluded(r.RouterStatus)
+	}
+	return x.nodes.Excluded(&netdoc.RouterStatus{Identity: id, IPv4: address})
+}
 
 // PickLayer2 chooses a relay for the second layer of guards: a stable middle that is none
 // of the given ones.

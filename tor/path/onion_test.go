@@ -56,7 +56,7 @@ func TestOnionPaths(t *testing.T) {
 			layer = append(layer, r.Identity)
 		}
 		for _, layer2 := range [][]netdoc.Digest{layer, nil} {
-			for _, p := range []path.Purpose{path.ForOnionDirectory, path.ForIntroduction, path.ForRendezvous} {
+			for _, p := range []path.Purpose{path.ForOnionDirectory, path.ForIntroduction, path.ForRendezvous, path.ForServiceIntroduction, path.ForServiceRendezvous} {
 				for _, last := range []netdoc.Digest{{77}, guards[0], layer[0], layer[3]} {
 					req := path.OnionRequest{Purpose: p, Guards: guards, Layer2: layer2, Last: last, Avoid: []netdoc.Digest{last}}
 					if p == path.ForRendezvous {

@@ -18,6 +18,9 @@ const (
 	ForOnionDirectory                // a directory of onion services' descriptors
 	ForIntroduction                  // an introduction point of a service
 	ForRendezvous                    // a rendezvous point
+
+	ForServiceIntroduction // an introduction point of ours
+	ForServiceRendezvous   // a rendezvous point that a client of ours chose
 	purposes
 )
 
@@ -42,6 +45,9 @@ var shapes = [purposes][]Place{
 	ForOnionDirectory: {Entry, Layer2, Inner, Given},
 	ForIntroduction:   {Entry, Layer2, Inner, Given},
 	ForRendezvous:     {Entry, Layer2, Chosen},
+
+	ForServiceIntroduction: {Entry, Layer2, Inner, Given},
+	ForServiceRendezvous:   {Entry, Layer2, Inner, Given},
 }
 
 // ErrShape: a path does not have the shape of its purpose. It is a defect.

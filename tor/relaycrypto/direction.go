@@ -1,8 +1,6 @@
 package relaycrypto
 
 import (
-	"crypto/aes"
-	"crypto/cipher"
 	"crypto/sha1"
 	"encoding"
 	"encoding/binary"
@@ -42,7 +40,7 @@ type runningHash interface {
 // scratch space: slices of them cross interface calls, and must not be moved to
 // the heap for each cell.
 type direction struct {
-	stream cipher.Stream
+	ctr
 	digest runningHash
 	tag    [sha1.Size]byte    // start of the running digest after the last cell that was ours
 	sum    [maxSum]byte       // running digest of a cell not yet known to be ours
@@ -51,12 +49,9 @@ type direction struct {
 
 // init takes an AES key of 16 or 32 bytes and a new hash with its seed.
 func (d *direction) init(key []byte, digest hash.Hash, seed []byte) error {
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		return fmt.Errorf("relay cipher: %w", err)
+	if err := d.ctr.init(key); err != nil {
+		return err
 	}
-	var zero [aes.BlockSize]byte // tor1 starts its counter at zero (tor-spec 0.3)
-	d.stream = cipher.NewCTR(block, zero[:])
 	var ok bool
 	if d.digest, ok = digest.(runningHash); !ok {
 		return errHash
@@ -68,9 +63,6 @@ func (d *direction) init(key []byte, digest hash.Hash, seed []byte) error {
 	copy(d.tag[:], d.sum[:])
 	return nil
 }
-
-// crypt applies or removes this layer.
-func (d *direction) crypt(body []byte) { d.stream.XORKeyStream(body, body) }
 
 // stamp makes body a cell of ours: it zeroes recognized, takes the cell into the
 // running digest and writes the digest field.

@@ -85,7 +85,7 @@ func (l *Layer) originate(command cell.Command, body *[bodyLen]byte) {
 		return
 	}
 	l.tor1.forward.stamp(body[:])
-	l.tor1.forward.crypt(body[:])
+	l.tor1.forward.crypt(body)
 }
 
 // pass puts the layer on a cell for a later hop.
@@ -94,7 +94,7 @@ func (l *Layer) pass(command cell.Command, body *[bodyLen]byte) {
 		l.cgo.forward.Pass(byte(command), body)
 		return
 	}
-	l.tor1.forward.crypt(body[:])
+	l.tor1.forward.crypt(body)
 }
 
 // open takes the layer off and tells whether the hop sent the cell.
@@ -102,7 +102,7 @@ func (l *Layer) open(command cell.Command, body *[bodyLen]byte) (recognized bool
 	if l.cgo != nil {
 		return l.cgo.backward.Receive(byte(command), body)
 	}
-	l.tor1.backward.crypt(body[:])
+	l.tor1.backward.crypt(body)
 	return l.tor1.backward.recognizes(body[:])
 }
 

@@ -54,7 +54,7 @@ func (r *RelayLayer) Receive(command cell.Command, body []byte) (recognized bool
 	if r.cgo != nil {
 		return r.cgo.forward.Receive(byte(command), b)
 	}
-	r.tor1.forward.crypt(body)
+	r.tor1.forward.crypt(b)
 	return r.tor1.forward.recognizes(body)
 }
 
@@ -67,7 +67,7 @@ func (r *RelayLayer) Originate(command cell.Command, body []byte) {
 		return
 	}
 	r.tor1.backward.stamp(body)
-	r.tor1.backward.crypt(body)
+	r.tor1.backward.crypt(b)
 }
 
 // Pass puts this hop's layer on a cell that a later hop originated, in place
@@ -78,7 +78,7 @@ func (r *RelayLayer) Pass(command cell.Command, body []byte) {
 		r.cgo.backward.Pass(byte(command), b)
 		return
 	}
-	r.tor1.backward.crypt(body)
+	r.tor1.backward.crypt(b)
 }
 
 // ForwardTag is the tag of the last cell this hop recognized: what its SENDME carries

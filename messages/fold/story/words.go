@@ -2,7 +2,6 @@ package story
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"chive/messages"
@@ -270,7 +269,7 @@ func (l *Log) sayOther(e *chivev1.Envelope) string {
 	case *chivev1.Envelope_DocumentRejected:
 		return fmt.Sprintf("rejected a %s: %s", messages.DocumentName(body.DocumentRejected.GetKind()), body.DocumentRejected.GetReason())
 	}
-	return strings.ReplaceAll(messages.Verb(e), "-", " ")
+	return l.sayHosting(e)
 }
 
 func legLost(leg *chivev1.CircuitLegLost) string {
@@ -326,6 +325,12 @@ func purpose(p chivev1.Purpose) string {
 		return ", to an introduction point"
 	case chivev1.Purpose_PURPOSE_RENDEZVOUS:
 		return ", for an onion service"
+	case chivev1.Purpose_PURPOSE_HOSTING_INTRODUCTION:
+		return ", to be an introduction point of an onion service here"
+	case chivev1.Purpose_PURPOSE_HOSTING_RENDEZVOUS:
+		return ", for a client of an onion service here"
+	case chivev1.Purpose_PURPOSE_HOSTING_DIRECTORY:
+		return ", to publish an onion service"
 	}
 	return ""
 }

@@ -1,11 +1,9 @@
 package client
 
 import (
-	"net/netip"
 	"strconv"
 	"time"
 
-	"chive/tor/cell"
 	"chive/tor/handshake"
 	"chive/tor/onion"
 	"chive/tor/onion/pow"
@@ -82,25 +80,7 @@ func (*Close) action()            {}
 func (*Failed) action()           {}
 
 // Point is a relay as link specifiers name it.
-type Point struct {
-	RSA      [20]byte
-	Ed25519  [32]byte // zero: not named
-	IPv4     netip.AddrPort
-	IPv6     netip.AddrPort // zero: none; of rendezvous points only
-	OnionKey [32]byte
-}
-
-// specs names the relay to the service, in the order of C tor.
-func (p *Point) specs() []cell.LinkSpec {
-	out := []cell.LinkSpec{cell.AddrSpec(p.IPv4), cell.RSASpec(p.RSA)}
-	if p.Ed25519 != ([32]byte{}) {
-		out = append(out, cell.Ed25519Spec(p.Ed25519))
-	}
-	if p.IPv6.IsValid() {
-		out = append(out, cell.AddrSpec(p.IPv6))
-	}
-	return out
-}
+type Point = relaymsg.Point
 
 // Cause is why an attempt failed, as proposal 304 tells them apart.
 type Cause uint8
@@ -137,6 +117,9 @@ type View struct {
 	Ring    *onion.Ring // of Network.Fetch, with the directories that can be asked
 	// SendmeIncrement is the consensus's; 0: no congestion control with services.
 	SendmeIncrement int
+	// Avoid and AvoidDirectory say whom the user excludes: they are never used. nil: nobody.
+	Avoid          func(Point) bool
+	AvoidDirectory func(identity [32]byte) bool
 }
 
 // Times are how long the other side may take; all positive.

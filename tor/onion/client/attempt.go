@@ -250,7 +250,7 @@ func (s *Service) message(i *introduction, r *rendezvous) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	req := &relaymsg.Request{Cookie: r.cookie, OnionKey: r.point.OnionKey, Specs: r.point.specs()}
+	req := &relaymsg.Request{Cookie: r.cookie, OnionKey: r.point.OnionKey, Specs: r.point.Specs()}
 	inc := s.congestion(i.desc.open)
 	if inc > 0 {
 		req.Extensions = append(req.Extensions, relaymsg.Extension{Type: relaymsg.ExtCongestionControl})

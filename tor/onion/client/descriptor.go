@@ -2,6 +2,7 @@ package client
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"chive/tor/onion/descriptor"
@@ -62,6 +63,9 @@ func (s *Service) seek(now time.Time) {
 		}
 	}
 	s.invalid = s.invalid && !fresh
+	if s.view.AvoidDirectory != nil {
+		left = slices.DeleteFunc(left, s.view.AvoidDirectory)
+	}
 	if len(left) == 0 {
 		s.failWaiting(s.nobodyLeft())
 		return

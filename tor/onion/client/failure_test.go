@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"chive/tor/cell"
+	"chive/tor/onion"
 	"chive/tor/onion/descriptor"
 	"chive/tor/onion/pow"
 	"chive/tor/onion/relaymsg"
@@ -297,4 +298,45 @@ func TestRendezvousPointIsNoIntroductionPoint(t *testing.T) {
 	}
 	w.s.Established(other.ID, meeting, w.now)
 	pick[*Introduce](w, w.s.Take())
+}
+
+// Whom the user excludes is never used, whoever chose him.
+func TestAvoided(t *testing.T) {
+	view := func(w *world, avoid func(Point) bool, dir func([32]byte) bool) {
+		w.s.Update(&View{
+			Network: w.net, Ring: onion.NewRing(w.net.Fetch(), w.ring), SendmeIncrement: 31, Avoid: avoid, AvoidDirectory: dir,
+		}, w.now)
+	}
+	w := newWorld(t, 23)
+	good, ok := w.s.point(&w.desc.Intros[2])
+	if !ok {
+		t.Fatal("no point")
+	}
+	view(w, func(p Point) bool { return p.RSA != good.RSA }, nil)
+	for range 20 {
+		if _, p := w.s.choose(w.desc); p.RSA != good.RSA {
+			t.Fatal("an excluded introduction point")
+		}
+	}
+	view(w, func(Point) bool { return true }, nil)
+	if ip, _ := w.s.choose(w.desc); ip != nil {
+		t.Error("an excluded introduction point, for there is no other")
+	}
+
+	w = newWorld(t, 24)
+	blinded, err := w.identity.Address().Blind(w.net.Fetch().Period)
+	if err != nil {
+		t.Fatal(err)
+	}
+	only := onion.NewRing(w.net.Fetch(), w.ring).Responsible(blinded, 2, 3)[4]
+	view(w, nil, func(id [32]byte) bool { return id != only })
+	w.s.Connect(w.now)
+	f := next[*Fetch](w)
+	if f.Directory != only {
+		t.Error("an excluded directory")
+	}
+	w.s.NotFetched(f.ID, w.now)
+	if f := next[*Failed](w); f.Cause != NotFound {
+		t.Error(f.Cause)
+	}
 }

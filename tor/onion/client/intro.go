@@ -1,11 +1,10 @@
 package client
 
 import (
-	"net/netip"
 	"time"
 
-	"chive/tor/cell"
 	"chive/tor/onion/descriptor"
+	"chive/tor/onion/relaymsg"
 )
 
 const (
@@ -44,7 +43,8 @@ func (s *Service) choose(d *descriptor.Descriptor) (*descriptor.IntroPoint, Poin
 	for i := range d.Intros {
 		ip := &d.Intros[i]
 		f := s.failures[ip.AuthKey]
-		if _, ok := s.point(ip); !ok || !f.usable() || f.useless > least {
+		p, ok := s.point(ip)
+		if !ok || !f.usable() || f.useless > least || s.view != nil && s.view.Avoid != nil && s.view.Avoid(p) {
 			continue
 		}
 		if f.useless < least {
@@ -73,55 +73,9 @@ func (s *Service) noIntro(d *descriptor.Descriptor) Cause {
 	return IntroTimedOut
 }
 
-// point reads the link specifiers of an introduction point. They are the service's word:
-// one that would have a relay connect into its own network, or that names no relay, is
-// refused. As in C tor the first IPv4 address counts and what is unknown is not passed on,
-// so that a service cannot mark a client's EXTEND2.
+// point reads the link specifiers of an introduction point. They are the service's word.
 func (s *Service) point(ip *descriptor.IntroPoint) (Point, bool) {
-	p := Point{OnionKey: ip.OnionKey}
-	named := false
-	for _, spec := range ip.Specs {
-		switch spec.Type {
-		case cell.LinkSpecIPv4, cell.LinkSpecIPv6:
-			ap, ok := spec.AddrPort()
-			if !ok || ap.Port() == 0 || !s.o.AllowPrivate && internal(ap.Addr()) {
-				return Point{}, false
-			}
-			if spec.Type == cell.LinkSpecIPv4 && !p.IPv4.IsValid() {
-				p.IPv4 = ap
-			}
-		case cell.LinkSpecRSA:
-			named = len(spec.Body) == copy(p.RSA[:], spec.Body) && p.RSA != [20]byte{}
-		case cell.LinkSpecEd25519:
-			copy(p.Ed25519[:], spec.Body)
-		}
-	}
+	p, ok := relaymsg.PointOf(ip.Specs, ip.OnionKey, s.o.AllowPrivate)
 	zero := [32]byte{}
-	if !named || !p.IPv4.IsValid() || ip.OnionKey == zero || ip.EncKey == zero || ip.AuthKey == zero {
-		return Point{}, false
-	}
-	return p, true
-}
-
-// special are networks that mean something only where one is, beside those that netip
-// knows (RFC 6890).
-var special = []netip.Prefix{
-	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"),
-	netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("198.51.100.0/24"),
-	netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("240.0.0.0/4"), netip.MustParsePrefix("2001:db8::/32"),
-	netip.MustParsePrefix("fec0::/10"),
-}
-
-// internal: is it an address that no relay of the public network has?
-func internal(a netip.Addr) bool {
-	a = a.Unmap()
-	if !a.IsGlobalUnicast() || a.IsPrivate() {
-		return true
-	}
-	for _, p := range special {
-		if p.Contains(a) {
-			return true
-		}
-	}
-	return false
+	return p, ok && ip.EncKey != zero && ip.AuthKey != zero
 }

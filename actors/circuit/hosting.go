@@ -1,0 +1,159 @@
+package circuit
+
+import (
+	"bytes"
+	"sync/atomic"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"chive/actors/block"
+	"chive/actors/outcome"
+	"chive/actors/stream"
+	"chive/messages"
+	"chive/messages/chivev1"
+	"chive/tor/cell"
+	"chive/tor/circuit"
+	"chive/tor/handshake"
+)
+
+// What the owner of a circuit may ask who hosts an onion service.
+type (
+	// Prove asks what an ESTABLISH_INTRO on the circuit must prove. Proof answers.
+	Prove struct{}
+	// EstablishIntro asks the last hop to be an introduction point. Heard answers, and
+	// from then on tells of each client.
+	EstablishIntro struct {
+		Message []byte
+		// Waiting counts the clients of whom the owner was told and whom it has not looked
+		// at; it takes each off. Beyond maxWaiting they are not told.
+		Waiting *atomic.Int64
+	}
+	// Meet sends a RENDEZVOUS1 and adds the client as the last hop; his streams are
+	// served. Joined answers.
+	Meet struct {
+		Message   []byte
+		Keys      handshake.HSKeyMaterial
+		Increment int // of SENDMEs, with congestion control; 0: fixed windows
+		Serve     Serve
+	}
+
+	// Proof tells the owner.
+	Proof struct {
+		Token uint64
+		KH    [20]byte
+	}
+	// Serve says what becomes of a client's stream to a port, when so many of his are open
+	// on the circuit. It is called in the circuit's turn.
+	Serve func(port uint16, open int) Served
+	// Served is that.
+	Served struct {
+		Dial  stream.Dial // nil: the stream is refused
+		Close bool        // and the circuit closed
+	}
+)
+
+// maxWaiting bounds the introductions that wait for an owner: what comes faster than they
+// can be looked at is an attack, and each takes memory.
+const maxWaiting = 4096
+
+// host handles what an owner wishes who hosts a service; false: the message is none.
+func (c *circuitActor) host(ctx actor.Context) bool {
+	var err error
+	switch m := ctx.Message().(type) {
+	case *Prove:
+		if c.wanted() {
+			ctx.Send(c.o.Onion.Owner, &Proof{Token: c.o.Onion.Token, KH: c.core.KH()})
+		}
+	case *EstablishIntro:
+		if !c.wanted() {
+			return true
+		}
+		c.waiting = m.Waiting
+		c.out.Bytes, err = c.core.EstablishIntro(c.out.Bytes, m.Message)
+	case *Meet:
+		if !c.wanted() {
+			return true
+		}
+		c.out.Bytes, err = c.core.Meet(c.out.Bytes, m.Message, m.Keys, c.o.Onion.Flow, m.Increment)
+		m.Keys.Wipe()
+		if err == nil {
+			c.serve = m.Serve
+			ctx.Send(c.o.Onion.Owner, &Joined{Token: c.o.Onion.Token, CongestionControl: c.core.CongestionControl()})
+		}
+	case *stream.Accepted:
+		c.reserve()
+		c.out.Bytes, _ = c.core.Accept(c.out.Bytes, m.Stream) // fails only if the client has ended it
+	default:
+		return false
+	}
+	c.flush()
+	if err != nil {
+		c.end(ctx, outcome.FromCircuit(err), err)
+	}
+	return true
+}
+
+// introduced tells the owner of a client, unless too many wait.
+func (c *circuitActor) introduced(ctx actor.Context, ev circuit.Event) {
+	if c.waiting == nil || c.waiting.Add(1) > maxWaiting {
+		if c.waiting != nil {
+			c.waiting.Add(-1)
+		}
+		return
+	}
+	ctx.Send(c.o.Onion.Owner, &Heard{Token: c.o.Onion.Token, What: ev.Kind, Data: bytes.Clone(ev.Data)})
+}
+
+// asked serves a client's stream, or refuses it. The reason is DONE, as C tor's: it does
+// not tell a port that is closed from one that is not there.
+func (c *circuitActor) asked(ctx actor.Context, ev circuit.Event) {
+	if c.closing {
+		return
+	}
+	served, reason := c.serve(ev.Port, len(c.lanes)), cell.EndDone
+	if block.Pressed() { // memory is short
+		served, reason = Served{}, cell.EndResourceLimit
+	}
+	if served.Dial == nil {
+		c.reserve()
+		c.out.Bytes, _ = c.core.EndFor(c.out.Bytes, ev.Stream, reason) // it is there: it was asked for
+		if served.Close {
+			c.end(ctx, chivev1.Outcome_OUTCOME_REFUSED, nil)
+		}
+		return
+	}
+	spec := &stream.Spec{
+		ID: messages.RandomID(), Purpose: c.o.Purpose, Port: ev.Port, Serve: served.Dial, Requested: c.o.Now(),
+	}
+	spec.Cause = c.o.Recorder.Emit(messages.Because(messages.Event(chivev1.Kind_KIND_STREAM, spec.ID, &chivev1.StreamRequested{
+		Purpose: spec.Purpose, Isolation: spec.Isolation.Name(),
+	}), c.cause, spec.ID))
+	pid := ctx.Spawn(stream.Props(stream.Options{
+		Spec: spec, Circuit: c.o.ID, Recorder: c.o.Recorder, Now: c.o.Now, Up: c.o.Limits.Up(),
+	}))
+	c.lanes[ev.Stream] = &lane{pid: pid, spec: spec, reason: cell.EndMisc}
+	c.actors++
+	ctx.Send(pid, &stream.Attached{Stream: ev.Stream})
+}
+
+// served says whether a client of ours began the stream.
+func (l *lane) served() bool { return l.spec.Serve != nil }
+
+// endReason is what a client is told of how his stream ended.
+func endReason(out chivev1.Outcome) cell.EndReason {
+	switch out {
+	case chivev1.Outcome_OUTCOME_OK:
+		return cell.EndDone
+	case chivev1.Outcome_OUTCOME_TARGET_REFUSED:
+		return cell.EndConnectRefused
+	case chivev1.Outcome_OUTCOME_TARGET_UNREACHABLE:
+		return cell.EndNoRoute
+	case chivev1.Outcome_OUTCOME_TIMEOUT:
+		return cell.EndTimeout
+	case chivev1.Outcome_OUTCOME_CLIENT_IO, chivev1.Outcome_OUTCOME_CANCELLED:
+		return cell.EndConnReset
+	case chivev1.Outcome_OUTCOME_OVERLOADED:
+		return cell.EndResourceLimit
+	}
+	return cell.EndMisc
+}

@@ -1,0 +1,172 @@
+package hosting
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"chive/actors/circuits"
+	"chive/actors/kernel"
+	"chive/config"
+	"chive/messages"
+	"chive/messages/chivev1"
+	"chive/supervisor"
+	"chive/tor/netdoc"
+	"chive/tor/path"
+)
+
+// Options is what the actor is made of.
+type Options struct {
+	Circuits *actor.PID // or who passes on what is for the circuits
+	Publish  Publish
+	Recorder *messages.Recorder
+	Log      *slog.Logger
+	Now      func() time.Time
+	Rand     func() *rand.Rand // a new source, seeded by the system
+
+	AllowPrivate bool // ExtendAllowPrivateAddresses
+	Testing      bool // TestingTorNetwork
+	// Services are those of the configuration, until a Configure.
+	Services []config.OnionService
+}
+
+// Publish gives a descriptor to the directory at the end of a circuit that its owner calls
+// token, and returns the status that it answered.
+type Publish func(ctx context.Context, owner *actor.PID, token uint64, text []byte) (status int, err error)
+
+type (
+	// Network is a new view of the network.
+	Network struct {
+		Consensus *netdoc.Consensus
+		Index     *path.Index
+	}
+	// Configure changes the services, at once; the clients of each are read anew.
+	Configure struct{ Services []config.OnionService }
+	// List tells of the services, in the order of the configuration. Tell is called in the
+	// actor's turn.
+	List struct{ Tell func([]Status) }
+
+	configured struct{ service config.OnionService }
+)
+
+// entry is one service as the supervising actor knows it.
+type entry struct {
+	id      string // in events; random, for one boot
+	service config.OnionService
+	status  atomic.Pointer[Status]
+}
+
+type hosting struct {
+	o        Options
+	children *supervisor.Children
+	entries  []*entry
+	network  *Network // nil: none is known yet
+}
+
+// Props makes the actor.
+func Props(o Options) *actor.Props {
+	return kernel.Props(func() actor.Actor {
+		h := &hosting{o: o}
+		var err error
+		h.children, err = supervisor.NewChildren(supervisor.Options{
+			Strategy: supervisor.Service(), OnChange: h.changed, OnSpawn: h.spawned, Rand: o.Rand(), Now: o.Now,
+		})
+		if err != nil {
+			panic(err)
+		}
+		return h
+	})
+}
+
+// Receive is the actor's table of messages.
+func (h *hosting) Receive(ctx actor.Context) {
+	if m, ok := ctx.Message().(*kernel.ChildFailed); ok {
+		h.childFailed(ctx, m)
+	}
+	if h.children.Receive(ctx) {
+		return
+	}
+	switch m := ctx.Message().(type) {
+	case *actor.Started:
+		h.configure(ctx, h.o.Services)
+	case *Configure:
+		h.configure(ctx, m.Services)
+	case *Network:
+		h.network = m
+		for _, e := range h.entries {
+			_ = h.children.Pass(ctx, e.id, m) // one that is started anew is told by spawned
+		}
+	case *List:
+		out := make([]Status, 0, len(h.entries))
+		for _, e := range h.entries {
+			if s := e.status.Load(); s != nil {
+				out = append(out, *s)
+			}
+		}
+		m.Tell(out)
+	}
+}
+
+// configure has the services be those of the configuration.
+func (h *hosting) configure(ctx actor.Context, services []config.OnionService) {
+	var entries []*entry
+	for _, want := range services {
+		i := slices.IndexFunc(h.entries, func(e *entry) bool { return e.service.Dir == want.Dir })
+		if i >= 0 {
+			e := h.entries[i]
+			e.service = want
+			entries = append(entries, e)
+			_ = h.children.Pass(ctx, e.id, &configured{want}) // one that is started anew begins with it
+			continue
+		}
+		e := &entry{id: messages.RandomID(), service: want}
+		e.status.Store(&Status{ID: e.id, Dir: want.Dir, State: "starting"})
+		entries = append(entries, e)
+		h.children.Supervise(ctx, supervisor.Supervise{Name: e.id, Props: func() *actor.Props { return h.props(e) }})
+	}
+	for _, e := range h.entries {
+		if !slices.Contains(entries, e) {
+			h.children.Forget(ctx, e.id)
+		}
+	}
+	h.entries = entries
+}
+
+func (h *hosting) childFailed(ctx actor.Context, m *kernel.ChildFailed) {
+	ctx.Send(h.o.Circuits, &circuits.Orphaned{Owner: m.PID})
+	for _, e := range h.entries {
+		if pid := h.children.PID(e.id); pid != nil && pid.Equal(m.PID) {
+			h.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_HOSTING, e.id, &chivev1.ActorFailed{Reason: m.Site(), Restarted: true}))
+		}
+	}
+}
+
+// changed tells of a service that failed; it is started anew after a wait.
+func (h *hosting) changed(c supervisor.StateChanged) {
+	if c.Err == nil {
+		return // it was forgotten
+	}
+	reason := c.Err.Error()
+	if p := (*kernel.Panic)(nil); errors.As(c.Err, &p) {
+		reason = "a defect in chive (" + c.Site + ")" // the value of a panic may hold anything
+	}
+	for _, e := range h.entries {
+		if e.id == c.Child {
+			h.o.Log.Warn("an onion service does not run", "folder", e.service.Dir, "reason", reason, "again", c.Delay)
+			e.status.Store(&Status{ID: e.id, Dir: e.service.Dir, State: "failed", Problem: reason})
+		}
+	}
+	h.o.Recorder.Emit(c.Event(c.Child, c.Kind+"/"+c.Child, chivev1.Outcome_OUTCOME_INTERNAL))
+}
+
+func (h *hosting) spawned(ctx actor.Context, _ string, pid *actor.PID) {
+	if h.network != nil {
+		ctx.Send(pid, h.network)
+	}
+}

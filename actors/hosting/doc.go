@@ -1,0 +1,17 @@
+// Package hosting is how this node hosts onion services: one actor a service, each with the
+// state machine of tor/onion/host, and the actor that supervises them.
+//
+//	service ── Open, Shut, Carry ──► circuits
+//	   │ ▲                              │
+//	   │ └── Ready, Over, Heard ────────┘
+//	   └──── EstablishIntro, Meet ──► the circuit itself ── Serve ──► an application
+//
+// A service's keys and what outlives it are in its folder (package keystore): the revisions
+// of its descriptors at any time, its introduction points when it is stopped in order. One
+// that fails is started anew without them, with other introduction points.
+//
+// Nobody out there chooses a guard or a relay of the second layer: clients name the
+// rendezvous point, which is the end of a path of four hops (tor/path).
+//
+// Messages it understands: Network, Configure, List; those of its children.
+package hosting

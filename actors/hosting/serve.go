@@ -1,0 +1,70 @@
+package hosting
+
+import (
+	"context"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"sync/atomic"
+
+	"chive/actors/circuit"
+	"chive/actors/stream"
+	"chive/config"
+)
+
+// rules say what becomes of clients' streams. Circuits ask them in their own turns.
+type rules struct {
+	now atomic.Pointer[config.OnionService]
+}
+
+func newRules(s config.OnionService) *rules {
+	r := new(rules)
+	r.set(s)
+	return r
+}
+
+func (r *rules) set(s config.OnionService) { r.now.Store(&s) }
+
+// serve implements circuit.Serve.
+func (r *rules) serve(port uint16, open int) circuit.Served {
+	s := r.now.Load()
+	if s.MaxStreams > 0 && open >= s.MaxStreams {
+		return circuit.Served{Close: s.MaxStreamsCloseClient}
+	}
+	var targets []config.OnionPort
+	for _, p := range s.Ports {
+		if p.Port == port {
+			targets = append(targets, p)
+		}
+	}
+	if len(targets) == 0 {
+		return circuit.Served{Close: !s.AllowUnknownPorts}
+	}
+	target := targets[rand.IntN(len(targets))]
+	return circuit.Served{Dial: func(ctx context.Context) (stream.Conn, error) { return dial(ctx, target) }}
+}
+
+func dial(ctx context.Context, p config.OnionPort) (stream.Conn, error) {
+	var d net.Dialer
+	if p.Path != "" {
+		c, err := d.DialContext(ctx, "unix", p.Path)
+		if err != nil {
+			return nil, err
+		}
+		return c.(*net.UnixConn), nil
+	}
+	c, err := d.DialContext(ctx, "tcp", p.Target.String())
+	if err != nil {
+		return nil, err
+	}
+	return c.(*net.TCPConn), nil
+}
+
+// ports lists the ports of a service, each once.
+func ports(s *config.OnionService) (out []uint16) {
+	for _, p := range s.Ports {
+		out = append(out, p.Port)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}

@@ -1,0 +1,141 @@
+package hosting
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"chive/messages"
+	"chive/messages/chivev1"
+	"chive/tor/onion/host"
+	"chive/tor/onion/pow"
+)
+
+// Status is one service for people and scripts of this machine: it has the address in it.
+type Status struct {
+	ID            string   `json:"id"` // in events, for one boot
+	Dir           string   `json:"dir"`
+	Address       string   `json:"address,omitempty"`
+	State         string   `json:"state"` // starting, publishing, published or failed
+	Ports         []uint16 `json:"ports,omitempty"`
+	Restricted    bool     `json:"restricted,omitempty"` // for authorised clients only
+	Points        []Point  `json:"introduction_points,omitempty"`
+	Periods       []Period `json:"periods,omitempty"`
+	Clients       int      `json:"clients_met"`       // circuits that are open
+	Introductions uint64   `json:"introductions"`     // since it started
+	Met           uint64   `json:"met"`               // likewise
+	Missed        uint64   `json:"missed,omitempty"`  // clients that could not be met
+	Refused       uint64   `json:"refused,omitempty"` // introductions that were not answered
+	Effort        uint32   `json:"effort,omitempty"`  // of the proof of work that is suggested
+	Problem       string   `json:"problem,omitempty"`
+}
+
+// Point is one introduction point.
+type Point struct {
+	ID            uint64    `json:"id"`
+	Relay         string    `json:"relay"` // fingerprint
+	State         string    `json:"state"` // building, up or retired
+	Introductions int       `json:"introductions"`
+	Expires       time.Time `json:"expires"`
+}
+
+// Period is what is published for one of the two periods.
+type Period struct {
+	Number      uint64    `json:"number"`
+	Published   time.Time `json:"published,omitzero"`
+	Next        time.Time `json:"next,omitzero"`
+	Points      int       `json:"introduction_points"`
+	Directories int       `json:"directories"`
+	Stored      int       `json:"stored"` // at so many of them
+	Problem     string    `json:"problem,omitempty"`
+}
+
+// look makes the status.
+func (a *serviceActor) look() *Status {
+	s := a.machine.Status()
+	out := &Status{
+		ID: a.e.id, Dir: a.service.Dir, Address: a.store.Address.Host(), State: "publishing", Ports: ports(&a.service),
+		Restricted: a.machine.Restricted(), Introductions: a.tally.introductions, Met: a.tally.met, Missed: a.tally.missed,
+		Refused: a.tally.refused, Effort: s.Effort,
+	}
+	for _, p := range s.Points {
+		v := Point{ID: uint64(p.ID), Relay: p.Relay.String(), State: "building", Introductions: p.Introductions, Expires: p.Expires}
+		switch {
+		case p.Retired:
+			v.State = "retired"
+		case p.Up:
+			v.State = "up"
+		}
+		out.Points = append(out.Points, v)
+	}
+	for _, p := range s.Periods {
+		v := Period{Number: p.Period.Number, Published: p.Built, Next: p.Next, Points: p.Points, Directories: p.Directories, Stored: p.Stored}
+		if p.Problem != nil {
+			v.Problem = p.Problem.Error()
+		}
+		out.Periods = append(out.Periods, v)
+	}
+	switch {
+	case len(s.Periods) == 0:
+		out.State = "starting"
+	case !slices.ContainsFunc(s.Periods, func(p host.PeriodStatus) bool { return p.Stored == 0 || p.Problem != nil }):
+		out.State = "published"
+	}
+	for _, u := range a.uses {
+		if u.met {
+			out.Clients++
+		}
+	}
+	return out
+}
+
+// tellEvery is how often refused introductions are told at most: whoever floods a service
+// must not flood its operator.
+const tellEvery = 10 * time.Second
+
+// tally counts, and gathers what is refused.
+type tally struct {
+	introductions, met, missed, refused uint64
+
+	untold uint64
+	reason string
+	last   time.Time // told
+}
+
+func (t *tally) refuse(cause error, now time.Time) {
+	t.refused++
+	t.untold++
+	t.reason = refusal(cause)
+}
+
+// due is when what is untold is to be told; zero: nothing is.
+func (t *tally) due() time.Time {
+	if t.untold == 0 {
+		return time.Time{}
+	}
+	return t.last.Add(tellEvery)
+}
+
+func (t *tally) flush(a *serviceActor, now time.Time) {
+	if t.untold == 0 || now.Before(t.due()) {
+		return
+	}
+	a.emit(messages.Event(chivev1.Kind_KIND_HOSTING, a.e.id, &chivev1.HostingRefused{Count: t.untold, Reason: t.reason}))
+	t.untold, t.last = 0, now
+}
+
+// refusal is one word.
+func refusal(err error) string {
+	for _, proof := range []error{pow.ErrSeed, pow.ErrReplay, pow.ErrCheap, pow.ErrEffort, pow.ErrSolution, pow.ErrMalformed} {
+		if errors.Is(err, proof) {
+			return "proof"
+		}
+	}
+	switch {
+	case errors.Is(err, host.ErrReplay):
+		return "replay"
+	case errors.Is(err, host.ErrCrowded):
+		return "crowded"
+	}
+	return "malformed"
+}

@@ -1,0 +1,123 @@
+package stream
+
+import (
+	"context"
+	"io"
+	"net"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"chive/actors/block"
+	"chive/messages/chivev1"
+	"chive/tor/cell"
+)
+
+// serving is a stream that a client of ours began; its application answers when it is let.
+func serving(t *testing.T, let chan error) *rig {
+	t.Helper()
+	return newRig(t, func(s *Spec) {
+		conn := s.Conn
+		s.Conn, s.Front, s.Target = nil, nil, ""
+		s.Serve = func(ctx context.Context) (Conn, error) {
+			select {
+			case err := <-let:
+				if err != nil {
+					_ = conn.Close()
+					return nil, err
+				}
+				return conn, nil
+			case <-ctx.Done():
+				_ = conn.Close()
+				return nil, ctx.Err()
+			}
+		}
+	})
+}
+
+func (r *rig) hear() any {
+	r.t.Helper()
+	for {
+		m := told[any](r)
+		if _, gone := m.(*actor.Terminated); !gone {
+			return m
+		}
+	}
+}
+
+// What a client sends before the application is there comes first; what it answers goes
+// back, and its end ends the stream at once.
+func TestServed(t *testing.T) {
+	let := make(chan error, 1)
+	r := serving(t, let)
+	r.data("early ", 1)
+	let <- nil
+	if m, ok := r.hear().(*Accepted); !ok || m.Stream != 7 {
+		t.Fatalf("%T", m)
+	}
+	r.data("late", 1)
+	got := make([]byte, len("early late"))
+	if _, err := io.ReadFull(r.app, got); err != nil || string(got) != "early late" {
+		t.Fatalf("%q, %v", got, err)
+	}
+	if _, err := io.WriteString(r.app, "answer"); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.app.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	var answer strings.Builder
+	for {
+		switch m := r.hear().(type) {
+		case *block.Block:
+			answer.Write(m.Bytes)
+			m.Free()
+			continue
+		case *Finish:
+			if !m.End || m.Back || m.Outcome != chivev1.Outcome_OUTCOME_OK || answer.String() != "answer" {
+				t.Errorf("%+v after %q", m, answer.String())
+			}
+		default:
+			t.Errorf("%T", m)
+		}
+		return
+	}
+}
+
+// An application that is not there, and a client that does not wait.
+func TestNotServed(t *testing.T) {
+	let := make(chan error, 1)
+	r := serving(t, let)
+	r.data("early", 1)
+	let <- &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
+	if m, ok := r.hear().(*Finish); !ok || !m.End || m.Back || m.Outcome != chivev1.Outcome_OUTCOME_TARGET_REFUSED {
+		t.Errorf("%+v", m)
+	}
+	r = serving(t, make(chan error))
+	r.tell(&Ended{Reason: cell.EndMisc})
+	if m, ok := r.hear().(*Finish); !ok || m.End || m.Back || m.Outcome != chivev1.Outcome_OUTCOME_CANCELLED {
+		t.Errorf("%+v", m)
+	}
+	r = serving(t, make(chan error))
+	r.tell(&CircuitGone{Outcome: chivev1.Outcome_OUTCOME_DESTROYED})
+	if m, ok := r.hear().(*Finish); !ok || m.Back || m.Outcome != chivev1.Outcome_OUTCOME_DESTROYED {
+		t.Errorf("a client's stream is tried on another circuit: %+v", m)
+	}
+}
+
+// A client gives no reason for his end: it is an orderly one.
+func TestClientEnds(t *testing.T) {
+	let := make(chan error, 1)
+	let <- nil
+	r := serving(t, let)
+	r.hear()
+	r.tell(&Ended{Reason: cell.EndMisc})
+	if got, err := io.ReadAll(r.app); err != nil || len(got) != 0 {
+		t.Errorf("%q, %v", got, err)
+	}
+	if m, ok := r.hear().(*Finish); !ok || m.Outcome != chivev1.Outcome_OUTCOME_OK {
+		t.Errorf("%+v", m)
+	}
+}

@@ -1,0 +1,48 @@
+package story
+
+import (
+	"fmt"
+	"strings"
+
+	"chive/messages"
+	"chive/messages/chivev1"
+)
+
+// sayHosting is say for what onion services of this node are about.
+func (l *Log) sayHosting(e *chivev1.Envelope) string {
+	switch body := e.GetEvent().(type) {
+	case *chivev1.Envelope_HostingStarted:
+		if body.HostingStarted.GetRestricted() {
+			return "hosts an onion service, for authorised clients"
+		}
+		return "hosts an onion service"
+	case *chivev1.Envelope_HostingStopped:
+		return "hosts the onion service no more: " + meaning(body.HostingStopped.GetOutcome())
+	case *chivev1.Envelope_HostingPointUp:
+		return fmt.Sprintf("has introduction point %d, on circuit %s", body.HostingPointUp.GetPoint(), body.HostingPointUp.GetCircuitId())
+	case *chivev1.Envelope_HostingPointDown:
+		return fmt.Sprintf("lost the circuit to introduction point %d: %s", body.HostingPointDown.GetPoint(), meaning(body.HostingPointDown.GetOutcome()))
+	case *chivev1.Envelope_HostingPointGone:
+		return fmt.Sprintf("lists introduction point %d no more: %s", body.HostingPointGone.GetPoint(), body.HostingPointGone.GetReason())
+	case *chivev1.Envelope_HostingDescribed:
+		d := body.HostingDescribed
+		return fmt.Sprintf("made a descriptor with %s for period %d: %s", plural(int(d.GetPoints()), "introduction point"), d.GetPeriod(), d.GetReason())
+	case *chivev1.Envelope_HostingStored:
+		if out := body.HostingStored.GetOutcome(); out != chivev1.Outcome_OUTCOME_OK {
+			return fmt.Sprintf("could not give the descriptor of period %d to a directory: %s", body.HostingStored.GetPeriod(), meaning(out))
+		}
+		return fmt.Sprintf("gave the descriptor of period %d to a directory", body.HostingStored.GetPeriod())
+	case *chivev1.Envelope_HostingPublished:
+		p := body.HostingPublished
+		return fmt.Sprintf("is published for period %d, at %d directories", p.GetPeriod(), p.GetDirectories())
+	case *chivev1.Envelope_HostingUnpublished:
+		return fmt.Sprintf("cannot be published for period %d: %s", body.HostingUnpublished.GetPeriod(), body.HostingUnpublished.GetReason())
+	case *chivev1.Envelope_HostingRefused:
+		return fmt.Sprintf("did not answer %s: %s", plural(int(body.HostingRefused.GetCount()), "introduction"), body.HostingRefused.GetReason())
+	case *chivev1.Envelope_HostingMet:
+		return "met a client, on circuit " + body.HostingMet.GetCircuitId()
+	case *chivev1.Envelope_HostingMissed:
+		return "could not meet a client: " + meaning(body.HostingMissed.GetOutcome())
+	}
+	return strings.ReplaceAll(messages.Verb(e), "-", " ")
+}

@@ -1,0 +1,274 @@
+package host
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"chive/tor/cell"
+	"chive/tor/handshake"
+	"chive/tor/onion"
+	"chive/tor/onion/pow"
+	"chive/tor/onion/relaymsg"
+)
+
+func TestIntroduction(t *testing.T) {
+	m := newSim(t, 6, 30, Config{Points: 3})
+	m.run(2 * time.Minute)
+	auth := m.anyPoint()
+	first, second := m.network.Store()
+	for _, sl := range []onion.Slot{first, second} {
+		body, h := m.introduction(auth, sl, nil)
+		if !m.s.Introduce2(m.byAuth[auth], body, m.now) {
+			t.Fatal("refused")
+		}
+		asks := m.asks()
+		if len(asks) != 1 {
+			t.Fatalf("%d meetings", len(asks))
+		}
+		meet := asks[0]
+		_, info, err := relaymsg.ParseRendezvous1(meet.Message)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys, err := h.Finish(info[:handshake.HSNtorReplyLen])
+		if err != nil || keys != meet.Keys {
+			t.Fatalf("client and service do not agree: %v", err)
+		}
+		// Again, and by another point: seen before.
+		m.s.Introduce2(m.byAuth[auth], body, m.now)
+		m.refused(ErrReplay)
+	}
+	m.obey()
+}
+
+func TestHostileIntroductions(t *testing.T) {
+	m := newSim(t, 7, 30, Config{Points: 3})
+	m.run(2 * time.Minute)
+	auth := m.anyPoint()
+	sl, _ := m.network.Store()
+	id := m.byAuth[auth]
+	body, _ := m.introduction(auth, sl, nil)
+	m.s.Introduce2(id, body[:100], m.now)
+	m.refused(relaymsg.ErrMalformed)
+	broken := bytes.Clone(body)
+	broken[len(broken)-1] ^= 1
+	m.s.Introduce2(id, broken, m.now)
+	m.refused(handshake.ErrAuth)
+	stranger := onion.Slot{Period: onion.Period{Number: 1, Minutes: 1440}}
+	unknown, _ := m.introduction(auth, stranger, nil)
+	m.s.Introduce2(id, unknown, m.now)
+	m.refused(handshake.ErrAuth)
+	// A rendezvous point within the service's own network.
+	inside := m.request()
+	inside.Specs = append([]cell.LinkSpec{{Type: cell.LinkSpecIPv4, Body: []byte{127, 0, 0, 1, 0, 80}}}, inside.Specs...)
+	local, _ := m.introduction(auth, sl, inside)
+	m.s.Introduce2(id, local, m.now)
+	m.refused(relaymsg.ErrMalformed)
+	// One cookie in two introductions.
+	r := m.request()
+	one, _ := m.introduction(auth, sl, r)
+	two, _ := m.introduction(auth, sl, r)
+	m.s.Introduce2(id, one, m.now)
+	m.asks()
+	m.s.Introduce2(id, two, m.now)
+	m.refused(ErrReplay)
+	// What was refused unread can still be sent as it should be.
+	m.s.Introduce2(id, body, m.now)
+	if len(m.asks()) != 1 {
+		t.Error("a good introduction after bad ones is not met")
+	}
+	// For another point: the relay's doing.
+	for other, oid := range m.byAuth {
+		if other == auth || !m.points[oid].up {
+			continue
+		}
+		foreign, _ := m.introduction(other, sl, nil)
+		if m.s.Introduce2(id, foreign, m.now) {
+			t.Error("a relay that mixes up keys keeps its circuit")
+		}
+		break
+	}
+	if m.gone(Misbehaved) != 0 {
+		t.Error("told too early")
+	}
+	m.obey()
+	if m.gone(Misbehaved) != 1 || !m.points[id].closed {
+		t.Error("the circuit is not closed")
+	}
+}
+
+// A relay that introduces before it has taken the point, or establishes twice,
+// breaks the protocol.
+func TestMessagesInTheWrongState(t *testing.T) {
+	m := newSim(t, 8, 30, Config{Points: 3})
+	launched := PointID(0)
+	for id := range m.points {
+		launched = max(launched, id)
+	}
+	if m.s.Introduce2(launched, nil, m.now) || m.s.point(launched) != nil {
+		t.Error("INTRODUCE2 on a circuit that is not open")
+	}
+	m.obey()
+	m.run(2 * time.Minute)
+	id := m.byAuth[m.anyPoint()]
+	if m.s.Established(id, relaymsg.AppendIntroEstablished(nil), m.now) || m.s.point(id) != nil {
+		t.Error("INTRO_ESTABLISHED twice")
+	}
+	m.obey()
+	if m.s.Opened(id, [20]byte{}, m.now) != nil || m.s.Established(99999, nil, m.now) || m.s.Introduce2(99999, nil, m.now) {
+		t.Error("a point that is none is served")
+	}
+	m.run(5 * time.Minute)
+	m.covered()
+}
+
+// More requests than can be answered: bounded, and each told.
+func TestFlood(t *testing.T) {
+	m := newSim(t, 9, 30, Config{Points: 1})
+	m.run(2 * time.Minute)
+	m.faults.lost = 1000 // rendezvous points that never answer
+	auth := m.anyPoint()
+	sl, _ := m.network.Store()
+	for range 2 * maxMeetings {
+		body, _ := m.introduction(auth, sl, nil)
+		if !m.s.Introduce2(m.byAuth[auth], body, m.now) {
+			t.Fatal("refused")
+		}
+		m.obey()
+		m.check()
+	}
+	if len(m.meetings) != maxMeetings {
+		t.Errorf("%d meetings at a time, want %d", len(m.meetings), maxMeetings)
+	}
+	m.run(meetTimeout + time.Second)
+	if len(m.meetings) != 0 {
+		t.Errorf("%d meetings outlive their time", len(m.meetings))
+	}
+	lost := 0
+	for _, e := range m.events {
+		if l, ok := e.(MeetingLost); ok && errors.Is(l.Cause, ErrAbandoned) {
+			lost++
+		}
+	}
+	if lost != maxMeetings {
+		t.Errorf("%d meetings were told to be lost", lost)
+	}
+}
+
+// An introduction point is worn out by introductions, and replaced before it goes.
+func TestWornOut(t *testing.T) {
+	m := newSim(t, 10, 30, Config{Points: 2})
+	m.run(2 * time.Minute)
+	auth := m.anyPoint()
+	p := m.s.point(m.byAuth[auth])
+	if p.max < 16384 || p.max > 32768 {
+		t.Errorf("worn out by %d introductions, want 16384 to 32768", p.max)
+	}
+	p.max = 8
+	sl, _ := m.network.Store()
+	send := func() bool {
+		body, _ := m.introduction(auth, sl, nil)
+		ok := m.s.Introduce2(p.id, body, m.now)
+		m.obey()
+		return ok
+	}
+	for range 8 {
+		if !send() {
+			t.Fatal("gone too early")
+		}
+	}
+	if m.gone(Worn) != 1 || !m.points[p.id].up {
+		t.Error("not retired, or closed at once")
+	}
+	m.run(5 * time.Minute)
+	m.covered()
+	if !m.points[p.id].up || !send() {
+		t.Error("clients who read the descriptor before are not served")
+	}
+	if send() || m.points[p.id].up {
+		t.Error("a retired point is served without end")
+	}
+	m.run(time.Hour)
+	m.covered()
+}
+
+func TestRetries(t *testing.T) {
+	m := newSim(t, 11, 30, Config{Points: 1})
+	m.run(2 * time.Minute)
+	auth := m.anyPoint()
+	sl, _ := m.network.Store()
+	body, _ := m.introduction(auth, sl, nil)
+	m.s.Introduce2(m.byAuth[auth], body, m.now)
+	attempts := 0
+	for {
+		asks := m.asks()
+		if len(asks) == 0 {
+			break
+		}
+		attempts++
+		delete(m.meetings, asks[0].ID)
+		m.s.MeetingFailed(asks[0].ID, errSim, m.now)
+	}
+	if attempts != 3 {
+		t.Errorf("%d circuits for one meeting, want 3", attempts)
+	}
+	m.s.MeetingFailed(12345, errSim, m.now)
+	m.obey()
+}
+
+// Proof of work: who pays is met first, who cheats not at all, seeds and the
+// suggested effort are published.
+func TestProofOfWork(t *testing.T) {
+	m := newSim(t, 17, 30, Config{Points: 1, PoW: &PoW{Rate: 10, Burst: 10}})
+	m.run(2 * time.Minute)
+	auth := m.anyPoint()
+	sl, _ := m.network.Store()
+	blinded, err := m.identity.Address().Blind(sl.Period)
+	if err != nil {
+		t.Fatal(err)
+	}
+	params := m.s.gate.Params(0)
+	proof, err := pow.NewSolver(nil).Solve(t.Context(), pow.Puzzle{BlindedID: blinded, Seed: params.Seed, Effort: 3}, pow.Nonce{1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	introduce := func(p *pow.Proof) {
+		r := m.request()
+		if p != nil {
+			r.Extensions = []relaymsg.Extension{{Type: relaymsg.ExtProofOfWork, Body: p.Append(nil)}}
+		}
+		body, _ := m.introduction(auth, sl, r)
+		m.s.Introduce2(m.byAuth[auth], body, m.now)
+	}
+	for range 20 {
+		introduce(nil)
+	}
+	m.faults.lost = 1000
+	if n := len(m.asks()); n != 10 {
+		t.Errorf("%d meetings at once, the burst is 10", n)
+	}
+	introduce(&proof)
+	introduce(&proof)
+	m.refused(pow.ErrReplay)
+	m.run(time.Second / 9)
+	efforts := []uint32{}
+	for _, meet := range m.asks() {
+		efforts = append(efforts, meet.Effort)
+	}
+	if !slices.Equal(efforts, []uint32{3}) {
+		t.Errorf("next to be met: %v, want the one who paid", efforts)
+	}
+	m.faults = faults{}
+	described := m.described
+	m.run(pow.UpdatePeriod + 2*minGap)
+	if m.s.queue.Suggested() == 0 && m.described != described {
+		t.Error("published for an effort that did not change")
+	}
+	m.run(2 * time.Hour)
+	if !slices.ContainsFunc(m.events, func(e Event) bool { d, ok := e.(Described); return ok && d.Because == Work }) {
+		t.Error("a new seed is not published")
+	}
+}

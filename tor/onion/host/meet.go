@@ -1,0 +1,260 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"chive/tor/handshake"
+	"chive/tor/onion"
+	"chive/tor/onion/pow"
+	"chive/tor/onion/relaymsg"
+)
+
+const (
+	meetTimeout = 30 * time.Second // C tor's MAX_REND_TIMEOUT
+	maxMeetings = 128              // begun and not yet met
+)
+
+// Why a request is not answered.
+var (
+	ErrReplay    = errors.New("introduction seen before")
+	ErrCrowded   = errors.New("more introductions than can be answered")
+	ErrAbandoned = errors.New("not met in time")
+)
+
+// request is one that waits.
+type request struct {
+	hs         *handshake.HSNtorRequest
+	rendezvous *relaymsg.Request
+	point      relaymsg.Point
+}
+
+// meeting is one under way.
+type meeting struct {
+	ask      Meet
+	attempts int
+}
+
+// bucket lets rate a second through, and a burst.
+type bucket struct {
+	tokens float64
+	at     time.Time
+}
+
+// setWork makes gate and queue as the settings say.
+func (s *Service) setWork(now time.Time) error {
+	waiting := s.queue
+	if s.config.PoW == nil {
+		s.gate, s.queue, s.bucket = nil, pow.NewQueue[*request](0, 0), bucket{}
+	} else {
+		gate, err := pow.NewGate(s.rand, now)
+		if err != nil {
+			return err
+		}
+		s.gate, s.queue = gate, pow.NewQueue[*request](s.config.PoW.Rate, s.config.PoW.Burst)
+		s.bucket = bucket{tokens: float64(s.config.PoW.Burst), at: now}
+		s.effortAt = now.Add(pow.UpdatePeriod)
+	}
+	for waiting != nil {
+		r, effort, ok := waiting.Pop(0, now)
+		if !ok {
+			break
+		}
+		s.queue.Push(r, effort, now)
+	}
+	return nil
+}
+
+// drain forgets who waits.
+func (s *Service) drain(now time.Time) {
+	for {
+		if _, _, ok := s.queue.Pop(0, now); !ok {
+			return
+		}
+	}
+}
+
+func (s *Service) abandonAll() {
+	for _, id := range sortedKeys(s.meetings) {
+		s.do(Abandon{id})
+	}
+	clear(s.meetings)
+}
+
+// Introduce2 takes a client's request from a point's circuit. false: the relay
+// broke the protocol, and its circuit is closed. What only a client can have done
+// wrong is ignored, as the relay could not see it.
+func (s *Service) Introduce2(id PointID, data []byte, now time.Time) bool {
+	p := s.point(id)
+	if p == nil {
+		return false
+	}
+	if p.phase != established {
+		s.misbehaved(p, now)
+		return false
+	}
+	m, err := relaymsg.ParseIntroduce2(data)
+	if err == nil && m.AuthKey != p.authKey() {
+		s.misbehaved(p, now)
+		return false
+	}
+	if err == nil {
+		err = s.introduce(p, m, now)
+	}
+	if err != nil {
+		s.tell(Refused{p.id, err})
+	}
+	s.settle(now)
+	return s.point(id) != nil
+}
+
+func (s *Service) introduce(p *point, m relaymsg.Introduce2, now time.Time) error {
+	known := s.credentials()
+	subcredentials := make([][32]byte, len(known))
+	for i, c := range known {
+		subcredentials[i] = c.subcredential
+	}
+	opened, err := p.ntor.Open(subcredentials, m.Header, m.Encrypted)
+	if err != nil {
+		return err
+	}
+	// Only what opened is remembered, so nobody else can fill the memory.
+	t := tagOf(m.Encrypted)
+	if _, ok := p.seen[t]; ok {
+		return ErrReplay
+	}
+	p.seen[t] = struct{}{}
+	r, err := relaymsg.ParseRequest(opened.Plaintext)
+	if err != nil {
+		return err
+	}
+	point, ok := relaymsg.PointOf(r.Specs, r.OnionKey, s.view.AllowPrivate)
+	if !ok {
+		return fmt.Errorf("rendezvous point: %w", relaymsg.ErrMalformed)
+	}
+	if !s.cookies.add(r.Cookie, now) {
+		return fmt.Errorf("%w: its rendezvous cookie was", ErrReplay)
+	}
+	effort, err := s.effortOf(r, known[opened.Subcredential].blinded)
+	if err != nil {
+		return err
+	}
+	for range s.queue.Push(&request{opened, r, point}, effort, now) {
+		s.tell(Refused{p.id, ErrCrowded})
+	}
+	return nil
+}
+
+// credentials are those whose descriptors clients may have read: of the slots and
+// of the one before.
+func (s *Service) credentials() (out []*credential) {
+	for _, sl := range s.slots {
+		out = append(out, &sl.credential)
+	}
+	if s.past != nil {
+		out = append(out, s.past)
+	}
+	return out
+}
+
+// effortOf checks the proof of work. A request without one is worth nothing; a
+// wrong one is refused.
+func (s *Service) effortOf(r *relaymsg.Request, blinded onion.BlindedKey) (uint32, error) {
+	body, ok := r.Extension(relaymsg.ExtProofOfWork)
+	if s.gate == nil || !ok {
+		return 0, nil
+	}
+	proof, err := pow.ParseProof(body)
+	if err != nil {
+		return 0, err
+	}
+	return proof.Effort, s.gate.Verify(blinded, &proof)
+}
+
+// tendMeetings gives up what took too long and begins what is next.
+func (s *Service) tendMeetings(now time.Time) {
+	for _, id := range sortedKeys(s.meetings) {
+		if s.due(s.meetings[id].ask.Deadline, now) {
+			delete(s.meetings, id)
+			s.do(Abandon{id})
+			s.tell(MeetingLost{id, ErrAbandoned})
+		}
+	}
+	for len(s.meetings) < maxMeetings && s.queue.Len() > 0 && s.allowed(now) {
+		r, effort, ok := s.queue.Pop(len(s.meetings), now)
+		if !ok {
+			return // a meeting that ends looks again
+		}
+		s.spend()
+		s.meet(r, effort, now)
+	}
+}
+
+// allowed: does the rate permit another?
+func (s *Service) allowed(now time.Time) bool {
+	if s.config.PoW == nil || s.config.PoW.Rate == 0 {
+		return true
+	}
+	rate := float64(s.config.PoW.Rate)
+	passed := max(now.Sub(s.bucket.at), 0).Seconds()
+	s.bucket.tokens = min(s.bucket.tokens+passed*rate, float64(s.config.PoW.Burst))
+	s.bucket.at = now
+	if s.bucket.tokens >= 1 {
+		return true
+	}
+	missing := time.Duration((1 - s.bucket.tokens) / rate * float64(time.Second))
+	return s.due(now.Add(missing+time.Millisecond), now)
+}
+
+func (s *Service) spend() {
+	if s.config.PoW != nil && s.config.PoW.Rate > 0 {
+		s.bucket.tokens--
+	}
+}
+
+func (s *Service) meet(r *request, effort uint32, now time.Time) {
+	id := MeetingID(s.newID())
+	info, keys, err := r.hs.Reply(s.rand)
+	if err != nil {
+		s.tell(MeetingLost{id, err})
+		return
+	}
+	message, err := relaymsg.AppendRendezvous1(nil, s.rand, r.rendezvous.Cookie, info)
+	if err != nil {
+		s.tell(MeetingLost{id, err})
+		return
+	}
+	_, cc := r.rendezvous.Extension(relaymsg.ExtCongestionControl)
+	m := &meeting{attempts: 1, ask: Meet{
+		ID: id, Point: r.point, Message: message, Keys: keys,
+		CongestionControl: cc && s.view != nil && s.view.FlowControl != nil,
+		Effort:            effort, Deadline: now.Add(meetTimeout),
+	}}
+	s.meetings[id] = m
+	s.do(m.ask)
+	s.due(m.ask.Deadline, now)
+}
+
+// Met says that RENDEZVOUS1 was sent.
+func (s *Service) Met(id MeetingID, now time.Time) {
+	delete(s.meetings, id)
+	s.settle(now)
+}
+
+// MeetingFailed says that the rendezvous point was not reached. It is tried again
+// as often as the consensus allows and time is left.
+func (s *Service) MeetingFailed(id MeetingID, cause error, now time.Time) {
+	m, ok := s.meetings[id]
+	if !ok {
+		return
+	}
+	if s.view != nil && m.attempts < s.view.Params.Attempts && now.Before(m.ask.Deadline) {
+		m.attempts++
+		s.do(m.ask)
+	} else {
+		delete(s.meetings, id)
+		s.tell(MeetingLost{id, cause})
+	}
+	s.settle(now)
+}
