@@ -19,6 +19,7 @@ type confluxSet struct {
 	id      string
 	legs    map[string][][]byte // paths of those that are linked, by circuit
 	linked  bool
+	failed  bool
 	closed  *chivev1.CircuitClosed
 	streams int // that were attached
 }
@@ -58,6 +59,8 @@ func (c *client) sets() (sets map[string]*confluxSet, single int) {
 			delete(s.legs, e.GetCircuitLegLost().GetCircuitId())
 		case e.GetCircuitSetLinked() != nil:
 			s.linked = true
+		case e.GetCircuitFailed() != nil:
+			s.failed = true
 		case e.GetCircuitClosed() != nil:
 			s.closed = e.GetCircuitClosed()
 		}
@@ -76,9 +79,18 @@ func (c *client) openSets() (out []*confluxSet) {
 	return out
 }
 
+// awaitSets waits until so many sets are linked, and none is on its way.
 func (c *client) awaitSets(t *testing.T, n int) {
 	t.Helper()
-	c.until(t, fmt.Sprintf("%d conflux sets are linked", n), func() bool { return len(c.openSets()) >= n })
+	c.until(t, fmt.Sprintf("%d conflux sets are linked", n), func() bool {
+		sets, _ := c.sets()
+		for _, s := range sets {
+			if !s.linked && !s.failed {
+				return false
+			}
+		}
+		return len(c.openSets()) >= n
+	})
 }
 
 // echoes sends bytes and gets them back, over one stream.
@@ -170,6 +182,7 @@ func TestConflux(t *testing.T) {
 			return len(sets) > 0
 		})
 		l.once(t)
+		c.awaitSets(t, 3)
 	})
 	t.Run("a leg's guard dies", func(t *testing.T) {
 		old := map[string]bool{} // by other rules: they take no new streams
