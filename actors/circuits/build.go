@@ -169,7 +169,7 @@ func (c *circuits) launch(ctx actor.Context, purpose chivev1.Purpose, path []tor
 
 func (c *circuits) launchWith(ctx actor.Context, purpose chivev1.Purpose, path []torcircuit.Hop, exit *path.Relay, onion *circuit.Onion) *record {
 	r := &record{
-		id: messages.RandomID(), purpose: purpose, first: path[0].RSA, exit: exit, launched: c.o.Now(),
+		id: messages.RandomID(), purpose: purpose, first: path[0].RSA, hops: len(path), exit: exit, launched: c.o.Now(),
 	}
 	o := c.options(r, path)
 	o.Onion = onion
