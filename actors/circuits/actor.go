@@ -111,6 +111,9 @@ type (
 		// nil: nobody does.
 		Recorder *messages.Recorder
 	}
+	// Cancel says that nobody wants the stream of a Request any more. One that is on a
+	// circuit already ends when its socket is found closed.
+	Cancel struct{ Stream string }
 	// Close ends all circuits; Closed is sent when none is left.
 	Close struct {
 		Reply *actor.PID
@@ -257,6 +260,8 @@ func (c *circuits) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
 	case *Request:
 		c.request(ctx, m)
+	case *Cancel:
+		c.cancel(ctx, m.Stream)
 	case *circuit.Opened:
 		c.opened(ctx, m)
 	case *circuit.Slow:

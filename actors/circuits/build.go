@@ -230,6 +230,20 @@ func (c *circuits) tick(ctx actor.Context) {
 	}
 }
 
+// cancel takes a request out of the queue.
+func (c *circuits) cancel(ctx actor.Context, id string) {
+	for i, w := range c.queue {
+		if w.Spec.ID == id {
+			c.queue = slices.Delete(c.queue, i, i+1)
+			w.over = true
+			c.awaits(ctx, w, nil)
+			c.waitOn(w, nil)
+			c.refuse(w.Spec, chivev1.Outcome_OUTCOME_CANCELLED)
+			return
+		}
+	}
+}
+
 func (c *circuits) lateOutcome(w *waiting) chivev1.Outcome {
 	switch {
 	case w.Spec.Last != chivev1.Outcome_OUTCOME_UNSPECIFIED:
