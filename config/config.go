@@ -66,6 +66,7 @@ type Config struct {
 
 	ClientOnionAuthDir          string // absolute; "" if there is none
 	VanguardsLiteEnabled        string // auto, 0 or 1
+	VanguardsFull               string // auto, 0 or 1
 	ExtendAllowPrivateAddresses bool   // introduction points of onion services may have private addresses
 
 	ConnectionPadding        string // auto, 0 or 1

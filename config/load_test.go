@@ -55,7 +55,7 @@ func TestDefaults(t *testing.T) {
 		AutomapHostsSuffixes: []string{".onion"}, VirtualAddrNetworkIPv4: netip.MustParsePrefix("127.192.0.0/10"), VirtualAddrNetworkIPv6: netip.MustParsePrefix("fe80::/10"),
 		IsolateSOCKSAuth: true, EnableCircuitPrebuilding: true, CircuitPoolMinSize: 2, CircuitPoolMaxSize: 32,
 		NewCircuitPeriod: 30 * time.Second, PredictedPortsRelevanceTime: time.Hour, EnableConnectionPooling: true, ConnectionPoolMaxIdle: 5,
-		ConnectionPoolMaxLife: 7 * 24 * time.Hour, EnableBufferPooling: true, ConnectionPadding: "auto", VanguardsLiteEnabled: "auto", CircuitPadding: true, ConfluxEnabled: "auto", ConfluxClientUX: "throughput", UseDefaultFallbackDirs: true, DefaultFallbacks: true,
+		ConnectionPoolMaxLife: 7 * 24 * time.Hour, EnableBufferPooling: true, ConnectionPadding: "auto", VanguardsLiteEnabled: "auto", VanguardsFull: "auto", CircuitPadding: true, ConfluxEnabled: "auto", ConfluxClientUX: "throughput", UseDefaultFallbackDirs: true, DefaultFallbacks: true,
 		PublicNetwork: true, EnforceDistinctSubnets: true, ClientRejectInternalAddresses: true, ClientDNSRejectInternalAddresses: true,
 		LongLivedPorts:      []uint16{21, 22, 706, 1863, 5050, 5190, 5222, 5223, 6523, 6667, 6697, 8300},
 		Reach:               Reach{ClientUseIPv4: true, ClientUseIPv6: true, ClientPreferIPv6ORPort: "auto"},

@@ -10,9 +10,15 @@ var onionOptions = []Option{
 	}, "folder", func(c *Config) *string { return &c.ClientOnionAuthDir }),
 	auto(Option{
 		Name: "VanguardsLiteEnabled", Default: "auto", Class: Hot, RemoteDenied: deniedPrivacy,
-		Effect: "From the next circuit to an onion service on.",
+		Effect: "As VanguardsFull.",
 		Doc:    "Have the second hop of circuits to onion services be one of four relays that stay the same for days, so that whoever makes this client build many circuits does not soon own the relay that sees its guard. auto does as the consensus says, which is yes if it says nothing.",
 	}, func(c *Config) *string { return &c.VanguardsLiteEnabled }),
+	auto(Option{
+		Name: "VanguardsFull", Default: "auto", Own: true, Class: Hot, RemoteDenied: deniedPrivacy,
+		Effect:  "At once: circuits that are being built are built anew, introduction points get other circuits, and what streams are on takes no new ones. A client who has met a hosted service keeps his circuit.",
+		Doc:     "Have the third hop of circuits to onion services, and of those of hosted ones, be one of eight relays that change within two days, behind a second layer (VanguardsLiteEnabled, which 1 implies), and some circuits one hop longer. It is for services that someone may hunt: whoever makes one build many circuits learns no more than a relay of the third layer for days. Circuits are slower by a hop. auto does as the consensus says (vanguards-enabled, and where services are hosted vanguards-hs-service), which is no if it says nothing, or if VanguardsLiteEnabled is 0.",
+		Differs: "C tor has none: an addon does it.",
+	}, func(c *Config) *string { return &c.VanguardsFull }),
 	flag(Option{
 		Name: "ExtendAllowPrivateAddresses", Default: "0", TestingDefault: "1", Class: Restart, RemoteDenied: deniedPrivacy,
 		Effect:  "Needs a restart: what is known of onion services was read by the old value.",

@@ -205,7 +205,11 @@ func (c *circuitActor) wakeLater(ctx actor.Context) {
 	c.pacing = nil
 	var first time.Duration
 	for _, id := range c.blocked {
-		if wait := c.core.Paced(id); wait > 0 && (first == 0 || wait < first) {
+		wait := c.core.Paced(id)
+		if wait == 0 && c.core.Sendable(id) > 0 {
+			wait = 1 // it was too early for it a moment ago
+		}
+		if wait > 0 && (first == 0 || wait < first) {
 			first = wait
 		}
 	}

@@ -111,6 +111,9 @@ type (
 		// nil: nobody does.
 		Recorder *messages.Recorder
 	}
+	// Cancel says that nobody wants the stream of a Request any more. One that is on a
+	// circuit already ends when its socket is found closed.
+	Cancel struct{ Stream string }
 	// Close ends all circuits; Closed is sent when none is left.
 	Close struct {
 		Reply *actor.PID
@@ -148,6 +151,7 @@ type record struct {
 	pid       *actor.PID
 	purpose   chivev1.Purpose
 	first     [20]byte
+	hops      int               // 0: of a set
 	exit      *path.Relay       // nil for directory circuits
 	stable    bool              // all its relays are
 	open      bool              // and may be used
@@ -213,6 +217,7 @@ type circuits struct {
 	progress   chivev1.BootstrapPhase
 	totals     circuit.Totals
 	policy     padding.Policy              // that circuits were told last
+	mode       path.Mode                   // of the layers that circuits have
 	opens      []*Open                     // circuits that owners wait for, not launched yet
 	meetings   map[string]*meeting         // that streams wait for
 	met        map[onion.Address][]*record // circuits whose last hop is an onion service
@@ -255,6 +260,8 @@ func (c *circuits) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
 	case *Request:
 		c.request(ctx, m)
+	case *Cancel:
+		c.cancel(ctx, m.Stream)
 	case *circuit.Opened:
 		c.opened(ctx, m)
 	case *circuit.Slow:
@@ -567,6 +574,7 @@ func (c *circuits) netdir(ctx actor.Context, m *Netdir) {
 	c.retime(ctx)
 	c.o.Guards.Update(m.Index, m.Params, c.o.Now())
 	c.o.Vanguards.Update(m.Index, m.Params, c.o.Now())
+	c.layers(ctx)
 	c.repad(ctx)
 	c.o.Bias.Update(m.Params)
 	c.serve(ctx)

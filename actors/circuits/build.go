@@ -169,7 +169,7 @@ func (c *circuits) launch(ctx actor.Context, purpose chivev1.Purpose, path []tor
 
 func (c *circuits) launchWith(ctx actor.Context, purpose chivev1.Purpose, path []torcircuit.Hop, exit *path.Relay, onion *circuit.Onion) *record {
 	r := &record{
-		id: messages.RandomID(), purpose: purpose, first: path[0].RSA, exit: exit, launched: c.o.Now(),
+		id: messages.RandomID(), purpose: purpose, first: path[0].RSA, hops: len(path), exit: exit, launched: c.o.Now(),
 	}
 	o := c.options(r, path)
 	o.Onion = onion
@@ -227,6 +227,20 @@ func (c *circuits) tick(ctx actor.Context) {
 		c.pool.follow(now, c.o.Settings.Period)
 		c.shrink(ctx)
 		c.serve(ctx)
+	}
+}
+
+// cancel takes a request out of the queue.
+func (c *circuits) cancel(ctx actor.Context, id string) {
+	for i, w := range c.queue {
+		if w.Spec.ID == id {
+			c.queue = slices.Delete(c.queue, i, i+1)
+			w.over = true
+			c.awaits(ctx, w, nil)
+			c.waitOn(w, nil)
+			c.refuse(w.Spec, chivev1.Outcome_OUTCOME_CANCELLED)
+			return
+		}
 	}
 }
 

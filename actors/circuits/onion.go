@@ -70,7 +70,7 @@ var shapes = map[chivev1.Purpose]path.Purpose{
 
 	chivev1.Purpose_PURPOSE_HOSTING_INTRODUCTION: path.ForServiceIntroduction,
 	chivev1.Purpose_PURPOSE_HOSTING_RENDEZVOUS:   path.ForServiceRendezvous,
-	chivev1.Purpose_PURPOSE_HOSTING_DIRECTORY:    path.ForOnionDirectory,
+	chivev1.Purpose_PURPOSE_HOSTING_DIRECTORY:    path.ForServiceDirectory,
 }
 
 // hosts says of a purpose whether its circuits are for an onion service of this node, and
@@ -107,7 +107,7 @@ func (c *circuits) launchOpens(ctx actor.Context) {
 			}
 			visitors++
 		}
-		hops, err := c.onionPath(m)
+		hops, err := c.onionPath(ctx, m)
 		if err == errNotYet || err == nil && !c.roomAt(hops[0].RSA) || err == nil && !c.mayLaunch(ctx) {
 			return
 		}
@@ -135,7 +135,7 @@ func (c *circuits) visitors() (n int) {
 }
 
 // onionPath is the whole path of a circuit that an owner asked for.
-func (c *circuits) onionPath(m *Open) ([]torcircuit.Hop, error) {
+func (c *circuits) onionPath(ctx actor.Context, m *Open) ([]torcircuit.Hop, error) {
 	if !c.dir.Enough {
 		return nil, errNotYet
 	}
@@ -144,7 +144,7 @@ func (c *circuits) onionPath(m *Open) ([]torcircuit.Hop, error) {
 	if len(guards) == 0 {
 		return nil, errNotYet
 	}
-	req := path.OnionRequest{Purpose: shapes[m.Purpose], Guards: guards, Layer2: c.o.Vanguards.Layer2(now)}
+	req := path.OnionRequest{Purpose: shapes[m.Purpose], Guards: guards, Layers: c.layers(ctx)}
 	if m.Target != nil {
 		req.Last = m.Target.RSA
 	}
@@ -166,7 +166,7 @@ func (c *circuits) onionPath(m *Open) ([]torcircuit.Hop, error) {
 	for i := range out {
 		ids[i] = out[i].RSA
 	}
-	return out, req.Purpose.Check(ids, guards, req.Layer2)
+	return out, req.Purpose.Check(ids, guards, req.Layers)
 }
 
 func (c *circuits) launchOwned(ctx actor.Context, m *Open, hops []torcircuit.Hop) {
@@ -218,7 +218,7 @@ func (m *Open) is(owner *actor.PID, token uint64) bool {
 // ownedBy finds a circuit by its owner's name for it.
 func (c *circuits) ownedBy(owner *actor.PID, token uint64) *record {
 	for _, r := range c.records {
-		if r.wish != nil && r.wish.is(owner, token) {
+		if r.wish != nil && !r.abandoned && r.wish.is(owner, token) {
 			return r
 		}
 	}
@@ -266,24 +266,58 @@ func (c *circuits) over(ctx actor.Context, r *record, out chivev1.Outcome) {
 	}
 }
 
-// Vanguards is the second layer of guards; package node joins it with tor/vanguard and
+// layers are those for a path that is chosen now. When others are to be used than before,
+// what was built takes no new use.
+func (c *circuits) layers(ctx actor.Context) path.Layers {
+	l := c.o.Vanguards.Layers(c.o.Now())
+	if m := l.Mode(); m != c.mode {
+		c.mode = m
+		c.relayer(ctx)
+	}
+	return l
+}
+
+// relayer has circuits of the former layers go: one that is being built is built anew, for
+// the same owner; introduction points' owners ask for others; what streams are on stays until
+// they end, and takes no others. A client who met a service of ours keeps his circuit.
+func (c *circuits) relayer(ctx actor.Context) {
+	for _, r := range c.records {
+		switch {
+		case r.wish == nil || r.closing:
+		case r.owned() && !r.open:
+			r.abandoned = true
+			c.opens = append(c.opens, r.wish)
+			c.dismiss(ctx, r, chivev1.Outcome_OUTCOME_REPLACED)
+		case r.owned() && r.purpose == chivev1.Purpose_PURPOSE_HOSTING_INTRODUCTION:
+			c.dismiss(ctx, r, chivev1.Outcome_OUTCOME_REPLACED)
+		default:
+			r.tired = true
+			c.retire(ctx, r)
+		}
+	}
+}
+
+// Vanguards are the layers behind the guards; package node joins it with tor/vanguard and
 // the events. Its methods are called in this actor's turn.
 type Vanguards interface {
 	// Update takes a new view of the network.
 	Update(x *path.Index, params netdoc.Params, now time.Time)
-	// Layer2 is the layer for a path that is chosen now; nil: it is not used.
-	Layer2(now time.Time) []netdoc.Digest
+	// Layers are those for a path that is chosen now.
+	Layers(now time.Time) path.Layers
 }
 
 // noVanguards is for those who use none.
 type noVanguards struct{}
 
 func (noVanguards) Update(*path.Index, netdoc.Params, time.Time) {}
-func (noVanguards) Layer2(time.Time) []netdoc.Digest             { return nil }
+func (noVanguards) Layers(time.Time) path.Layers                 { return path.Layers{} }
 
-// fourHops is how much longer than three a circuit of four hops may take, and the time of
-// one more round trip (C tor's fourhop_cutoff).
-func fourHops(limit time.Duration) time.Duration { return limit*10/6 + time.Second }
+// longer is how long a circuit of more than three hops may take, if one of three may take
+// limit: each hop is reached over those before it, so that four take 10 steps for 6, and
+// five 15; and the time of one more round trip (C tor's fourhop_cutoff).
+func longer(limit time.Duration, hops int) time.Duration {
+	return limit*time.Duration(hops*(hops+1)/2)/6 + time.Second
+}
 
 // onion handles what owners and the arrangers of meetings say.
 func (c *circuits) onion(ctx actor.Context) {

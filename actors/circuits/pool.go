@@ -167,6 +167,7 @@ func (c *circuits) configure(ctx actor.Context, m *Configure) {
 		return
 	}
 	c.repad(ctx)
+	c.layers(ctx)
 	if m.Settings.BuildTimeout != old.BuildTimeout || m.Settings.Learn != old.Learn {
 		c.retime(ctx)
 	}

@@ -94,8 +94,8 @@ func (c *circuits) limits(r *record) (limit, last time.Duration) {
 		return c.times.First(), c.times.First()
 	}
 	limit = c.times.Timeout()
-	if shapes[r.purpose].Hops() > path.ForExit.Hops() {
-		limit = fourHops(limit)
+	if r.hops > path.ForExit.Hops(path.NoLayers) {
+		limit = longer(limit, r.hops)
 	}
 	p := c.pace(r.first)
 	limit += min(p.window.Queue(p.building), mostQueue*limit)

@@ -19,6 +19,7 @@ import (
 
 // asked is a request in any of the protocols that a listener speaks.
 type asked struct {
+	id       string   // of the stream; "": any
 	protocol string   // for IsolateClientProtocol
 	auth     []string // for IsolateSOCKSAuth: what isolates, by protocol
 	// authenticated: auth holds a text that is not empty.

@@ -47,7 +47,10 @@ func (l *listener) serve(root *actor.RootContext, rules *Rules, a *asked, c stre
 	a.original = a.host
 	own, meant := l.o.Names.meant(rules.Mapping, a)
 	out := a.reach()
-	id := messages.RandomID()
+	id := a.id
+	if id == "" {
+		id = messages.RandomID()
+	}
 	spec := &stream.Spec{
 		ID: id, Conn: c, Early: early,
 		Target: a.target(), Resolve: a.resolve || a.reverse, Port: a.exitPort(),

@@ -14,5 +14,8 @@
 // stream actor's. The isolation group of a stream is computed here, from what
 // its listener's flags say must agree.
 //
+// A Program has no actor and no socket: it takes, as calls, what the program asks for that
+// the node runs in.
+//
 // Messages it understands: Close.
 package ingress

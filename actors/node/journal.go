@@ -46,7 +46,7 @@ func (n *Node) openKept() error {
 	n.newest = openDirectory(j, n.o.Log)
 	n.times = openTimes(j, n.o.Log)
 	n.bias = openBias(j, n.recorder, n.o.Log, time.Now, biasSettings(n.Config()))
-	n.vanguards = openVanguards(j, n.Config().VanguardsLiteEnabled, n.recorder, n.o.Log, newRand())
+	n.vanguards = openVanguards(j, vanguardSettingsOf(n.Config()), n.recorder, n.o.Log, newRand())
 	var err error
 	n.guards, err = newGuards(j, n.o.Config.DataDirectory, n.recorder, n.o.Log, n.journalTrouble, newRand())
 	n.guards.onRemoved(n.bias.forget)

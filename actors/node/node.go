@@ -245,6 +245,13 @@ func (n *Node) observe(e *chivev1.Envelope) {
 // Bootstrap gives each step of bootstrapping as it happens.
 func (n *Node) Bootstrap() <-chan Progress { return n.progress }
 
+// Observe has see called for every later event, with all its fields, as
+// messages.Recorder.Observe does.
+func (n *Node) Observe(see func(*chivev1.Envelope)) (cancel func()) { return n.recorder.Observe(see) }
+
+// Stopped is closed when the node has stopped.
+func (n *Node) Stopped() <-chan struct{} { return n.stopped }
+
 // Listening gives the address of each listener when it is bound.
 func (n *Node) Listening() <-chan net.Addr { return n.listening }
 

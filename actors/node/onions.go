@@ -148,7 +148,7 @@ func (p *onionParts) Prepare(_ context.Context, c configuration.Change) (configu
 
 func (n *Node) useOnionKeys(keys *onionKeys, c *config.Config) {
 	n.onionKeys.Store(keys)
-	n.vanguards.configure(c.VanguardsLiteEnabled)
+	n.vanguards.configure(vanguardSettingsOf(c))
 	n.system.Root.Send(n.root, &onions.Configure{Settings: n.onionSettings(c)})
 }
 

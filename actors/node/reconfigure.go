@@ -152,6 +152,7 @@ func (r *rootActor) reconfigure(ctx actor.Context, m *reconfigure) {
 	if pathRules(next) != pathRules(m.old) {
 		r.directory(ctx) // it loads its cache and tells of a network by the new rules
 	}
+	r.programRules.Store(programRules(next))
 	if !r.n.deaf.Load() && r.down == nil {
 		r.listen(ctx, next, m.bound)
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -41,6 +42,8 @@ type rootActor struct {
 	parts        *supervisor.Children
 	listeners    map[string]*listener // by name
 	names        *ingress.Names
+	program      *ingress.Program
+	programRules atomic.Pointer[ingress.Rules]
 	opened       int              // listeners so far: names are not used again
 	seed         maphash.Seed     // of the quarantine's keys
 	netdir       *circuits.Netdir // the last one, for circuits that start anew
@@ -86,6 +89,12 @@ func (r *rootActor) Receive(ctx actor.Context) {
 		}
 	case *circuits.Request:
 		r.request(ctx, m)
+	case *programAsk:
+		r.programAsk(ctx, m)
+	case *withdrawn:
+		r.withdrawn(ctx, m)
+	case *circuits.Cancel:
+		r.pass(ctx, "circuits", m)
 	case *circuits.Open, *circuits.Shut, *circuits.Carry, *circuits.Orphaned, *circuits.Met, *circuits.NotMet,
 		*circuits.Meet, *circuits.NoMeet, *onions.Configure:
 		r.onion(ctx, m)
@@ -183,6 +192,7 @@ func (r *rootActor) setAside(s supervisor.SetAside) {
 func (r *rootActor) start(ctx actor.Context) {
 	n, self, root := r.n, ctx.Self(), ctx.ActorSystem().Root
 	r.beginRetries(ctx)
+	r.beginProgram(ctx)
 	r.add(ctx, "connections", func() *actor.Props {
 		cfg := n.Config()
 		return connections.Props(connections.Options{

@@ -51,6 +51,15 @@ func (t *topActor) Receive(ctx actor.Context) {
 		}
 	case *stopListening, *listenAgain, *circuits.Try, *tryAgain, *onions.Configure, *hosting.Configure:
 		_ = t.node.Pass(ctx, "node", m) // what is not there has no listeners
+	case *programAsk:
+		switch {
+		case t.down != nil:
+			m.Drop()
+		case t.node.Pass(ctx, "node", m) != nil:
+			m.Refuse(chivev1.Outcome_OUTCOME_BACKOFF)
+		}
+	case *withdrawn:
+		_ = t.node.Pass(ctx, "node", m) // what is not there has no requests
 	case *fleet.Publication, *fleet.Tell:
 		_ = t.config.Pass(ctx, "fleet", m) // it is told when it is there again
 	case *reconfigure:

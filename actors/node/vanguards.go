@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"chive/config"
 	"chive/messages"
 	"chive/messages/chivev1"
 	"chive/tor/netdoc"
@@ -14,7 +15,7 @@ import (
 	"chive/tor/vanguard"
 )
 
-// vanguardAggregate is the journal's name of the second layer of guards. Others than those
+// vanguardAggregate is the journal's name of the layers behind the guards. Others than those
 // of the last boot would each time be some more who see which guard this client has; but a
 // node without the journal draws new ones, as C tor does.
 const vanguardAggregate = "vanguards"
@@ -25,39 +26,51 @@ const (
 	kindVanguard  = "vanguards-changed" // vanguard.Event
 )
 
-// vanguardID is the id of the second layer of guards in events.
+// vanguardID is the id of the layers behind the guards in events.
 const vanguardID = "vanguards"
 
-// vanguards joins the second layer of guards with the events and the journal. The circuits
-// actor calls it in its turn; the configuration says whether it is used. It implements
+// vanguardsOff is the reason in events when a layer is used no more. Its relays are kept: if
+// it is used again before their time is over, nobody new sees the guards.
+const vanguardsOff = "off"
+
+// vanguardSettings are the options.
+type vanguardSettings struct {
+	lite, full string // VanguardsLiteEnabled, VanguardsFull
+	hosts      bool   // onion services
+}
+
+func vanguardSettingsOf(c *config.Config) vanguardSettings {
+	return vanguardSettings{lite: c.VanguardsLiteEnabled, full: c.VanguardsFull, hosts: len(c.OnionServices) > 0}
+}
+
+// vanguards joins the layers behind the guards with the events and the journal. The circuits
+// actor calls it in its turn; the configuration says whether they are used. It implements
 // circuits.Vanguards.
 type vanguards struct {
 	recorder *messages.Recorder
 	log      *slog.Logger
 
-	mu      sync.Mutex // protects the fields below
-	lane    messages.JournalLane
-	set     *vanguard.Set
-	enabled string // VanguardsLiteEnabled
-	params  vanguard.Params
-	x       *path.Index
+	mu       sync.Mutex // protects the fields below
+	lane     messages.JournalLane
+	set      *vanguard.Set
+	settings vanguardSettings
+	params   vanguard.Params
+	told     path.Mode // which layers the events say are used
+	x        *path.Index
 }
 
-// openVanguards loads the layer; without a journal it is empty.
-func openVanguards(j messages.Journal, enabled string, recorder *messages.Recorder, log *slog.Logger, rng *rand.Rand) *vanguards {
-	v := &vanguards{recorder: recorder, log: log, set: vanguard.New(rng), enabled: enabled}
+// openVanguards loads the layers; without a journal they are empty.
+func openVanguards(j messages.Journal, settings vanguardSettings, recorder *messages.Recorder, log *slog.Logger, rng *rand.Rand) *vanguards {
+	v := &vanguards{recorder: recorder, log: log, set: vanguard.New(rng), settings: settings}
 	v.lane = openKept(j, log, vanguardAggregate, v.apply, v.state, kindVanguard, kindVanguards)
-	for _, r := range v.set.Relays() {
-		v.tell(vanguard.Event{Kind: vanguard.Added, Relay: r})
-	}
 	return v
 }
 
 func (v *vanguards) apply(e messages.JournalEntry) error {
 	if e.Event.Kind == kindVanguards {
-		var layer []vanguard.Relay
-		err := json.Unmarshal(e.Event.Data, &layer)
-		v.set.Load(layer)
+		var relays []vanguard.Relay
+		err := json.Unmarshal(e.Event.Data, &relays)
+		v.set.Load(relays)
 		return corrupt(e, err)
 	}
 	var event vanguard.Event
@@ -73,50 +86,93 @@ func (v *vanguards) state() (messages.JournalEvent, error) {
 	return messages.JournalEvent{Kind: kindVanguards, Version: keptVersion, Data: data}, err
 }
 
-func (v *vanguards) configure(enabled string) {
+func (v *vanguards) configure(settings vanguardSettings) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.enabled = enabled
+	v.settings = settings
 }
 
-func (v *vanguards) used() bool { return v.enabled == "1" || v.enabled != "0" && v.params.Enabled }
+// mode is which layers are used, by the options and, as far as those leave it open, by the
+// consensus.
+func (v *vanguards) mode() path.Mode {
+	lite := v.settings.lite == "1" || v.settings.lite != "0" && v.params.Enabled
+	all := v.params.Full || v.settings.hosts && v.params.FullForServices
+	switch {
+	case v.settings.full == "1", v.settings.full != "0" && lite && all:
+		return path.Full
+	case lite:
+		return path.Lite
+	default:
+		return path.NoLayers
+	}
+}
 
 // Update implements circuits.Vanguards.
 func (v *vanguards) Update(x *path.Index, params netdoc.Params, now time.Time) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.x, v.params = x, vanguard.ParamsOf(params)
-	if v.x.Enough() && v.used() { // else it would be drawn from few
-		v.update(now)
+	if mode := v.mode(); v.x.Enough() && mode != path.NoLayers { // else they would be drawn from few
+		v.update(mode, now)
 	}
 }
 
-// Layer2 implements circuits.Vanguards.
-func (v *vanguards) Layer2(now time.Time) []netdoc.Digest {
+// Layers implements circuits.Vanguards.
+func (v *vanguards) Layers(now time.Time) path.Layers {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.x == nil || !v.used() {
-		return nil
+	if v.x == nil {
+		return path.Layers{}
 	}
-	if next := v.set.Next(); next.IsZero() || !now.Before(next) {
-		v.update(now)
+	mode := v.mode()
+	if next := v.set.Next(); mode != path.NoLayers && (mode != v.told || next.IsZero() || !now.Before(next)) {
+		v.update(mode, now)
 	}
-	return v.set.Identities()
+	v.show(mode)
+	var out path.Layers
+	if mode != path.NoLayers {
+		out.Second = v.set.Of(vanguard.Second)
+	}
+	if mode == path.Full {
+		out.Third = v.set.Of(vanguard.Third)
+	}
+	return out
 }
 
-func (v *vanguards) update(now time.Time) {
-	v.set.Update(v.x, v.params, now)
+func (v *vanguards) update(mode path.Mode, now time.Time) {
+	v.show(mode)
+	v.set.Update(v.x, v.params, mode == path.Full, now)
 	for _, e := range v.set.Take() {
-		v.tell(e)
+		if used(mode, e.Layer) {
+			v.tell(e)
+		}
 		v.keep(e)
 	}
 }
 
+// used: is a layer used in a mode?
+func used(mode path.Mode, l vanguard.Layer) bool {
+	return mode == path.Full || mode == path.Lite && l == vanguard.Second
+}
+
+// show tells of the relays of layers that are used from now on, or no more.
+func (v *vanguards) show(mode path.Mode) {
+	for _, r := range v.set.Relays() {
+		switch before, now := used(v.told, r.Layer), used(mode, r.Layer); {
+		case now && !before:
+			v.tell(vanguard.Event{Kind: vanguard.Added, Relay: r})
+		case before && !now:
+			v.tell(vanguard.Event{Kind: vanguard.Removed, Relay: r, Reason: vanguardsOff})
+		}
+	}
+	v.told = mode
+}
+
 func (v *vanguards) tell(e vanguard.Event) {
-	id := e.Identity[:]
-	event := messages.Event(chivev1.Kind_KIND_ONION, vanguardID, &chivev1.VanguardAdded{Relay: id})
+	id, layer := e.Identity[:], uint32(e.Layer)
+	event := messages.Event(chivev1.Kind_KIND_ONION, vanguardID, &chivev1.VanguardAdded{Relay: id, Layer: layer})
 	if e.Kind == vanguard.Removed {
-		event = messages.Event(chivev1.Kind_KIND_ONION, vanguardID, &chivev1.VanguardRemoved{Reason: string(e.Reason), Relay: id})
+		event = messages.Event(chivev1.Kind_KIND_ONION, vanguardID, &chivev1.VanguardRemoved{Reason: string(e.Reason), Relay: id, Layer: layer})
 	}
 	v.recorder.Emit(event)
 }
@@ -127,7 +183,7 @@ func (v *vanguards) keep(e vanguard.Event) {
 		err = v.lane.Record(messages.JournalEvent{Kind: kindVanguard, Version: keptVersion, Data: data})
 	}
 	if err != nil {
-		v.log.Warn("a change of the second layer of guards is not kept", "err", err)
+		v.log.Warn("a change of the layers behind the guards is not kept", "err", err)
 	}
 }
 

@@ -86,3 +86,38 @@ func TestBlockOfMoreCellsThanGoAtOnce(t *testing.T) {
 	r.stop(t, ctx)
 	wg.Wait()
 }
+
+// The clock goes on while the circuit asks it: a stream that may not send when it is its
+// turn, and may when the timer is to be set, is not forgotten.
+func TestPacedUploadIsNotForgotten(t *testing.T) {
+	const (
+		before = 300 // cells, then XON
+		rate   = 100 // 1000 bytes a second
+		tick   = 3 * time.Millisecond
+		cells  = 2000
+	)
+	var asked atomic.Int64
+	epoch := time.Now()
+	s := upload
+	s.now = func() time.Time { return epoch.Add(time.Duration(asked.Add(1)) * tick) }
+	relay := relaydouble.Start(t, relaydouble.Options{
+		Handler: s.handler, SendmeIncrement: 31,
+		Script: at(relaydouble.AtDataIn, before, relaydouble.XonStream(rate)),
+	})
+	r := s.start(t, relay)
+	var wg sync.WaitGroup
+	wg.Go(func() { s.app(r.app) })
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if seen, err := relay.Await(ctx, func(s relaydouble.Seen) bool { return s.DataIn >= before+cells }); err != nil {
+		t.Errorf("%d cells of %d came, %v", seen.DataIn, before+cells, err)
+	}
+	relay.CloseConnections()
+	select {
+	case <-r.gone:
+	case <-ctx.Done():
+		t.Error("the circuit lives")
+	}
+	r.stop(t, ctx)
+	wg.Wait()
+}

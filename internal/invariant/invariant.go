@@ -8,8 +8,8 @@
 //   - sequences have no gap but what an EventsDropped right behind it tells;
 //   - what began has ended when the log ends, unless it was cut while running;
 //   - circuits are launched on open connections;
-//   - paths have the shape of their purpose, and the second hop of those to onion services
-//     is of the second layer of guards, once there is one;
+//   - paths have the shape of their purpose, and the second and third hops of those to onion
+//     services are of the second and third layers of guards, while those are used;
 //   - circuits have congestion control if their last hop granted it, by ntor-v3, and count
 //     the hops with Counter Galois Onion, each of which granted it too;
 //   - an onion service of the node's has no two introduction points at one relay, and no
@@ -43,7 +43,7 @@ import (
 var shapes = map[chivev1.Purpose]path.Purpose{
 	chivev1.Purpose_PURPOSE_GENERAL: path.ForExit, chivev1.Purpose_PURPOSE_DIRECTORY: path.ForDirectory,
 	chivev1.Purpose_PURPOSE_ONION_DIRECTORY: path.ForOnionDirectory, chivev1.Purpose_PURPOSE_INTRODUCTION: path.ForIntroduction,
-	chivev1.Purpose_PURPOSE_RENDEZVOUS: path.ForRendezvous, chivev1.Purpose_PURPOSE_HOSTING_DIRECTORY: path.ForOnionDirectory,
+	chivev1.Purpose_PURPOSE_RENDEZVOUS: path.ForRendezvous, chivev1.Purpose_PURPOSE_HOSTING_DIRECTORY: path.ForServiceDirectory,
 	chivev1.Purpose_PURPOSE_HOSTING_INTRODUCTION: path.ForServiceIntroduction,
 	chivev1.Purpose_PURPOSE_HOSTING_RENDEZVOUS:   path.ForServiceRendezvous,
 }
@@ -81,10 +81,10 @@ type checker struct {
 	streams     map[string]*stream
 	points      map[string]map[string]uint64 // introduction points that are listed and up, by service and relay
 	renewals    uint64
-	layer2      []netdoc.Digest // that ever was the second layer of guards; nil: none was told of
-	last        uint64          // sequence
-	dropped     bool            // the log has a hole
-	running     bool            // the log was cut
+	layers      layers
+	last        uint64 // sequence
+	dropped     bool   // the log has a hole
+	running     bool   // the log was cut
 }
 
 // Option says what kind of log it is.
@@ -111,9 +111,7 @@ func Check(log []*chivev1.Envelope, options ...Option) []Violation {
 		case chivev1.Kind_KIND_STREAM:
 			c.stream(e)
 		case chivev1.Kind_KIND_ONION:
-			if v := e.GetVanguardAdded(); len(v.GetRelay()) == len(netdoc.Digest{}) {
-				c.layer2 = append(c.layer2, netdoc.Digest(v.GetRelay()))
-			}
+			c.layers.apply(e)
 		case chivev1.Kind_KIND_HOSTING:
 			c.hosting(e)
 		case chivev1.Kind_KIND_NODE:
@@ -246,7 +244,7 @@ func (c *checker) launched(e *chivev1.Envelope, l *chivev1.CircuitLaunched) {
 		c.say(e, "a circuit for nothing that is known")
 		return
 	}
-	if err := purpose.Check(ids, ids[:1], c.layer2); err != nil {
+	if err := c.layers.check(e, purpose, ids); err != nil {
 		c.say(e, "%s: %v", messages.PurposeName(l.GetPurpose()), err)
 	}
 }

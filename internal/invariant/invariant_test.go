@@ -270,6 +270,7 @@ func TestOnionRules(t *testing.T) {
 			l[2].GetVanguardAdded().Relay = digest(9)
 			return l
 		}(),
+		"3 hops": slices.Insert(log(), 3, messages.Event(chivev1.Kind_KIND_ONION, "vanguards", &chivev1.VanguardAdded{Relay: digest(3), Layer: 3})),
 	} {
 		if v := Check(number(l)); len(v) != 1 || !strings.Contains(v[0].String(), want) {
 			t.Errorf("%v, want %q", v, want)

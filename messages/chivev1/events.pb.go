@@ -3918,11 +3918,12 @@ func (x *PathBiasSuspected) GetRelay() []byte {
 	return nil
 }
 
-// VanguardAdded: a relay is in the second layer of guards now, for circuits to onion
+// VanguardAdded: a relay is in a layer behind the guards now, for circuits to onion
 // services.
 type VanguardAdded struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Relay         []byte                 `protobuf:"bytes,1,opt,name=relay,proto3" json:"relay,omitempty"`
+	Layer         uint32                 `protobuf:"varint,2,opt,name=layer,proto3" json:"layer,omitempty"` // 2 or 3: its hop
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3964,10 +3965,18 @@ func (x *VanguardAdded) GetRelay() []byte {
 	return nil
 }
 
+func (x *VanguardAdded) GetLayer() uint32 {
+	if x != nil {
+		return x.Layer
+	}
+	return 0
+}
+
 type VanguardRemoved struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"` // expired, unfit, too many
+	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"` // expired, unfit, too many, off (the layer is used no more)
 	Relay         []byte                 `protobuf:"bytes,2,opt,name=relay,proto3" json:"relay,omitempty"`
+	Layer         uint32                 `protobuf:"varint,3,opt,name=layer,proto3" json:"layer,omitempty"` // 2 or 3
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4014,6 +4023,13 @@ func (x *VanguardRemoved) GetRelay() []byte {
 		return x.Relay
 	}
 	return nil
+}
+
+func (x *VanguardRemoved) GetLayer() uint32 {
+	if x != nil {
+		return x.Layer
+	}
+	return 0
 }
 
 type DocumentFetched struct {
@@ -6190,12 +6206,14 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\tcollapsed\x18\x05 \x01(\rB\x04\xa8\xd4\x18\x02R\tcollapsed\x12 \n" +
 	"\bunusable\x18\x06 \x01(\rB\x04\xa8\xd4\x18\x02R\bunusable\x12 \n" +
 	"\btimeouts\x18\a \x01(\rB\x04\xa8\xd4\x18\x02R\btimeouts\x12\x1a\n" +
-	"\x05relay\x18\b \x01(\fB\x04\xa8\xd4\x18\x03R\x05relay\"+\n" +
+	"\x05relay\x18\b \x01(\fB\x04\xa8\xd4\x18\x03R\x05relay\"G\n" +
 	"\rVanguardAdded\x12\x1a\n" +
-	"\x05relay\x18\x01 \x01(\fB\x04\xa8\xd4\x18\x03R\x05relay\"K\n" +
+	"\x05relay\x18\x01 \x01(\fB\x04\xa8\xd4\x18\x03R\x05relay\x12\x1a\n" +
+	"\x05layer\x18\x02 \x01(\rB\x04\xa8\xd4\x18\x02R\x05layer\"g\n" +
 	"\x0fVanguardRemoved\x12\x1c\n" +
 	"\x06reason\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\x06reason\x12\x1a\n" +
-	"\x05relay\x18\x02 \x01(\fB\x04\xa8\xd4\x18\x03R\x05relay\"\x86\x02\n" +
+	"\x05relay\x18\x02 \x01(\fB\x04\xa8\xd4\x18\x03R\x05relay\x12\x1a\n" +
+	"\x05layer\x18\x03 \x01(\rB\x04\xa8\xd4\x18\x02R\x05layer\"\x86\x02\n" +
 	"\x0fDocumentFetched\x120\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x16.chive.v1.DocumentKindB\x04\xa8\xd4\x18\x02R\x04kind\x12\x1a\n" +
 	"\x05bytes\x18\x02 \x01(\x04B\x04\xa8\xd4\x18\x02R\x05bytes\x123\n" +

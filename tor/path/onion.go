@@ -40,15 +40,15 @@ func (x *Index) Excluded(id netdoc.Digest, address netip.AddrPort) bool {
 	return x.nodes.Excluded(&netdoc.RouterStatus{Identity: id, IPv4: address})
 }
 
-// PickLayer2 chooses a relay for the second layer of guards: a stable middle that is none
-// of the given ones.
-func (x *Index) PickLayer2(rng *rand.Rand, not []netdoc.Digest) (*Relay, error) {
+// PickVanguard chooses a relay for the second or third layer of guards: a stable middle that
+// is none of the given ones.
+func (x *Index) PickVanguard(rng *rand.Rand, not []netdoc.Digest) (*Relay, error) {
 	return x.pick(rng, Middle, &choice{stable: true, exclude: func(r *Relay) bool { return slices.Contains(not, r.Identity) }})
 }
 
-// FitLayer2 says whether a relay may stay in the second layer (C tor's
+// FitVanguard says whether a relay may stay in a layer (C tor's
 // maintain_layer2_guards; but what the user excludes goes at once).
-func (x *Index) FitLayer2(id netdoc.Digest) bool {
+func (x *Index) FitVanguard(id netdoc.Digest) bool {
 	r, ok := x.ByIdentity(id)
 	return ok && r.Flags.Has(netdoc.FlagStable|netdoc.FlagFast) && x.nodes.MiddleHop(r.RouterStatus)
 }
@@ -57,9 +57,7 @@ func (x *Index) FitLayer2(id netdoc.Digest) bool {
 type OnionRequest struct {
 	Purpose Purpose
 	Guards  []netdoc.Digest // as in Request
-	// Layer2 is the second layer of guards; nil: it is not used, and any relay is the
-	// second hop.
-	Layer2 []netdoc.Digest
+	Layers  Layers
 	// Last is the last hop, where it is given; zero: it is chosen here.
 	Last netdoc.Digest
 	// Avoid are relays that the last hop is not to be, where it is chosen.
@@ -69,8 +67,7 @@ type OnionRequest struct {
 // OnionPath chooses the relays of such a path, without a last hop that is given.
 //
 // Who has a say in the last hop has none in those before it: the guard is the first of the
-// request that can be used, be the last hop what it may. With the second layer only the
-// relay itself conflicts, not its family nor its subnet, as in C tor: else the relays that
+// request that can be used, be the last hop what it may. With layers only the relay itself conflicts, not its family nor its subnet, as in C tor: else the relays that
 // are left would tell of those that are not.
 func (x *Index) OnionPath(rng *rand.Rand, req OnionRequest) ([]*Relay, error) {
 	g, err := x.guardOf(req.Guards)
@@ -78,15 +75,18 @@ func (x *Index) OnionPath(rng *rand.Rand, req OnionRequest) ([]*Relay, error) {
 		return nil, err
 	}
 	out := []*Relay{g}
-	for _, place := range shapes[req.Purpose][1:] {
+	for _, place := range req.Purpose.shape(req.Layers.Mode())[1:] {
 		var r *Relay
+		before := out[firstApart(len(out)):]
 		switch place {
 		case Layer2:
-			r, err = x.layer2(rng, req, g)
+			r, err = x.layer(rng, req, req.Layers.Second, out)
+		case Layer3:
+			r, err = x.layer(rng, req, req.Layers.Third, out)
 		case Inner:
-			r, err = x.inner(rng, req, out, nil)
+			r, err = x.inner(rng, req, before, nil)
 		case Chosen:
-			r, err = x.inner(rng, req, out, func(r *Relay) bool {
+			r, err = x.inner(rng, req, before, func(r *Relay) bool {
 				return !r.anywhere() || !r.Protocols.Supports(netdoc.ProtoHSRend, hsRendProtocol) || slices.Contains(req.Avoid, r.Identity)
 			})
 		default:
@@ -115,12 +115,13 @@ func (x *Index) guardOf(guards []netdoc.Digest) (*Relay, error) {
 	return nil, &NoPathError{Guard, RuleGuards}
 }
 
-func (x *Index) layer2(rng *rand.Rand, req OnionRequest, g *Relay) (*Relay, error) {
-	if req.Layer2 == nil {
-		return x.inner(rng, req, []*Relay{g}, nil)
+// layer chooses one of a layer that is not in the path.
+func (x *Index) layer(rng *rand.Rand, req OnionRequest, of []netdoc.Digest, path []*Relay) (*Relay, error) {
+	if req.Layers.Mode() == NoLayers {
+		return x.inner(rng, req, path, nil)
 	}
 	return x.pick(rng, Middle, &choice{exclude: func(r *Relay) bool {
-		return !slices.Contains(req.Layer2, r.Identity) || r == g || r.Identity == req.Last
+		return !slices.Contains(of, r.Identity) || slices.Contains(path, r) || r.Identity == req.Last
 	}})
 }
 
@@ -131,7 +132,7 @@ func (x *Index) inner(rng *rand.Rand, req OnionRequest, path []*Relay, refuse fu
 			return true
 		}
 		return slices.ContainsFunc(path, func(o *Relay) bool {
-			return o == r || req.Layer2 == nil && x.Conflict(o, r)
+			return o == r || req.Layers.Mode() == NoLayers && x.Conflict(o, r)
 		})
 	}})
 }

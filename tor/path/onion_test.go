@@ -46,7 +46,7 @@ func TestOnionPaths(t *testing.T) {
 		}
 		var layer []netdoc.Digest
 		for range 4 {
-			r, err := x.PickLayer2(rng, layer)
+			r, err := x.PickVanguard(rng, layer)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -55,10 +55,18 @@ func TestOnionPaths(t *testing.T) {
 			}
 			layer = append(layer, r.Identity)
 		}
-		for _, layer2 := range [][]netdoc.Digest{layer, nil} {
-			for _, p := range []path.Purpose{path.ForOnionDirectory, path.ForIntroduction, path.ForRendezvous, path.ForServiceIntroduction, path.ForServiceRendezvous} {
-				for _, last := range []netdoc.Digest{{77}, guards[0], layer[0], layer[3]} {
-					req := path.OnionRequest{Purpose: p, Guards: guards, Layer2: layer2, Last: last, Avoid: []netdoc.Digest{last}}
+		var third []netdoc.Digest
+		for range 8 {
+			r, err := x.PickVanguard(rng, third)
+			if err != nil {
+				t.Fatal(err)
+			}
+			third = append(third, r.Identity)
+		}
+		for _, layers := range []path.Layers{{}, {Second: layer}, {Second: layer, Third: third}} {
+			for _, p := range []path.Purpose{path.ForOnionDirectory, path.ForIntroduction, path.ForRendezvous, path.ForServiceIntroduction, path.ForServiceRendezvous, path.ForServiceDirectory} {
+				for _, last := range []netdoc.Digest{{77}, guards[0], layer[0], layer[3], third[0]} {
+					req := path.OnionRequest{Purpose: p, Guards: guards, Layers: layers, Last: last, Avoid: []netdoc.Digest{last}}
 					if p == path.ForRendezvous {
 						req.Last = netdoc.Digest{}
 					}
@@ -76,10 +84,10 @@ func TestOnionPaths(t *testing.T) {
 					} else if end.Identity == last || end.Flags.Has(netdoc.FlagMiddleOnly) || !end.Protocols.Supports(netdoc.ProtoHSRend, 2) {
 						t.Fatal("a rendezvous point that may be none")
 					}
-					if err := p.Check(ids, guards, layer2); err != nil {
+					if err := p.Check(ids, guards, layers); err != nil {
 						t.Fatalf("%v", err)
 					}
-					if layer2 == nil {
+					if layers.Mode() == path.NoLayers {
 						for i := range relays {
 							for j := range i {
 								if what := n.together(relays[i].RouterStatus, relays[j].RouterStatus); what != "" {
@@ -130,6 +138,7 @@ func TestShapes(t *testing.T) {
 		path []netdoc.Digest
 		ok   bool
 	}{
+		{path.ForServiceDirectory, list(1, 2, 5, 6), true},
 		{path.ForExit, list(1, 5, 6), true},
 		{path.ForExit, list(1, 5), false},
 		{path.ForExit, list(1, 5, 6, 7), false},
@@ -153,15 +162,64 @@ func TestShapes(t *testing.T) {
 		{path.ForRendezvous, list(1, 5, 6), false},
 		{path.Purpose(99), list(1), false},
 	} {
-		if err := tt.p.Check(tt.path, guards, layer); (err == nil) != tt.ok || err != nil && !errors.Is(err, path.ErrShape) {
+		if err := tt.p.Check(tt.path, guards, path.Layers{Second: layer}); (err == nil) != tt.ok || err != nil && !errors.Is(err, path.ErrShape) {
 			t.Errorf("%d %v: %v", tt.p, tt.path, err)
 		}
 	}
-	if err := path.ForRendezvous.Check(list(1, 5, 6), guards, nil); err != nil {
+	if err := path.ForRendezvous.Check(list(1, 5, 6), guards, path.Layers{}); err != nil {
 		t.Errorf("without the second layer: %v", err)
 	}
-	if path.ForRendezvous.Hops() != 3 || path.ForIntroduction.Hops() != 4 || !path.ForIntroduction.Layered() || path.ForExit.Layered() {
+	if path.ForRendezvous.Hops(path.Lite) != 3 || path.ForIntroduction.Hops(path.NoLayers) != 4 || !path.ForIntroduction.Layered() || path.ForExit.Layered() {
 		t.Error("hops")
+	}
+}
+
+// The table of full vanguards (vanguards-spec): C - G - L2 - L3 - R, S - G - L2 - L3 - HSDIR
+// and - I; and with a hop more where others chose the last one.
+func TestFullShapes(t *testing.T) {
+	id := func(b byte) netdoc.Digest { return netdoc.Digest{b} }
+	guards, layers := []netdoc.Digest{id(1)}, path.Layers{Second: []netdoc.Digest{id(2), id(3)}, Third: []netdoc.Digest{id(3), id(4)}}
+	for _, tt := range []struct {
+		p    path.Purpose
+		path []byte
+		ok   bool
+	}{
+		{path.ForExit, []byte{1, 8, 9}, true},
+		{path.ForDirectory, []byte{9}, true},
+		{path.ForRendezvous, []byte{1, 2, 4, 9}, true},
+		{path.ForServiceDirectory, []byte{1, 2, 4, 9}, true},
+		{path.ForServiceIntroduction, []byte{1, 2, 4, 9}, true},
+		{path.ForOnionDirectory, []byte{1, 2, 4, 8, 9}, true},
+		{path.ForIntroduction, []byte{1, 2, 4, 8, 9}, true},
+		{path.ForServiceRendezvous, []byte{1, 2, 4, 8, 9}, true},
+
+		{path.ForRendezvous, []byte{1, 2, 9}, false}, // the shapes of lite
+		{path.ForOnionDirectory, []byte{1, 2, 4, 9}, false},
+		{path.ForServiceRendezvous, []byte{1, 2, 4, 9}, false},
+		{path.ForServiceIntroduction, []byte{1, 2, 4, 8, 9}, false},
+		{path.ForServiceIntroduction, []byte{1, 2, 8, 9}, false}, // not of the third layer
+		{path.ForServiceIntroduction, []byte{1, 8, 4, 9}, false}, // nor of the second
+		{path.ForServiceIntroduction, []byte{1, 3, 3, 9}, false},
+		{path.ForServiceIntroduction, []byte{1, 2, 3, 1}, true},   // the guard, whom nobody can push away
+		{path.ForServiceRendezvous, []byte{1, 2, 4, 1, 9}, true},  // nor tell by who is left
+		{path.ForServiceRendezvous, []byte{1, 2, 4, 8, 1}, true},  //
+		{path.ForServiceRendezvous, []byte{1, 2, 4, 1, 1}, false}, // but not twice in a row
+		{path.ForServiceRendezvous, []byte{1, 2, 4, 8, 4}, false}, //
+		{path.ForServiceRendezvous, []byte{1, 2, 4, 8, 8}, false}, //
+		{path.ForServiceRendezvous, []byte{1, 2, 4, 2, 9}, false}, //
+		{path.ForServiceRendezvous, []byte{8, 2, 4, 5, 9}, false}, // no guard
+		{path.ForServiceRendezvous, []byte{1, 2, 4, 5, 6, 9}, false},
+	} {
+		var ids []netdoc.Digest
+		for _, b := range tt.path {
+			ids = append(ids, id(b))
+		}
+		if err := tt.p.Check(ids, guards, layers); (err == nil) != tt.ok || err != nil && !errors.Is(err, path.ErrShape) {
+			t.Errorf("%d %v: %v", tt.p, tt.path, err)
+		}
+	}
+	if err := path.ForRendezvous.Check([]netdoc.Digest{id(1), id(2), id(4), id(9)}, guards, path.Layers{Second: layers.Second, Third: []netdoc.Digest{}}); err == nil {
+		t.Error("a third layer without relays lets any be the hop")
 	}
 }
 

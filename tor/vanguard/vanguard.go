@@ -11,10 +11,20 @@ import (
 	"chive/tor/path"
 )
 
-// Relay is one of the layer.
+// Layer is how far behind the guard a relay stands: its hop.
+type Layer int
+
+// The layers.
+const (
+	Second Layer = 2
+	Third  Layer = 3
+)
+
+// Relay is one of a layer.
 type Relay struct {
 	Identity netdoc.Digest `json:"identity"`
 	Expires  time.Time     `json:"expires"`
+	Layer    Layer         `json:"layer,omitempty"` // what was kept without one is Second
 }
 
 // Kind is what happened.
@@ -36,57 +46,85 @@ const (
 	TooMany Reason = "too many"
 )
 
-// Event is a change of the layer.
+// Event is a change of a layer.
 type Event struct {
 	Kind   `json:"kind"`
-	Relay         // Removed: the identity alone
+	Relay         // Removed: the identity and the layer alone
 	Reason Reason `json:"reason,omitempty"` // Removed
 }
 
 // Params are the network's numbers.
 type Params struct {
-	Enabled           bool // vanguards-lite-enabled
+	Enabled         bool // vanguards-lite-enabled
+	Full            bool // vanguards-enabled is 2: the third layer is used as well
+	FullForServices bool // vanguards-hs-service is: by nodes that host services
+	Second, Third   Bounds
+}
+
+// Bounds are the numbers of one layer.
+type Bounds struct {
 	Number            int
-	Shortest, Longest time.Duration
+	Shortest, Longest time.Duration // lifetimes
 }
 
 // ParamsOf reads a consensus.
 func ParamsOf(p netdoc.Params) Params {
-	const day, most = 24 * 60 * 60, 1<<31 - 1
+	const hour, day, most, all = 60 * 60, 24 * 60 * 60, 1<<31 - 1, 2
 	seconds := func(name string, def int32) time.Duration {
 		return time.Duration(p.Get(name, def, 1, most)) * time.Second
 	}
 	return Params{
-		Enabled:  p.Get("vanguards-lite-enabled", 1, 0, 1) == 1,
-		Number:   int(p.Get("guard-hs-l2-number", 4, 1, 19)),
-		Shortest: seconds("guard-hs-l2-lifetime-min", day), Longest: seconds("guard-hs-l2-lifetime-max", 12*day),
+		Enabled: p.Get("vanguards-lite-enabled", 1, 0, 1) == 1,
+		Full:    p.Get("vanguards-enabled", 1, 0, all) == all, FullForServices: p.Get("vanguards-hs-service", 1, 0, all) == all,
+		Second: Bounds{
+			Number:   int(p.Get("guard-hs-l2-number", 4, 1, 19)),
+			Shortest: seconds("guard-hs-l2-lifetime-min", day), Longest: seconds("guard-hs-l2-lifetime-max", 12*day),
+		},
+		Third: Bounds{
+			Number:   int(p.Get("guard-hs-l3-number", 8, 1, 19)),
+			Shortest: seconds("guard-hs-l3-lifetime-min", hour), Longest: seconds("guard-hs-l3-lifetime-max", 48*hour),
+		},
 	}
 }
 
-// Set is the layer. It is not safe for concurrent use.
+// Set is both layers. It is not safe for concurrent use.
 type Set struct {
 	rng    *rand.Rand
-	layer  []Relay
+	relays []Relay
 	events []Event
 }
 
-// New makes an empty layer that draws from rng.
+// New makes empty layers that draw from rng.
 func New(rng *rand.Rand) *Set { return &Set{rng: rng} }
 
-// ErrEvent: an event does not fit the layer it is applied to.
+// ErrEvent: an event does not fit the layers it is applied to.
 var ErrEvent = errors.New("vanguards: an event that does not fit")
 
-// Load replaces the layer by a stored one.
-func (s *Set) Load(layer []Relay) { s.layer = slices.Clone(layer) }
+// Load replaces the layers by stored ones.
+func (s *Set) Load(relays []Relay) {
+	s.relays = slices.Clone(relays)
+	for i := range s.relays {
+		s.relays[i].Layer = s.relays[i].Layer.named()
+	}
+}
 
-// Relays is the layer, oldest first.
-func (s *Set) Relays() []Relay { return slices.Clone(s.layer) }
+func (l Layer) named() Layer {
+	if l == 0 {
+		return Second
+	}
+	return l
+}
 
-// Identities is the layer for the choice of paths; never nil.
-func (s *Set) Identities() []netdoc.Digest {
-	out := make([]netdoc.Digest, len(s.layer))
-	for i, r := range s.layer {
-		out[i] = r.Identity
+// Relays are those of both layers, oldest first.
+func (s *Set) Relays() []Relay { return slices.Clone(s.relays) }
+
+// Of is one layer for the choice of paths; never nil.
+func (s *Set) Of(l Layer) []netdoc.Digest {
+	out := []netdoc.Digest{}
+	for _, r := range s.relays {
+		if r.Layer == l {
+			out = append(out, r.Identity)
+		}
 	}
 	return out
 }
@@ -98,38 +136,63 @@ func (s *Set) Take() []Event {
 	return out
 }
 
-// Update removes whose time is over or who is no longer fit, and fills the layer up.
-func (s *Set) Update(x *path.Index, p Params, now time.Time) {
+// Update removes whose time is over or who is no longer fit, and fills the second layer up;
+// with full the third as well.
+//
+// With full the lifetimes are the greater of two even draws (vanguards-spec), so that most
+// of a layer stays for long; else one draw, as in C tor. A relay may be in both layers: each
+// is chosen on its own, and no path has it twice.
+func (s *Set) Update(x *path.Index, p Params, full bool, now time.Time) {
 	for _, r := range s.Relays() {
 		switch {
 		case !now.Before(r.Expires):
-			s.emit(Event{Kind: Removed, Relay: Relay{Identity: r.Identity}, Reason: Expired})
-		case !x.FitLayer2(r.Identity):
-			s.emit(Event{Kind: Removed, Relay: Relay{Identity: r.Identity}, Reason: Unfit})
+			s.remove(r, Expired)
+		case !x.FitVanguard(r.Identity):
+			s.remove(r, Unfit)
 		}
 	}
-	for len(s.layer) > p.Number {
-		s.emit(Event{Kind: Removed, Relay: Relay{Identity: s.layer[len(s.layer)-1].Identity}, Reason: TooMany})
-	}
-	for len(s.layer) < p.Number {
-		r, err := x.PickLayer2(s.rng, s.Identities())
-		if err != nil {
-			return // there are no others
-		}
-		s.emit(Event{Kind: Added, Relay: Relay{Identity: r.Identity, Expires: now.Add(s.life(p)).Truncate(time.Second).UTC().Round(0)}})
+	s.fill(x, Second, p.Second, full, now)
+	if full {
+		s.fill(x, Third, p.Third, full, now)
 	}
 }
 
-func (s *Set) life(p Params) time.Duration {
-	if p.Longest <= p.Shortest {
-		return p.Shortest
+// fill has a layer be of its number, if there are so many.
+func (s *Set) fill(x *path.Index, l Layer, b Bounds, full bool, now time.Time) {
+	for _, r := range slices.Backward(s.Relays()) {
+		if r.Layer == l && len(s.Of(l)) > b.Number {
+			s.remove(r, TooMany)
+		}
 	}
-	return p.Shortest + time.Duration(s.rng.Int64N(int64(p.Longest-p.Shortest)))
+	for len(s.Of(l)) < b.Number {
+		r, err := x.PickVanguard(s.rng, s.Of(l))
+		if err != nil {
+			return // there are no others
+		}
+		life := s.life(b)
+		if full {
+			life = max(life, s.life(b))
+		}
+		s.emit(Event{Kind: Added, Relay: Relay{
+			Identity: r.Identity, Layer: l, Expires: now.Add(life).Truncate(time.Second).UTC().Round(0),
+		}})
+	}
+}
+
+func (s *Set) remove(r Relay, why Reason) {
+	s.emit(Event{Kind: Removed, Relay: Relay{Identity: r.Identity, Layer: r.Layer}, Reason: why})
+}
+
+func (s *Set) life(b Bounds) time.Duration {
+	if b.Longest <= b.Shortest {
+		return b.Shortest
+	}
+	return b.Shortest + time.Duration(s.rng.Int64N(int64(b.Longest-b.Shortest)))
 }
 
 // Next is when a relay's time is over; zero: there is none.
 func (s *Set) Next() (next time.Time) {
-	for _, r := range s.layer {
+	for _, r := range s.relays {
 		if next.IsZero() || r.Expires.Before(next) {
 			next = r.Expires
 		}
@@ -155,12 +218,15 @@ func (s *Set) emit(e Event) {
 }
 
 func (s *Set) apply(e Event) error {
-	i := slices.IndexFunc(s.layer, func(r Relay) bool { return r.Identity == e.Identity })
+	e.Layer = e.Layer.named()
+	i := slices.IndexFunc(s.relays, func(r Relay) bool { return r.Identity == e.Identity && r.Layer == e.Layer })
 	switch {
+	case e.Layer != Second && e.Layer != Third:
+		return fmt.Errorf("%w: layer %d", ErrEvent, e.Layer)
 	case e.Kind == Added && i < 0:
-		s.layer = append(s.layer, e.Relay)
+		s.relays = append(s.relays, e.Relay)
 	case e.Kind == Removed && i >= 0:
-		s.layer = slices.Delete(s.layer, i, i+1)
+		s.relays = slices.Delete(s.relays, i, i+1)
 	default:
 		return fmt.Errorf("%w: %s", ErrEvent, e.Kind)
 	}

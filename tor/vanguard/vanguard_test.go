@@ -40,14 +40,15 @@ func newSet(seed uint64) *vanguard.Set { return vanguard.New(rand.New(rand.NewPC
 // (proposal 333 §3.1, §3.2; C tor draws evenly).
 func TestLayer(t *testing.T) {
 	p := vanguard.ParamsOf(netdoc.Params{})
-	if !p.Enabled || p.Number != 4 || p.Shortest != 24*time.Hour || p.Longest != 12*24*time.Hour {
+	if !p.Enabled || p.Second.Number != 4 || p.Second.Shortest != 24*time.Hour || p.Second.Longest != 12*24*time.Hour ||
+		p.Full || p.FullForServices || p.Third != (vanguard.Bounds{Number: 8, Shortest: time.Hour, Longest: 48 * time.Hour}) {
 		t.Fatalf("%+v", p)
 	}
 	var lives []time.Duration
 	for seed := range uint64(200) {
 		s := newSet(seed)
-		s.Update(network(50), p, start)
-		ids := s.Identities()
+		s.Update(network(50), p, false, start)
+		ids := s.Of(vanguard.Second)
 		slices.SortFunc(ids, func(a, b netdoc.Digest) int { return int(a[0]) - int(b[0]) })
 		if len(slices.Compact(ids)) != 4 {
 			t.Fatalf("%d relays", len(ids))
@@ -58,12 +59,12 @@ func TestLayer(t *testing.T) {
 	}
 	var sum time.Duration
 	for _, l := range lives {
-		if l < p.Shortest-time.Second || l >= p.Longest {
+		if l < p.Second.Shortest-time.Second || l >= p.Second.Longest {
 			t.Fatalf("a life of %v", l)
 		}
 		sum += l / time.Duration(len(lives))
 	}
-	if mean := (p.Shortest + p.Longest) / 2; sum < mean*9/10 || sum > mean*11/10 {
+	if mean := (p.Second.Shortest + p.Second.Longest) / 2; sum < mean*9/10 || sum > mean*11/10 {
 		t.Errorf("they live %v on average", sum)
 	}
 }
@@ -73,15 +74,15 @@ func TestLayer(t *testing.T) {
 func TestChange(t *testing.T) {
 	p := vanguard.ParamsOf(netdoc.Params{})
 	s := newSet(1)
-	s.Update(network(50), p, start)
+	s.Update(network(50), p, false, start)
 	s.Take()
 	first := s.Relays()
 	next := s.Next()
-	s.Update(network(50), p, next.Add(-time.Second))
+	s.Update(network(50), p, false, next.Add(-time.Second))
 	if len(s.Take()) != 0 {
 		t.Fatal("a change before its time")
 	}
-	s.Update(network(50), p, next)
+	s.Update(network(50), p, false, next)
 	events := s.Take()
 	if len(events) != 2 || events[0].Kind != vanguard.Removed || events[0].Reason != vanguard.Expired || events[1].Kind != vanguard.Added {
 		t.Fatalf("%+v", events)
@@ -91,16 +92,16 @@ func TestChange(t *testing.T) {
 		t.Fatalf("%+v", left)
 	}
 	unfit := left[1].Identity
-	s.Update(network(50, unfit), p, next)
+	s.Update(network(50, unfit), p, false, next)
 	if events := s.Take(); len(events) != 2 || events[0].Reason != vanguard.Unfit || events[0].Identity != unfit || events[1].Identity == unfit {
 		t.Fatalf("%+v", events)
 	}
-	p.Number = 2
-	s.Update(network(50), p, next)
+	p.Second.Number = 2
+	s.Update(network(50), p, false, next)
 	if s.Take(); len(s.Relays()) != 2 {
 		t.Errorf("%d relays", len(s.Relays()))
 	}
-	s.Update(network(1), p, next)
+	s.Update(network(1), p, false, next)
 	if len(s.Relays()) != 1 {
 		t.Errorf("%d relays of a network of one", len(s.Relays()))
 	}
@@ -113,17 +114,19 @@ func TestReplay(t *testing.T) {
 	now := start
 	for i := range 200 {
 		now = now.Add(5 * time.Minute)
-		s.Update(network(30, netdoc.Digest{byte(i%30 + 1)}), p, now)
+		s.Update(network(30, netdoc.Digest{byte(i%30 + 1)}), p, i%3 > 0, now)
 		events := s.Take()
 		if err := again.Replay(events); err != nil {
 			t.Fatal(err)
 		}
-		if !slices.Equal(again.Relays(), s.Relays()) || len(s.Relays()) != 5 {
+		if !slices.Equal(again.Relays(), s.Relays()) || len(s.Of(vanguard.Second)) != 5 || i%3 > 0 && len(s.Of(vanguard.Third)) != 8 {
 			t.Fatal("another layer")
 		}
 	}
 	for _, e := range []vanguard.Event{
-		{Kind: vanguard.Added, Relay: s.Relays()[0]}, {Kind: vanguard.Removed, Relay: vanguard.Relay{Identity: netdoc.Digest{99}}},
+		{Kind: vanguard.Added, Relay: s.Relays()[0]},
+		{Kind: vanguard.Removed, Relay: vanguard.Relay{Identity: netdoc.Digest{99}}},
+		{Kind: vanguard.Added, Relay: vanguard.Relay{Identity: netdoc.Digest{99}, Layer: 4}},
 	} {
 		if err := again.Replay([]vanguard.Event{e}); !errors.Is(err, vanguard.ErrEvent) {
 			t.Errorf("%+v: %v", e, err)
@@ -136,12 +139,76 @@ func TestParams(t *testing.T) {
 	if vanguard.ParamsOf(netdoc.Params{"vanguards-lite-enabled": 0}).Enabled {
 		t.Error("enabled")
 	}
-	if p := vanguard.ParamsOf(netdoc.Params{"guard-hs-l2-number": 100}); p.Number != 19 {
-		t.Errorf("%d relays", p.Number)
+	if p := vanguard.ParamsOf(netdoc.Params{"vanguards-enabled": 2}); !p.Full || p.FullForServices {
+		t.Errorf("%+v", p)
+	}
+	if p := vanguard.ParamsOf(netdoc.Params{"vanguards-hs-service": 2}); p.Full || !p.FullForServices {
+		t.Errorf("%+v", p)
+	}
+	if p := vanguard.ParamsOf(netdoc.Params{"guard-hs-l2-number": 100}); p.Second.Number != 19 {
+		t.Errorf("%d relays", p.Second.Number)
 	}
 	s := newSet(1)
-	s.Update(network(30), vanguard.Params{Number: 1, Shortest: time.Hour, Longest: time.Minute}, start)
+	s.Update(network(30), vanguard.Params{Second: vanguard.Bounds{Number: 1, Shortest: time.Hour, Longest: time.Minute}}, false, start)
 	if got := s.Next(); !got.Equal(start.Add(time.Hour)) {
 		t.Errorf("bounds the wrong way round: until %v", got)
+	}
+}
+
+// "We set NUM_LAYER3_GUARDS to 8", for 1 to 48 hours, "using the max(X,X) distribution"
+// (vanguards-spec): the mean of that is two thirds of the way from the shortest to the longest.
+func TestThirdLayer(t *testing.T) {
+	p := vanguard.ParamsOf(netdoc.Params{})
+	sums, counts := map[vanguard.Layer]float64{}, map[vanguard.Layer]float64{}
+	for seed := range uint64(200) {
+		s := newSet(seed)
+		s.Update(network(50), p, true, start)
+		if len(s.Of(vanguard.Second)) != 4 || len(s.Of(vanguard.Third)) != 8 {
+			t.Fatalf("%+v", s.Relays())
+		}
+		for _, r := range s.Relays() {
+			b := p.Second
+			if r.Layer == vanguard.Third {
+				b = p.Third
+			}
+			part := float64(r.Expires.Sub(start)-b.Shortest) / float64(b.Longest-b.Shortest)
+			if part < -0.001 || part >= 1 {
+				t.Fatalf("layer %d: a life of %v", r.Layer, r.Expires.Sub(start))
+			}
+			sums[r.Layer] += part
+			counts[r.Layer]++
+		}
+	}
+	for l, sum := range sums {
+		if mean := sum / counts[l]; mean < 0.63 || mean > 0.70 {
+			t.Errorf("layer %d: lives of %.2f of the range on average, want 0.67", l, mean)
+		}
+	}
+}
+
+// The layers change on their own; without full the third is not filled up, and what was kept
+// before there was a third is the second.
+func TestLayersApart(t *testing.T) {
+	p := vanguard.ParamsOf(netdoc.Params{})
+	s := newSet(1)
+	s.Load([]vanguard.Relay{{Identity: netdoc.Digest{1}, Expires: start.Add(time.Hour)}})
+	s.Update(network(50), p, true, start)
+	if second := s.Of(vanguard.Second); len(second) != 4 || second[0] != (netdoc.Digest{1}) {
+		t.Fatalf("%v", second)
+	}
+	second, later := s.Of(vanguard.Second), start.Add(30*time.Minute)
+	gone := s.Of(vanguard.Third)[0]
+	if slices.Contains(second, gone) {
+		t.Fatal("another seed is needed")
+	}
+	s.Take()
+	s.Update(network(50, gone), p, true, later)
+	if events := s.Take(); len(events) != 2 || events[0].Layer != vanguard.Third || events[0].Reason != vanguard.Unfit || events[1].Layer != vanguard.Third || !slices.Equal(s.Of(vanguard.Second), second) {
+		t.Fatalf("%+v", events)
+	}
+	last := start.Add(48 * time.Hour)
+	s.Update(network(50), p, false, last)
+	if len(s.Of(vanguard.Second)) != 4 || len(s.Of(vanguard.Third)) != 0 {
+		t.Errorf("%+v", s.Relays())
 	}
 }

@@ -263,13 +263,21 @@ func (l *Log) sayOther(e *chivev1.Envelope) string {
 	case *chivev1.Envelope_ServiceFailed:
 		return "could not meet the service: " + meaning(body.ServiceFailed.GetOutcome())
 	case *chivev1.Envelope_VanguardAdded:
-		return "took a relay into the second layer of guards"
+		return "took a relay into the " + layer(body.VanguardAdded.GetLayer()) + " layer of guards"
 	case *chivev1.Envelope_VanguardRemoved:
-		return "took a relay out of the second layer of guards: " + body.VanguardRemoved.GetReason()
+		return "took a relay out of the " + layer(body.VanguardRemoved.GetLayer()) + " layer of guards: " + body.VanguardRemoved.GetReason()
 	case *chivev1.Envelope_DocumentRejected:
 		return fmt.Sprintf("rejected a %s: %s", messages.DocumentName(body.DocumentRejected.GetKind()), body.DocumentRejected.GetReason())
 	}
 	return l.sayHosting(e)
+}
+
+// layer names a layer of guards.
+func layer(n uint32) string {
+	if n == 3 {
+		return "third"
+	}
+	return "second"
 }
 
 func legLost(leg *chivev1.CircuitLegLost) string {
