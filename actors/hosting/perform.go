@@ -162,6 +162,8 @@ func (a *serviceActor) over(m *circuits.Over, now time.Time) {
 	}
 	a.drop(m.Token, u)
 	switch {
+	case u.point != 0 && m.Outcome == chivev1.Outcome_OUTCOME_REPLACED:
+		a.machine.PointReplaced(u.point, lostError(m.Outcome), now)
 	case u.point != 0:
 		a.machine.PointFailed(u.point, lostError(m.Outcome), ours(m.Outcome), now)
 	case u.upload != nil:

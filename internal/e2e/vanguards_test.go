@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"chive/internal/testnet"
+	"chive/internal/testnet/target"
 	"chive/messages/chivev1"
 )
 
@@ -157,7 +159,7 @@ func TestFullVanguards(t *testing.T) {
 func TestVanguardsChange(t *testing.T) {
 	l := startVanguardLab(t)
 	dir := filepath.Join(t.TempDir(), "open")
-	c := startReloadable(t, l.Network, []string{"HiddenServiceDir " + dir, "HiddenServicePort 80 " + l.http}, "VanguardsFull 0")
+	c := startReloadable(t, l.Network, []string{"SocksPort 127.0.0.1:auto", "HiddenServiceDir " + dir, "HiddenServicePort 80 " + l.http}, "VanguardsFull 0")
 	pointsUp := func(from int) func() bool {
 		return func() bool {
 			log, _ := c.events(from)
@@ -190,6 +192,8 @@ func TestVanguardsChange(t *testing.T) {
 		{[]string{"VanguardsFull 1"}, 4, 8},
 		{[]string{"VanguardsFull 0"}, 4, 0},
 		{[]string{"VanguardsFull 0", "VanguardsLiteEnabled 0"}, 0, 0},
+		{[]string{"VanguardsFull 1", "VanguardsLiteEnabled 0"}, 4, 8},
+		{[]string{"VanguardsFull 0", "VanguardsLiteEnabled 1"}, 4, 0},
 	} {
 		_, from := c.events(0)
 		c.must(t, tt.change...)
@@ -209,4 +213,35 @@ func TestVanguardsChange(t *testing.T) {
 			t.Errorf("%q: a circuit that was built before took a new stream", tt.change)
 		}
 	}
+	visitor := startReloadable(t, l.Network, []string{"SocksPort 127.0.0.1:auto"}, "VanguardsFull 0")
+	visitor.changesUnderway(t, address)
+}
+
+// changesUnderway changes the layers while circuits to a service are being built: these are
+// built anew, and who asked gets what he asked for.
+func (r *reloadable) changesUnderway(t *testing.T, address string) {
+	for i := range 8 {
+		_, from := r.events(0)
+		done := make(chan error, 1)
+		go func() {
+			sum, n, err := r.get(t.Context(), fmt.Sprintf("user%d", i), bytesOf(address, 100_000))
+			if want := fmt.Sprintf("%x", target.Sum(100_000)); err == nil && sum != want {
+				err = fmt.Errorf("%d bytes, hash %s", n, sum)
+			}
+			done <- err
+		}()
+		r.until(t, time.Minute, "a circuit to a rendezvous point is on its way", func() bool {
+			log, _ := r.events(from)
+			return slices.ContainsFunc(log, func(e *chivev1.Envelope) bool {
+				return e.GetCircuitLaunched().GetPurpose() == chivev1.Purpose_PURPOSE_RENDEZVOUS
+			})
+		})
+		r.must(t, fmt.Sprintf("VanguardsFull %d", (i+1)%2))
+		if err := <-done; err != nil {
+			t.Errorf("change %d: %v", i, err)
+		}
+	}
+	t.Logf("%d circuits were replaced while they were built", r.count(func(e *chivev1.Envelope) bool {
+		return e.GetCircuitFailed().GetOutcome() == chivev1.Outcome_OUTCOME_REPLACED
+	}))
 }

@@ -138,6 +138,25 @@ func TestCircuitIsMadeAgain(t *testing.T) {
 	m.covered()
 }
 
+// Circuits that are replaced here, however often, are made again at once.
+func TestCircuitIsReplaced(t *testing.T) {
+	m := newSim(t, 4, 30, Config{Points: 3})
+	m.run(2 * time.Minute)
+	id := m.byAuth[m.anyPoint()]
+	for range 20 {
+		m.points[id].up, m.points[id].closed = false, true
+		m.s.PointReplaced(id, errSim, m.now)
+		m.obey()
+		if p := m.s.point(id); p == nil || p.phase == waiting {
+			t.Fatal("it is waited for")
+		}
+	}
+	if m.run(time.Minute); !m.points[id].up {
+		t.Error("it is not up")
+	}
+	m.covered()
+}
+
 // What is not the relay's fault does not use its tries up.
 func TestWithoutNetwork(t *testing.T) {
 	m := newSim(t, 5, 30, Config{Points: 3})

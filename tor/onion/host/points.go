@@ -148,6 +148,23 @@ func (s *Service) PointFailed(id PointID, cause error, ours bool, now time.Time)
 	}
 }
 
+// PointReplaced says that a point's circuit was closed here, so that another takes its place.
+// That is nobody's failure, and nobody out there brings it about: nothing is counted, nor
+// among the launches of the period, and it is made at once.
+func (s *Service) PointReplaced(id PointID, cause error, now time.Time) {
+	p := s.point(id)
+	if p == nil || p.phase == waiting {
+		return
+	}
+	p.phase, p.phaseSince, p.retryAt = waiting, now, now
+	s.launches.count = max(s.launches.count-1, 0)
+	s.tell(PointDown{p.id, p.relay.Identity, cause})
+	if p.retired {
+		s.remove(p, Failing)
+	}
+	s.settle(now)
+}
+
 func (s *Service) failed(p *point, cause error, ours bool, now time.Time) {
 	if p.phase == established && now.Sub(p.phaseSince) >= retryPeriod {
 		p.failures, p.tries = 0, 0
