@@ -17,6 +17,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+
 	"chive"
 	"chive/internal/invariant"
 	"chive/internal/testnet"
@@ -122,6 +125,7 @@ func TestAPI(t *testing.T) {
 	t.Run("views", func(t *testing.T) { apiViews(t, n, a) })
 	t.Run("half-close and deadlines", func(t *testing.T) { apiConn(t, n, a) })
 	t.Run("names", func(t *testing.T) { apiNames(t, n, a) })
+	t.Run("NATS", func(t *testing.T) { apiNATS(t, n, a) })
 	t.Run("onion service", func(t *testing.T) { apiOnion(t, n, a) })
 	t.Run("refusals", func(t *testing.T) { apiRefusals(t, n, a) })
 	t.Run("cut off", func(t *testing.T) { apiCutOff(t, n, a) })
@@ -238,6 +242,42 @@ func apiNames(t *testing.T, n *testnet.Network, a *api) {
 		if got, err := v.ResolveAddr(t.Context(), netip.MustParseAddr(documented)); err != nil || len(got) != 1 || got[0] != "target.test" {
 			t.Errorf("PTR: %v, %v", got, err)
 		}
+	}
+}
+
+// apiNATS: NATS' own client over a View, to a name that only the exit can resolve.
+func apiNATS(t *testing.T, n *testnet.Network, a *api) {
+	s, err := server.NewServer(&server.Options{Host: n.Target().IP.String(), Port: -1, NoSigs: true, NoLog: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	defer s.WaitForShutdown()
+	defer s.Shutdown()
+	if !s.ReadyForConnections(30 * time.Second) {
+		t.Fatal("the server is not ready")
+	}
+	_, port, err := net.SplitHostPort(s.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc, err := nats.Connect("nats://nats.test:"+port, nats.SetCustomDialer(a.Isolated("nats")), nats.SkipHostLookup(), nats.Timeout(time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	sub, err := nc.SubscribeSync("greeting")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.Publish("greeting", []byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := sub.NextMsg(time.Minute); err != nil || string(m.Data) != "hello" {
+		t.Errorf("%v, %v", m, err)
+	}
+	if len(a.circuits("nats.test:"+port)) != 1 {
+		t.Error("the name did not go to the exit")
 	}
 }
 
