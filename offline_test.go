@@ -277,9 +277,14 @@ func TestConfiguration(t *testing.T) {
 	if _, err := New(t.Context(), WithDataDirectory(c.node.Config().DataDirectory)); !errors.Is(err, ErrInUse) {
 		t.Errorf("two nodes in one directory: %v", err)
 	}
-	asked := offline(t, WithLines("SocksPort 127.0.0.1:auto"))
-	if ports := asked.node.Config().Listeners(); len(ports) != 1 {
-		t.Errorf("does not listen: %v", ports)
+	one, two := t.TempDir()+"/keys", t.TempDir()+"/keys"
+	asked := offline(t, WithLines("SocksPort 127.0.0.1:auto", "SocksPort 127.0.0.1:auto IsolateDestPort", "HiddenServiceDir "+one,
+		"HiddenServicePort 80 unix:"+one+"/socket", "HiddenServiceDir "+two, "HiddenServicePort 81 127.0.0.1:8081", "HiddenServicePort 82"))
+	if ports := asked.node.Config().Listeners(); len(ports) != 2 {
+		t.Errorf("listens at %v", ports)
+	}
+	if s := asked.node.Config().OnionServices; len(s) != 2 || len(s[0].Ports) != 1 || len(s[1].Ports) != 2 || s[0].Ports[0].Path == "" {
+		t.Errorf("hosts %+v", s)
 	}
 }
 

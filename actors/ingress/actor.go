@@ -381,5 +381,5 @@ func clientAddr(c net.Conn) netip.AddrPort {
 
 // request hands a complete request over to the circuits.
 func (l *listener) request(root *actor.RootContext, spec *stream.Spec) {
-	root.Send(l.o.Circuits, &circuits.Request{Spec: spec})
+	root.Send(l.o.Circuits, &circuits.Request{Spec: spec, Recorder: l.o.Recorder})
 }

@@ -54,7 +54,7 @@ func (f *dirFront) Refused(o chivev1.Outcome) []byte {
 func (d *dirDialer) DialDir(ctx context.Context, t directory.Target) (net.Conn, error) {
 	hop := &circuit.Hop{RSA: t.Identity, Ed25519: t.Ed25519, NtorKey: t.NtorKey, IPv4: t.IPv4, IPv6: t.IPv6}
 	return d.dial(ctx, chivev1.Purpose_PURPOSE_DIRECTORY, func(spec *stream.Spec) any {
-		return &circuits.Request{Spec: spec, Directory: hop}
+		return &circuits.Request{Spec: spec, Directory: hop, Recorder: d.n.recorder}
 	})
 }
 
