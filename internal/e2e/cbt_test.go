@@ -32,7 +32,6 @@ func (c *client) learned() (out []*chivev1.BuildTimeoutSet) {
 // what they took, and no longer a minute; it is kept over kill -9, and in force at
 // once in the next life.
 func TestBuildTimeoutIsLearnedAndSurvivesKill(t *testing.T) {
-	t.Parallel()
 	const enough = 20
 	n := testnet.ForTest(t, testnet.Options{Onions: -1, Override: map[string]int32{
 		"cbtmincircs": enough, "cbttestfreq": 1, "cbtmintimeout": 50, "cbtinitialtimeout": 45_000,
