@@ -375,14 +375,17 @@ func buildTimeout(t *testing.T, l *lab) {
 		}
 		return n
 	}
-	clean := l.view().clean
-	l.set(t, "LearnCircuitBuildTimeout 0", "CircuitPoolMaxSize 64", fmt.Sprintf("CircuitPoolMinSize %d", clean+4))
-	l.until(t, 10*time.Second, "4 circuits are being built", func() bool { return len(l.launched(from)) >= 4 })
+	// More than are waited for: others may have opened since, and a guard that answers late
+	// is not given many at a time.
+	const some = 2
+	pool := []string{"LearnCircuitBuildTimeout 0", "CircuitPoolMaxSize 64", fmt.Sprintf("CircuitPoolMinSize %d", l.view().clean+8)}
+	l.set(t, pool...)
+	l.until(t, 10*time.Second, "circuits are being built", func() bool { return len(l.launched(from)) >= some })
 	if n := failed(); n != 0 {
 		t.Fatalf("%d timed out within the minute they have", n)
 	}
-	l.set(t, "LearnCircuitBuildTimeout 0", "CircuitPoolMaxSize 64", fmt.Sprintf("CircuitPoolMinSize %d", clean+4), "CircuitBuildTimeout 1 second")
-	l.until(t, 15*time.Second, "circuits time out", func() bool { return failed() >= 4 })
+	l.set(t, append(pool, "CircuitBuildTimeout 1 second")...)
+	l.until(t, 15*time.Second, "circuits time out", func() bool { return failed() >= some })
 }
 
 // dirtiness: circuits older than the new value end with their last stream.
