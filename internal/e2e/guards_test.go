@@ -84,7 +84,6 @@ func relays(n *testnet.Network) (out []string) {
 // The whole network is gone and comes back: the client is back soon after, without a
 // restart and without other guards than it had.
 func TestBackAfterAnOutage(t *testing.T) {
-	t.Parallel()
 	n := testnet.ForTest(t, testnet.Options{Onions: -1})
 	for _, test := range []struct {
 		name       string
@@ -140,7 +139,6 @@ func TestBackAfterAnOutage(t *testing.T) {
 // One guard dies for good. What was on its circuits may fail once; everything after is
 // served through another guard, and nothing waits for the dead one.
 func TestOneDeadGuardCostsAtMostOneRequest(t *testing.T) {
-	t.Parallel()
 	n := testnet.ForTest(t, testnet.Options{Onions: -1})
 	c := start(t, n)
 	c.serves(t, n, "before")
@@ -193,7 +191,6 @@ func TestOneDeadGuardCostsAtMostOneRequest(t *testing.T) {
 // one is not primary: its circuits wait until it is sure that no better one can be had,
 // and then carry what was asked for.
 func TestPrimaryGuardsDieOneAfterTheOther(t *testing.T) {
-	t.Parallel()
 	n := testnet.ForTest(t, testnet.Options{Onions: -1})
 	c := start(t, n)
 	confirmed := func(e *chivev1.Envelope) bool { return e.GetGuardConfirmed() != nil }

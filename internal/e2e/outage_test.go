@@ -13,7 +13,6 @@ import (
 // The whole network goes away and comes back: breakers open and close, and
 // requests are served again without anybody's help.
 func TestOutageOfTheWholeNetwork(t *testing.T) {
-	t.Parallel()
 	n := testnet.ForTest(t, testnet.Options{Onions: -1})
 	c := start(t, n, "RelayBreakerFailures 2", "RelayBreakerOpenTime 5 seconds", "SocksTimeout 10 seconds")
 	for _, x := range n.Nodes() {
