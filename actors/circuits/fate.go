@@ -100,6 +100,8 @@ func (c *circuits) gone(ctx actor.Context, m *circuit.Gone) {
 	if r == nil {
 		return
 	}
+	// What a set has not heard of when it ends is launched by nobody.
+	c.legsGone(ctx, r, chivev1.Outcome_OUTCOME_REPLACED)
 	c.forget(r)
 	if r.isSet {
 		c.setGone(r, m)

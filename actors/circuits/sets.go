@@ -208,6 +208,13 @@ func (c *circuits) setFailed() {
 	c.sets.notBefore = c.o.Now().Add(pause.Delay(c.sets.failures, c.o.Rand))
 }
 
+// legsGone forgets the legs of a set that nothing more is heard of.
+func (c *circuits) legsGone(ctx actor.Context, set *record, out chivev1.Outcome) {
+	for _, leg := range slices.Clone(set.legs) {
+		c.gone(ctx, &circuit.Gone{ID: leg.id, Outcome: out, WasOpen: leg.open || leg.waits})
+	}
+}
+
 // legGone forgets a leg.
 func (c *circuits) legGone(r *record) {
 	if i := slices.Index(r.set.legs, r); i >= 0 {
@@ -250,9 +257,7 @@ func (c *circuits) terminated(ctx actor.Context, pid *actor.PID) {
 		if !r.failed || !r.pid.Equal(pid) {
 			continue
 		}
-		for _, leg := range slices.Clone(r.legs) {
-			c.gone(ctx, &circuit.Gone{ID: leg.id, Outcome: chivev1.Outcome_OUTCOME_INTERNAL, WasOpen: leg.open || leg.waits})
-		}
+		c.legsGone(ctx, r, chivev1.Outcome_OUTCOME_INTERNAL)
 		c.o.Recorder.Emit(ended(r))
 		c.gone(ctx, &circuit.Gone{ID: r.id, Outcome: chivev1.Outcome_OUTCOME_INTERNAL, WasOpen: r.open})
 		return

@@ -3,6 +3,7 @@ package circuits
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -235,6 +236,29 @@ func TestLegIsReplaced(t *testing.T) {
 			t.Errorf("%d circuits are being built, %d sets, the next not before %v", d.building, len(d.theSets()), d.sets.notBefore)
 		}
 		d.stopChild(t, set.pid)
+	})
+}
+
+// A leg that a set asked for and does not hear of any more, because it ended meanwhile, is
+// none: it is not counted as being built, and nobody waits for its end to stop.
+func TestSetEndsBeforeItsLegComes(t *testing.T) {
+	atSets(t, 6, func(d *desk) {
+		d.o.Settings.PoolMax = 1
+		d.prepareSets(d.ctx)
+		d.o.Settings.Prebuild = false
+		set := d.theSets()[0]
+		for _, leg := range slices.Clone(set.legs) {
+			d.gone(d.ctx, &circuit.Gone{ID: leg.id, Outcome: chivev1.Outcome_OUTCOME_DESTROYED})
+		}
+		d.stopChild(t, set.pid) // it has ended, and that it did has not been heard
+		d.legWanted(d.ctx, set.id)
+		if len(set.legs) != 1 || d.building != 1 {
+			t.Fatalf("%d legs, %d being built: no leg was wanted", len(set.legs), d.building)
+		}
+		d.gone(d.ctx, &circuit.Gone{ID: set.id, Outcome: chivev1.Outcome_OUTCOME_NO_PATH})
+		if len(d.records) != 0 || d.building != 0 {
+			t.Errorf("%d circuits are left, %d being built", len(d.records), d.building)
+		}
 	})
 }
 
