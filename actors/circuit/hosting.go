@@ -1,7 +1,6 @@
 package circuit
 
 import (
-	"bytes"
 	"sync/atomic"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -95,13 +94,14 @@ func (c *circuitActor) host(ctx actor.Context) bool {
 
 // introduced tells the owner of a client, unless too many wait.
 func (c *circuitActor) introduced(ctx actor.Context, ev circuit.Event) {
-	if c.waiting == nil || c.waiting.Add(1) > maxWaiting {
-		if c.waiting != nil {
-			c.waiting.Add(-1)
-		}
+	if c.waiting == nil {
 		return
 	}
-	ctx.Send(c.o.Onion.Owner, &Heard{Token: c.o.Onion.Token, What: ev.Kind, Data: bytes.Clone(ev.Data)})
+	if c.waiting.Add(1) > maxWaiting {
+		c.waiting.Add(-1)
+		return
+	}
+	c.heard(ctx, ev)
 }
 
 // asked serves a client's stream, or refuses it. The reason is DONE, as C tor's: it does

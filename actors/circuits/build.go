@@ -148,10 +148,7 @@ func (r *record) guarded() bool { return r.purpose != chivev1.Purpose_PURPOSE_DI
 func hops(relays []*path.Relay) []torcircuit.Hop {
 	out := make([]torcircuit.Hop, len(relays))
 	for i, r := range relays {
-		out[i] = torcircuit.Hop{
-			RSA: r.Identity, Ed25519: r.Ed25519, NtorKey: r.NtorKey, IPv4: r.IPv4, IPv6: r.IPv6,
-			CongestionControl: r.CongestionControl(), CGO: r.CGO(),
-		}
+		out[i] = HopOf(r)
 	}
 	return out
 }

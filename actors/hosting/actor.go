@@ -17,8 +17,6 @@ import (
 	"chive/messages"
 	"chive/messages/chivev1"
 	"chive/supervisor"
-	"chive/tor/netdoc"
-	"chive/tor/path"
 )
 
 // Options is what the actor is made of.
@@ -41,11 +39,6 @@ type Options struct {
 type Publish func(ctx context.Context, owner *actor.PID, token uint64, text []byte) (status int, err error)
 
 type (
-	// Network is a new view of the network.
-	Network struct {
-		Consensus *netdoc.Consensus
-		Index     *path.Index
-	}
 	// Configure changes the services, at once; the clients of each are read anew.
 	Configure struct{ Services []config.OnionService }
 	// List tells of the services, in the order of the configuration. Tell is called in the
@@ -66,7 +59,7 @@ type hosting struct {
 	o        Options
 	children *supervisor.Children
 	entries  []*entry
-	network  *Network // nil: none is known yet
+	network  *circuits.OnionNetwork // nil: none is known yet
 }
 
 // Props makes the actor.
@@ -97,7 +90,7 @@ func (h *hosting) Receive(ctx actor.Context) {
 		h.configure(ctx, h.o.Services)
 	case *Configure:
 		h.configure(ctx, m.Services)
-	case *Network:
+	case *circuits.OnionNetwork:
 		h.network = m
 		for _, e := range h.entries {
 			_ = h.children.Pass(ctx, e.id, m) // one that is started anew is told by spawned

@@ -3,8 +3,8 @@ package hosting
 import (
 	"math/rand/v2"
 
+	"chive/actors/circuits"
 	torcircuit "chive/tor/circuit"
-	"chive/tor/congestion"
 	"chive/tor/netdoc"
 	"chive/tor/onion"
 	"chive/tor/onion/descriptor"
@@ -16,25 +16,17 @@ import (
 // network is a view of the network as one service has it.
 type network struct {
 	host.View
-	index       *path.Index
-	directories map[[32]byte]*path.Relay // by Ed25519 identity
-	increment   int                      // of SENDMEs with clients; 0: no congestion control
+	shared *circuits.OnionNetwork
 }
 
-func networkOf(m *Network, o *Options) *network {
+func networkOf(m *circuits.OnionNetwork, o *Options) *network {
 	c := m.Consensus
-	n := &network{index: m.Index, directories: map[[32]byte]*path.Relay{}}
-	n.View = host.View{
+	n := &network{shared: m, View: host.View{
 		Network: onion.NewNetwork(c, o.Testing), Until: c.ValidUntil.Add(netdoc.ReasonablyLive),
-		Relays: &relays{m.Index, o.Rand()}, AllowPrivate: o.AllowPrivate, Params: host.ParamsOf(c.Params),
-	}
-	for _, r := range m.Index.OnionDirectories() {
-		n.directories[r.Ed25519] = r
-		n.Directories = append(n.Directories, r.Ed25519)
-	}
-	if c.Params.Get("cc_alg", 2, 0, 3) == 2 {
-		n.increment = congestion.Increment(c.Params.Get)
-		n.FlowControl = &descriptor.FlowControl{Versions: flowControl, SendmeInc: uint8(n.increment)}
+		Relays: &relays{m.Index, o.Rand()}, Directories: m.Directories, AllowPrivate: o.AllowPrivate, Params: host.ParamsOf(c.Params),
+	}}
+	if m.Increment > 0 {
+		n.FlowControl = &descriptor.FlowControl{Versions: flowControl, SendmeInc: uint8(m.Increment)}
 	}
 	return n
 }
@@ -77,26 +69,20 @@ func relayOf(r *path.Relay) host.Relay {
 	return host.Relay{Identity: r.Identity, Specs: p.Specs(), OnionKey: r.NtorKey, DoS: r.LimitsIntroductions()}
 }
 
-func hopOf(r *path.Relay) *torcircuit.Hop {
-	return &torcircuit.Hop{
-		RSA: r.Identity, Ed25519: r.Ed25519, NtorKey: r.NtorKey, IPv4: r.IPv4, CongestionControl: r.CongestionControl(), CGO: r.CGO(),
-	}
-}
-
 // hop is how to reach an introduction point.
-func (n *network) hop(id netdoc.Digest) (*torcircuit.Hop, bool) {
-	r, ok := n.index.FitIntroduction(id)
+func (n *network) hop(id netdoc.Digest) (torcircuit.Hop, bool) {
+	r, ok := n.shared.Index.FitIntroduction(id)
 	if !ok {
-		return nil, false
+		return torcircuit.Hop{}, false
 	}
-	return hopOf(r), true
+	return circuits.HopOf(r), true
 }
 
 // directory is how to reach a directory.
-func (n *network) directory(ed [32]byte) (*torcircuit.Hop, bool) {
-	r, ok := n.directories[ed]
-	if !ok {
-		return nil, false
+func (n *network) directory(ed [32]byte) (torcircuit.Hop, bool) {
+	r := n.shared.Directory(ed)
+	if r == nil {
+		return torcircuit.Hop{}, false
 	}
-	return hopOf(r), true
+	return circuits.HopOf(r), true
 }

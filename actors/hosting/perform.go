@@ -34,7 +34,7 @@ func (a *serviceActor) do(ctx actor.Context, c host.Command) {
 			a.machine.PointFailed(c.Point, errNoRelay, true, a.h.o.Now())
 			return
 		}
-		a.points[c.Point] = a.open(ctx, &use{point: c.Point}, chivev1.Purpose_PURPOSE_HOSTING_INTRODUCTION, target)
+		a.points[c.Point] = a.open(ctx, &use{point: c.Point}, chivev1.Purpose_PURPOSE_HOSTING_INTRODUCTION, &target)
 	case host.Close:
 		a.shut(ctx, a.points[c.Point])
 	case host.Keep:
@@ -45,15 +45,12 @@ func (a *serviceActor) do(ctx actor.Context, c host.Command) {
 			a.machine.Uploaded(c.ID, errNoRelay, a.h.o.Now())
 			return
 		}
-		a.uploads[c.ID] = a.open(ctx, &use{upload: &c}, chivev1.Purpose_PURPOSE_HOSTING_DIRECTORY, target)
+		a.uploads[c.ID] = a.open(ctx, &use{upload: &c}, chivev1.Purpose_PURPOSE_HOSTING_DIRECTORY, &target)
 	case host.CancelUpload:
 		a.endWork(c.ID)
 		a.shut(ctx, a.uploads[c.ID])
 	case host.Meet:
-		p := c.Point
-		a.meetings[c.ID] = a.open(ctx, &use{meeting: &c}, chivev1.Purpose_PURPOSE_HOSTING_RENDEZVOUS, &torcircuit.Hop{
-			RSA: p.RSA, Ed25519: p.Ed25519, NtorKey: p.OnionKey, IPv4: p.IPv4,
-		})
+		a.meetings[c.ID] = a.open(ctx, &use{meeting: &c}, chivev1.Purpose_PURPOSE_HOSTING_RENDEZVOUS, circuits.HopAt(c.Point))
 	case host.Abandon:
 		a.shut(ctx, a.meetings[c.ID])
 	case host.CutOff:
@@ -123,7 +120,7 @@ func (a *serviceActor) ready(ctx actor.Context, m *circuits.Ready, now time.Time
 	default:
 		inc := 0
 		if u.meeting.CongestionControl {
-			inc = a.network.increment
+			inc = a.network.shared.Increment
 		}
 		ctx.Send(m.PID, &circuit.Meet{Message: u.meeting.Message, Keys: u.meeting.Keys, Increment: inc, Serve: a.rules.serve})
 	}

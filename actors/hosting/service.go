@@ -108,7 +108,7 @@ func (a *serviceActor) Receive(ctx actor.Context) {
 
 func (a *serviceActor) hear(ctx actor.Context, now time.Time) {
 	switch m := ctx.Message().(type) {
-	case *Network:
+	case *circuits.OnionNetwork:
 		a.network = networkOf(m, &a.h.o)
 		a.machine.SetView(&a.network.View, now)
 	case *configured:

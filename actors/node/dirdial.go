@@ -2,7 +2,9 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -84,6 +86,28 @@ func (d *dirDialer) dial(ctx context.Context, purpose chivev1.Purpose, request f
 		_ = ours.Close() // the stream ends when it notices
 		return nil, ctx.Err()
 	}
+}
+
+// carried sends a request to the directory at the end of an owner's circuit, and reads what
+// it answers.
+func carried[T any](ctx context.Context, d *dirDialer, purpose chivev1.Purpose, on *circuits.Carry, request []byte, read func(io.Reader) (T, error)) (answer T, err error) {
+	conn, err := d.dial(ctx, purpose, func(spec *stream.Spec) any {
+		on.Spec = spec
+		return on
+	})
+	if err != nil {
+		return answer, err
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	if _, err := conn.Write(request); err != nil {
+		return answer, fmt.Errorf("ask a directory: %w", errors.Join(ctx.Err(), err))
+	}
+	if answer, err = read(conn); err != nil {
+		return answer, errors.Join(ctx.Err(), err)
+	}
+	return answer, nil
 }
 
 func socketPair() (ours, theirs *net.UnixConn, err error) {

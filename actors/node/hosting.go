@@ -15,8 +15,6 @@ import (
 	"chive/actors/hosting"
 	"chive/actors/kernel"
 	"chive/actors/keystore"
-	"chive/actors/onions"
-	"chive/actors/stream"
 	"chive/config"
 	"chive/messages/chivev1"
 	"chive/tor/dirproto"
@@ -34,29 +32,10 @@ func (r *rootActor) hosting(ctx actor.Context) {
 	})
 }
 
-func forHosting(n *onions.Network) *hosting.Network {
-	return &hosting.Network{Consensus: n.Consensus, Index: n.Index}
-}
-
 // publish implements hosting.Publish.
 func (d *dirDialer) publish(ctx context.Context, owner *actor.PID, token uint64, text []byte) (int, error) {
-	conn, err := d.dial(ctx, chivev1.Purpose_PURPOSE_HOSTING_DIRECTORY, func(spec *stream.Spec) any {
-		return &circuits.Carry{Owner: owner, Token: token, Spec: spec}
-	})
-	if err != nil {
-		return 0, err
-	}
-	defer conn.Close()
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	defer stop()
-	if _, err := conn.Write(dirproto.AppendPublish(nil, text)); err != nil {
-		return 0, fmt.Errorf("publish a descriptor: %w", errors.Join(ctx.Err(), err))
-	}
-	status, err := dirproto.ReadPublished(conn)
-	if err != nil {
-		return 0, errors.Join(ctx.Err(), err)
-	}
-	return status, nil
+	q := &circuits.Carry{Owner: owner, Token: token}
+	return carried(ctx, d, chivev1.Purpose_PURPOSE_HOSTING_DIRECTORY, q, dirproto.AppendPublish(nil, text), dirproto.ReadPublished)
 }
 
 // hostingParts are the onion services that the node hosts: their folders are opened, and

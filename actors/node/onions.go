@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -14,7 +13,6 @@ import (
 	"chive/actors/configuration"
 	"chive/actors/keystore"
 	"chive/actors/onions"
-	"chive/actors/stream"
 	"chive/config"
 	"chive/messages/chivev1"
 	"chive/tor/dirproto"
@@ -75,14 +73,10 @@ func (r *rootActor) spawnedOnion(ctx actor.Context, name string, pid *actor.PID)
 		if r.parts.PID("hosting") != nil {
 			r.hosting(ctx) // likewise
 		}
-	case "hosting":
-		if r.netdir != nil {
-			if n := forOnions(r.netdir); n != nil {
-				ctx.Send(pid, forHosting(n))
-			}
-		}
 	case "onions":
 		r.pass(ctx, "circuits", &circuits.OnionsGone{})
+		fallthrough
+	case "hosting":
 		if r.netdir != nil {
 			if n := forOnions(r.netdir); n != nil {
 				ctx.Send(pid, n)
@@ -91,13 +85,13 @@ func (r *rootActor) spawnedOnion(ctx actor.Context, name string, pid *actor.PID)
 	}
 }
 
-// forOnions is what a view of the network says to the actor of onion services; nil: too
+// forOnions is what a view of the network says to the actors of onion services; nil: too
 // little is known to tell which directories keep what.
-func forOnions(m *circuits.Netdir) *onions.Network {
+func forOnions(m *circuits.Netdir) *circuits.OnionNetwork {
 	if !m.Enough || m.Unusable || m.Consensus == nil {
 		return nil
 	}
-	return &onions.Network{Consensus: m.Consensus, Index: m.Index}
+	return circuits.NewOnionNetwork(m.Consensus, m.Index)
 }
 
 // descriptorLimits bound a directory's answer with a descriptor.
@@ -105,22 +99,14 @@ var descriptorLimits = dirproto.Limits{Header: 16 << 10, Body: 2 * descriptor.Ma
 
 // descriptor implements onions.Fetch.
 func (d *dirDialer) descriptor(ctx context.Context, owner *actor.PID, token uint64, blinded onion.BlindedKey, directory netip.AddrPort) ([]byte, error) {
-	conn, err := d.dial(ctx, chivev1.Purpose_PURPOSE_ONION_DIRECTORY, func(spec *stream.Spec) any {
-		return &circuits.Carry{Owner: owner, Token: token, Spec: spec}
+	q := &circuits.Carry{Owner: owner, Token: token}
+	request := dirproto.OnionDescriptorRequest(blinded, directory).Append(nil)
+	res, err := carried(ctx, d, chivev1.Purpose_PURPOSE_ONION_DIRECTORY, q, request, func(r io.Reader) (*dirproto.Response, error) {
+		return dirproto.ReadResponse(io.LimitReader(r, descriptorLimits.Header+descriptorLimits.Body), descriptorLimits)
 	})
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close()
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	defer stop()
-	if _, err := conn.Write(dirproto.OnionDescriptorRequest(blinded, directory).Append(nil)); err != nil {
-		return nil, fmt.Errorf("ask for a descriptor: %w", errors.Join(ctx.Err(), err))
-	}
-	res, err := dirproto.ReadResponse(io.LimitReader(conn, descriptorLimits.Header+descriptorLimits.Body), descriptorLimits)
 	switch {
 	case err != nil:
-		return nil, errors.Join(ctx.Err(), err)
+		return nil, err
 	case res.Status == 404:
 		return nil, onions.ErrNone
 	case res.Status != 200:

@@ -111,7 +111,7 @@ func (r *rootActor) Receive(ctx actor.Context) {
 			r.pass(ctx, "connections", forConnections(m))
 			if n := forOnions(m); n != nil {
 				r.pass(ctx, "onions", n)
-				r.pass(ctx, "hosting", forHosting(n))
+				r.pass(ctx, "hosting", n)
 			}
 		}
 	case *actor.Started:

@@ -13,10 +13,8 @@ import (
 	"chive/messages"
 	"chive/messages/chivev1"
 	"chive/supervisor"
-	"chive/tor/netdoc"
 	"chive/tor/onion"
 	"chive/tor/onion/client"
-	"chive/tor/path"
 )
 
 // Options is what the actor is made of.
@@ -41,11 +39,6 @@ type Settings struct {
 }
 
 type (
-	// Network is a new view of the network.
-	Network struct {
-		Consensus *netdoc.Consensus
-		Index     *path.Index
-	}
 	// Configure changes the settings, at once.
 	Configure struct{ Settings Settings }
 
@@ -75,8 +68,8 @@ type onions struct {
 
 // network is what all services share of a view.
 type network struct {
-	view        *client.View
-	directories map[[32]byte]*path.Relay // by Ed25519 identity
+	*circuits.OnionNetwork
+	view *client.View
 }
 
 // Props makes the actor.
@@ -112,7 +105,7 @@ func (s *onions) Receive(ctx actor.Context) {
 		}
 	case *circuits.Met, *circuits.NotMet:
 		s.answered(ctx, m)
-	case *Network:
+	case *circuits.OnionNetwork:
 		s.updated(ctx, m)
 	case *Configure:
 		s.configure(ctx, m.Settings)
@@ -215,27 +208,18 @@ func (s *onions) spawned(ctx actor.Context, _ string, pid *actor.PID) {
 	}
 }
 
-func (s *onions) updated(ctx actor.Context, m *Network) {
+func (s *onions) updated(ctx actor.Context, m *circuits.OnionNetwork) {
 	n := onion.NewNetwork(m.Consensus, s.o.Settings.Testing)
-	shared := &network{directories: map[[32]byte]*path.Relay{}}
-	var ids [][32]byte
-	for _, r := range m.Index.OnionDirectories() {
-		shared.directories[r.Ed25519] = r
-		ids = append(ids, r.Ed25519)
-	}
-	shared.view = &client.View{Network: n, Ring: onion.NewRing(n.Fetch(), ids), SendmeIncrement: increment(m.Consensus.Params)}
-	avoid(shared, m.Index)
-	s.network = shared
-	s.tell(ctx, shared)
-}
-
-// avoid has the user's rules for relays hold for those that others chose.
-func avoid(n *network, x *path.Index) {
-	n.view.Avoid = func(p client.Point) bool { return x.Excluded(p.RSA, p.IPv4) }
-	n.view.AvoidDirectory = func(id [32]byte) bool {
-		r := n.directories[id]
-		return r != nil && x.Excluded(r.Identity, r.IPv4)
-	}
+	s.network = &network{m, &client.View{
+		Network: n, Ring: onion.NewRing(n.Fetch(), m.Directories), SendmeIncrement: m.Increment,
+		// The user's rules for relays hold for those that others chose.
+		Avoid: func(p client.Point) bool { return m.Index.Excluded(p.RSA, p.IPv4) },
+		AvoidDirectory: func(id [32]byte) bool {
+			r := m.Directory(id)
+			return r != nil && m.Index.Excluded(r.Identity, r.IPv4)
+		},
+	}}
+	s.tell(ctx, s.network)
 }
 
 func (s *onions) tell(ctx actor.Context, m any) {

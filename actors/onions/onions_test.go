@@ -125,7 +125,7 @@ func fails(ctx actor.Context, m any) {
 }
 
 // network has so many directories.
-func testNetwork(directories int) *Network {
+func testNetwork(directories int) *circuits.OnionNetwork {
 	hsdir, _ := netdoc.ParseProtocols("HSDir=2")
 	now := time.Now()
 	c := &netdoc.Consensus{ValidAfter: now, FreshUntil: now.Add(time.Hour), ValidUntil: now.Add(3 * time.Hour), Params: netdoc.Params{}}
@@ -139,7 +139,7 @@ func testNetwork(directories int) *Network {
 	x := path.NewIndex(c, func(m netdoc.MDDigest) *netdoc.Microdesc {
 		return &netdoc.Microdesc{NtorKey: [32]byte{m[0]}, Ed25519: netdoc.Ed25519ID{m[0]}}
 	}, path.Options{})
-	return &Network{Consensus: c, Index: x}
+	return circuits.NewOnionNetwork(c, x)
 }
 
 func address(b byte) onion.Address { return onion.SecretKeyOfSeed([32]byte{b}).Address() }

@@ -15,8 +15,6 @@ import (
 	"chive/messages"
 	"chive/messages/chivev1"
 	torcircuit "chive/tor/circuit"
-	"chive/tor/congestion"
-	"chive/tor/netdoc"
 	"chive/tor/onion/client"
 	"chive/tor/onion/pow"
 	"chive/tor/onion/relaymsg"
@@ -45,14 +43,6 @@ func timesOf(limit time.Duration) client.Times {
 		Ack:        min(max(minAck, limit*14/6+time.Second), maxAck),
 		Rendezvous: min(max(minRendezvous, limit*3+time.Second), maxRendezvous),
 	}
-}
-
-// increment is the consensus's for congestion control; 0: there is none.
-func increment(p netdoc.Params) int {
-	if p.Get("cc_alg", 2, 0, 3) != 2 {
-		return 0
-	}
-	return congestion.Increment(p.Get)
 }
 
 type (
@@ -177,10 +167,7 @@ func (a *serviceActor) perform(ctx actor.Context) {
 		case *client.OpenRendezvous:
 			a.open(ctx, m, a.attempts[m.Attempt], &circuits.Open{Token: uint64(m.ID), Purpose: chivev1.Purpose_PURPOSE_RENDEZVOUS, Avoid: m.Avoid})
 		case *client.OpenIntroduction:
-			p := m.Point
-			a.open(ctx, m, a.attempts[m.Attempt], &circuits.Open{Token: uint64(m.ID), Purpose: chivev1.Purpose_PURPOSE_INTRODUCTION, Target: &torcircuit.Hop{
-				RSA: p.RSA, Ed25519: p.Ed25519, NtorKey: p.OnionKey, IPv4: p.IPv4,
-			}})
+			a.open(ctx, m, a.attempts[m.Attempt], &circuits.Open{Token: uint64(m.ID), Purpose: chivev1.Purpose_PURPOSE_INTRODUCTION, Target: circuits.HopAt(m.Point)})
 		case *client.Solve:
 			a.solve(ctx, m)
 		case *client.Introduce:
@@ -204,14 +191,13 @@ func (a *serviceActor) open(ctx actor.Context, what client.Action, w *meeting, m
 }
 
 func (a *serviceActor) fetch(ctx actor.Context, m *client.Fetch) {
-	r := a.network.directories[m.Directory]
+	r := a.network.Directory(m.Directory)
 	if r == nil { // of a view that was replaced
 		a.machine.NotFetched(m.ID, a.s.o.Now())
 		return
 	}
-	a.open(ctx, m, nil, &circuits.Open{Token: uint64(m.ID), Purpose: chivev1.Purpose_PURPOSE_ONION_DIRECTORY, Target: &torcircuit.Hop{
-		RSA: r.Identity, Ed25519: r.Ed25519, NtorKey: r.NtorKey, IPv4: r.IPv4, CongestionControl: r.CongestionControl(), CGO: r.CGO(),
-	}})
+	hop := circuits.HopOf(r)
+	a.open(ctx, m, nil, &circuits.Open{Token: uint64(m.ID), Purpose: chivev1.Purpose_PURPOSE_ONION_DIRECTORY, Target: &hop})
 }
 
 // ready: a circuit is open, and can be used for what it is for.
@@ -271,8 +257,10 @@ func (a *serviceActor) fetched(ctx actor.Context, m *fetched, now time.Time) {
 // told reports a fetch, to all who wait for it.
 func (a *serviceActor) told(out chivev1.Outcome, c *opened, now time.Time) {
 	e := &chivev1.ServiceDescriptorFetched{Outcome: out, Took: messages.Took(now.Sub(c.began)), Address: a.sv.address.Host()}
-	if f, ok := c.what.(*client.Fetch); ok && a.network.directories[f.Directory] != nil {
-		e.Directory = a.network.directories[f.Directory].Identity[:]
+	if f, ok := c.what.(*client.Fetch); ok {
+		if r := a.network.Directory(f.Directory); r != nil {
+			e.Directory = r.Identity[:]
+		}
 	}
 	var cause string
 	for _, w := range a.meetings {
@@ -398,12 +386,10 @@ func (a *serviceActor) notMet(ctx actor.Context, w *meeting, out chivev1.Outcome
 
 // close ends a circuit, a fetch or a search that the machine wants no more.
 func (a *serviceActor) close(ctx actor.Context, id client.ID) {
-	a.endWork(id)
-	if a.circuits[id] == nil {
-		return
+	if a.circuits[id] != nil {
+		ctx.Send(a.s.o.Circuits, &circuits.Shut{Owner: ctx.Self(), Token: uint64(id)})
 	}
-	delete(a.circuits, id)
-	ctx.Send(a.s.o.Circuits, &circuits.Shut{Owner: ctx.Self(), Token: uint64(id)})
+	a.dropped(id)
 }
 
 // dropped forgets a circuit that is over, or that is not needed any more.

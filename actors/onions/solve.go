@@ -21,9 +21,7 @@ func (a *serviceActor) solve(ctx actor.Context, m *client.Solve) {
 	}
 	c.effort = m.Puzzle.Effort
 	work, cancel := context.WithCancel(context.Background())
-	if earlier := a.work[m.ID]; earlier != nil {
-		earlier()
-	}
+	a.endWork(m.ID)
 	a.work[m.ID] = cancel
 	root, self, turn := ctx.ActorSystem().Root, ctx.Self(), a.s.solver
 	kernel.Go("proof of work", func() {
