@@ -51,7 +51,7 @@ func circuits(ctx context.Context, network *testnet.Network, subjects []subject,
 				c.users++
 				return fetch(ctx, network, c.socks, fmt.Sprint("fresh", c.users), 1)
 			}
-			spent := func() (time.Duration, error) { return testnet.CPU(c.pid) }
+			spent := func() (time.Duration, error) { return cpuTime(c.pid) }
 			f, err := freshOf(ask, spent, func(n, at int) ([]time.Duration, error) {
 				first := c.users
 				c.users += n

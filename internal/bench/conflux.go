@@ -34,15 +34,9 @@ func confluxRound(ctx context.Context, network *testnet.Network, subjects []subj
 	case <-time.After(setsReady):
 	}
 	for _, l := range []load{{streams: 1, size: 32 << 20, isolated: true}, {streams: 1, size: 8 << 20, isolated: true, up: true}} {
-		var costs [2][]cost
-		for range rounds {
-			for i, c := range clients {
-				x, err := l.run(ctx, network, c)
-				if err != nil {
-					return fmt.Errorf("%s: %w", l, err)
-				}
-				costs[i] = append(costs[i], x)
-			}
+		costs, err := l.inTurns(ctx, network, clients)
+		if err != nil {
+			return err
 		}
 		name := fmt.Sprintf("%s, ConfluxEnabled %s", l, how)
 		r.add(name+", MiB/s", true, each(costs[0], func(c cost) float64 { return c.rate }), each(costs[1], func(c cost) float64 { return c.rate }))

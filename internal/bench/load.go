@@ -91,15 +91,9 @@ func startAll(ctx context.Context, network *testnet.Network, subjects []subject,
 // measureLoads runs each load in turns: what else the machine does meets both clients.
 func measureLoads(ctx context.Context, network *testnet.Network, clients []running, r *report) error {
 	for _, l := range loads {
-		var costs [2][]cost
-		for range rounds {
-			for i, c := range clients {
-				x, err := l.run(ctx, network, c)
-				if err != nil {
-					return fmt.Errorf("%s: %w", l, err)
-				}
-				costs[i] = append(costs[i], x)
-			}
+		costs, err := l.inTurns(ctx, network, clients)
+		if err != nil {
+			return err
 		}
 		row := func(what string, more bool, of func(cost) float64) {
 			r.add(fmt.Sprintf("%s, %s", l, what), more, each(costs[0], of), each(costs[1], of))
@@ -111,6 +105,20 @@ func measureLoads(ctx context.Context, network *testnet.Network, clients []runni
 		}
 	}
 	return nil
+}
+
+// inTurns is the load's cost to each client, in each of the rounds.
+func (l load) inTurns(ctx context.Context, network *testnet.Network, clients []running) (costs [2][]cost, err error) {
+	for range rounds {
+		for i, c := range clients {
+			x, err := l.run(ctx, network, c)
+			if err != nil {
+				return costs, fmt.Errorf("%s: %w", l, err)
+			}
+			costs[i] = append(costs[i], x)
+		}
+	}
+	return costs, nil
 }
 
 func each[T any](all []T, of func(T) float64) (values []float64) {
