@@ -23,7 +23,7 @@ func networkOf(m *circuits.OnionNetwork, o *Options) *network {
 	c := m.Consensus
 	n := &network{shared: m, View: host.View{
 		Network: onion.NewNetwork(c, o.Testing), Until: c.ValidUntil.Add(netdoc.ReasonablyLive),
-		Relays: &relays{m.Index, o.Rand()}, Directories: m.Directories, AllowPrivate: o.AllowPrivate, Params: host.ParamsOf(c.Params),
+		Relays: &relays{m.Index, o.Rand()}, Ring: m.Ring, AllowPrivate: o.AllowPrivate, Params: host.ParamsOf(c.Params),
 	}}
 	if m.Increment > 0 {
 		n.FlowControl = &descriptor.FlowControl{Versions: flowControl, SendmeInc: uint8(m.Increment)}

@@ -211,7 +211,7 @@ func (s *onions) spawned(ctx actor.Context, _ string, pid *actor.PID) {
 func (s *onions) updated(ctx actor.Context, m *circuits.OnionNetwork) {
 	n := onion.NewNetwork(m.Consensus, s.o.Settings.Testing)
 	s.network = &network{m, &client.View{
-		Network: n, Ring: onion.NewRing(n.Fetch(), m.Directories), SendmeIncrement: m.Increment,
+		Network: n, Ring: m.Ring(n.Fetch()), SendmeIncrement: m.Increment,
 		// The user's rules for relays hold for those that others chose.
 		Avoid: func(p client.Point) bool { return m.Index.Excluded(p.RSA, p.IPv4) },
 		AvoidDirectory: func(id [32]byte) bool {

@@ -113,10 +113,10 @@ type View struct {
 	onion.Network
 	// Until is when the consensus is too old to publish by.
 	Until time.Time
-	// Directories are the Ed25519 identities of the relays that store
-	// descriptors.
-	Directories [][32]byte
-	Relays      Relays
+	// Ring gives the relays that store descriptors, on the ring of a slot. It is the same
+	// for all services of a node, and may be made once for all.
+	Ring   func(onion.Slot) *onion.Ring
+	Relays Relays
 	// FlowControl is what the service offers its clients; nil: none.
 	FlowControl *descriptor.FlowControl
 	// AllowPrivate: rendezvous points may have addresses of private networks.

@@ -123,8 +123,7 @@ func (s *Service) newSlot(at onion.Slot) *slot {
 // reviewDirectories keeps what is known of directories, for one that comes back has
 // what it was sent.
 func (s *Service) reviewDirectories(sl *slot) {
-	ring := onion.NewRing(sl.Slot, s.view.Directories)
-	ids := ring.Responsible(sl.blinded, s.view.Replicas, s.view.SpreadStore)
+	ids := s.view.Ring(sl.Slot).Responsible(sl.blinded, s.view.Replicas, s.view.SpreadStore)
 	directories := make([]*directory, len(ids))
 	for i, id := range ids {
 		if sl.known[id] == nil {

@@ -235,16 +235,17 @@ func (m *sim) consensus() {
 }
 
 func (m *sim) view() *View {
-	v := &View{
-		Network: m.network, Until: m.network.ValidAfter.Add(27 * time.Hour), Relays: (*simRelays)(m),
-		Params: ParamsOf(nil),
-	}
+	var directories [][32]byte
 	for _, r := range m.relays {
 		if r.listed {
-			v.Directories = append(v.Directories, r.ed)
+			directories = append(directories, r.ed)
 		}
 	}
-	return v
+	return &View{
+		Network: m.network, Until: m.network.ValidAfter.Add(27 * time.Hour), Relays: (*simRelays)(m),
+		Params: ParamsOf(nil),
+		Ring:   func(sl onion.Slot) *onion.Ring { return onion.NewRing(sl, directories) },
+	}
 }
 
 type simRelays sim

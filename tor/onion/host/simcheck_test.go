@@ -98,8 +98,7 @@ func (m *sim) held(d *simRelay, sl onion.Slot) stored {
 
 func (m *sim) responsible(sl onion.Slot, spread int) (out []*simRelay) {
 	blinded := m.blind(sl.Period)
-	ring := onion.NewRing(sl, m.view().Directories)
-	for _, id := range ring.Responsible(blinded, 2, spread) {
+	for _, id := range m.view().Ring(sl).Responsible(blinded, 2, spread) {
 		out = append(out, m.directory(id))
 	}
 	return out
