@@ -70,11 +70,10 @@ type OnionRequest struct {
 // request that can be used, be the last hop what it may. With layers only the relay itself conflicts, not its family nor its subnet, as in C tor: else the relays that
 // are left would tell of those that are not.
 func (x *Index) OnionPath(rng *rand.Rand, req OnionRequest) ([]*Relay, error) {
-	g, err := x.guardOf(req.Guards)
+	out, err := x.firstGuards(req.Guards, nil, 1)
 	if err != nil {
 		return nil, err
 	}
-	out := []*Relay{g}
 	for _, place := range req.Purpose.shape(req.Layers.Mode())[1:] {
 		var r *Relay
 		before := out[firstApart(len(out)):]
@@ -98,21 +97,6 @@ func (x *Index) OnionPath(rng *rand.Rand, req OnionRequest) ([]*Relay, error) {
 		out = append(out, r)
 	}
 	return out, nil
-}
-
-// guardOf is the first guard that is one in this consensus.
-func (x *Index) guardOf(guards []netdoc.Digest) (*Relay, error) {
-	for _, id := range guards {
-		g, ok := x.ByIdentity(id)
-		if !ok || !g.CanGuard() {
-			continue
-		}
-		if !g.Usable() {
-			return nil, &NoPathError{Guard, RuleMicrodescriptor}
-		}
-		return g, nil
-	}
-	return nil, &NoPathError{Guard, RuleGuards}
 }
 
 // layer chooses one of a layer that is not in the path.
