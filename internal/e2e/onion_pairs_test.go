@@ -21,24 +21,17 @@ type pairsLab struct {
 	host             *client           // chive's
 }
 
-func startPairsLab(t *testing.T) *pairsLab {
+// startPairsLab starts them in a network of o, chive's host with more lines.
+func startPairsLab(t *testing.T, o testnet.Options, lines ...string) *pairsLab {
 	t.Helper()
 	key, err := ecdh.X25519().GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	public := base32Key.EncodeToString(key.PublicKey().Bytes())
-	n, err := testnet.Start(t.Context(), testnet.Options{
-		Onions: 2, OnionClients: map[string][]string{"onion1": {public}}, Torrc: map[string][]string{"onion2": fewMet},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := n.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	o.Onions, o.OnionClients = 2, map[string][]string{"onion1": {public}}
+	o.Torrc = map[string][]string{"onion2": fewMet}
+	n := testnet.ForTest(t, o)
 	l := &pairsLab{Network: n, key: base32Key.EncodeToString(key.Bytes())}
 	private, guarded := filepath.Join(t.TempDir(), "private"), filepath.Join(t.TempDir(), "guarded")
 	if err := os.MkdirAll(filepath.Join(private, "authorized_clients"), 0o700); err != nil {
@@ -51,7 +44,8 @@ func startPairsLab(t *testing.T) *pairsLab {
 		t.Fatal(err)
 	}
 	port := fmt.Sprintf("HiddenServicePort 80 %v:%d", n.Target().IP, n.Target().HTTPPort)
-	l.host = hosts(t, t.TempDir(), 4, append(append(n.ClientTorrc(), "HiddenServiceDir "+private, port, "HiddenServiceDir "+guarded, port), fewMet...)...)
+	lines = append(append(n.ClientTorrc(), lines...), "HiddenServiceDir "+private, port, "HiddenServiceDir "+guarded, port)
+	l.host = hosts(t, t.TempDir(), 4, append(lines, fewMet...)...)
 	l.private = map[string]string{"chive": addressOf(t, private)}
 	l.guarded = map[string]string{"chive": addressOf(t, guarded)}
 	for name, of := range map[string]map[string]string{"onion1": l.private, "onion2": l.guarded} {
@@ -61,14 +55,21 @@ func startPairsLab(t *testing.T) *pairsLab {
 	return l
 }
 
-// TestOnionPairs: chive and C tor visit what either hosts, for authorised clients and under a
-// flood of introductions that pay nothing.
-func TestOnionPairs(t *testing.T) {
-	l := startPairsLab(t)
+// keys is a ClientOnionAuthDir that lets into both private services.
+func (l *pairsLab) keys(t *testing.T) string {
+	t.Helper()
 	dir := keyDir(t, auth(l.private["chive"], l.key))
 	if err := os.WriteFile(filepath.Join(dir, "b.auth_private"), []byte(auth(l.private["C tor"], l.key)), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return dir
+}
+
+// TestOnionPairs: chive and C tor visit what either hosts, for authorised clients and under a
+// flood of introductions that pay nothing.
+func TestOnionPairs(t *testing.T) {
+	l := startPairsLab(t, testnet.Options{})
+	dir := l.keys(t)
 	tor := ctor(t, l.Network, "visitor", "ClientOnionAuthDir "+dir)
 	own := start(t, l.Network, "ClientOnionAuthDir "+dir)
 	stranger := map[string]*client{"chive": start(t, l.Network), "C tor": ctor(t, l.Network, "stranger")}
