@@ -105,7 +105,6 @@ func (s *stream) Receive(ctx actor.Context) {
 	case *actor.Started:
 		s.circuit = ctx.Parent()
 		s.timer = kernel.After(ctx.ActorSystem(), ctx.Self(), connectTimeout, &tooSlow{})
-		s.dial(ctx)
 	case *dialled:
 		s.dialled(ctx, m)
 	case *Attached:
@@ -148,6 +147,7 @@ func (s *stream) attached(ctx actor.Context, m *Attached) {
 	if s.spec.Optimistic && !s.spec.Resolve {
 		s.sendEarly(ctx)
 	}
+	s.dial(ctx)
 }
 
 func (s *stream) connect(ctx actor.Context, m *Connected) {
@@ -462,7 +462,9 @@ func (s *stream) release(out chivev1.Outcome, whole bool) {
 	defer block.Leave(&s.held) // what is kept is given back by then
 	switch {
 	case s.sock == nil && s.spec.Serve != nil:
-		s.cancel()
+		if s.cancel != nil { // it was attached
+			s.cancel()
+		}
 	case s.sock == nil:
 		Refuse(s.spec, out)
 	case whole:

@@ -32,7 +32,9 @@ func (m *dialled) Drop() {
 	}
 }
 
-// dial begins to connect to the application, if the stream is one that is served.
+// dial begins to connect to the application, if the stream is one that is served. That is not
+// before the stream has its number: by which its circuit is told that the application is there,
+// and that may be at once.
 func (s *stream) dial(ctx actor.Context) {
 	if s.spec.Serve == nil {
 		return

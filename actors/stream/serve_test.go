@@ -121,3 +121,32 @@ func TestClientEnds(t *testing.T) {
 		t.Errorf("%+v", m)
 	}
 }
+
+// An application that is there at once is not asked before the stream has its number: else its
+// circuit would be told of another, and the client of none.
+func TestServedAtOnce(t *testing.T) {
+	asked := make(chan struct{})
+	r := newLooseRig(t, func(s *Spec) {
+		conn := s.Conn
+		s.Conn, s.Front, s.Target = nil, nil, ""
+		s.Serve = func(context.Context) (Conn, error) {
+			close(asked)
+			return conn, nil
+		}
+	})
+	r.handled()
+	select {
+	case <-asked:
+		t.Error("the application is asked before the stream is attached")
+	default:
+	}
+	r.tell(&Attached{Stream: 7})
+	if m := told[*Accepted](r); m.Stream != 7 {
+		t.Errorf("%+v", m)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.events) != 2 || r.events[0].GetStreamAttached() == nil || r.events[1].GetStreamConnected() == nil {
+		t.Errorf("events %v", r.events)
+	}
+}
