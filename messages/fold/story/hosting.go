@@ -44,5 +44,8 @@ func (l *Log) sayHosting(e *chivev1.Envelope) string {
 	case *chivev1.Envelope_HostingMissed:
 		return "could not meet a client: " + meaning(body.HostingMissed.GetOutcome())
 	}
+	if text := sayHealth(e); text != "" {
+		return text
+	}
 	return strings.ReplaceAll(messages.Verb(e), "-", " ")
 }
