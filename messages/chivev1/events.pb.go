@@ -6178,6 +6178,7 @@ type HostingMet struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
 	CircuitId         string                 `protobuf:"bytes,1,opt,name=circuit_id,json=circuitId,proto3" json:"circuit_id,omitempty"`
 	CongestionControl bool                   `protobuf:"varint,2,opt,name=congestion_control,json=congestionControl,proto3" json:"congestion_control,omitempty"`
+	Effort            uint32                 `protobuf:"varint,3,opt,name=effort,proto3" json:"effort,omitempty"` // of the proof of work, rounded up to a power of two; 0: the client paid nothing
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -6224,6 +6225,13 @@ func (x *HostingMet) GetCongestionControl() bool {
 		return x.CongestionControl
 	}
 	return false
+}
+
+func (x *HostingMet) GetEffort() uint32 {
+	if x != nil {
+		return x.Effort
+	}
+	return 0
 }
 
 // HostingMissed: somebody who was introduced could not be met.
@@ -7093,12 +7101,13 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x06reason\x18\x02 \x01(\tB\x04\xa8\xd4\x18\x02R\x06reason\"J\n" +
 	"\x0eHostingRefused\x12\x1a\n" +
 	"\x05count\x18\x01 \x01(\x04B\x04\xa8\xd4\x18\x01R\x05count\x12\x1c\n" +
-	"\x06reason\x18\x02 \x01(\tB\x04\xa8\xd4\x18\x02R\x06reason\"f\n" +
+	"\x06reason\x18\x02 \x01(\tB\x04\xa8\xd4\x18\x02R\x06reason\"\x84\x01\n" +
 	"\n" +
 	"HostingMet\x12#\n" +
 	"\n" +
 	"circuit_id\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\tcircuitId\x123\n" +
-	"\x12congestion_control\x18\x02 \x01(\bB\x04\xa8\xd4\x18\x02R\x11congestionControl\"B\n" +
+	"\x12congestion_control\x18\x02 \x01(\bB\x04\xa8\xd4\x18\x02R\x11congestionControl\x12\x1c\n" +
+	"\x06effort\x18\x03 \x01(\rB\x04\xa8\xd4\x18\x02R\x06effort\"B\n" +
 	"\rHostingMissed\x121\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome\"\x94\x03\n" +
 	"\rHostingProbed\x121\n" +
