@@ -5827,7 +5827,7 @@ func (x *HostingPointDown) GetRelay() []byte {
 type HostingPointGone struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Point         uint64                 `protobuf:"varint,1,opt,name=point,proto3" json:"point,omitempty"`
-	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"` // age, introductions, unlisted, failing, surplus, revoked, settings, protocol, stopped
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"` // age, introductions, unlisted, failing, surplus, revoked, settings, protocol, stopped, repair
 	Relay         []byte                 `protobuf:"bytes,3,opt,name=relay,proto3" json:"relay,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5888,7 +5888,7 @@ func (x *HostingPointGone) GetRelay() []byte {
 type HostingDescribed struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Points        uint32                 `protobuf:"varint,1,opt,name=points,proto3" json:"points,omitempty"`
-	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`  // first, introduction-points, refresh, clients, proof-of-work, settings
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`  // first, introduction-points, refresh, clients, proof-of-work, settings, repair
 	Period        uint64                 `protobuf:"varint,3,opt,name=period,proto3" json:"period,omitempty"` // its number, which is the network's
 	Revision      uint64                 `protobuf:"varint,4,opt,name=revision,proto3" json:"revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -6283,7 +6283,7 @@ func (x *HostingMissed) GetOutcome() Outcome {
 // takes the descriptor from a directory and circuits of its own each time.
 type HostingProbed struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Outcome       Outcome                `protobuf:"varint,1,opt,name=outcome,proto3,enum=chive.v1.Outcome" json:"outcome,omitempty"` // ok: service and probe met
+	Outcome       Outcome                `protobuf:"varint,1,opt,name=outcome,proto3,enum=chive.v1.Outcome" json:"outcome,omitempty"` // ok: service and probe met; at the stage descriptor: that was good, and clients were met of late
 	Stage         ProbeStage             `protobuf:"varint,2,opt,name=stage,proto3,enum=chive.v1.ProbeStage" json:"stage,omitempty"`  // the last one begun
 	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`                          // why now: published, changed, network, woken, clock, period, confirm, step, asked
 	Took          *durationpb.Duration   `protobuf:"bytes,4,opt,name=took,proto3" json:"took,omitempty"`                              // rounded to 10 ms
@@ -6498,6 +6498,7 @@ type HostingBroken struct {
 	Point         uint64                 `protobuf:"varint,4,opt,name=point,proto3" json:"point,omitempty"`                           // the introduction point that is suspected; 0: none
 	Relay         []byte                 `protobuf:"bytes,5,opt,name=relay,proto3" json:"relay,omitempty"`                            // its relay
 	Directory     []byte                 `protobuf:"bytes,6,opt,name=directory,proto3" json:"directory,omitempty"`                    // the directory that is suspected
+	Partly        bool                   `protobuf:"varint,7,opt,name=partly,proto3" json:"partly,omitempty"`                         // one introduction point or directory is of no use, and others are
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6572,6 +6573,13 @@ func (x *HostingBroken) GetDirectory() []byte {
 		return x.Directory
 	}
 	return nil
+}
+
+func (x *HostingBroken) GetPartly() bool {
+	if x != nil {
+		return x.Partly
+	}
+	return false
 }
 
 // HostingHealing: a step is made to have the service up again.
@@ -7125,14 +7133,15 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x0fHostingVerified\x12\x14\n" +
 	"\x02by\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\x02by\"F\n" +
 	"\x11HostingUnverified\x121\n" +
-	"\x05cause\x18\x01 \x01(\x0e2\x15.chive.v1.HealthCauseB\x04\xa8\xd4\x18\x02R\x05cause\"\x83\x02\n" +
+	"\x05cause\x18\x01 \x01(\x0e2\x15.chive.v1.HealthCauseB\x04\xa8\xd4\x18\x02R\x05cause\"\xa1\x02\n" +
 	"\rHostingBroken\x121\n" +
 	"\x05cause\x18\x01 \x01(\x0e2\x15.chive.v1.HealthCauseB\x04\xa8\xd4\x18\x02R\x05cause\x120\n" +
 	"\x05stage\x18\x02 \x01(\x0e2\x14.chive.v1.ProbeStageB\x04\xa8\xd4\x18\x02R\x05stage\x121\n" +
 	"\aoutcome\x18\x03 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome\x12\x1a\n" +
 	"\x05point\x18\x04 \x01(\x04B\x04\xa8\xd4\x18\x02R\x05point\x12\x1a\n" +
 	"\x05relay\x18\x05 \x01(\fB\x04\xa8\xd4\x18\x03R\x05relay\x12\"\n" +
-	"\tdirectory\x18\x06 \x01(\fB\x04\xa8\xd4\x18\x03R\tdirectory\"\xad\x01\n" +
+	"\tdirectory\x18\x06 \x01(\fB\x04\xa8\xd4\x18\x03R\tdirectory\x12\x1c\n" +
+	"\x06partly\x18\a \x01(\bB\x04\xa8\xd4\x18\x02R\x06partly\"\xad\x01\n" +
 	"\x0eHostingHealing\x12,\n" +
 	"\x04step\x18\x01 \x01(\x0e2\x12.chive.v1.HealStepB\x04\xa8\xd4\x18\x02R\x04step\x121\n" +
 	"\x05cause\x18\x02 \x01(\x0e2\x15.chive.v1.HealthCauseB\x04\xa8\xd4\x18\x02R\x05cause\x12\x1e\n" +

@@ -54,6 +54,7 @@ type Meet struct {
 	CongestionControl bool
 	Effort            uint32
 	Deadline          time.Time
+	Visit             bool // the client is the host itself
 }
 
 // Abandon ends a meeting that is not begun. Nothing is to be reported of it.
@@ -113,11 +114,12 @@ const (
 	Reset                        // its settings changed
 	Misbehaved                   // the relay broke the protocol
 	Stopped
+	Repaired // the service was not up, and begins anew
 )
 
 var reasons = [...]string{
 	Worn: "introductions", Aged: "age", Unlisted: "unlisted", Failing: "failing", Surplus: "surplus",
-	Revoked: "revoked", Reset: "settings", Misbehaved: "protocol", Stopped: "stopped",
+	Revoked: "revoked", Reset: "settings", Misbehaved: "protocol", Stopped: "stopped", Repaired: "repair",
 }
 
 // String is one word.
@@ -142,9 +144,10 @@ const (
 	Access              // clients changed
 	Work                // the proof of work did
 	Settings
+	Repair // the service was not up
 )
 
-var becauses = [...]string{First: "first", PointsMoved: "introduction-points", Refresh: "refresh", Access: "clients", Work: "proof-of-work", Settings: "settings"}
+var becauses = [...]string{First: "first", PointsMoved: "introduction-points", Refresh: "refresh", Access: "clients", Work: "proof-of-work", Settings: "settings", Repair: "repair"}
 
 // String is one word.
 func (b Because) String() string { return becauses[b] }
@@ -175,6 +178,9 @@ type Refused struct {
 	Cause error
 }
 
+// Visited: the host's own visit came by an introduction point.
+type Visited struct{ Point PointID }
+
 // MeetingLost: a client could not be met.
 type MeetingLost struct {
 	Meeting MeetingID
@@ -189,4 +195,5 @@ func (Stored) event()        {}
 func (Published) event()     {}
 func (Unpublishable) event() {}
 func (Refused) event()       {}
+func (Visited) event()       {}
 func (MeetingLost) event()   {}

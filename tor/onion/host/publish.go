@@ -55,6 +55,7 @@ type slot struct {
 	next      time.Time // when it is built anew
 	retryAt   time.Time // after a build that failed
 	dirty     Because   // what changed since; 0: nothing
+	urgent    bool      // the next is made without a wait
 	announced uint64    // the revision that was told to be everywhere
 	told      error     // why there is none, as told last
 }
@@ -240,9 +241,9 @@ func (s *Service) needs(sl *slot, ids []PointID, now time.Time) (Because, bool) 
 	case sl.dirty == Work && s.config.PoW != nil:
 		return Work, s.due(sl.built.Add(s.config.PoW.gap()), now)
 	case sl.dirty != 0:
-		return sl.dirty, s.due(sl.built.Add(minGap), now)
+		return sl.dirty, sl.urgent || s.due(sl.built.Add(minGap), now)
 	case !slices.Equal(sl.listed, ids):
-		return PointsMoved, s.due(sl.built.Add(minGap), now)
+		return PointsMoved, sl.urgent || s.due(sl.built.Add(minGap), now)
 	}
 	return Refresh, s.due(sl.next, now)
 }
@@ -259,7 +260,7 @@ func (s *Service) build(sl *slot, ids []PointID, because Because, now time.Time)
 	floor := Floor{sl.Period, revision}
 	s.floors.Raise(floor)
 	s.do(Keep{floor})
-	sl.text, sl.revision, sl.listed, sl.built, sl.dirty, sl.told = text, revision, ids, now, 0, nil
+	sl.text, sl.revision, sl.listed, sl.built, sl.dirty, sl.urgent, sl.told = text, revision, ids, now, 0, false, nil
 	sl.next = now.Add(s.rand.between(minRefresh, maxRefresh))
 	if s.queue != nil {
 		sl.effort = s.queue.Suggested()
@@ -285,6 +286,9 @@ func (s *Service) describe(sl *slot, ids []PointID, now time.Time) ([]byte, uint
 	}
 	if s.config.Restricted {
 		signer.Clients = s.config.Clients
+		if s.visits != nil {
+			signer.Clients = append(slices.Clone(signer.Clients), *s.visits)
+		}
 	}
 	d := descriptor.Descriptor{Handshakes: []uint16{2}, FlowControl: s.view.FlowControl}
 	if s.gate != nil {

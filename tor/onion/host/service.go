@@ -41,6 +41,9 @@ type Service struct {
 	cookies  cookies
 	meetings map[MeetingID]*meeting
 
+	visits   *[32]byte // who may read descriptors beside the clients; nil: nobody
+	expected []tag     // of visits by the host itself
+
 	out    []Command
 	wakeAt time.Time
 }
