@@ -115,11 +115,12 @@ const (
 	Misbehaved                   // the relay broke the protocol
 	Stopped
 	Repaired // the service was not up, and begins anew
+	Copied   // another node has its keys too
 )
 
 var reasons = [...]string{
 	Worn: "introductions", Aged: "age", Unlisted: "unlisted", Failing: "failing", Surplus: "surplus",
-	Revoked: "revoked", Reset: "settings", Misbehaved: "protocol", Stopped: "stopped", Repaired: "repair",
+	Revoked: "revoked", Reset: "settings", Misbehaved: "protocol", Stopped: "stopped", Repaired: "repair", Copied: "copied",
 }
 
 // String is one word.
@@ -144,10 +145,14 @@ const (
 	Access              // clients changed
 	Work                // the proof of work did
 	Settings
-	Repair // the service was not up
+	Repair    // the service was not up
+	Overtaken // a directory has a newer one, of another node
 )
 
-var becauses = [...]string{First: "first", PointsMoved: "introduction-points", Refresh: "refresh", Access: "clients", Work: "proof-of-work", Settings: "settings", Repair: "repair"}
+var becauses = [...]string{
+	First: "first", PointsMoved: "introduction-points", Refresh: "refresh", Access: "clients", Work: "proof-of-work", Settings: "settings",
+	Repair: "repair", Overtaken: "overtaken",
+}
 
 // String is one word.
 func (b Because) String() string { return becauses[b] }
