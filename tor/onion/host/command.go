@@ -113,11 +113,12 @@ const (
 	Reset                        // its settings changed
 	Misbehaved                   // the relay broke the protocol
 	Stopped
+	Copied // another node has its keys too
 )
 
 var reasons = [...]string{
 	Worn: "introductions", Aged: "age", Unlisted: "unlisted", Failing: "failing", Surplus: "surplus",
-	Revoked: "revoked", Reset: "settings", Misbehaved: "protocol", Stopped: "stopped",
+	Revoked: "revoked", Reset: "settings", Misbehaved: "protocol", Stopped: "stopped", Copied: "copied",
 }
 
 // String is one word.
@@ -142,9 +143,10 @@ const (
 	Access              // clients changed
 	Work                // the proof of work did
 	Settings
+	Overtaken // a directory has a newer one, of another node
 )
 
-var becauses = [...]string{First: "first", PointsMoved: "introduction-points", Refresh: "refresh", Access: "clients", Work: "proof-of-work", Settings: "settings"}
+var becauses = [...]string{First: "first", PointsMoved: "introduction-points", Refresh: "refresh", Access: "clients", Work: "proof-of-work", Settings: "settings", Overtaken: "overtaken"}
 
 // String is one word.
 func (b Because) String() string { return becauses[b] }

@@ -48,7 +48,7 @@ func (s *Service) setWork(now time.Time) error {
 	if s.config.PoW == nil {
 		s.gate, s.queue, s.bucket = nil, pow.NewQueue[*request](0, 0), bucket{}
 	} else {
-		gate, err := pow.NewGate(s.rand, now)
+		gate, err := s.newGate(now)
 		if err != nil {
 			return err
 		}
