@@ -24,6 +24,7 @@ type OnionService struct {
 	PoW                   bool // clients may have to pay
 	PoWRate               int  // of those who pay, met a second; 0: as fast as can be
 	PoWBurst              int
+	Shared                bool // with other nodes of the fleet
 }
 
 // OnionPort leads a port of a service to where it is served.
@@ -117,6 +118,14 @@ var serviceSettings = []setting{
 		func(s *OnionService) *int { return &s.PoWRate }),
 	serviceNumber("HiddenServicePoWQueueBurst", "clients", "So many at once. No less than the rate.", "", 0, maxIntroRate,
 		func(s *OnionService) *int { return &s.PoWBurst }),
+	ours(serviceSwitch("HiddenServiceShared", "Host the service together with other nodes of the fleet whose folders hold the same key: each has introduction points of its own, and one at a time publishes those of all.",
+		func(s *OnionService) *bool { return &s.Shared })),
+}
+
+// ours is an option that C tor does not have.
+func ours(s setting) setting {
+	s.Own = true
+	return s
 }
 
 func serviceSwitch(name, doc string, field func(*OnionService) *bool) setting {
@@ -251,6 +260,16 @@ func (b *builder) onionService(l Line) {
 		b.fail(l, ErrConflict, "HiddenServicePoWQueueBurst %d is less than HiddenServicePoWQueueRate %d", s.PoWBurst, s.PoWRate)
 	default:
 		c.OnionServices = append(c.OnionServices, s)
+	}
+}
+
+// checkShared refuses services that are shared with nobody.
+func (b *builder) checkShared() {
+	c := &b.cfg
+	for i := range c.OnionServices {
+		if s := &c.OnionServices[i]; s.Shared && !c.InFleet() {
+			b.fail(b.set[serviceDir], ErrConflict, "%s: HiddenServiceShared 1 needs a fleet: set NatsUrl, NatsClusterListen or FleetConfigKey", clip(s.Dir))
+		}
 	}
 }
 

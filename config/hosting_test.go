@@ -98,6 +98,8 @@ func TestHostedServiceMistakes(t *testing.T) {
 		a + port + "HiddenServiceSingleHopMode 1\n":                ErrUnsupported,
 		a + port + "HiddenServiceExportCircuitID haproxy\n":        ErrUnsupported,
 		"HiddenServiceDir\n":                                       ErrValue,
+		a + port + "HiddenServiceShared 1\n":                       ErrConflict,
+		a + port + "HiddenServiceShared yes\n":                     ErrValue,
 	} {
 		_, err := written(t, torrc)
 		var errs Errors
@@ -105,7 +107,7 @@ func TestHostedServiceMistakes(t *testing.T) {
 			t.Errorf("%q: %v", torrc, err)
 		}
 	}
-	for _, fine := range []string{"HiddenServiceNonAnonymousMode 0\n", "HiddenServiceSingleHopMode 0\n"} {
+	for _, fine := range []string{a + port + "HiddenServiceShared 0\n", a + port + "HiddenServiceShared 1\nNatsUrl nats://127.0.0.1:4222\n", "HiddenServiceNonAnonymousMode 0\n", "HiddenServiceSingleHopMode 0\n"} {
 		if _, err := written(t, fine); err != nil {
 			t.Error(err)
 		}

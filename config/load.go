@@ -179,6 +179,7 @@ func (b *builder) finish() {
 	}
 	b.checkLimits()
 	b.checkNats()
+	b.checkShared()
 	b.checkUpstream()
 	b.checkReach()
 	b.checkNodes()

@@ -135,7 +135,7 @@ var directoryOptions = []Option{
 		Name: "TestingTorNetwork", Default: "0", Class: Restart, RemoteDenied: deniedTrust,
 		Effect:  "Needs a restart: it is another network.",
 		Doc:     "This is a private test network: changes the defaults marked so in this list. Needs DirAuthority lines.",
-		Differs: "Only changes defaults of options that chive has.",
+		Differs: "Changes defaults of options that chive has; and a hosted service looks at the effort to suggest every 5 s, and publishes it as often.",
 	}, func(c *Config) *bool { return &c.TestingTorNetwork }),
 }
 

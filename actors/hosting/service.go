@@ -24,11 +24,15 @@ import (
 	torcircuit "chive/tor/circuit"
 	"chive/tor/onion/host"
 	"chive/tor/onion/keyfile"
+	"chive/tor/onion/pow"
 	"chive/tor/onion/relaymsg"
 )
 
 // publishTime bounds one upload with everything.
 const publishTime = 60 * time.Second
+
+// testingEffort is how often a service of a private network looks at the effort to suggest.
+const testingEffort = 5 * time.Second
 
 type (
 	published struct {
@@ -183,6 +187,9 @@ func (a *serviceActor) settings() (host.Config, error) {
 	}
 	if s.PoW {
 		c.PoW = &host.PoW{Rate: s.PoWRate, Burst: s.PoWBurst}
+		if a.h.o.Testing {
+			c.PoW.Period = testingEffort
+		}
 	}
 	clients, skipped, err := a.store.Clients()
 	if err != nil {
@@ -292,6 +299,8 @@ func (a *serviceActor) joined(m *circuit.Joined, now time.Time) {
 	a.tally.met++
 	a.e.meter.toRendezvous.observe(now.Sub(u.began))
 	delete(a.meetings, u.meeting.ID)
-	a.emit(messages.Event(chivev1.Kind_KIND_HOSTING, a.e.id, &chivev1.HostingMet{CircuitId: u.ready.ID, CongestionControl: m.CongestionControl}))
+	a.emit(messages.Event(chivev1.Kind_KIND_HOSTING, a.e.id, &chivev1.HostingMet{
+		CircuitId: u.ready.ID, CongestionControl: m.CongestionControl, Effort: pow.Rounded(u.meeting.Effort),
+	}))
 	a.machine.Met(u.meeting.ID, now)
 }

@@ -93,6 +93,7 @@ var combinations = []struct{ torrc, says string }{
 		"HiddenServiceDir /s\nHiddenServicePort 80\nHiddenServicePoWQueueRate 9\nHiddenServicePoWQueueBurst 8",
 		"HiddenServicePoWQueueBurst 8 is less than HiddenServicePoWQueueRate 9",
 	},
+	{"HiddenServiceDir /s\nHiddenServicePort 80\nHiddenServiceShared 1", "HiddenServiceDir: /s: HiddenServiceShared 1 needs a fleet: set NatsUrl, NatsClusterListen or FleetConfigKey"},
 	// NATS
 	{"NatsListen 0.0.0.0:4222", "0.0.0.0:4222 can be reached from other machines: set NatsTLSCert and NatsTLSKey"},
 	{"NatsClusterListen 0.0.0.0:6222", "can be reached from other machines"},

@@ -54,7 +54,7 @@ func (s *Service) setWork(now time.Time) error {
 		}
 		s.gate, s.queue = gate, pow.NewQueue[*request](s.config.PoW.Rate, s.config.PoW.Burst)
 		s.bucket = bucket{tokens: float64(s.config.PoW.Burst), at: now}
-		s.effortAt = now.Add(pow.UpdatePeriod)
+		s.effortAt = now.Add(s.config.PoW.period())
 	}
 	for waiting != nil {
 		r, effort, ok := waiting.Pop(0, now)

@@ -237,6 +237,8 @@ func (s *Service) needs(sl *slot, ids []PointID, now time.Time) (Because, bool) 
 		return First, true
 	case sl.dirty == Access:
 		return Access, true
+	case sl.dirty == Work && s.config.PoW != nil:
+		return Work, s.due(sl.built.Add(s.config.PoW.gap()), now)
 	case sl.dirty != 0:
 		return sl.dirty, s.due(sl.built.Add(minGap), now)
 	case !slices.Equal(sl.listed, ids):
@@ -363,7 +365,7 @@ func (s *Service) tendWork(now time.Time) {
 	s.due(s.gate.NextRotation(), now)
 	if s.due(s.effortAt, now) {
 		s.queue.Update()
-		s.effortAt = now.Add(pow.UpdatePeriod)
+		s.effortAt = now.Add(s.config.PoW.period())
 		s.due(s.effortAt, now)
 		for _, sl := range s.slots {
 			if sl.text != nil && sl.dirty == 0 && pow.WorthPublishing(sl.effort, s.queue.Suggested()) {
