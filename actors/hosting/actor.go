@@ -53,6 +53,7 @@ type entry struct {
 	id      string // in events; random, for one boot
 	service config.OnionService
 	status  atomic.Pointer[Status]
+	meter   meter
 }
 
 type hosting struct {
@@ -100,6 +101,7 @@ func (h *hosting) Receive(ctx actor.Context) {
 		for _, e := range h.entries {
 			if s := e.status.Load(); s != nil {
 				out = append(out, *s)
+				out[len(out)-1].meter = &e.meter
 			}
 		}
 		m.Tell(out)

@@ -12,7 +12,6 @@ import (
 	"chive/actors/circuits"
 	"chive/actors/configuration"
 	"chive/actors/hosting"
-	"chive/actors/kernel"
 	"chive/actors/keystore"
 	"chive/config"
 	"chive/messages/chivev1"
@@ -79,9 +78,7 @@ type HostingAnswer struct {
 
 // answerHosting answers the verb hosting.
 func (n *Node) answerHosting([]byte) ([]byte, error) {
-	services, err := askRoot(n, func(reply kernel.Reply[[]hosting.Status]) any {
-		return &hosting.List{Tell: func(all []hosting.Status) { reply.Send(all) }}
-	})
+	services, err := n.hosted()
 	if err != nil {
 		return nil, err
 	}

@@ -22,6 +22,7 @@ import (
 	"chive/actors/connections"
 	"chive/actors/kernel"
 	"chive/actors/limits"
+	"chive/actors/metrics"
 	"chive/bridge"
 	"chive/bridge/journal"
 	"chive/config"
@@ -92,6 +93,7 @@ type Node struct {
 	newest    *directoryLog
 	times     *timesLog
 	bias      *biasLog
+	metrics   *metrics.Server
 }
 
 // ErrInUse means that another node uses the data directory.
@@ -107,6 +109,10 @@ func Start(_ context.Context, o Options) (*Node, error) {
 		names: newNames(), failed: make(chan error, 1),
 		listening: make(chan net.Addr, len(o.Config.Listeners())*4+1),
 	}
+	var err error
+	if n.metrics, err = metrics.New(metrics.Sources{Node: n.counts, Services: n.hosted}, o.Log); err != nil {
+		return nil, err
+	}
 	if err := n.openData(); err != nil {
 		return nil, err
 	}
@@ -118,7 +124,7 @@ func Start(_ context.Context, o Options) (*Node, error) {
 	}
 	n.recorder.Emit(messages.Event(chivev1.Kind_KIND_NODE, n.recorder.Node(), &chivev1.NodeStarted{Version: o.Version}))
 	n.openJournal()
-	err := n.openState()
+	err = n.openState()
 	if err == nil {
 		n.bridge, err = bridge.Start(n.bridgeOptions())
 	}

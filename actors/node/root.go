@@ -250,7 +250,7 @@ func (r *rootActor) listener(self *actor.PID, l *listener) *actor.Props {
 			}
 			return ingress.Listen(l.rules.Load().Port)
 		},
-		Names: r.names, Circuits: self, Recorder: n.recorder, Log: n.o.Log, Now: n.o.Now, Limits: &n.limits,
+		Names: r.names, Circuits: self, Recorder: n.recorder, Log: n.o.Log, Now: n.o.Now, Limits: &n.limits, Scrape: n.metrics.Serve,
 		OnOpen: func(a net.Addr) {
 			l.open.Store(true)
 			n.o.Log.Info("listener is open", "option", l.rules.Load().Port.Protocol, "address", a.String())

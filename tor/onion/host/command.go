@@ -53,6 +53,7 @@ type Meet struct {
 	Keys              handshake.HSKeyMaterial
 	CongestionControl bool
 	Effort            uint32
+	Attempt           int // from 1
 	Deadline          time.Time
 	Visit             bool // the client is the host itself
 }
