@@ -27,6 +27,7 @@ type Status struct {
 	Missed        uint64   `json:"missed,omitempty"`  // clients that could not be met
 	Refused       uint64   `json:"refused,omitempty"` // introductions that were not answered
 	Effort        uint32   `json:"effort,omitempty"`  // of the proof of work that is suggested
+	Keys          *Keys    `json:"delegated_keys,omitempty"`
 	Problem       string   `json:"problem,omitempty"`
 }
 
@@ -81,6 +82,7 @@ func (a *serviceActor) look() *Status {
 	case !slices.ContainsFunc(s.Periods, func(p host.PeriodStatus) bool { return p.Stored == 0 || p.Problem != nil }):
 		out.State = "published"
 	}
+	a.lookAtKeys(out, &s)
 	for _, u := range a.uses {
 		if u.met {
 			out.Clients++

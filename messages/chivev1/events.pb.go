@@ -559,6 +559,7 @@ type Envelope struct {
 	//	*Envelope_HostingRefused
 	//	*Envelope_HostingMet
 	//	*Envelope_HostingMissed
+	//	*Envelope_HostingDelegationEnding
 	Event         isEnvelope_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1278,6 +1279,15 @@ func (x *Envelope) GetHostingMissed() *HostingMissed {
 	return nil
 }
 
+func (x *Envelope) GetHostingDelegationEnding() *HostingDelegationEnding {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_HostingDelegationEnding); ok {
+			return x.HostingDelegationEnding
+		}
+	}
+	return nil
+}
+
 type isEnvelope_Event interface {
 	isEnvelope_Event()
 }
@@ -1558,6 +1568,10 @@ type Envelope_HostingMissed struct {
 	HostingMissed *HostingMissed `protobuf:"bytes,121,opt,name=hosting_missed,json=hostingMissed,proto3,oneof"`
 }
 
+type Envelope_HostingDelegationEnding struct {
+	HostingDelegationEnding *HostingDelegationEnding `protobuf:"bytes,140,opt,name=hosting_delegation_ending,json=hostingDelegationEnding,proto3,oneof"`
+}
+
 func (*Envelope_NodeStarted) isEnvelope_Event() {}
 
 func (*Envelope_NodeStopping) isEnvelope_Event() {}
@@ -1695,6 +1709,8 @@ func (*Envelope_HostingRefused) isEnvelope_Event() {}
 func (*Envelope_HostingMet) isEnvelope_Event() {}
 
 func (*Envelope_HostingMissed) isEnvelope_Event() {}
+
+func (*Envelope_HostingDelegationEnding) isEnvelope_Event() {}
 
 type NodeStarted struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -5922,6 +5938,59 @@ func (x *HostingMet) GetCongestionControl() bool {
 	return false
 }
 
+// HostingDelegationEnding: the keys that were delegated to the host run out soon, or have.
+type HostingDelegationEnding struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Over          bool                   `protobuf:"varint,1,opt,name=over,proto3" json:"over,omitempty"`
+	HoursLeft     uint32                 `protobuf:"varint,2,opt,name=hours_left,json=hoursLeft,proto3" json:"hours_left,omitempty"` // whole ones
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HostingDelegationEnding) Reset() {
+	*x = HostingDelegationEnding{}
+	mi := &file_chive_v1_events_proto_msgTypes[69]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HostingDelegationEnding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HostingDelegationEnding) ProtoMessage() {}
+
+func (x *HostingDelegationEnding) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[69]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HostingDelegationEnding.ProtoReflect.Descriptor instead.
+func (*HostingDelegationEnding) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{69}
+}
+
+func (x *HostingDelegationEnding) GetOver() bool {
+	if x != nil {
+		return x.Over
+	}
+	return false
+}
+
+func (x *HostingDelegationEnding) GetHoursLeft() uint32 {
+	if x != nil {
+		return x.HoursLeft
+	}
+	return 0
+}
+
 // HostingMissed: somebody who was introduced could not be met.
 type HostingMissed struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -5932,7 +6001,7 @@ type HostingMissed struct {
 
 func (x *HostingMissed) Reset() {
 	*x = HostingMissed{}
-	mi := &file_chive_v1_events_proto_msgTypes[69]
+	mi := &file_chive_v1_events_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5944,7 +6013,7 @@ func (x *HostingMissed) String() string {
 func (*HostingMissed) ProtoMessage() {}
 
 func (x *HostingMissed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[69]
+	mi := &file_chive_v1_events_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5957,7 +6026,7 @@ func (x *HostingMissed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingMissed.ProtoReflect.Descriptor instead.
 func (*HostingMissed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{69}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *HostingMissed) GetOutcome() Outcome {
@@ -5971,7 +6040,7 @@ var File_chive_v1_events_proto protoreflect.FileDescriptor
 
 const file_chive_v1_events_proto_rawDesc = "" +
 	"\n" +
-	"\x15chive/v1/events.proto\x12\bchive.v1\x1a\x13chive/v1/tier.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x84,\n" +
+	"\x15chive/v1/events.proto\x12\bchive.v1\x1a\x13chive/v1/tier.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xec,\n" +
 	"\bEnvelope\x12\x14\n" +
 	"\x02id\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\x02id\x124\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampB\x04\xa8\xd4\x18\x02R\x04time\x12\x18\n" +
@@ -6050,7 +6119,8 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x0fhosting_refused\x18w \x01(\v2\x18.chive.v1.HostingRefusedB\x04\xa8\xd4\x18\x02H\x00R\x0ehostingRefused\x12=\n" +
 	"\vhosting_met\x18x \x01(\v2\x14.chive.v1.HostingMetB\x04\xa8\xd4\x18\x02H\x00R\n" +
 	"hostingMet\x12F\n" +
-	"\x0ehosting_missed\x18y \x01(\v2\x17.chive.v1.HostingMissedB\x04\xa8\xd4\x18\x02H\x00R\rhostingMissedB\a\n" +
+	"\x0ehosting_missed\x18y \x01(\v2\x17.chive.v1.HostingMissedB\x04\xa8\xd4\x18\x02H\x00R\rhostingMissed\x12f\n" +
+	"\x19hosting_delegation_ending\x18\x8c\x01 \x01(\v2!.chive.v1.HostingDelegationEndingB\x04\xa8\xd4\x18\x02H\x00R\x17hostingDelegationEndingB\a\n" +
 	"\x05event\"-\n" +
 	"\vNodeStarted\x12\x1e\n" +
 	"\aversion\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x01R\aversion\"A\n" +
@@ -6355,7 +6425,11 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"HostingMet\x12#\n" +
 	"\n" +
 	"circuit_id\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\tcircuitId\x123\n" +
-	"\x12congestion_control\x18\x02 \x01(\bB\x04\xa8\xd4\x18\x02R\x11congestionControl\"B\n" +
+	"\x12congestion_control\x18\x02 \x01(\bB\x04\xa8\xd4\x18\x02R\x11congestionControl\"X\n" +
+	"\x17HostingDelegationEnding\x12\x18\n" +
+	"\x04over\x18\x01 \x01(\bB\x04\xa8\xd4\x18\x02R\x04over\x12#\n" +
+	"\n" +
+	"hours_left\x18\x02 \x01(\rB\x04\xa8\xd4\x18\x02R\thoursLeft\"B\n" +
 	"\rHostingMissed\x121\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome*\x97\n" +
 	"\n" +
@@ -6466,7 +6540,7 @@ func file_chive_v1_events_proto_rawDescGZIP() []byte {
 }
 
 var file_chive_v1_events_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_chive_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 70)
+var file_chive_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 71)
 var file_chive_v1_events_proto_goTypes = []any{
 	(Outcome)(0),                     // 0: chive.v1.Outcome
 	(Kind)(0),                        // 1: chive.v1.Kind
@@ -6542,12 +6616,13 @@ var file_chive_v1_events_proto_goTypes = []any{
 	(*HostingUnpublished)(nil),       // 71: chive.v1.HostingUnpublished
 	(*HostingRefused)(nil),           // 72: chive.v1.HostingRefused
 	(*HostingMet)(nil),               // 73: chive.v1.HostingMet
-	(*HostingMissed)(nil),            // 74: chive.v1.HostingMissed
-	(*timestamppb.Timestamp)(nil),    // 75: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 76: google.protobuf.Duration
+	(*HostingDelegationEnding)(nil),  // 74: chive.v1.HostingDelegationEnding
+	(*HostingMissed)(nil),            // 75: chive.v1.HostingMissed
+	(*timestamppb.Timestamp)(nil),    // 76: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 77: google.protobuf.Duration
 }
 var file_chive_v1_events_proto_depIdxs = []int32{
-	75,  // 0: chive.v1.Envelope.time:type_name -> google.protobuf.Timestamp
+	76,  // 0: chive.v1.Envelope.time:type_name -> google.protobuf.Timestamp
 	1,   // 1: chive.v1.Envelope.kind:type_name -> chive.v1.Kind
 	6,   // 2: chive.v1.Envelope.node_started:type_name -> chive.v1.NodeStarted
 	7,   // 3: chive.v1.Envelope.node_stopping:type_name -> chive.v1.NodeStopping
@@ -6617,66 +6692,67 @@ var file_chive_v1_events_proto_depIdxs = []int32{
 	71,  // 67: chive.v1.Envelope.hosting_unpublished:type_name -> chive.v1.HostingUnpublished
 	72,  // 68: chive.v1.Envelope.hosting_refused:type_name -> chive.v1.HostingRefused
 	73,  // 69: chive.v1.Envelope.hosting_met:type_name -> chive.v1.HostingMet
-	74,  // 70: chive.v1.Envelope.hosting_missed:type_name -> chive.v1.HostingMissed
-	0,   // 71: chive.v1.NodeStopping.outcome:type_name -> chive.v1.Outcome
-	3,   // 72: chive.v1.BootstrapAdvanced.phase:type_name -> chive.v1.BootstrapPhase
-	0,   // 73: chive.v1.ListenerClosed.outcome:type_name -> chive.v1.Outcome
-	76,  // 74: chive.v1.BuildTimeoutSet.timeout:type_name -> google.protobuf.Duration
-	76,  // 75: chive.v1.BuildTimeoutSet.close:type_name -> google.protobuf.Duration
-	2,   // 76: chive.v1.ConnectionDialled.purpose:type_name -> chive.v1.Purpose
-	76,  // 77: chive.v1.ConnectionOpened.took:type_name -> google.protobuf.Duration
-	76,  // 78: chive.v1.ConnectionOpened.clock_skew:type_name -> google.protobuf.Duration
-	0,   // 79: chive.v1.ConnectionFailed.outcome:type_name -> chive.v1.Outcome
-	76,  // 80: chive.v1.ConnectionFailed.took:type_name -> google.protobuf.Duration
-	0,   // 81: chive.v1.ConnectionClosed.outcome:type_name -> chive.v1.Outcome
-	76,  // 82: chive.v1.ConnectionClosed.lived:type_name -> google.protobuf.Duration
-	2,   // 83: chive.v1.CircuitLaunched.purpose:type_name -> chive.v1.Purpose
-	76,  // 84: chive.v1.CircuitOpened.took:type_name -> google.protobuf.Duration
-	0,   // 85: chive.v1.CircuitFailed.outcome:type_name -> chive.v1.Outcome
-	76,  // 86: chive.v1.CircuitFailed.took:type_name -> google.protobuf.Duration
-	0,   // 87: chive.v1.CircuitClosed.outcome:type_name -> chive.v1.Outcome
-	76,  // 88: chive.v1.CircuitClosed.lived:type_name -> google.protobuf.Duration
-	2,   // 89: chive.v1.CircuitSetLaunched.purpose:type_name -> chive.v1.Purpose
-	76,  // 90: chive.v1.CircuitLegLinked.round_trip:type_name -> google.protobuf.Duration
-	76,  // 91: chive.v1.CircuitSetLinked.took:type_name -> google.protobuf.Duration
-	0,   // 92: chive.v1.CircuitLegLost.outcome:type_name -> chive.v1.Outcome
-	2,   // 93: chive.v1.StreamRequested.purpose:type_name -> chive.v1.Purpose
-	76,  // 94: chive.v1.StreamConnected.took:type_name -> google.protobuf.Duration
-	0,   // 95: chive.v1.StreamDetached.outcome:type_name -> chive.v1.Outcome
-	0,   // 96: chive.v1.StreamEnded.outcome:type_name -> chive.v1.Outcome
-	76,  // 97: chive.v1.StreamEnded.lived:type_name -> google.protobuf.Duration
-	0,   // 98: chive.v1.GuardUnreachable.outcome:type_name -> chive.v1.Outcome
-	4,   // 99: chive.v1.DocumentFetched.kind:type_name -> chive.v1.DocumentKind
-	76,  // 100: chive.v1.DocumentFetched.took:type_name -> google.protobuf.Duration
-	4,   // 101: chive.v1.DocumentVerified.kind:type_name -> chive.v1.DocumentKind
-	75,  // 102: chive.v1.DocumentVerified.valid_until:type_name -> google.protobuf.Timestamp
-	4,   // 103: chive.v1.DocumentRejected.kind:type_name -> chive.v1.DocumentKind
-	0,   // 104: chive.v1.DocumentRejected.outcome:type_name -> chive.v1.Outcome
-	76,  // 105: chive.v1.SupervisorStateChanged.delay:type_name -> google.protobuf.Duration
-	0,   // 106: chive.v1.SupervisorStateChanged.outcome:type_name -> chive.v1.Outcome
-	76,  // 107: chive.v1.BreakerOpened.retry_after:type_name -> google.protobuf.Duration
-	0,   // 108: chive.v1.BreakerOpened.outcome:type_name -> chive.v1.Outcome
-	76,  // 109: chive.v1.RetriesExhausted.delay:type_name -> google.protobuf.Duration
-	0,   // 110: chive.v1.RetriesExhausted.outcome:type_name -> chive.v1.Outcome
-	76,  // 111: chive.v1.InputQuarantined.lasts:type_name -> google.protobuf.Duration
-	0,   // 112: chive.v1.InputQuarantined.outcome:type_name -> chive.v1.Outcome
-	76,  // 113: chive.v1.ConfigApplied.took:type_name -> google.protobuf.Duration
-	0,   // 114: chive.v1.ConfigRejected.outcome:type_name -> chive.v1.Outcome
-	0,   // 115: chive.v1.ServiceDescriptorFetched.outcome:type_name -> chive.v1.Outcome
-	76,  // 116: chive.v1.ServiceDescriptorFetched.took:type_name -> google.protobuf.Duration
-	0,   // 117: chive.v1.ServiceIntroduced.outcome:type_name -> chive.v1.Outcome
-	76,  // 118: chive.v1.ServiceJoined.took:type_name -> google.protobuf.Duration
-	0,   // 119: chive.v1.ServiceFailed.outcome:type_name -> chive.v1.Outcome
-	76,  // 120: chive.v1.ServiceFailed.took:type_name -> google.protobuf.Duration
-	0,   // 121: chive.v1.HostingStopped.outcome:type_name -> chive.v1.Outcome
-	0,   // 122: chive.v1.HostingPointDown.outcome:type_name -> chive.v1.Outcome
-	0,   // 123: chive.v1.HostingStored.outcome:type_name -> chive.v1.Outcome
-	0,   // 124: chive.v1.HostingMissed.outcome:type_name -> chive.v1.Outcome
-	125, // [125:125] is the sub-list for method output_type
-	125, // [125:125] is the sub-list for method input_type
-	125, // [125:125] is the sub-list for extension type_name
-	125, // [125:125] is the sub-list for extension extendee
-	0,   // [0:125] is the sub-list for field type_name
+	75,  // 70: chive.v1.Envelope.hosting_missed:type_name -> chive.v1.HostingMissed
+	74,  // 71: chive.v1.Envelope.hosting_delegation_ending:type_name -> chive.v1.HostingDelegationEnding
+	0,   // 72: chive.v1.NodeStopping.outcome:type_name -> chive.v1.Outcome
+	3,   // 73: chive.v1.BootstrapAdvanced.phase:type_name -> chive.v1.BootstrapPhase
+	0,   // 74: chive.v1.ListenerClosed.outcome:type_name -> chive.v1.Outcome
+	77,  // 75: chive.v1.BuildTimeoutSet.timeout:type_name -> google.protobuf.Duration
+	77,  // 76: chive.v1.BuildTimeoutSet.close:type_name -> google.protobuf.Duration
+	2,   // 77: chive.v1.ConnectionDialled.purpose:type_name -> chive.v1.Purpose
+	77,  // 78: chive.v1.ConnectionOpened.took:type_name -> google.protobuf.Duration
+	77,  // 79: chive.v1.ConnectionOpened.clock_skew:type_name -> google.protobuf.Duration
+	0,   // 80: chive.v1.ConnectionFailed.outcome:type_name -> chive.v1.Outcome
+	77,  // 81: chive.v1.ConnectionFailed.took:type_name -> google.protobuf.Duration
+	0,   // 82: chive.v1.ConnectionClosed.outcome:type_name -> chive.v1.Outcome
+	77,  // 83: chive.v1.ConnectionClosed.lived:type_name -> google.protobuf.Duration
+	2,   // 84: chive.v1.CircuitLaunched.purpose:type_name -> chive.v1.Purpose
+	77,  // 85: chive.v1.CircuitOpened.took:type_name -> google.protobuf.Duration
+	0,   // 86: chive.v1.CircuitFailed.outcome:type_name -> chive.v1.Outcome
+	77,  // 87: chive.v1.CircuitFailed.took:type_name -> google.protobuf.Duration
+	0,   // 88: chive.v1.CircuitClosed.outcome:type_name -> chive.v1.Outcome
+	77,  // 89: chive.v1.CircuitClosed.lived:type_name -> google.protobuf.Duration
+	2,   // 90: chive.v1.CircuitSetLaunched.purpose:type_name -> chive.v1.Purpose
+	77,  // 91: chive.v1.CircuitLegLinked.round_trip:type_name -> google.protobuf.Duration
+	77,  // 92: chive.v1.CircuitSetLinked.took:type_name -> google.protobuf.Duration
+	0,   // 93: chive.v1.CircuitLegLost.outcome:type_name -> chive.v1.Outcome
+	2,   // 94: chive.v1.StreamRequested.purpose:type_name -> chive.v1.Purpose
+	77,  // 95: chive.v1.StreamConnected.took:type_name -> google.protobuf.Duration
+	0,   // 96: chive.v1.StreamDetached.outcome:type_name -> chive.v1.Outcome
+	0,   // 97: chive.v1.StreamEnded.outcome:type_name -> chive.v1.Outcome
+	77,  // 98: chive.v1.StreamEnded.lived:type_name -> google.protobuf.Duration
+	0,   // 99: chive.v1.GuardUnreachable.outcome:type_name -> chive.v1.Outcome
+	4,   // 100: chive.v1.DocumentFetched.kind:type_name -> chive.v1.DocumentKind
+	77,  // 101: chive.v1.DocumentFetched.took:type_name -> google.protobuf.Duration
+	4,   // 102: chive.v1.DocumentVerified.kind:type_name -> chive.v1.DocumentKind
+	76,  // 103: chive.v1.DocumentVerified.valid_until:type_name -> google.protobuf.Timestamp
+	4,   // 104: chive.v1.DocumentRejected.kind:type_name -> chive.v1.DocumentKind
+	0,   // 105: chive.v1.DocumentRejected.outcome:type_name -> chive.v1.Outcome
+	77,  // 106: chive.v1.SupervisorStateChanged.delay:type_name -> google.protobuf.Duration
+	0,   // 107: chive.v1.SupervisorStateChanged.outcome:type_name -> chive.v1.Outcome
+	77,  // 108: chive.v1.BreakerOpened.retry_after:type_name -> google.protobuf.Duration
+	0,   // 109: chive.v1.BreakerOpened.outcome:type_name -> chive.v1.Outcome
+	77,  // 110: chive.v1.RetriesExhausted.delay:type_name -> google.protobuf.Duration
+	0,   // 111: chive.v1.RetriesExhausted.outcome:type_name -> chive.v1.Outcome
+	77,  // 112: chive.v1.InputQuarantined.lasts:type_name -> google.protobuf.Duration
+	0,   // 113: chive.v1.InputQuarantined.outcome:type_name -> chive.v1.Outcome
+	77,  // 114: chive.v1.ConfigApplied.took:type_name -> google.protobuf.Duration
+	0,   // 115: chive.v1.ConfigRejected.outcome:type_name -> chive.v1.Outcome
+	0,   // 116: chive.v1.ServiceDescriptorFetched.outcome:type_name -> chive.v1.Outcome
+	77,  // 117: chive.v1.ServiceDescriptorFetched.took:type_name -> google.protobuf.Duration
+	0,   // 118: chive.v1.ServiceIntroduced.outcome:type_name -> chive.v1.Outcome
+	77,  // 119: chive.v1.ServiceJoined.took:type_name -> google.protobuf.Duration
+	0,   // 120: chive.v1.ServiceFailed.outcome:type_name -> chive.v1.Outcome
+	77,  // 121: chive.v1.ServiceFailed.took:type_name -> google.protobuf.Duration
+	0,   // 122: chive.v1.HostingStopped.outcome:type_name -> chive.v1.Outcome
+	0,   // 123: chive.v1.HostingPointDown.outcome:type_name -> chive.v1.Outcome
+	0,   // 124: chive.v1.HostingStored.outcome:type_name -> chive.v1.Outcome
+	0,   // 125: chive.v1.HostingMissed.outcome:type_name -> chive.v1.Outcome
+	126, // [126:126] is the sub-list for method output_type
+	126, // [126:126] is the sub-list for method input_type
+	126, // [126:126] is the sub-list for extension type_name
+	126, // [126:126] is the sub-list for extension extendee
+	0,   // [0:126] is the sub-list for field type_name
 }
 
 func init() { file_chive_v1_events_proto_init() }
@@ -6755,6 +6831,7 @@ func file_chive_v1_events_proto_init() {
 		(*Envelope_HostingRefused)(nil),
 		(*Envelope_HostingMet)(nil),
 		(*Envelope_HostingMissed)(nil),
+		(*Envelope_HostingDelegationEnding)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -6762,7 +6839,7 @@ func file_chive_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chive_v1_events_proto_rawDesc), len(file_chive_v1_events_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   70,
+			NumMessages:   71,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
