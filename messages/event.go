@@ -23,7 +23,8 @@ type Body interface {
 		*chivev1.ServiceDescriptorFetched | *chivev1.ServiceIntroduced | *chivev1.ServiceJoined | *chivev1.ServiceFailed |
 		*chivev1.HostingStarted | *chivev1.HostingStopped | *chivev1.HostingPointUp | *chivev1.HostingPointDown | *chivev1.HostingPointGone | *chivev1.HostingDescribed |
 		*chivev1.HostingStored | *chivev1.HostingPublished | *chivev1.HostingUnpublished | *chivev1.HostingRefused | *chivev1.HostingMet | *chivev1.HostingMissed |
-		*chivev1.HostingProbed | *chivev1.HostingVerified | *chivev1.HostingUnverified | *chivev1.HostingBroken | *chivev1.HostingHealing | *chivev1.HostingHealed
+		*chivev1.HostingProbed | *chivev1.HostingVerified | *chivev1.HostingUnverified | *chivev1.HostingBroken | *chivev1.HostingHealing | *chivev1.HostingHealed |
+		*chivev1.HostingDelegationEnding
 }
 
 // Event wraps body as an event about the actor id of the given kind, ready for
@@ -194,5 +195,7 @@ func wrap(e *chivev1.Envelope, body any) {
 		e.Event = &chivev1.Envelope_HostingHealing{HostingHealing: b}
 	case *chivev1.HostingHealed:
 		e.Event = &chivev1.Envelope_HostingHealed{HostingHealed: b}
+	case *chivev1.HostingDelegationEnding:
+		e.Event = &chivev1.Envelope_HostingDelegationEnding{HostingDelegationEnding: b}
 	}
 }

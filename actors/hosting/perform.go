@@ -229,6 +229,8 @@ func (a *serviceActor) told(e host.Event) {
 	case host.Unpublishable:
 		a.h.o.Log.Warn("an onion service cannot be published", "folder", a.service.Dir, "err", e.Cause)
 		a.emit(messages.Event(kind, id, &chivev1.HostingUnpublished{Period: e.Period.Number, Reason: e.Cause.Error()}))
+	case host.KeysEnd:
+		a.keysEnd(e)
 	case host.Refused:
 		a.tally.refuse(e.Cause, a.h.o.Now())
 		if !a.e.meter.reject(e.Cause) {

@@ -3,7 +3,6 @@ package hosting
 import (
 	"context"
 	crand "crypto/rand"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -143,12 +142,9 @@ func (a *serviceActor) hear(ctx actor.Context, now time.Time) {
 
 // start opens the service's folder. What it holds is small, and nothing can be done before.
 func (a *serviceActor) start(ctx actor.Context, now time.Time) error {
-	var err error
-	if a.store, err = keystore.OpenService(a.service.Dir, a.service.DirGroupReadable, crand.Reader); err != nil {
+	keys, err := a.unlock(now)
+	if err != nil {
 		return err
-	}
-	if a.store.Key == nil {
-		return errors.New("the folder holds no hs_ed25519_secret_key")
 	}
 	if a.floors, err = a.store.Floors(); err != nil {
 		return err
@@ -157,7 +153,7 @@ func (a *serviceActor) start(ctx actor.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	machine, err := host.New(a.store.Address, host.NewOnline(a.store.Key), crand.Reader, settings, a.floors, now)
+	machine, err := host.New(a.store.Address, keys, crand.Reader, settings, a.floors, now)
 	if err != nil {
 		return err
 	}
@@ -207,7 +203,11 @@ func (a *serviceActor) settings() (host.Config, error) {
 func (a *serviceActor) configure(ctx actor.Context, service config.OnionService, now time.Time) {
 	a.service = service
 	a.rules.set(service)
-	settings, err := a.settings()
+	err := a.rekey(now)
+	var settings host.Config
+	if err == nil {
+		settings, err = a.settings()
+	}
 	if err == nil {
 		err = a.machine.Configure(settings, now)
 	}

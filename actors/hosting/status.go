@@ -28,6 +28,7 @@ type Status struct {
 	Refused       uint64   `json:"refused,omitempty"` // introductions that were not answered
 	Effort        uint32   `json:"effort,omitempty"`  // of the proof of work that is suggested
 	Waiting       int      `json:"waiting,omitempty"` // introductions that are to be answered
+	Keys          *Keys    `json:"delegated_keys,omitempty"`
 	Problem       string   `json:"problem,omitempty"`
 
 	meter *meter
@@ -84,6 +85,7 @@ func (a *serviceActor) look() *Status {
 	case !slices.ContainsFunc(s.Periods, func(p host.PeriodStatus) bool { return p.Stored == 0 || p.Problem != nil }):
 		out.State = "published"
 	}
+	a.lookAtKeys(out, &s)
 	for _, u := range a.uses {
 		if u.met {
 			out.Clients++

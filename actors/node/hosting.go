@@ -4,7 +4,6 @@ import (
 	"context"
 	crand "crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -60,8 +59,8 @@ func checkServices(c *config.Config) error {
 	for i := range c.OnionServices {
 		s := &c.OnionServices[i]
 		store, err := keystore.OpenService(s.Dir, s.DirGroupReadable, crand.Reader)
-		if err == nil && store.Key == nil {
-			err = errors.New("it holds no hs_ed25519_secret_key")
+		if err == nil && store.Key == nil && store.Delegation == nil {
+			err = keystore.ErrNoKeys
 		}
 		if err != nil {
 			return fmt.Errorf("HiddenServiceDir %s: %w", s.Dir, err)

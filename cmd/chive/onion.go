@@ -23,6 +23,8 @@ type onionCommand struct {
 	Show onionShow   `cmd:"" help:"Show one with its introduction points and what is published."`
 	Add  onionAdd    `cmd:"" help:"Host one more, for this run of the node."`
 	Rm   onionRemove `cmd:"" help:"Host one no more, for this run of the node; its keys stay."`
+
+	Delegate onionDelegate `cmd:"" help:"Make keys for a host that does not get the identity key."`
 }
 
 const serviceDir = "HiddenServiceDir"
@@ -149,6 +151,9 @@ func printService(std streams, s hosting.Status) {
 	line("introductions", "%d, %d of them refused", s.Introductions, s.Refused)
 	if s.Effort > 0 {
 		line("proof of work", "effort %d is suggested", s.Effort)
+	}
+	if k := s.Keys; k != nil {
+		line("keys", "%s", delegatedKeys(k, time.Now()))
 	}
 	if s.Problem != "" {
 		line("problem", "%s", s.Problem)

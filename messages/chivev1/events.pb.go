@@ -773,6 +773,7 @@ type Envelope struct {
 	//	*Envelope_HostingBroken
 	//	*Envelope_HostingHealing
 	//	*Envelope_HostingHealed
+	//	*Envelope_HostingDelegationEnding
 	Event         isEnvelope_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1546,6 +1547,15 @@ func (x *Envelope) GetHostingHealed() *HostingHealed {
 	return nil
 }
 
+func (x *Envelope) GetHostingDelegationEnding() *HostingDelegationEnding {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_HostingDelegationEnding); ok {
+			return x.HostingDelegationEnding
+		}
+	}
+	return nil
+}
+
 type isEnvelope_Event interface {
 	isEnvelope_Event()
 }
@@ -1850,6 +1860,10 @@ type Envelope_HostingHealed struct {
 	HostingHealed *HostingHealed `protobuf:"bytes,127,opt,name=hosting_healed,json=hostingHealed,proto3,oneof"`
 }
 
+type Envelope_HostingDelegationEnding struct {
+	HostingDelegationEnding *HostingDelegationEnding `protobuf:"bytes,140,opt,name=hosting_delegation_ending,json=hostingDelegationEnding,proto3,oneof"`
+}
+
 func (*Envelope_NodeStarted) isEnvelope_Event() {}
 
 func (*Envelope_NodeStopping) isEnvelope_Event() {}
@@ -1999,6 +2013,8 @@ func (*Envelope_HostingBroken) isEnvelope_Event() {}
 func (*Envelope_HostingHealing) isEnvelope_Event() {}
 
 func (*Envelope_HostingHealed) isEnvelope_Event() {}
+
+func (*Envelope_HostingDelegationEnding) isEnvelope_Event() {}
 
 type NodeStarted struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -6234,6 +6250,59 @@ func (x *HostingMet) GetEffort() uint32 {
 	return 0
 }
 
+// HostingDelegationEnding: the keys that were delegated to the host run out soon, or have.
+type HostingDelegationEnding struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Over          bool                   `protobuf:"varint,1,opt,name=over,proto3" json:"over,omitempty"`
+	HoursLeft     uint32                 `protobuf:"varint,2,opt,name=hours_left,json=hoursLeft,proto3" json:"hours_left,omitempty"` // whole ones
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HostingDelegationEnding) Reset() {
+	*x = HostingDelegationEnding{}
+	mi := &file_chive_v1_events_proto_msgTypes[69]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HostingDelegationEnding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HostingDelegationEnding) ProtoMessage() {}
+
+func (x *HostingDelegationEnding) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[69]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HostingDelegationEnding.ProtoReflect.Descriptor instead.
+func (*HostingDelegationEnding) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{69}
+}
+
+func (x *HostingDelegationEnding) GetOver() bool {
+	if x != nil {
+		return x.Over
+	}
+	return false
+}
+
+func (x *HostingDelegationEnding) GetHoursLeft() uint32 {
+	if x != nil {
+		return x.HoursLeft
+	}
+	return 0
+}
+
 // HostingMissed: somebody who was introduced could not be met.
 type HostingMissed struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -6244,7 +6313,7 @@ type HostingMissed struct {
 
 func (x *HostingMissed) Reset() {
 	*x = HostingMissed{}
-	mi := &file_chive_v1_events_proto_msgTypes[69]
+	mi := &file_chive_v1_events_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6256,7 +6325,7 @@ func (x *HostingMissed) String() string {
 func (*HostingMissed) ProtoMessage() {}
 
 func (x *HostingMissed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[69]
+	mi := &file_chive_v1_events_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6269,7 +6338,7 @@ func (x *HostingMissed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingMissed.ProtoReflect.Descriptor instead.
 func (*HostingMissed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{69}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *HostingMissed) GetOutcome() Outcome {
@@ -6299,7 +6368,7 @@ type HostingProbed struct {
 
 func (x *HostingProbed) Reset() {
 	*x = HostingProbed{}
-	mi := &file_chive_v1_events_proto_msgTypes[70]
+	mi := &file_chive_v1_events_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6311,7 +6380,7 @@ func (x *HostingProbed) String() string {
 func (*HostingProbed) ProtoMessage() {}
 
 func (x *HostingProbed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[70]
+	mi := &file_chive_v1_events_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6324,7 +6393,7 @@ func (x *HostingProbed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingProbed.ProtoReflect.Descriptor instead.
 func (*HostingProbed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{70}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *HostingProbed) GetOutcome() Outcome {
@@ -6407,7 +6476,7 @@ type HostingVerified struct {
 
 func (x *HostingVerified) Reset() {
 	*x = HostingVerified{}
-	mi := &file_chive_v1_events_proto_msgTypes[71]
+	mi := &file_chive_v1_events_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6419,7 +6488,7 @@ func (x *HostingVerified) String() string {
 func (*HostingVerified) ProtoMessage() {}
 
 func (x *HostingVerified) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[71]
+	mi := &file_chive_v1_events_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6432,7 +6501,7 @@ func (x *HostingVerified) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingVerified.ProtoReflect.Descriptor instead.
 func (*HostingVerified) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{71}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *HostingVerified) GetBy() string {
@@ -6453,7 +6522,7 @@ type HostingUnverified struct {
 
 func (x *HostingUnverified) Reset() {
 	*x = HostingUnverified{}
-	mi := &file_chive_v1_events_proto_msgTypes[72]
+	mi := &file_chive_v1_events_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6465,7 +6534,7 @@ func (x *HostingUnverified) String() string {
 func (*HostingUnverified) ProtoMessage() {}
 
 func (x *HostingUnverified) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[72]
+	mi := &file_chive_v1_events_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6478,7 +6547,7 @@ func (x *HostingUnverified) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingUnverified.ProtoReflect.Descriptor instead.
 func (*HostingUnverified) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{72}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *HostingUnverified) GetCause() HealthCause {
@@ -6505,7 +6574,7 @@ type HostingBroken struct {
 
 func (x *HostingBroken) Reset() {
 	*x = HostingBroken{}
-	mi := &file_chive_v1_events_proto_msgTypes[73]
+	mi := &file_chive_v1_events_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6517,7 +6586,7 @@ func (x *HostingBroken) String() string {
 func (*HostingBroken) ProtoMessage() {}
 
 func (x *HostingBroken) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[73]
+	mi := &file_chive_v1_events_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6530,7 +6599,7 @@ func (x *HostingBroken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingBroken.ProtoReflect.Descriptor instead.
 func (*HostingBroken) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{73}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *HostingBroken) GetCause() HealthCause {
@@ -6595,7 +6664,7 @@ type HostingHealing struct {
 
 func (x *HostingHealing) Reset() {
 	*x = HostingHealing{}
-	mi := &file_chive_v1_events_proto_msgTypes[74]
+	mi := &file_chive_v1_events_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6607,7 +6676,7 @@ func (x *HostingHealing) String() string {
 func (*HostingHealing) ProtoMessage() {}
 
 func (x *HostingHealing) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[74]
+	mi := &file_chive_v1_events_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6620,7 +6689,7 @@ func (x *HostingHealing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingHealing.ProtoReflect.Descriptor instead.
 func (*HostingHealing) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{74}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *HostingHealing) GetStep() HealStep {
@@ -6664,7 +6733,7 @@ type HostingHealed struct {
 
 func (x *HostingHealed) Reset() {
 	*x = HostingHealed{}
-	mi := &file_chive_v1_events_proto_msgTypes[75]
+	mi := &file_chive_v1_events_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6676,7 +6745,7 @@ func (x *HostingHealed) String() string {
 func (*HostingHealed) ProtoMessage() {}
 
 func (x *HostingHealed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[75]
+	mi := &file_chive_v1_events_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6689,7 +6758,7 @@ func (x *HostingHealed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingHealed.ProtoReflect.Descriptor instead.
 func (*HostingHealed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{75}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *HostingHealed) GetAfter() *durationpb.Duration {
@@ -6724,7 +6793,7 @@ var File_chive_v1_events_proto protoreflect.FileDescriptor
 
 const file_chive_v1_events_proto_rawDesc = "" +
 	"\n" +
-	"\x15chive/v1/events.proto\x12\bchive.v1\x1a\x13chive/v1/tier.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc9/\n" +
+	"\x15chive/v1/events.proto\x12\bchive.v1\x1a\x13chive/v1/tier.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb10\n" +
 	"\bEnvelope\x12\x14\n" +
 	"\x02id\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\x02id\x124\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampB\x04\xa8\xd4\x18\x02R\x04time\x12\x18\n" +
@@ -6809,7 +6878,8 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x12hosting_unverified\x18| \x01(\v2\x1b.chive.v1.HostingUnverifiedB\x04\xa8\xd4\x18\x02H\x00R\x11hostingUnverified\x12F\n" +
 	"\x0ehosting_broken\x18} \x01(\v2\x17.chive.v1.HostingBrokenB\x04\xa8\xd4\x18\x02H\x00R\rhostingBroken\x12I\n" +
 	"\x0fhosting_healing\x18~ \x01(\v2\x18.chive.v1.HostingHealingB\x04\xa8\xd4\x18\x02H\x00R\x0ehostingHealing\x12F\n" +
-	"\x0ehosting_healed\x18\x7f \x01(\v2\x17.chive.v1.HostingHealedB\x04\xa8\xd4\x18\x02H\x00R\rhostingHealedB\a\n" +
+	"\x0ehosting_healed\x18\x7f \x01(\v2\x17.chive.v1.HostingHealedB\x04\xa8\xd4\x18\x02H\x00R\rhostingHealed\x12f\n" +
+	"\x19hosting_delegation_ending\x18\x8c\x01 \x01(\v2!.chive.v1.HostingDelegationEndingB\x04\xa8\xd4\x18\x02H\x00R\x17hostingDelegationEndingB\a\n" +
 	"\x05event\"-\n" +
 	"\vNodeStarted\x12\x1e\n" +
 	"\aversion\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x01R\aversion\"A\n" +
@@ -7115,7 +7185,11 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\n" +
 	"circuit_id\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\tcircuitId\x123\n" +
 	"\x12congestion_control\x18\x02 \x01(\bB\x04\xa8\xd4\x18\x02R\x11congestionControl\x12\x1c\n" +
-	"\x06effort\x18\x03 \x01(\rB\x04\xa8\xd4\x18\x02R\x06effort\"B\n" +
+	"\x06effort\x18\x03 \x01(\rB\x04\xa8\xd4\x18\x02R\x06effort\"X\n" +
+	"\x17HostingDelegationEnding\x12\x18\n" +
+	"\x04over\x18\x01 \x01(\bB\x04\xa8\xd4\x18\x02R\x04over\x12#\n" +
+	"\n" +
+	"hours_left\x18\x02 \x01(\rB\x04\xa8\xd4\x18\x02R\thoursLeft\"B\n" +
 	"\rHostingMissed\x121\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome\"\x94\x03\n" +
 	"\rHostingProbed\x121\n" +
@@ -7293,7 +7367,7 @@ func file_chive_v1_events_proto_rawDescGZIP() []byte {
 }
 
 var file_chive_v1_events_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_chive_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 76)
+var file_chive_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 77)
 var file_chive_v1_events_proto_goTypes = []any{
 	(Outcome)(0),                     // 0: chive.v1.Outcome
 	(Kind)(0),                        // 1: chive.v1.Kind
@@ -7372,18 +7446,19 @@ var file_chive_v1_events_proto_goTypes = []any{
 	(*HostingUnpublished)(nil),       // 74: chive.v1.HostingUnpublished
 	(*HostingRefused)(nil),           // 75: chive.v1.HostingRefused
 	(*HostingMet)(nil),               // 76: chive.v1.HostingMet
-	(*HostingMissed)(nil),            // 77: chive.v1.HostingMissed
-	(*HostingProbed)(nil),            // 78: chive.v1.HostingProbed
-	(*HostingVerified)(nil),          // 79: chive.v1.HostingVerified
-	(*HostingUnverified)(nil),        // 80: chive.v1.HostingUnverified
-	(*HostingBroken)(nil),            // 81: chive.v1.HostingBroken
-	(*HostingHealing)(nil),           // 82: chive.v1.HostingHealing
-	(*HostingHealed)(nil),            // 83: chive.v1.HostingHealed
-	(*timestamppb.Timestamp)(nil),    // 84: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 85: google.protobuf.Duration
+	(*HostingDelegationEnding)(nil),  // 77: chive.v1.HostingDelegationEnding
+	(*HostingMissed)(nil),            // 78: chive.v1.HostingMissed
+	(*HostingProbed)(nil),            // 79: chive.v1.HostingProbed
+	(*HostingVerified)(nil),          // 80: chive.v1.HostingVerified
+	(*HostingUnverified)(nil),        // 81: chive.v1.HostingUnverified
+	(*HostingBroken)(nil),            // 82: chive.v1.HostingBroken
+	(*HostingHealing)(nil),           // 83: chive.v1.HostingHealing
+	(*HostingHealed)(nil),            // 84: chive.v1.HostingHealed
+	(*timestamppb.Timestamp)(nil),    // 85: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 86: google.protobuf.Duration
 }
 var file_chive_v1_events_proto_depIdxs = []int32{
-	84,  // 0: chive.v1.Envelope.time:type_name -> google.protobuf.Timestamp
+	85,  // 0: chive.v1.Envelope.time:type_name -> google.protobuf.Timestamp
 	1,   // 1: chive.v1.Envelope.kind:type_name -> chive.v1.Kind
 	9,   // 2: chive.v1.Envelope.node_started:type_name -> chive.v1.NodeStarted
 	10,  // 3: chive.v1.Envelope.node_stopping:type_name -> chive.v1.NodeStopping
@@ -7453,85 +7528,86 @@ var file_chive_v1_events_proto_depIdxs = []int32{
 	74,  // 67: chive.v1.Envelope.hosting_unpublished:type_name -> chive.v1.HostingUnpublished
 	75,  // 68: chive.v1.Envelope.hosting_refused:type_name -> chive.v1.HostingRefused
 	76,  // 69: chive.v1.Envelope.hosting_met:type_name -> chive.v1.HostingMet
-	77,  // 70: chive.v1.Envelope.hosting_missed:type_name -> chive.v1.HostingMissed
-	78,  // 71: chive.v1.Envelope.hosting_probed:type_name -> chive.v1.HostingProbed
-	79,  // 72: chive.v1.Envelope.hosting_verified:type_name -> chive.v1.HostingVerified
-	80,  // 73: chive.v1.Envelope.hosting_unverified:type_name -> chive.v1.HostingUnverified
-	81,  // 74: chive.v1.Envelope.hosting_broken:type_name -> chive.v1.HostingBroken
-	82,  // 75: chive.v1.Envelope.hosting_healing:type_name -> chive.v1.HostingHealing
-	83,  // 76: chive.v1.Envelope.hosting_healed:type_name -> chive.v1.HostingHealed
-	0,   // 77: chive.v1.NodeStopping.outcome:type_name -> chive.v1.Outcome
-	3,   // 78: chive.v1.BootstrapAdvanced.phase:type_name -> chive.v1.BootstrapPhase
-	0,   // 79: chive.v1.ListenerClosed.outcome:type_name -> chive.v1.Outcome
-	85,  // 80: chive.v1.BuildTimeoutSet.timeout:type_name -> google.protobuf.Duration
-	85,  // 81: chive.v1.BuildTimeoutSet.close:type_name -> google.protobuf.Duration
-	2,   // 82: chive.v1.ConnectionDialled.purpose:type_name -> chive.v1.Purpose
-	85,  // 83: chive.v1.ConnectionOpened.took:type_name -> google.protobuf.Duration
-	85,  // 84: chive.v1.ConnectionOpened.clock_skew:type_name -> google.protobuf.Duration
-	0,   // 85: chive.v1.ConnectionFailed.outcome:type_name -> chive.v1.Outcome
-	85,  // 86: chive.v1.ConnectionFailed.took:type_name -> google.protobuf.Duration
-	0,   // 87: chive.v1.ConnectionClosed.outcome:type_name -> chive.v1.Outcome
-	85,  // 88: chive.v1.ConnectionClosed.lived:type_name -> google.protobuf.Duration
-	2,   // 89: chive.v1.CircuitLaunched.purpose:type_name -> chive.v1.Purpose
-	85,  // 90: chive.v1.CircuitOpened.took:type_name -> google.protobuf.Duration
-	0,   // 91: chive.v1.CircuitFailed.outcome:type_name -> chive.v1.Outcome
-	85,  // 92: chive.v1.CircuitFailed.took:type_name -> google.protobuf.Duration
-	0,   // 93: chive.v1.CircuitClosed.outcome:type_name -> chive.v1.Outcome
-	85,  // 94: chive.v1.CircuitClosed.lived:type_name -> google.protobuf.Duration
-	2,   // 95: chive.v1.CircuitSetLaunched.purpose:type_name -> chive.v1.Purpose
-	85,  // 96: chive.v1.CircuitLegLinked.round_trip:type_name -> google.protobuf.Duration
-	85,  // 97: chive.v1.CircuitSetLinked.took:type_name -> google.protobuf.Duration
-	0,   // 98: chive.v1.CircuitLegLost.outcome:type_name -> chive.v1.Outcome
-	2,   // 99: chive.v1.StreamRequested.purpose:type_name -> chive.v1.Purpose
-	85,  // 100: chive.v1.StreamConnected.took:type_name -> google.protobuf.Duration
-	0,   // 101: chive.v1.StreamDetached.outcome:type_name -> chive.v1.Outcome
-	0,   // 102: chive.v1.StreamEnded.outcome:type_name -> chive.v1.Outcome
-	85,  // 103: chive.v1.StreamEnded.lived:type_name -> google.protobuf.Duration
-	0,   // 104: chive.v1.GuardUnreachable.outcome:type_name -> chive.v1.Outcome
-	7,   // 105: chive.v1.DocumentFetched.kind:type_name -> chive.v1.DocumentKind
-	85,  // 106: chive.v1.DocumentFetched.took:type_name -> google.protobuf.Duration
-	7,   // 107: chive.v1.DocumentVerified.kind:type_name -> chive.v1.DocumentKind
-	84,  // 108: chive.v1.DocumentVerified.valid_until:type_name -> google.protobuf.Timestamp
-	7,   // 109: chive.v1.DocumentRejected.kind:type_name -> chive.v1.DocumentKind
-	0,   // 110: chive.v1.DocumentRejected.outcome:type_name -> chive.v1.Outcome
-	85,  // 111: chive.v1.SupervisorStateChanged.delay:type_name -> google.protobuf.Duration
-	0,   // 112: chive.v1.SupervisorStateChanged.outcome:type_name -> chive.v1.Outcome
-	85,  // 113: chive.v1.BreakerOpened.retry_after:type_name -> google.protobuf.Duration
-	0,   // 114: chive.v1.BreakerOpened.outcome:type_name -> chive.v1.Outcome
-	85,  // 115: chive.v1.RetriesExhausted.delay:type_name -> google.protobuf.Duration
-	0,   // 116: chive.v1.RetriesExhausted.outcome:type_name -> chive.v1.Outcome
-	85,  // 117: chive.v1.InputQuarantined.lasts:type_name -> google.protobuf.Duration
-	0,   // 118: chive.v1.InputQuarantined.outcome:type_name -> chive.v1.Outcome
-	85,  // 119: chive.v1.ConfigApplied.took:type_name -> google.protobuf.Duration
-	0,   // 120: chive.v1.ConfigRejected.outcome:type_name -> chive.v1.Outcome
-	0,   // 121: chive.v1.ServiceDescriptorFetched.outcome:type_name -> chive.v1.Outcome
-	85,  // 122: chive.v1.ServiceDescriptorFetched.took:type_name -> google.protobuf.Duration
-	0,   // 123: chive.v1.ServiceIntroduced.outcome:type_name -> chive.v1.Outcome
-	85,  // 124: chive.v1.ServiceJoined.took:type_name -> google.protobuf.Duration
-	0,   // 125: chive.v1.ServiceFailed.outcome:type_name -> chive.v1.Outcome
-	85,  // 126: chive.v1.ServiceFailed.took:type_name -> google.protobuf.Duration
-	0,   // 127: chive.v1.HostingStopped.outcome:type_name -> chive.v1.Outcome
-	0,   // 128: chive.v1.HostingPointDown.outcome:type_name -> chive.v1.Outcome
-	0,   // 129: chive.v1.HostingStored.outcome:type_name -> chive.v1.Outcome
-	0,   // 130: chive.v1.HostingMissed.outcome:type_name -> chive.v1.Outcome
-	0,   // 131: chive.v1.HostingProbed.outcome:type_name -> chive.v1.Outcome
-	4,   // 132: chive.v1.HostingProbed.stage:type_name -> chive.v1.ProbeStage
-	85,  // 133: chive.v1.HostingProbed.took:type_name -> google.protobuf.Duration
-	5,   // 134: chive.v1.HostingProbed.cause:type_name -> chive.v1.HealthCause
-	5,   // 135: chive.v1.HostingUnverified.cause:type_name -> chive.v1.HealthCause
-	5,   // 136: chive.v1.HostingBroken.cause:type_name -> chive.v1.HealthCause
-	4,   // 137: chive.v1.HostingBroken.stage:type_name -> chive.v1.ProbeStage
-	0,   // 138: chive.v1.HostingBroken.outcome:type_name -> chive.v1.Outcome
-	6,   // 139: chive.v1.HostingHealing.step:type_name -> chive.v1.HealStep
-	5,   // 140: chive.v1.HostingHealing.cause:type_name -> chive.v1.HealthCause
-	85,  // 141: chive.v1.HostingHealed.after:type_name -> google.protobuf.Duration
-	5,   // 142: chive.v1.HostingHealed.cause:type_name -> chive.v1.HealthCause
-	6,   // 143: chive.v1.HostingHealed.step:type_name -> chive.v1.HealStep
-	144, // [144:144] is the sub-list for method output_type
-	144, // [144:144] is the sub-list for method input_type
-	144, // [144:144] is the sub-list for extension type_name
-	144, // [144:144] is the sub-list for extension extendee
-	0,   // [0:144] is the sub-list for field type_name
+	78,  // 70: chive.v1.Envelope.hosting_missed:type_name -> chive.v1.HostingMissed
+	79,  // 71: chive.v1.Envelope.hosting_probed:type_name -> chive.v1.HostingProbed
+	80,  // 72: chive.v1.Envelope.hosting_verified:type_name -> chive.v1.HostingVerified
+	81,  // 73: chive.v1.Envelope.hosting_unverified:type_name -> chive.v1.HostingUnverified
+	82,  // 74: chive.v1.Envelope.hosting_broken:type_name -> chive.v1.HostingBroken
+	83,  // 75: chive.v1.Envelope.hosting_healing:type_name -> chive.v1.HostingHealing
+	84,  // 76: chive.v1.Envelope.hosting_healed:type_name -> chive.v1.HostingHealed
+	77,  // 77: chive.v1.Envelope.hosting_delegation_ending:type_name -> chive.v1.HostingDelegationEnding
+	0,   // 78: chive.v1.NodeStopping.outcome:type_name -> chive.v1.Outcome
+	3,   // 79: chive.v1.BootstrapAdvanced.phase:type_name -> chive.v1.BootstrapPhase
+	0,   // 80: chive.v1.ListenerClosed.outcome:type_name -> chive.v1.Outcome
+	86,  // 81: chive.v1.BuildTimeoutSet.timeout:type_name -> google.protobuf.Duration
+	86,  // 82: chive.v1.BuildTimeoutSet.close:type_name -> google.protobuf.Duration
+	2,   // 83: chive.v1.ConnectionDialled.purpose:type_name -> chive.v1.Purpose
+	86,  // 84: chive.v1.ConnectionOpened.took:type_name -> google.protobuf.Duration
+	86,  // 85: chive.v1.ConnectionOpened.clock_skew:type_name -> google.protobuf.Duration
+	0,   // 86: chive.v1.ConnectionFailed.outcome:type_name -> chive.v1.Outcome
+	86,  // 87: chive.v1.ConnectionFailed.took:type_name -> google.protobuf.Duration
+	0,   // 88: chive.v1.ConnectionClosed.outcome:type_name -> chive.v1.Outcome
+	86,  // 89: chive.v1.ConnectionClosed.lived:type_name -> google.protobuf.Duration
+	2,   // 90: chive.v1.CircuitLaunched.purpose:type_name -> chive.v1.Purpose
+	86,  // 91: chive.v1.CircuitOpened.took:type_name -> google.protobuf.Duration
+	0,   // 92: chive.v1.CircuitFailed.outcome:type_name -> chive.v1.Outcome
+	86,  // 93: chive.v1.CircuitFailed.took:type_name -> google.protobuf.Duration
+	0,   // 94: chive.v1.CircuitClosed.outcome:type_name -> chive.v1.Outcome
+	86,  // 95: chive.v1.CircuitClosed.lived:type_name -> google.protobuf.Duration
+	2,   // 96: chive.v1.CircuitSetLaunched.purpose:type_name -> chive.v1.Purpose
+	86,  // 97: chive.v1.CircuitLegLinked.round_trip:type_name -> google.protobuf.Duration
+	86,  // 98: chive.v1.CircuitSetLinked.took:type_name -> google.protobuf.Duration
+	0,   // 99: chive.v1.CircuitLegLost.outcome:type_name -> chive.v1.Outcome
+	2,   // 100: chive.v1.StreamRequested.purpose:type_name -> chive.v1.Purpose
+	86,  // 101: chive.v1.StreamConnected.took:type_name -> google.protobuf.Duration
+	0,   // 102: chive.v1.StreamDetached.outcome:type_name -> chive.v1.Outcome
+	0,   // 103: chive.v1.StreamEnded.outcome:type_name -> chive.v1.Outcome
+	86,  // 104: chive.v1.StreamEnded.lived:type_name -> google.protobuf.Duration
+	0,   // 105: chive.v1.GuardUnreachable.outcome:type_name -> chive.v1.Outcome
+	7,   // 106: chive.v1.DocumentFetched.kind:type_name -> chive.v1.DocumentKind
+	86,  // 107: chive.v1.DocumentFetched.took:type_name -> google.protobuf.Duration
+	7,   // 108: chive.v1.DocumentVerified.kind:type_name -> chive.v1.DocumentKind
+	85,  // 109: chive.v1.DocumentVerified.valid_until:type_name -> google.protobuf.Timestamp
+	7,   // 110: chive.v1.DocumentRejected.kind:type_name -> chive.v1.DocumentKind
+	0,   // 111: chive.v1.DocumentRejected.outcome:type_name -> chive.v1.Outcome
+	86,  // 112: chive.v1.SupervisorStateChanged.delay:type_name -> google.protobuf.Duration
+	0,   // 113: chive.v1.SupervisorStateChanged.outcome:type_name -> chive.v1.Outcome
+	86,  // 114: chive.v1.BreakerOpened.retry_after:type_name -> google.protobuf.Duration
+	0,   // 115: chive.v1.BreakerOpened.outcome:type_name -> chive.v1.Outcome
+	86,  // 116: chive.v1.RetriesExhausted.delay:type_name -> google.protobuf.Duration
+	0,   // 117: chive.v1.RetriesExhausted.outcome:type_name -> chive.v1.Outcome
+	86,  // 118: chive.v1.InputQuarantined.lasts:type_name -> google.protobuf.Duration
+	0,   // 119: chive.v1.InputQuarantined.outcome:type_name -> chive.v1.Outcome
+	86,  // 120: chive.v1.ConfigApplied.took:type_name -> google.protobuf.Duration
+	0,   // 121: chive.v1.ConfigRejected.outcome:type_name -> chive.v1.Outcome
+	0,   // 122: chive.v1.ServiceDescriptorFetched.outcome:type_name -> chive.v1.Outcome
+	86,  // 123: chive.v1.ServiceDescriptorFetched.took:type_name -> google.protobuf.Duration
+	0,   // 124: chive.v1.ServiceIntroduced.outcome:type_name -> chive.v1.Outcome
+	86,  // 125: chive.v1.ServiceJoined.took:type_name -> google.protobuf.Duration
+	0,   // 126: chive.v1.ServiceFailed.outcome:type_name -> chive.v1.Outcome
+	86,  // 127: chive.v1.ServiceFailed.took:type_name -> google.protobuf.Duration
+	0,   // 128: chive.v1.HostingStopped.outcome:type_name -> chive.v1.Outcome
+	0,   // 129: chive.v1.HostingPointDown.outcome:type_name -> chive.v1.Outcome
+	0,   // 130: chive.v1.HostingStored.outcome:type_name -> chive.v1.Outcome
+	0,   // 131: chive.v1.HostingMissed.outcome:type_name -> chive.v1.Outcome
+	0,   // 132: chive.v1.HostingProbed.outcome:type_name -> chive.v1.Outcome
+	4,   // 133: chive.v1.HostingProbed.stage:type_name -> chive.v1.ProbeStage
+	86,  // 134: chive.v1.HostingProbed.took:type_name -> google.protobuf.Duration
+	5,   // 135: chive.v1.HostingProbed.cause:type_name -> chive.v1.HealthCause
+	5,   // 136: chive.v1.HostingUnverified.cause:type_name -> chive.v1.HealthCause
+	5,   // 137: chive.v1.HostingBroken.cause:type_name -> chive.v1.HealthCause
+	4,   // 138: chive.v1.HostingBroken.stage:type_name -> chive.v1.ProbeStage
+	0,   // 139: chive.v1.HostingBroken.outcome:type_name -> chive.v1.Outcome
+	6,   // 140: chive.v1.HostingHealing.step:type_name -> chive.v1.HealStep
+	5,   // 141: chive.v1.HostingHealing.cause:type_name -> chive.v1.HealthCause
+	86,  // 142: chive.v1.HostingHealed.after:type_name -> google.protobuf.Duration
+	5,   // 143: chive.v1.HostingHealed.cause:type_name -> chive.v1.HealthCause
+	6,   // 144: chive.v1.HostingHealed.step:type_name -> chive.v1.HealStep
+	145, // [145:145] is the sub-list for method output_type
+	145, // [145:145] is the sub-list for method input_type
+	145, // [145:145] is the sub-list for extension type_name
+	145, // [145:145] is the sub-list for extension extendee
+	0,   // [0:145] is the sub-list for field type_name
 }
 
 func init() { file_chive_v1_events_proto_init() }
@@ -7616,6 +7692,7 @@ func file_chive_v1_events_proto_init() {
 		(*Envelope_HostingBroken)(nil),
 		(*Envelope_HostingHealing)(nil),
 		(*Envelope_HostingHealed)(nil),
+		(*Envelope_HostingDelegationEnding)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -7623,7 +7700,7 @@ func file_chive_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chive_v1_events_proto_rawDesc), len(file_chive_v1_events_proto_rawDesc)),
 			NumEnums:      8,
-			NumMessages:   76,
+			NumMessages:   77,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

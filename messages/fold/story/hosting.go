@@ -37,6 +37,11 @@ func (l *Log) sayHosting(e *chivev1.Envelope) string {
 		return fmt.Sprintf("is published for period %d, at %d directories", p.GetPeriod(), p.GetDirectories())
 	case *chivev1.Envelope_HostingUnpublished:
 		return fmt.Sprintf("cannot be published for period %d: %s", body.HostingUnpublished.GetPeriod(), body.HostingUnpublished.GetReason())
+	case *chivev1.Envelope_HostingDelegationEnding:
+		if body.HostingDelegationEnding.GetOver() {
+			return "has no delegated keys any more: they have run out"
+		}
+		return fmt.Sprintf("has delegated keys for %s more", plural(int(body.HostingDelegationEnding.GetHoursLeft()), "hour"))
 	case *chivev1.Envelope_HostingRefused:
 		return fmt.Sprintf("did not answer %s: %s", plural(int(body.HostingRefused.GetCount()), "introduction"), body.HostingRefused.GetReason())
 	case *chivev1.Envelope_HostingMet:

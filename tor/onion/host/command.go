@@ -178,6 +178,12 @@ type Unpublishable struct {
 	Cause  error
 }
 
+// KeysEnd: delegated keys run out soon, or with Over have.
+type KeysEnd struct {
+	Until time.Time
+	Over  bool
+}
+
 // Refused: a client's request is not answered; Cause says why.
 type Refused struct {
 	Point PointID
@@ -200,6 +206,7 @@ func (Described) event()     {}
 func (Stored) event()        {}
 func (Published) event()     {}
 func (Unpublishable) event() {}
+func (KeysEnd) event()       {}
 func (Refused) event()       {}
 func (Visited) event()       {}
 func (MeetingLost) event()   {}

@@ -16,6 +16,7 @@ import (
 type Service struct {
 	address onion.Address
 	keys    Keys
+	ending  keysTold
 	rand    random
 	config  Config
 	view    *View
@@ -160,6 +161,7 @@ func (s *Service) settle(now time.Time) {
 	if s.stopped {
 		return
 	}
+	s.tendKeys(now)
 	s.tendWork(now)
 	s.tendPoints(now)
 	s.tendSlots(now)
