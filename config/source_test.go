@@ -221,6 +221,8 @@ func values(t *rapid.T, o *Option) []string {
 		return some("127.0.0.1:6222", "nats.example:6222")
 	case "nkey":
 		return some("UB5SO5SZO3ZSCZS6WWKZNE6C4J6ZWTENMV5FBPELB7N3CH3BEXPDMYAY")
+	case "policy":
+		return some("accept 127.0.0.1", "reject 10.0.0.0/8", "accept *6", "reject *", "accept private")
 	case "listener":
 		switch o.Name {
 		case "SocksPort":
@@ -228,6 +230,8 @@ func values(t *rapid.T, o *Option) []string {
 			return some("0", "127.0.0.1:8118 NoIPv6Traffic", "auto")
 		case "DNSPort":
 			return some("0", "127.0.0.1:5353 IsolateDestAddr", "[::1]:auto SessionGroup=7")
+		case "MetricsPort":
+			return some("0", "127.0.0.1:9035", "[::1]:auto")
 		default:
 			return some("0", "127.0.0.1:4222")
 		}

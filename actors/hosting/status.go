@@ -27,9 +27,11 @@ type Status struct {
 	Missed        uint64   `json:"missed,omitempty"`  // clients that could not be met
 	Refused       uint64   `json:"refused,omitempty"` // introductions that were not answered
 	Effort        uint32   `json:"effort,omitempty"`  // of the proof of work that is suggested
+	Waiting       int      `json:"waiting,omitempty"` // introductions that are to be answered
 	Problem       string   `json:"problem,omitempty"`
 
 	Shared *SharedStatus `json:"shared,omitempty"` // with other nodes
+	meter  *meter
 }
 
 // Point is one introduction point.
@@ -58,7 +60,7 @@ func (a *serviceActor) look() *Status {
 	out := &Status{
 		ID: a.e.id, Dir: a.service.Dir, Address: a.store.Address.Host(), State: "publishing", Ports: ports(&a.service),
 		Restricted: a.machine.Restricted(), Introductions: a.tally.introductions, Met: a.tally.met, Missed: a.tally.missed,
-		Refused: a.tally.refused, Effort: s.Effort,
+		Refused: a.tally.refused, Effort: s.Effort, Waiting: s.Waiting,
 	}
 	for _, p := range s.Points {
 		v := Point{ID: uint64(p.ID), Relay: p.Relay.String(), State: "building", Introductions: p.Introductions, Expires: p.Expires}

@@ -6,14 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
 	"chive/actors/circuits"
 	"chive/actors/configuration"
 	"chive/actors/hosting"
-	"chive/actors/kernel"
 	"chive/actors/keystore"
 	"chive/config"
 	"chive/messages/chivev1"
@@ -26,7 +24,7 @@ func (r *rootActor) hosting(ctx actor.Context) {
 	r.add(ctx, "hosting", func() *actor.Props {
 		c := n.Config()
 		return hosting.Props(hosting.Options{
-			Circuits: self, Publish: (&dirDialer{n: n, node: self}).publish, Recorder: n.recorder, Log: n.o.Log, Now: time.Now,
+			Circuits: self, Publish: (&dirDialer{n: n, node: self}).publish, Recorder: n.recorder, Log: n.o.Log, Now: n.o.Now,
 			Rand: newRand, AllowPrivate: c.ExtendAllowPrivateAddresses, Testing: c.TestingTorNetwork, Services: c.OnionServices,
 		})
 	})
@@ -80,9 +78,7 @@ type HostingAnswer struct {
 
 // answerHosting answers the verb hosting.
 func (n *Node) answerHosting([]byte) ([]byte, error) {
-	services, err := askRoot(n, func(reply kernel.Reply[[]hosting.Status]) any {
-		return &hosting.List{Tell: func(all []hosting.Status) { reply.Send(all) }}
-	})
+	services, err := n.hosted()
 	if err != nil {
 		return nil, err
 	}

@@ -40,9 +40,16 @@ func (l *Log) sayHosting(e *chivev1.Envelope) string {
 	case *chivev1.Envelope_HostingRefused:
 		return fmt.Sprintf("did not answer %s: %s", plural(int(body.HostingRefused.GetCount()), "introduction"), body.HostingRefused.GetReason())
 	case *chivev1.Envelope_HostingMet:
-		return "met a client, on circuit " + body.HostingMet.GetCircuitId()
+		paid := ""
+		if effort := body.HostingMet.GetEffort(); effort > 0 {
+			paid = fmt.Sprintf(" who paid an effort of %d", effort)
+		}
+		return "met a client" + paid + ", on circuit " + body.HostingMet.GetCircuitId()
 	case *chivev1.Envelope_HostingMissed:
 		return "could not meet a client: " + meaning(body.HostingMissed.GetOutcome())
+	}
+	if text := sayHealth(e); text != "" {
+		return text
 	}
 	return strings.ReplaceAll(messages.Verb(e), "-", " ")
 }

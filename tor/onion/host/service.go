@@ -41,7 +41,9 @@ type Service struct {
 	cookies  cookies
 	meetings map[MeetingID]*meeting
 
-	shared *sharing // nil: this node alone hosts it
+	visits   *[32]byte // who may read descriptors beside the clients; nil: nobody
+	expected []tag     // of visits by the host itself
+	shared   *sharing  // nil: this node alone hosts it
 
 	out    []Command
 	wakeAt time.Time
