@@ -16,7 +16,7 @@ type Status struct {
 	ID            string   `json:"id"` // in events, for one boot
 	Dir           string   `json:"dir"`
 	Address       string   `json:"address,omitempty"`
-	State         string   `json:"state"` // starting, publishing, published or failed
+	State         string   `json:"state"` // starting, publishing, published, standby (another node publishes) or failed
 	Ports         []uint16 `json:"ports,omitempty"`
 	Restricted    bool     `json:"restricted,omitempty"` // for authorised clients only
 	Points        []Point  `json:"introduction_points,omitempty"`
@@ -31,7 +31,8 @@ type Status struct {
 	Keys          *Keys    `json:"delegated_keys,omitempty"`
 	Problem       string   `json:"problem,omitempty"`
 
-	meter *meter
+	Shared *SharedStatus `json:"shared,omitempty"` // with other nodes
+	meter  *meter
 }
 
 // Point is one introduction point.
@@ -91,6 +92,7 @@ func (a *serviceActor) look() *Status {
 			out.Clients++
 		}
 	}
+	a.lookShared(out)
 	return out
 }
 

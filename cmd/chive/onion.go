@@ -155,6 +155,13 @@ func printService(std streams, s hosting.Status) {
 	if k := s.Keys; k != nil {
 		line("keys", "%s", delegatedKeys(k, time.Now()))
 	}
+	if s.Shared != nil {
+		role := "another node publishes"
+		if s.Shared.Publishes {
+			role = "this node publishes"
+		}
+		line("shared", "%s; %d introduction points of %d other nodes", role, s.Shared.Points, s.Shared.Nodes)
+	}
 	if s.Problem != "" {
 		line("problem", "%s", s.Problem)
 	}
