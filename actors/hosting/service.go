@@ -68,6 +68,7 @@ type serviceActor struct {
 	work     map[host.UploadID]context.CancelFunc
 	waiting  *atomic.Int64 // introductions on their way here
 	tally    tally
+	shares   shares
 }
 
 func (h *hosting) props(e *entry) *actor.Props {
@@ -93,6 +94,8 @@ func (a *serviceActor) Receive(ctx actor.Context) {
 	case *actor.Stopping:
 		a.stopping(ctx)
 		return
+	case *actor.Stopped:
+		return
 	}
 	if a.machine == nil {
 		return // it could not start, and stops
@@ -102,6 +105,7 @@ func (a *serviceActor) Receive(ctx actor.Context) {
 	a.perform(ctx)
 	a.sound = true
 	a.tally.flush(a, now)
+	a.share(ctx, now)
 	a.e.status.Store(a.look())
 	a.rest(ctx, now)
 }
@@ -123,6 +127,8 @@ func (a *serviceActor) hear(ctx actor.Context, now time.Time) {
 		a.heard(ctx, m, now)
 	case *circuit.Joined:
 		a.joined(m, now)
+	case *Role:
+		a.take(m, now)
 	case *published:
 		a.endWork(m.id)
 		if token, ok := a.uploads[m.id]; ok {
@@ -165,6 +171,7 @@ func (a *serviceActor) start(ctx actor.Context, now time.Time) error {
 	a.emit(messages.Event(chivev1.Kind_KIND_HOSTING, a.e.id, &chivev1.HostingStarted{
 		Restricted: settings.Restricted, Address: a.store.Address.Host(),
 	}))
+	a.share(ctx, now)
 	a.e.status.Store(a.look())
 	a.rest(ctx, now)
 	return nil
@@ -174,12 +181,15 @@ func (a *serviceActor) start(ctx actor.Context, now time.Time) error {
 // that cannot be read, or of which nothing can be used, opens the service to nobody.
 func (a *serviceActor) settings() (host.Config, error) {
 	s := &a.service
-	c := host.Config{Points: s.IntroductionPoints}
+	c := host.Config{Points: s.IntroductionPoints, Shared: s.Shared}
 	if s.IntroDoS {
 		c.DoS = &relaymsg.DoSParams{Rate: uint32(s.IntroDoSRate), Burst: uint32(s.IntroDoSBurst)}
 	}
 	if s.PoW {
 		c.PoW = &host.PoW{Rate: s.PoWRate, Burst: s.PoWBurst}
+		if s.Shared {
+			copy(c.Seeds[:], a.store.Key.Derive(seedsLabel, len(c.Seeds)))
+		}
 	}
 	clients, skipped, err := a.store.Clients()
 	if err != nil {
@@ -223,9 +233,11 @@ func (a *serviceActor) rest(ctx actor.Context, now time.Time) {
 // failure.
 func (a *serviceActor) stopping(ctx actor.Context) {
 	a.timer.Stop()
-	for _, cancel := range a.work {
+	for id, cancel := range a.work {
+		a.unbound(id)
 		cancel()
 	}
+	a.unshare(ctx)
 	ctx.Send(a.h.o.Circuits, &circuits.Orphaned{Owner: ctx.Self()})
 	if a.machine == nil {
 		return

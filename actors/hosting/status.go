@@ -16,7 +16,7 @@ type Status struct {
 	ID            string   `json:"id"` // in events, for one boot
 	Dir           string   `json:"dir"`
 	Address       string   `json:"address,omitempty"`
-	State         string   `json:"state"` // starting, publishing, published or failed
+	State         string   `json:"state"` // starting, publishing, published, standby (another node publishes) or failed
 	Ports         []uint16 `json:"ports,omitempty"`
 	Restricted    bool     `json:"restricted,omitempty"` // for authorised clients only
 	Points        []Point  `json:"introduction_points,omitempty"`
@@ -28,6 +28,8 @@ type Status struct {
 	Refused       uint64   `json:"refused,omitempty"` // introductions that were not answered
 	Effort        uint32   `json:"effort,omitempty"`  // of the proof of work that is suggested
 	Problem       string   `json:"problem,omitempty"`
+
+	Shared *SharedStatus `json:"shared,omitempty"` // with other nodes
 }
 
 // Point is one introduction point.
@@ -86,6 +88,7 @@ func (a *serviceActor) look() *Status {
 			out.Clients++
 		}
 	}
+	a.lookShared(out)
 	return out
 }
 

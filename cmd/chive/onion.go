@@ -150,6 +150,13 @@ func printService(std streams, s hosting.Status) {
 	if s.Effort > 0 {
 		line("proof of work", "effort %d is suggested", s.Effort)
 	}
+	if s.Shared != nil {
+		role := "another node publishes"
+		if s.Shared.Publishes {
+			role = "this node publishes"
+		}
+		line("shared", "%s; %d introduction points of %d other nodes", role, s.Shared.Points, s.Shared.Nodes)
+	}
 	if s.Problem != "" {
 		line("problem", "%s", s.Problem)
 	}

@@ -202,6 +202,12 @@ func (s *Service) Until() (until time.Time, ok bool) {
 	return s.shared.until, true
 }
 
+// MayUpload is asked right before an upload is sent: is it still wanted, and if the
+// service is shared, still for this node to do?
+func (s *Service) MayUpload(id UploadID, now time.Time) bool {
+	return s.uploads[id] != nil && s.publishing(now)
+}
+
 // candidate is a point that may be listed.
 type candidate struct {
 	id   PointID

@@ -144,7 +144,7 @@ func (c *clump) beat() {
 		c.holder = nil
 		for _, n := range c.nodes {
 			if !n.dead && !n.deaf {
-				c.holder, c.lease = n, c.sim.now.Add(3 * c.every)
+				c.holder, c.lease = n, c.sim.now.Add(3*c.every)
 				break
 			}
 		}
