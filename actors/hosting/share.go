@@ -20,6 +20,11 @@ type Role struct {
 	Epoch   uint64
 	// Floor is the highest Shared.Published of any node: descriptors are newer.
 	Floor uint64
+	// Ceiling is the latest time that a descriptor may stand for, as Shared.Published; 0:
+	// any. It is raised when Shared.Published is above it.
+	Ceiling uint64
+	// Publisher is the node that publishes, as far as is known; "": none.
+	Publisher string
 	// Until is when Publish ends unless it is said again, by the node's monotonic clock:
 	// nothing is published after it.
 	Until  time.Time
@@ -37,6 +42,7 @@ type SharedPoint struct {
 // Options.Sharing when it starts, and whenever it changes.
 type Shared struct {
 	Service string // its folder
+	ID      string // in events, for one boot
 	Address onion.Address
 	// Secret derives n bytes from the identity key, the same on every node that has it
 	// (HKDF-SHA256, RFC 5869): a label for each use.
@@ -86,6 +92,7 @@ func (a *serviceActor) take(m *Role, now time.Time) {
 	for i, o := range m.Others {
 		others[i] = host.Foreign{Node: o.Node, Point: o.Point}
 	}
+	a.machine.SetCeiling(m.Ceiling)
 	bad := a.machine.Share(m.Publish, m.Floor, m.Until, others, now)
 	if bad != a.shares.bad && bad > 0 {
 		a.h.o.Log.Warn("introduction points of other nodes are passed over: they are none, or given twice", "folder", a.service.Dir, "points", bad)
@@ -127,7 +134,7 @@ func (a *serviceActor) share(ctx actor.Context, now time.Time) {
 		return
 	}
 	m := &Shared{
-		Service: a.service.Dir, Address: a.store.Address, Secret: a.store.Key.Derive,
+		Service: a.service.Dir, ID: a.e.id, Address: a.store.Address, Secret: a.store.Key.Derive,
 		Points: a.machine.Offers(now), Published: a.machine.Published(),
 	}
 	if a.shares.role != nil {
@@ -152,6 +159,7 @@ func (a *serviceActor) unshare(ctx actor.Context) {
 type SharedStatus struct {
 	Publishes bool   `json:"publishes"` // this node, the points of all
 	Epoch     uint64 `json:"epoch"`
+	Publisher string `json:"publisher,omitempty"` // the node that publishes, as far as is known
 	Nodes     int    `json:"other_nodes"`
 	Points    int    `json:"points_of_others"`
 }
@@ -163,7 +171,7 @@ func (a *serviceActor) lookShared(out *Status) {
 	s := &SharedStatus{}
 	_, s.Publishes = a.machine.Until()
 	if m := a.shares.role; m != nil {
-		s.Epoch, s.Points = m.Epoch, len(m.Others)
+		s.Epoch, s.Points, s.Publisher = m.Epoch, len(m.Others), m.Publisher
 		nodes := map[string]bool{}
 		for _, o := range m.Others {
 			nodes[o.Node] = true

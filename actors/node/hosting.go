@@ -22,9 +22,14 @@ func (r *rootActor) hosting(ctx actor.Context) {
 	n, self := r.n, ctx.Self()
 	r.add(ctx, "hosting", func() *actor.Props {
 		c := n.Config()
+		var sharing *actor.PID
+		if n.member != nil {
+			sharing = self
+		}
 		return hosting.Props(hosting.Options{
 			Circuits: self, Publish: (&dirDialer{n: n, node: self}).publish, Recorder: n.recorder, Log: n.o.Log, Now: n.o.Now,
 			Rand: newRand, AllowPrivate: c.ExtendAllowPrivateAddresses, Testing: c.TestingTorNetwork, Services: c.OnionServices,
+			Sharing: sharing,
 		})
 	})
 }

@@ -272,6 +272,9 @@ func (s *Service) needs(sl *slot, ids []PointID, now time.Time) (Because, bool) 
 // build makes a slot's descriptor.
 func (s *Service) build(sl *slot, ids []PointID, because Because, now time.Time) {
 	text, revision, err := s.describe(sl, ids, now)
+	if errors.Is(err, errBeyond) {
+		return
+	}
 	if err != nil {
 		sl.retryAt = now.Add(buildAgain)
 		s.due(sl.retryAt, now)
@@ -304,6 +307,9 @@ func (s *Service) describe(sl *slot, ids []PointID, now time.Time) ([]byte, uint
 		Revision:    s.revision(keys.Revision, sl, now),
 		Lifetime:    descriptor.DefaultLifetime,
 		CertExpires: now.Add(descriptor.CertLifetime),
+	}
+	if signer.Revision == 0 {
+		return nil, 0, errBeyond
 	}
 	if s.config.Restricted {
 		signer.Clients = s.config.Clients
@@ -345,6 +351,9 @@ func (s *Service) send(sl *slot, now time.Time) {
 
 // Uploaded says how an upload ended; cause nil: the directory took it.
 func (s *Service) Uploaded(id UploadID, cause error, now time.Time) {
+	if !s.publishing(now) {
+		s.hush() // the answer is of interest to nobody
+	}
 	if _, ok := s.uploads[id]; ok {
 		s.uploaded(id, cause, now)
 		s.settle(now)

@@ -45,7 +45,8 @@ type sharing struct {
 	floor   uint64    // seconds: the time that others' newest revision stands for
 	until   time.Time // of publish
 	others  []*foreign
-	stamp   uint64 // seconds: the time that our newest revision stands for
+	stamp   uint64 // seconds: the time that our newest revision stands for, or that the next is to
+	ceiling uint64 // seconds: no revision stands for a later time; 0: any does
 }
 
 type foreign struct {
@@ -330,7 +331,20 @@ func (s *Service) moveDue(sl *slot, ids []PointID, now time.Time) bool {
 	return true
 }
 
-// revision is that of the next descriptor. Above the floor even if the clock was set back.
+// SetCeiling says of a shared service which time, in seconds, no revision of this node may
+// stand for a later one than: it is the least that the next publisher goes on from, should
+// this node end before it has told how far it came. 0: any may.
+func (s *Service) SetCeiling(second uint64) {
+	if s.shared != nil {
+		s.shared.ceiling = second
+	}
+}
+
+// errBeyond: the next revision is above the ceiling, which is raised when it is told of.
+var errBeyond = errors.New("the revision is above what other nodes know of")
+
+// revision is that of the next descriptor. Above the floor even if the clock was set back;
+// 0: it would be above the ceiling.
 func (s *Service) revision(key onion.RevisionKey, sl *slot, now time.Time) uint64 {
 	least := s.floors.of(sl.Period) + 1
 	if s.shared == nil {
@@ -344,6 +358,9 @@ func (s *Service) revision(key onion.RevisionKey, sl *slot, now time.Time) uint6
 		at += int64(sort.Search(int(max(end-at, 0)), func(i int) bool { return counter(at+int64(i)) >= least }))
 	}
 	s.shared.stamp = max(s.shared.stamp, uint64(at))
+	if c := s.shared.ceiling; c != 0 && s.shared.stamp > c {
+		return 0
+	}
 	return max(counter(at), least)
 }
 
