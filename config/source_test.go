@@ -22,8 +22,12 @@ func TestPrecedence(t *testing.T) {
 		{FromFile, func(s *Source, _ *[]Live, v string) { s.files = oneFile("SocksTimeout " + v + "\n") }},
 		{FromEnvironment, func(s *Source, _ *[]Live, v string) { s.Environment = []string{"HOME=/x", "CHIVE_SOCKS_TIMEOUT=" + v} }},
 		{FromCommandLine, func(s *Source, _ *[]Live, v string) { s.Flags = []Override{{"sockstimeout", v}} }},
-		{FromFleet, func(_ *Source, l *[]Live, v string) { *l = append(*l, Live{"SocksTimeout", []string{v}, FromFleet}) }},
-		{FromOperator, func(_ *Source, l *[]Live, v string) { *l = append(*l, Live{"SocksTimeout", []string{v}, FromOperator}) }},
+		{FromFleet, func(_ *Source, l *[]Live, v string) {
+			*l = append(*l, Live{Name: "SocksTimeout", Values: []string{v}, Origin: FromFleet})
+		}},
+		{FromOperator, func(_ *Source, l *[]Live, v string) {
+			*l = append(*l, Live{Name: "SocksTimeout", Values: []string{v}, Origin: FromOperator})
+		}},
 	}
 	for given := range 1 << len(layers) {
 		s := &Source{File: "torrc", files: oneFile("")}

@@ -107,7 +107,7 @@ func (h *hosting) Receive(ctx actor.Context) {
 		for _, e := range h.entries {
 			if s := e.status.Load(); s != nil {
 				out = append(out, *s)
-				out[len(out)-1].meter = &e.meter
+				out[len(out)-1].meter, out[len(out)-1].From = &e.meter, e.service.From.String()
 			}
 		}
 		m.Tell(out)

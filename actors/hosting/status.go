@@ -15,6 +15,7 @@ import (
 type Status struct {
 	ID            string   `json:"id"` // in events, for one boot
 	Dir           string   `json:"dir"`
+	From          string   `json:"from"` // who says that it is hosted: file, environment, command line, chive config set or chive onion add
 	Address       string   `json:"address,omitempty"`
 	State         string   `json:"state"` // starting, publishing, published, standby (another node publishes) or failed
 	Ports         []uint16 `json:"ports,omitempty"`

@@ -186,7 +186,7 @@ func (n *Node) openState() error {
 		return err
 	}
 	n.onionKeys.Store(&keys)
-	if err := checkServices(n.Config()); err != nil {
+	if err := n.checkServices(n.Config()); err != nil {
 		return err
 	}
 	block.SetPooling(n.Config().EnableBufferPooling)
