@@ -183,6 +183,7 @@ func (b *builder) finish() {
 	b.checkReach()
 	b.checkNodes()
 	b.checkIdentities()
+	b.checkVerify()
 	b.checkGuards()
 	b.checkMapping()
 	b.isolate()

@@ -68,6 +68,7 @@ type serviceActor struct {
 	work     map[host.UploadID]context.CancelFunc
 	waiting  *atomic.Int64 // introductions on their way here
 	tally    tally
+	health   health
 }
 
 func (h *hosting) props(e *entry) *actor.Props {
@@ -100,6 +101,7 @@ func (a *serviceActor) Receive(ctx actor.Context) {
 	a.sound = false
 	a.hear(ctx, now)
 	a.perform(ctx)
+	a.tend(ctx, now)
 	a.sound = true
 	a.tally.flush(a, now)
 	a.e.status.Store(a.look())
@@ -131,6 +133,8 @@ func (a *serviceActor) hear(ctx actor.Context, now time.Time) {
 		}
 	case *tick:
 		a.machine.Tick(now)
+	default:
+		a.hearHealth(ctx, now)
 	}
 }
 
@@ -161,7 +165,12 @@ func (a *serviceActor) start(ctx actor.Context, now time.Time) error {
 	if err != nil { // it has other introduction points then
 		a.h.o.Log.Warn("the introduction points of an onion service could not be kept", "folder", a.service.Dir, "err", err)
 	}
-	a.machine, a.sound = machine, true
+	a.machine = machine
+	if err := a.beginHealth(now); err != nil {
+		a.machine = nil
+		return err
+	}
+	a.sound = true
 	a.emit(messages.Event(chivev1.Kind_KIND_HOSTING, a.e.id, &chivev1.HostingStarted{
 		Restricted: settings.Restricted, Address: a.store.Address.Host(),
 	}))
@@ -214,6 +223,9 @@ func (a *serviceActor) rest(ctx actor.Context, now time.Time) {
 	if due := a.tally.due(); !due.IsZero() && (next.IsZero() || due.Before(next)) {
 		next = due
 	}
+	if due := a.health.judge.Next(); !due.IsZero() && (next.IsZero() || due.Before(next)) {
+		next = due
+	}
 	if !next.IsZero() {
 		a.timer = kernel.After(ctx.ActorSystem(), ctx.Self(), next.Sub(now), &tick{})
 	}
@@ -230,6 +242,7 @@ func (a *serviceActor) stopping(ctx actor.Context) {
 	if a.machine == nil {
 		return
 	}
+	a.leaveHealth(ctx)
 	out := chivev1.Outcome_OUTCOME_INTERNAL
 	if a.sound {
 		out = chivev1.Outcome_OUTCOME_SHUTDOWN
@@ -284,9 +297,14 @@ func (a *serviceActor) joined(m *circuit.Joined, now time.Time) {
 	if u == nil || u.meeting == nil || u.met {
 		return
 	}
+	delete(a.meetings, u.meeting.ID)
+	if u.meeting.Visit { // it is no client, and sends nothing
+		a.machine.Met(u.meeting.ID, now)
+		return
+	}
 	u.met = true
 	a.tally.met++
-	delete(a.meetings, u.meeting.ID)
+	a.health.judge.Met(now)
 	a.emit(messages.Event(chivev1.Kind_KIND_HOSTING, a.e.id, &chivev1.HostingMet{CircuitId: u.ready.ID, CongestionControl: m.CongestionControl}))
 	a.machine.Met(u.meeting.ID, now)
 }

@@ -7,6 +7,7 @@ import (
 
 	"chive/messages"
 	"chive/messages/chivev1"
+	"chive/tor/onion/heal"
 	"chive/tor/onion/host"
 	"chive/tor/onion/pow"
 )
@@ -16,7 +17,7 @@ type Status struct {
 	ID            string   `json:"id"` // in events, for one boot
 	Dir           string   `json:"dir"`
 	Address       string   `json:"address,omitempty"`
-	State         string   `json:"state"` // starting, publishing, published or failed
+	State         string   `json:"state"` // starting, publishing, published or failed; and when it is known, up, impaired, broken or unverified
 	Ports         []uint16 `json:"ports,omitempty"`
 	Restricted    bool     `json:"restricted,omitempty"` // for authorised clients only
 	Points        []Point  `json:"introduction_points,omitempty"`
@@ -28,6 +29,7 @@ type Status struct {
 	Refused       uint64   `json:"refused,omitempty"` // introductions that were not answered
 	Effort        uint32   `json:"effort,omitempty"`  // of the proof of work that is suggested
 	Problem       string   `json:"problem,omitempty"`
+	Health        *Health  `json:"health,omitempty"`
 }
 
 // Point is one introduction point.
@@ -80,6 +82,10 @@ func (a *serviceActor) look() *Status {
 		out.State = "starting"
 	case !slices.ContainsFunc(s.Periods, func(p host.PeriodStatus) bool { return p.Stored == 0 || p.Problem != nil }):
 		out.State = "published"
+	}
+	out.Health = a.wellness()
+	if v := a.health.judge.Status().Verdict; v != heal.Starting {
+		out.State = v.String()
 	}
 	for _, u := range a.uses {
 		if u.met {

@@ -25,8 +25,9 @@ func (r *rootActor) hosting(ctx actor.Context) {
 	n, self := r.n, ctx.Self()
 	r.add(ctx, "hosting", func() *actor.Props {
 		c := n.Config()
+		dirs := &dirDialer{n: n, node: self}
 		return hosting.Props(hosting.Options{
-			Circuits: self, Publish: (&dirDialer{n: n, node: self}).publish, Recorder: n.recorder, Log: n.o.Log, Now: time.Now,
+			Circuits: self, Publish: dirs.publish, Fetch: dirs.descriptor, Signals: &n.signals, VerifyPeriod: c.OnionVerifyPeriod, Recorder: n.recorder, Log: n.o.Log, Now: time.Now,
 			Rand: newRand, AllowPrivate: c.ExtendAllowPrivateAddresses, Testing: c.TestingTorNetwork, Services: c.OnionServices,
 		})
 	})
@@ -49,7 +50,7 @@ func (p *hostingParts) Prepare(_ context.Context, c configuration.Change) (confi
 		return configuration.Step{}, err
 	}
 	tell := func(c *config.Config) {
-		p.n.system.Root.Send(p.n.root, &hosting.Configure{Services: c.OnionServices})
+		p.n.system.Root.Send(p.n.root, &hosting.Configure{Services: c.OnionServices, VerifyPeriod: c.OnionVerifyPeriod})
 	}
 	return configuration.Step{
 		Commit: func() error { tell(c.New); return nil },
