@@ -126,7 +126,7 @@ func (s *Service) Look(f Facts, now time.Time) {
 	switch {
 	case f.Published && !before.Published:
 		s.due(now.Add(s.spread(soon)), Published)
-	case f.Live && f.Online && !(before.Live && before.Online):
+	case f.Live && f.Away == 0 && (!before.Live || before.Away != 0):
 		if f.Published {
 			s.due(now.Add(s.spread(soon)), Network)
 		} else if s.trouble == nil { // the way to be published begins here
@@ -150,6 +150,21 @@ func (s *Service) Shaken(why Why, now time.Time) {
 
 // Note takes evidence of what may be a cause.
 func (s *Service) Note(c Cause, now time.Time) { s.evidence[c] = now }
+
+// Lost says that nothing will be heard of the probe under way. It says nothing of the
+// service.
+func (s *Service) Lost(now time.Time) {
+	if s.flying == nil {
+		return
+	}
+	s.asked = s.asked || s.flying.Why == Asked
+	why := s.flying.Why
+	s.flying = nil
+	if s.period > 0 || s.asked {
+		s.due(now.Add(s.spread(settleAgain)), why)
+	}
+	s.act(now)
+}
 
 // Met says that a client was met.
 func (s *Service) Met(now time.Time) {
@@ -249,10 +264,8 @@ func (s *Service) act(now time.Time) {
 		if now.Before(s.lost) {
 			return
 		}
-		s.flying = nil // whoever was to make it is no more
-		if s.period > 0 {
-			s.due(now, Routine)
-		}
+		s.Lost(now) // whoever was to make it is no more
+		return
 	}
 	if t := s.trouble; t != nil && !t.stepAt.IsZero() && !now.Before(t.stepAt) {
 		s.step(now)
@@ -270,7 +283,7 @@ func (s *Service) act(now time.Time) {
 
 // probe begins one, unless the facts say all.
 func (s *Service) probe(now time.Time) {
-	asked := s.asked
+	asked, why := s.asked, s.why
 	if cause := s.cannot(); cause != 0 {
 		s.doubted(cause, now)
 		if !asked {
@@ -282,8 +295,8 @@ func (s *Service) probe(now time.Time) {
 	}
 	s.lastID++
 	p := Probe{
-		ID: s.lastID, Why: s.why, Target: s.choose(now),
-		Full: asked || s.doubt != nil || s.trouble != nil || s.why != Routine || s.met.IsZero() || now.Sub(s.met) >= s.period,
+		ID: s.lastID, Why: why, Target: s.choose(now),
+		Full: asked || s.doubt != nil || s.trouble != nil || why != Routine || s.met.IsZero() || now.Sub(s.met) >= s.period,
 	}
 	s.asked, s.next, s.why, s.want = false, time.Time{}, 0, Target{}
 	s.flying, s.lost = &p, now.Add(probeLimit)
@@ -297,10 +310,8 @@ func (s *Service) cannot() Cause {
 		return NoClients
 	case !s.facts.Live:
 		return Consensus
-	case !s.facts.Online:
-		return Offline
 	}
-	return 0
+	return s.facts.Away
 }
 
 // unpublished: it ought to be by now.

@@ -147,10 +147,12 @@ type Reach struct {
 	Revision            uint64    // of the newest descriptor
 	Built               time.Time // zero: there is none
 	Flying              bool      // uploads of it are under way
+	NoClients           bool      // nobody may find the service
 }
 
 // Reach looks at the period that clients fetch in.
 func (s *Service) Reach() (r Reach) {
+	r.NoClients = !s.publishable()
 	if s.view == nil {
 		return r
 	}
