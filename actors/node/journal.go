@@ -48,6 +48,7 @@ func (n *Node) openKept() error {
 	n.vanguards = openVanguards(j, vanguardSettingsOf(n.Config()), n.recorder, n.o.Log, newRand())
 	var err error
 	n.guards, err = newGuards(j, n.o.Config.DataDirectory, n.recorder, n.o.Log, n.journalTrouble, newRand())
+	n.guards.now = n.o.Now
 	n.guards.onRemoved(n.bias.forget)
 	n.guards.configure(guardSettings(n.Config()), reachRules(n.Config()), n.o.Now())
 	return err

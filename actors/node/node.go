@@ -20,8 +20,10 @@ import (
 	"chive/actors/block"
 	"chive/actors/configuration"
 	"chive/actors/connections"
+	"chive/actors/hosting"
 	"chive/actors/kernel"
 	"chive/actors/limits"
+	"chive/actors/metrics"
 	"chive/bridge"
 	"chive/bridge/journal"
 	"chive/config"
@@ -44,8 +46,8 @@ type Options struct {
 	// OnEvent sees every event with all its fields, forensic ones included; it
 	// must be quick. For tests; nil otherwise.
 	OnEvent func(*chivev1.Envelope)
-	// Now is the clock; nil: the machine's. For tests of one that is set while the node runs.
-	// Times of it have to carry a monotonic reading, as those of time.Now do.
+	// Now is the clock; nil: the system's. What it gives has a monotonic reading, which
+	// durations go by. For tests.
 	Now func() time.Time
 }
 
@@ -92,6 +94,8 @@ type Node struct {
 	newest    *directoryLog
 	times     *timesLog
 	bias      *biasLog
+	metrics   *metrics.Server
+	signals   hosting.Signals
 }
 
 // ErrInUse means that another node uses the data directory.
@@ -107,10 +111,14 @@ func Start(_ context.Context, o Options) (*Node, error) {
 		names: newNames(), failed: make(chan error, 1),
 		listening: make(chan net.Addr, len(o.Config.Listeners())*4+1),
 	}
+	var err error
+	if n.metrics, err = metrics.New(metrics.Sources{Node: n.counts, Services: n.hosted}, o.Log); err != nil {
+		return nil, err
+	}
 	if err := n.openData(); err != nil {
 		return nil, err
 	}
-	n.recorder = messages.NewRecorder(o.Config.NodeName, o.Now, ringSize)
+	n.recorder = messages.NewRecorder(o.Config.NodeName, n.o.Now, ringSize)
 	n.diary = n.newHistory()
 	n.cancels = append(n.cancels, n.recorder.Observe(n.observe))
 	if o.OnEvent != nil {
@@ -118,7 +126,7 @@ func Start(_ context.Context, o Options) (*Node, error) {
 	}
 	n.recorder.Emit(messages.Event(chivev1.Kind_KIND_NODE, n.recorder.Node(), &chivev1.NodeStarted{Version: o.Version}))
 	n.openJournal()
-	err := n.openState()
+	err = n.openState()
 	if err == nil {
 		n.bridge, err = bridge.Start(n.bridgeOptions())
 	}
@@ -147,7 +155,8 @@ func Start(_ context.Context, o Options) (*Node, error) {
 		err = errors.Join(n.bridge.Share(messages.VerbGuardsRetry, n.answerGuardsRetry),
 			n.bridge.Share(messages.VerbTimeoutsForget, n.answerTimeoutsForget),
 			n.bridge.Handle(messages.VerbRenew, n.answerRenew), n.bridge.Handle(messages.VerbIdentities, n.answerIdentities),
-			n.bridge.Handle(messages.VerbProfile, n.answerProfile), n.bridge.Handle(messages.VerbHosting, n.answerHosting))
+			n.bridge.Handle(messages.VerbProfile, n.answerProfile), n.bridge.Handle(messages.VerbHosting, n.answerHosting),
+			n.bridge.Handle(messages.VerbHostingVerify, n.answerHostingVerify))
 	}
 	if err != nil {
 		return nil, errors.Join(err, n.closeKept(context.Background()), n.bridge.Close(context.Background()), n.lock.Close())
@@ -180,7 +189,7 @@ func (n *Node) openState() error {
 		return err
 	}
 	n.onionKeys.Store(&keys)
-	if err := checkServices(n.Config()); err != nil {
+	if err := n.checkServices(n.Config()); err != nil {
 		return err
 	}
 	block.SetPooling(n.Config().EnableBufferPooling)
@@ -238,6 +247,7 @@ func (n *Node) observe(e *chivev1.Envelope) {
 	named := n.names.name(e)
 	n.diary.see(named) // before it counts: see may take the state before the event
 	n.status.apply(named)
+	n.signals.See(e, time.Now())
 	b := e.GetBootstrapAdvanced()
 	if b == nil {
 		return

@@ -32,9 +32,7 @@ func (m *dialled) Drop() {
 	}
 }
 
-// dial begins to connect to the application, if the stream is one that is served. That is not
-// before the stream has its number: by which its circuit is told that the application is there,
-// and that may be at once.
+// dial begins to connect to the application, if the stream is one that is served.
 func (s *stream) dial(ctx actor.Context) {
 	if s.spec.Serve == nil {
 		return

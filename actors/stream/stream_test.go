@@ -61,14 +61,6 @@ type rig struct {
 // newRig starts a stream that is attached as number 7. change may be nil.
 func newRig(t *testing.T, change func(*Spec)) *rig {
 	t.Helper()
-	r := newLooseRig(t, change)
-	r.tell(&Attached{Stream: 7})
-	return r
-}
-
-// newLooseRig starts a stream that is not attached yet.
-func newLooseRig(t *testing.T, change func(*Spec)) *rig {
-	t.Helper()
 	r := &rig{t: t, heard: make(chan any, 4096), before: block.Outstanding(), recorder: messages.NewRecorder("n", time.Now, 64)}
 	t.Cleanup(r.recorder.Observe(func(e *chivev1.Envelope) {
 		r.mu.Lock()
@@ -93,6 +85,7 @@ func newLooseRig(t *testing.T, change func(*Spec)) *rig {
 	}))
 	r.send(r.circuit, &spawn{})
 	r.stream = <-started
+	r.tell(&Attached{Stream: 7})
 	t.Cleanup(r.close)
 	return r
 }
