@@ -19,14 +19,32 @@ import (
 // reachableWithin is how long a service may take to be reached again.
 const reachableWithin = 3 * time.Minute
 
-// wallClock is the clock of a machine that is set while nodes run.
-type wallClock struct{ by atomic.Int64 } // nanoseconds
+// machineClock is the clock of a machine that is set, or that sleeps, while nodes run; nil: the
+// machine's.
+type machineClock struct{ by, slept atomic.Int64 } // nanoseconds
 
-func (k *wallClock) now() time.Time {
-	return setForward(time.Now(), time.Duration(k.by.Load()))
+func (k *machineClock) now() func() time.Time {
+	if k == nil {
+		return nil
+	}
+	return func() time.Time { return setForward(time.Now(), time.Duration(k.by.Load())) }
 }
 
-func (k *wallClock) set(by time.Duration) { k.by.Store(int64(by)) }
+// boot is the clock that goes on while it sleeps.
+func (k *machineClock) boot() func() time.Duration {
+	if k == nil {
+		return nil
+	}
+	up := time.Now().Add(-time.Hour)
+	return func() time.Duration { return time.Since(up) + time.Duration(k.slept.Load()) }
+}
+
+func (k *machineClock) set(by time.Duration) { k.by.Store(int64(by)) }
+
+func (k *machineClock) sleep(d time.Duration) {
+	k.slept.Add(int64(d))
+	k.by.Add(int64(d))
+}
 
 // setForward is t on a machine whose clock was set forward by whole seconds. The reading of the
 // clock that nobody can set, by which Go compares, stays: package time has no function for it.
@@ -96,8 +114,8 @@ type clockLab struct {
 	own     *client
 	address string
 	keys    int
-	clock   wallClock // of host and own client
-	proxy   *proxy    // between them and the network
+	clock   machineClock // of host and own client
+	proxy   *proxy       // between them and the network
 }
 
 func startClockLab(t *testing.T) *clockLab {
@@ -111,11 +129,11 @@ func startClockLab(t *testing.T) *clockLab {
 	}
 	l.newKey(t)
 	by := "Socks4Proxy " + l.proxy.l.Addr().String()
-	l.host = startReloadableBy(t, l.Network, l.clock.now, []string{"SocksPort 127.0.0.1:auto", by},
+	l.host = startReloadableBy(t, l.Network, &l.clock, []string{"SocksPort 127.0.0.1:auto", by},
 		"HiddenServiceDir "+l.dir, fmt.Sprintf("HiddenServicePort 80 %v:%d", l.Target().IP, l.Target().HTTPPort), "HiddenServicePoWDefensesEnabled 1")
 	l.host.until(t, time.Minute, "the service is published", func() bool { return l.host.publications() >= 2 })
 	l.address = addressOf(t, l.dir)
-	c, err := launchBy(t, t.TempDir(), nil, l.clock.now, append(l.ClientTorrc(), by)...)
+	c, err := launchBy(t, t.TempDir(), nil, &l.clock, append(l.ClientTorrc(), by)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,7 +223,7 @@ func TestOnionAfterSleep(t *testing.T) {
 	old.visit(t, "C tor, before", "before", l.address)
 	l.own.visit(t, "chive, before", "before", l.Onion())
 	l.proxy.forget()
-	l.clock.set(10 * time.Minute)
+	l.clock.sleep(10 * time.Minute)
 	old.visit(t, "C tor that was here before", "after", l.address)
 	l.own.visit(t, "chive", "after", l.Onion())
 	l.visitor(t).visit(t, "C tor that comes now", "after", l.address)
