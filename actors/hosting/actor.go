@@ -25,7 +25,7 @@ type Options struct {
 	Circuits *actor.PID // or who passes on what is for the circuits
 	Publish  Publish
 	Fetch    onions.Fetch // of descriptors, for visits
-	Signals  *Signals
+	Signals  *Signals     // nil: none
 	Recorder *messages.Recorder
 	Log      *slog.Logger
 	Now      func() time.Time
@@ -37,6 +37,9 @@ type Options struct {
 	Services []config.OnionService
 	// VerifyPeriod is how often each is visited, on average; 0: when asked.
 	VerifyPeriod time.Duration
+	// Sharing is told of services that several nodes host (Shared, Unshared), and sends
+	// a Role for each; nil: there are no other nodes.
+	Sharing *actor.PID
 }
 
 // Publish gives a descriptor to the directory at the end of a circuit that its owner calls
@@ -62,6 +65,8 @@ type entry struct {
 	id      string // in events; random, for one boot
 	service config.OnionService
 	status  atomic.Pointer[Status]
+	role    *Role // the last; nil: none
+	meter   meter
 }
 
 type hosting struct {
@@ -111,11 +116,14 @@ func (h *hosting) Receive(ctx actor.Context) {
 		for _, e := range h.entries {
 			_ = h.children.Pass(ctx, e.id, m) // one that is started anew is told by spawned
 		}
+	case *Role:
+		h.assign(ctx, m)
 	case *List:
 		out := make([]Status, 0, len(h.entries))
 		for _, e := range h.entries {
 			if s := e.status.Load(); s != nil {
 				out = append(out, *s)
+				out[len(out)-1].meter, out[len(out)-1].From = &e.meter, e.service.From.String()
 			}
 		}
 		m.Tell(out)
@@ -177,8 +185,13 @@ func (h *hosting) changed(c supervisor.StateChanged) {
 	h.o.Recorder.Emit(c.Event(c.Child, c.Kind+"/"+c.Child, chivev1.Outcome_OUTCOME_INTERNAL))
 }
 
-func (h *hosting) spawned(ctx actor.Context, _ string, pid *actor.PID) {
+func (h *hosting) spawned(ctx actor.Context, name string, pid *actor.PID) {
 	if h.network != nil {
 		ctx.Send(pid, h.network)
+	}
+	for _, e := range h.entries {
+		if e.id == name && e.role != nil {
+			ctx.Send(pid, e.role)
+		}
 	}
 }

@@ -123,7 +123,7 @@ func (r *rootActor) look(ctx actor.Context) {
 		return
 	}
 	r.looker = kernel.After(ctx.ActorSystem(), ctx.Self(), lookEvery, &look{})
-	now := time.Now()
+	now := r.n.o.Now()
 	r.wake.set(now.Round(0), bootTime())
 	why := r.wake.see(now, now.Round(0), localAddresses())
 	if why == "" {

@@ -53,6 +53,7 @@ type Meet struct {
 	Keys              handshake.HSKeyMaterial
 	CongestionControl bool
 	Effort            uint32
+	Attempt           int // from 1
 	Deadline          time.Time
 	Visit             bool // the client is the host itself
 }
@@ -115,11 +116,12 @@ const (
 	Misbehaved                   // the relay broke the protocol
 	Stopped
 	Repaired // the service was not up, and begins anew
+	Copied   // another node has its keys too
 )
 
 var reasons = [...]string{
 	Worn: "introductions", Aged: "age", Unlisted: "unlisted", Failing: "failing", Surplus: "surplus",
-	Revoked: "revoked", Reset: "settings", Misbehaved: "protocol", Stopped: "stopped", Repaired: "repair",
+	Revoked: "revoked", Reset: "settings", Misbehaved: "protocol", Stopped: "stopped", Repaired: "repair", Copied: "copied",
 }
 
 // String is one word.
@@ -144,10 +146,14 @@ const (
 	Access              // clients changed
 	Work                // the proof of work did
 	Settings
-	Repair // the service was not up
+	Repair    // the service was not up
+	Overtaken // a directory has a newer one, of another node
 )
 
-var becauses = [...]string{First: "first", PointsMoved: "introduction-points", Refresh: "refresh", Access: "clients", Work: "proof-of-work", Settings: "settings", Repair: "repair"}
+var becauses = [...]string{
+	First: "first", PointsMoved: "introduction-points", Refresh: "refresh", Access: "clients", Work: "proof-of-work", Settings: "settings",
+	Repair: "repair", Overtaken: "overtaken",
+}
 
 // String is one word.
 func (b Because) String() string { return becauses[b] }
@@ -170,6 +176,12 @@ type Published struct {
 type Unpublishable struct {
 	Period onion.Period
 	Cause  error
+}
+
+// KeysEnd: delegated keys run out soon, or with Over have.
+type KeysEnd struct {
+	Until time.Time
+	Over  bool
 }
 
 // Refused: a client's request is not answered; Cause says why.
@@ -195,6 +207,7 @@ func (Described) event()     {}
 func (Stored) event()        {}
 func (Published) event()     {}
 func (Unpublishable) event() {}
+func (KeysEnd) event()       {}
 func (Refused) event()       {}
 func (Visited) event()       {}
 func (MeetingLost) event()   {}
