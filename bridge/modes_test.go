@@ -26,8 +26,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nkeys"
 
-	shared "chive/bridge/fleet"
 	"chive/bridge/fleet"
+	shared "chive/bridge/fleet"
 	"chive/messages"
 	"chive/messages/chivev1"
 )
