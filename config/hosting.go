@@ -185,7 +185,7 @@ var hostingOptions = func() []Option {
 		Name: serviceDir, Default: "", List: true, Class: Hot, RemoteDenied: deniedService,
 		Effect: "At once: services are started and stopped, and those that stay are changed, while they run.",
 		Range:  "FOLDER, then if wanted ; OPTION VALUE as often as needed",
-		Doc: "Host an onion service whose keys are in this folder. It is made, with a new key, if it is not there, and is C tor's: hostname, hs_ed25519_secret_key, hs_ed25519_public_key, and authorized_clients, with a file NAME.auth for each client who may find the service; without one everybody may who knows its address. That folder is read again at each reload. " +
+		Doc: "Host an onion service whose keys are in this folder. It is made, with a new key, if it is not there, and is C tor's: hostname, hs_ed25519_secret_key, hs_ed25519_public_key, and authorized_clients, with a file NAME.auth for each client who may find the service; without one everybody may who knows its address. That folder is read again at each reload. In place of hs_ed25519_secret_key there may be chive_delegation, which chive onion delegate makes where that key is kept. " +
 			"The options of the service follow, each on a line of its own, up to the next HiddenServiceDir; or behind semicolons on the same line, which is how they are given where lines have no order.",
 		Differs: "A relative folder counts from the working directory. A file in authorized_clients that holds no key stops a service that has no other, instead of opening it to everybody.",
 	}, "service", (*builder).onionService, func(c *Config) (out []string) {

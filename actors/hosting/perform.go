@@ -118,7 +118,7 @@ func (a *serviceActor) ready(ctx actor.Context, m *circuits.Ready, now time.Time
 	case u.point != 0:
 		ctx.Send(m.PID, &circuit.Prove{})
 	case u.upload != nil:
-		a.publish(ctx, m.Token, u.upload)
+		a.publish(ctx, m.Token, u.upload, now)
 	default:
 		inc := 0
 		if u.meeting.CongestionControl {
@@ -128,8 +128,14 @@ func (a *serviceActor) ready(ctx actor.Context, m *circuits.Ready, now time.Time
 	}
 }
 
-func (a *serviceActor) publish(ctx actor.Context, token uint64, up *host.Upload) {
+func (a *serviceActor) publish(ctx actor.Context, token uint64, up *host.Upload, now time.Time) {
 	work, cancel := context.WithTimeout(context.Background(), publishTime)
+	if !a.bound(up.ID, cancel, now) {
+		cancel()
+		a.shut(ctx, token)
+		a.machine.Uploaded(up.ID, errNotOurTurn, now)
+		return
+	}
 	a.work[up.ID] = cancel
 	root, self, publish := ctx.ActorSystem().Root, ctx.Self(), a.h.o.Publish
 	kernel.Go("publish a descriptor", func() {
@@ -143,6 +149,7 @@ func (a *serviceActor) publish(ctx actor.Context, token uint64, up *host.Upload)
 
 func (a *serviceActor) endWork(id host.UploadID) {
 	if cancel := a.work[id]; cancel != nil {
+		a.unbound(id)
 		cancel()
 		delete(a.work, id)
 	}
@@ -229,6 +236,8 @@ func (a *serviceActor) told(e host.Event) {
 	case host.Unpublishable:
 		a.h.o.Log.Warn("an onion service cannot be published", "folder", a.service.Dir, "err", e.Cause)
 		a.emit(messages.Event(kind, id, &chivev1.HostingUnpublished{Period: e.Period.Number, Reason: e.Cause.Error()}))
+	case host.KeysEnd:
+		a.keysEnd(e)
 	case host.Refused:
 		a.tally.refuse(e.Cause, a.h.o.Now())
 		if !a.e.meter.reject(e.Cause) {

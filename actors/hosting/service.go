@@ -3,7 +3,6 @@ package hosting
 import (
 	"context"
 	crand "crypto/rand"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -73,6 +72,7 @@ type serviceActor struct {
 	work     map[host.UploadID]context.CancelFunc
 	waiting  *atomic.Int64 // introductions on their way here
 	tally    tally
+	shares   shares
 	taken    int // introductions of this turn that were not rejected at once
 }
 
@@ -99,6 +99,8 @@ func (a *serviceActor) Receive(ctx actor.Context) {
 	case *actor.Stopping:
 		a.stopping(ctx)
 		return
+	case *actor.Stopped:
+		return
 	}
 	if a.machine == nil {
 		return // it could not start, and stops
@@ -109,6 +111,7 @@ func (a *serviceActor) Receive(ctx actor.Context) {
 	a.sound = true
 	a.e.meter.introductions.Add(uint64(max(a.taken, 0)))
 	a.tally.flush(a, now)
+	a.share(ctx, now)
 	a.e.status.Store(a.look())
 	a.rest(ctx, now)
 }
@@ -130,6 +133,8 @@ func (a *serviceActor) hear(ctx actor.Context, now time.Time) {
 		a.heard(ctx, m, now)
 	case *circuit.Joined:
 		a.joined(m, now)
+	case *Role:
+		a.take(m, now)
 	case *published:
 		a.endWork(m.id)
 		if token, ok := a.uploads[m.id]; ok {
@@ -143,12 +148,9 @@ func (a *serviceActor) hear(ctx actor.Context, now time.Time) {
 
 // start opens the service's folder. What it holds is small, and nothing can be done before.
 func (a *serviceActor) start(ctx actor.Context, now time.Time) error {
-	var err error
-	if a.store, err = keystore.OpenService(a.service.Dir, a.service.DirGroupReadable, crand.Reader); err != nil {
+	keys, err := a.unlock(now)
+	if err != nil {
 		return err
-	}
-	if a.store.Key == nil {
-		return errors.New("the folder holds no hs_ed25519_secret_key")
 	}
 	if a.floors, err = a.store.Floors(); err != nil {
 		return err
@@ -157,7 +159,7 @@ func (a *serviceActor) start(ctx actor.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	machine, err := host.New(a.store.Address, host.NewOnline(a.store.Key), crand.Reader, settings, a.floors, now)
+	machine, err := host.New(a.store.Address, keys, crand.Reader, settings, a.floors, now)
 	if err != nil {
 		return err
 	}
@@ -172,6 +174,7 @@ func (a *serviceActor) start(ctx actor.Context, now time.Time) error {
 	a.emit(messages.Event(chivev1.Kind_KIND_HOSTING, a.e.id, &chivev1.HostingStarted{
 		Restricted: settings.Restricted, Address: a.store.Address.Host(),
 	}))
+	a.share(ctx, now)
 	a.e.status.Store(a.look())
 	a.rest(ctx, now)
 	return nil
@@ -181,12 +184,15 @@ func (a *serviceActor) start(ctx actor.Context, now time.Time) error {
 // that cannot be read, or of which nothing can be used, opens the service to nobody.
 func (a *serviceActor) settings() (host.Config, error) {
 	s := &a.service
-	c := host.Config{Points: s.IntroductionPoints}
+	c := host.Config{Points: s.IntroductionPoints, Shared: s.Shared}
 	if s.IntroDoS {
 		c.DoS = &relaymsg.DoSParams{Rate: uint32(s.IntroDoSRate), Burst: uint32(s.IntroDoSBurst)}
 	}
 	if s.PoW {
 		c.PoW = &host.PoW{Rate: s.PoWRate, Burst: s.PoWBurst}
+		if s.Shared {
+			copy(c.Seeds[:], a.store.Key.Derive(seedsLabel, len(c.Seeds)))
+		}
 		if a.h.o.Testing {
 			c.PoW.Period = testingEffort
 		}
@@ -207,7 +213,11 @@ func (a *serviceActor) settings() (host.Config, error) {
 func (a *serviceActor) configure(ctx actor.Context, service config.OnionService, now time.Time) {
 	a.service = service
 	a.rules.set(service)
-	settings, err := a.settings()
+	err := a.rekey(now)
+	var settings host.Config
+	if err == nil {
+		settings, err = a.settings()
+	}
 	if err == nil {
 		err = a.machine.Configure(settings, now)
 	}
@@ -233,9 +243,11 @@ func (a *serviceActor) rest(ctx actor.Context, now time.Time) {
 // failure.
 func (a *serviceActor) stopping(ctx actor.Context) {
 	a.timer.Stop()
-	for _, cancel := range a.work {
+	for id, cancel := range a.work {
+		a.unbound(id)
 		cancel()
 	}
+	a.unshare(ctx)
 	ctx.Send(a.h.o.Circuits, &circuits.Orphaned{Owner: ctx.Self()})
 	if a.machine == nil {
 		return

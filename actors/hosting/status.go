@@ -17,7 +17,7 @@ type Status struct {
 	Dir           string   `json:"dir"`
 	From          string   `json:"from"` // who says that it is hosted: file, environment, command line, chive config set or chive onion add
 	Address       string   `json:"address,omitempty"`
-	State         string   `json:"state"` // starting, publishing, published or failed
+	State         string   `json:"state"` // starting, publishing, published, standby (another node publishes) or failed
 	Ports         []uint16 `json:"ports,omitempty"`
 	Restricted    bool     `json:"restricted,omitempty"` // for authorised clients only
 	Points        []Point  `json:"introduction_points,omitempty"`
@@ -29,9 +29,11 @@ type Status struct {
 	Refused       uint64   `json:"refused,omitempty"` // introductions that were not answered
 	Effort        uint32   `json:"effort,omitempty"`  // of the proof of work that is suggested
 	Waiting       int      `json:"waiting,omitempty"` // introductions that are to be answered
+	Keys          *Keys    `json:"delegated_keys,omitempty"`
 	Problem       string   `json:"problem,omitempty"`
 
-	meter *meter
+	Shared *SharedStatus `json:"shared,omitempty"` // with other nodes
+	meter  *meter
 }
 
 // Point is one introduction point.
@@ -85,11 +87,13 @@ func (a *serviceActor) look() *Status {
 	case !slices.ContainsFunc(s.Periods, func(p host.PeriodStatus) bool { return p.Stored == 0 || p.Problem != nil }):
 		out.State = "published"
 	}
+	a.lookAtKeys(out, &s)
 	for _, u := range a.uses {
 		if u.met {
 			out.Clients++
 		}
 	}
+	a.lookShared(out)
 	return out
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	crand "crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -26,9 +25,14 @@ func (r *rootActor) hosting(ctx actor.Context) {
 	n, self := r.n, ctx.Self()
 	r.add(ctx, "hosting", func() *actor.Props {
 		c := n.Config()
+		var sharing *actor.PID
+		if n.member != nil {
+			sharing = self
+		}
 		return hosting.Props(hosting.Options{
 			Circuits: self, Publish: (&dirDialer{n: n, node: self}).publish, Recorder: n.recorder, Log: n.o.Log, Now: n.o.Now,
 			Rand: newRand, AllowPrivate: c.ExtendAllowPrivateAddresses, Testing: c.TestingTorNetwork, Services: c.OnionServices,
+			Sharing: sharing,
 		})
 	})
 }
@@ -107,8 +111,8 @@ func (n *Node) checkServices(c *config.Config) error {
 // with the folder.
 func checkService(s *config.OnionService) error {
 	store, err := keystore.OpenService(s.Dir, s.DirGroupReadable, crand.Reader)
-	if err == nil && store.Key == nil {
-		err = errors.New("it holds no hs_ed25519_secret_key")
+	if err == nil && store.Key == nil && store.Delegation == nil {
+		err = keystore.ErrNoKeys
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", s.Dir, err)

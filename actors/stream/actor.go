@@ -105,7 +105,6 @@ func (s *stream) Receive(ctx actor.Context) {
 	case *actor.Started:
 		s.circuit = ctx.Parent()
 		s.timer = kernel.After(ctx.ActorSystem(), ctx.Self(), connectTimeout, &tooSlow{})
-		s.dial(ctx)
 	case *dialled:
 		s.dialled(ctx, m)
 	case *Attached:
@@ -145,6 +144,7 @@ func (s *stream) attached(ctx actor.Context, m *Attached) {
 		attached.Isolates, attached.Isolation = uint32(s.spec.Isolation.Isolates()), s.spec.Isolation.Values.Bytes()
 	}
 	s.emit(messages.Event(chivev1.Kind_KIND_STREAM, s.spec.ID, attached))
+	s.dial(ctx) // not before: the circuit is told of an application by the stream's number
 	if s.spec.Optimistic && !s.spec.Resolve {
 		s.sendEarly(ctx)
 	}

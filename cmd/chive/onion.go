@@ -22,6 +22,8 @@ type onionCommand struct {
 	Show onionShow   `cmd:"" help:"Show one with its introduction points and what is published."`
 	Add  onionAdd    `cmd:"" help:"Host one more."`
 	Rm   onionRemove `cmd:"" help:"Host one no more that was added; its keys stay."`
+
+	Delegate onionDelegate `cmd:"" help:"Make keys for a host that does not get the identity key."`
 }
 
 const serviceDir = "HiddenServiceDir"
@@ -163,6 +165,16 @@ func printService(std streams, s hosting.Status) {
 	line("introductions", "%d, %d of them refused", s.Introductions, s.Refused)
 	if s.Effort > 0 {
 		line("proof of work", "effort %d is suggested", s.Effort)
+	}
+	if k := s.Keys; k != nil {
+		line("keys", "%s", delegatedKeys(k, time.Now()))
+	}
+	if s.Shared != nil {
+		role := "another node publishes"
+		if s.Shared.Publishes {
+			role = "this node publishes"
+		}
+		line("shared", "%s; %d introduction points of %d other nodes", role, s.Shared.Points, s.Shared.Nodes)
 	}
 	if s.Problem != "" {
 		line("problem", "%s", s.Problem)

@@ -48,7 +48,7 @@ func (s *Service) setWork(now time.Time) error {
 	if s.config.PoW == nil {
 		s.gate, s.queue, s.bucket = nil, pow.NewQueue[*request](0, 0), bucket{}
 	} else {
-		gate, err := pow.NewGate(s.rand, now)
+		gate, err := s.newGate(now)
 		if err != nil {
 			return err
 		}
@@ -141,6 +141,11 @@ func (s *Service) introduce(p *point, m relaymsg.Introduce2, now time.Time) erro
 	if err != nil {
 		return err
 	}
+	if s.visit(t) {
+		s.tell(Visited{p.id})
+		s.meet(&request{opened, r, point}, effort, true, now)
+		return nil
+	}
 	for range s.queue.Push(&request{opened, r, point}, effort, now) {
 		s.tell(Refused{p.id, ErrCrowded})
 	}
@@ -188,7 +193,7 @@ func (s *Service) tendMeetings(now time.Time) {
 			return // a meeting that ends looks again
 		}
 		s.spend()
-		s.meet(r, effort, now)
+		s.meet(r, effort, false, now)
 	}
 }
 
@@ -214,7 +219,7 @@ func (s *Service) spend() {
 	}
 }
 
-func (s *Service) meet(r *request, effort uint32, now time.Time) {
+func (s *Service) meet(r *request, effort uint32, visit bool, now time.Time) {
 	id := MeetingID(s.newID())
 	info, keys, err := r.hs.Reply(s.rand)
 	if err != nil {
@@ -230,7 +235,7 @@ func (s *Service) meet(r *request, effort uint32, now time.Time) {
 	m := &meeting{Meet{
 		ID: id, Point: r.point, Message: message, Keys: keys,
 		CongestionControl: cc && s.view != nil && s.view.FlowControl != nil,
-		Effort:            effort, Attempt: 1, Deadline: now.Add(meetTimeout),
+		Effort:            effort, Attempt: 1, Deadline: now.Add(meetTimeout), Visit: visit,
 	}}
 	s.meetings[id] = m
 	s.do(m.ask)
