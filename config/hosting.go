@@ -24,6 +24,9 @@ type OnionService struct {
 	PoW                   bool // clients may have to pay
 	PoWRate               int  // of those who pay, met a second; 0: as fast as can be
 	PoWBurst              int
+	Shared                bool // with other nodes of the fleet
+
+	From Origin // who says that it is hosted: the layer of its HiddenServiceDir
 }
 
 // OnionPort leads a port of a service to where it is served.
@@ -117,6 +120,14 @@ var serviceSettings = []setting{
 		func(s *OnionService) *int { return &s.PoWRate }),
 	serviceNumber("HiddenServicePoWQueueBurst", "clients", "So many at once. No less than the rate.", "", 0, maxIntroRate,
 		func(s *OnionService) *int { return &s.PoWBurst }),
+	ours(serviceSwitch("HiddenServiceShared", "Host the service together with other nodes of the fleet whose folders hold the same key: each has introduction points of its own, and one at a time publishes those of all.",
+		func(s *OnionService) *bool { return &s.Shared })),
+}
+
+// ours is an option that C tor does not have.
+func ours(s setting) setting {
+	s.Own = true
+	return s
 }
 
 func serviceSwitch(name, doc string, field func(*OnionService) *bool) setting {
@@ -229,7 +240,7 @@ func (b *builder) onionService(l Line) {
 		return
 	}
 	s := serviceDefaults
-	s.Dir = filepath.Clean(dir)
+	s.Dir, s.From = filepath.Clean(dir), originOf(l.File)
 	lines := make([]Line, 0, len(parts)-1+len(l.Of))
 	for _, part := range parts[1:] {
 		name, value := cutWord(strings.Trim(part, blank))
@@ -241,6 +252,8 @@ func (b *builder) onionService(l Line) {
 	switch c := &b.cfg; {
 	case len(s.Ports) == 0:
 		b.fail(l, ErrConflict, "the service has no HiddenServicePort")
+	case l.Append && s.From >= FromOperator && slices.ContainsFunc(c.OnionServices, func(o OnionService) bool { return o.Dir == s.Dir }):
+		b.warn(l, "%s is hosted without it: what is said there counts, and chive onion rm takes this one out", clip(s.Dir)) // it came there later
 	case slices.ContainsFunc(c.OnionServices, func(o OnionService) bool { return o.Dir == s.Dir }):
 		b.fail(l, ErrConflict, "given twice: one folder is one service")
 	case len(c.OnionServices) >= MaxOnionServices:
@@ -251,6 +264,30 @@ func (b *builder) onionService(l Line) {
 		b.fail(l, ErrConflict, "HiddenServicePoWQueueBurst %d is less than HiddenServicePoWQueueRate %d", s.PoWBurst, s.PoWRate)
 	default:
 		c.OnionServices = append(c.OnionServices, s)
+	}
+}
+
+// ServiceFolder is the folder that a value of HiddenServiceDir names.
+func ServiceFolder(value string) (string, error) {
+	dir, err := absolute(strings.Trim(splitService(value)[0], blank))
+	return filepath.Clean(dir), err
+}
+
+// originOf is the layer of a line.
+func originOf(file string) Origin {
+	if i := slices.Index(originNames[:], file); i > int(FromFile) {
+		return Origin(i)
+	}
+	return FromFile
+}
+
+// checkShared refuses services that are shared with nobody.
+func (b *builder) checkShared() {
+	c := &b.cfg
+	for i := range c.OnionServices {
+		if s := &c.OnionServices[i]; s.Shared && !c.InFleet() {
+			b.fail(b.set[serviceDir], ErrConflict, "%s: HiddenServiceShared 1 needs a fleet: set NatsUrl, NatsClusterListen or FleetConfigKey", clip(s.Dir))
+		}
 	}
 }
 

@@ -32,6 +32,9 @@ type Options struct {
 	Testing      bool // TestingTorNetwork
 	// Services are those of the configuration, until a Configure.
 	Services []config.OnionService
+	// Sharing is told of services that several nodes host (Shared, Unshared), and sends
+	// a Role for each; nil: there are no other nodes.
+	Sharing *actor.PID
 }
 
 // Publish gives a descriptor to the directory at the end of a circuit that its owner calls
@@ -53,6 +56,8 @@ type entry struct {
 	id      string // in events; random, for one boot
 	service config.OnionService
 	status  atomic.Pointer[Status]
+	role    *Role // the last; nil: none
+	meter   meter
 }
 
 type hosting struct {
@@ -95,11 +100,14 @@ func (h *hosting) Receive(ctx actor.Context) {
 		for _, e := range h.entries {
 			_ = h.children.Pass(ctx, e.id, m) // one that is started anew is told by spawned
 		}
+	case *Role:
+		h.assign(ctx, m)
 	case *List:
 		out := make([]Status, 0, len(h.entries))
 		for _, e := range h.entries {
 			if s := e.status.Load(); s != nil {
 				out = append(out, *s)
+				out[len(out)-1].meter, out[len(out)-1].From = &e.meter, e.service.From.String()
 			}
 		}
 		m.Tell(out)
@@ -158,8 +166,13 @@ func (h *hosting) changed(c supervisor.StateChanged) {
 	h.o.Recorder.Emit(c.Event(c.Child, c.Kind+"/"+c.Child, chivev1.Outcome_OUTCOME_INTERNAL))
 }
 
-func (h *hosting) spawned(ctx actor.Context, _ string, pid *actor.PID) {
+func (h *hosting) spawned(ctx actor.Context, name string, pid *actor.PID) {
 	if h.network != nil {
 		ctx.Send(pid, h.network)
+	}
+	for _, e := range h.entries {
+		if e.id == name && e.role != nil {
+			ctx.Send(pid, e.role)
+		}
 	}
 }

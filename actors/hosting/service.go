@@ -23,11 +23,15 @@ import (
 	torcircuit "chive/tor/circuit"
 	"chive/tor/onion/host"
 	"chive/tor/onion/keyfile"
+	"chive/tor/onion/pow"
 	"chive/tor/onion/relaymsg"
 )
 
 // publishTime bounds one upload with everything.
 const publishTime = 60 * time.Second
+
+// testingEffort is how often a service of a private network looks at the effort to suggest.
+const testingEffort = 5 * time.Second
 
 type (
 	published struct {
@@ -44,6 +48,7 @@ type use struct {
 	meeting *host.Meet
 	ready   *circuits.Ready
 	met     bool // the client is there
+	began   time.Time
 }
 
 // serviceActor hosts one service.
@@ -67,13 +72,15 @@ type serviceActor struct {
 	work     map[host.UploadID]context.CancelFunc
 	waiting  *atomic.Int64 // introductions on their way here
 	tally    tally
+	shares   shares
+	taken    int // introductions of this turn that were not rejected at once
 }
 
 func (h *hosting) props(e *entry) *actor.Props {
 	service := e.service
 	return kernel.Props(func() actor.Actor {
 		return &serviceActor{
-			h: h, e: e, service: service, rules: newRules(service), uses: map[uint64]*use{},
+			h: h, e: e, service: service, rules: newRules(service, &e.meter), uses: map[uint64]*use{},
 			points: map[host.PointID]uint64{}, uploads: map[host.UploadID]uint64{}, meetings: map[host.MeetingID]uint64{},
 			work: map[host.UploadID]context.CancelFunc{}, waiting: new(atomic.Int64),
 		}
@@ -92,15 +99,19 @@ func (a *serviceActor) Receive(ctx actor.Context) {
 	case *actor.Stopping:
 		a.stopping(ctx)
 		return
+	case *actor.Stopped:
+		return
 	}
 	if a.machine == nil {
 		return // it could not start, and stops
 	}
-	a.sound = false
+	a.sound, a.taken = false, 0
 	a.hear(ctx, now)
 	a.perform(ctx)
 	a.sound = true
+	a.e.meter.introductions.Add(uint64(max(a.taken, 0)))
 	a.tally.flush(a, now)
+	a.share(ctx, now)
 	a.e.status.Store(a.look())
 	a.rest(ctx, now)
 }
@@ -122,6 +133,8 @@ func (a *serviceActor) hear(ctx actor.Context, now time.Time) {
 		a.heard(ctx, m, now)
 	case *circuit.Joined:
 		a.joined(m, now)
+	case *Role:
+		a.take(m, now)
 	case *published:
 		a.endWork(m.id)
 		if token, ok := a.uploads[m.id]; ok {
@@ -161,6 +174,7 @@ func (a *serviceActor) start(ctx actor.Context, now time.Time) error {
 	a.emit(messages.Event(chivev1.Kind_KIND_HOSTING, a.e.id, &chivev1.HostingStarted{
 		Restricted: settings.Restricted, Address: a.store.Address.Host(),
 	}))
+	a.share(ctx, now)
 	a.e.status.Store(a.look())
 	a.rest(ctx, now)
 	return nil
@@ -170,12 +184,18 @@ func (a *serviceActor) start(ctx actor.Context, now time.Time) error {
 // that cannot be read, or of which nothing can be used, opens the service to nobody.
 func (a *serviceActor) settings() (host.Config, error) {
 	s := &a.service
-	c := host.Config{Points: s.IntroductionPoints}
+	c := host.Config{Points: s.IntroductionPoints, Shared: s.Shared}
 	if s.IntroDoS {
 		c.DoS = &relaymsg.DoSParams{Rate: uint32(s.IntroDoSRate), Burst: uint32(s.IntroDoSBurst)}
 	}
 	if s.PoW {
 		c.PoW = &host.PoW{Rate: s.PoWRate, Burst: s.PoWBurst}
+		if s.Shared {
+			copy(c.Seeds[:], a.store.Key.Derive(seedsLabel, len(c.Seeds)))
+		}
+		if a.h.o.Testing {
+			c.PoW.Period = testingEffort
+		}
 	}
 	clients, skipped, err := a.store.Clients()
 	if err != nil {
@@ -223,9 +243,11 @@ func (a *serviceActor) rest(ctx actor.Context, now time.Time) {
 // failure.
 func (a *serviceActor) stopping(ctx actor.Context) {
 	a.timer.Stop()
-	for _, cancel := range a.work {
+	for id, cancel := range a.work {
+		a.unbound(id)
 		cancel()
 	}
+	a.unshare(ctx)
 	ctx.Send(a.h.o.Circuits, &circuits.Orphaned{Owner: ctx.Self()})
 	if a.machine == nil {
 		return
@@ -275,6 +297,7 @@ func (a *serviceActor) heard(ctx actor.Context, m *circuit.Heard, now time.Time)
 		a.machine.Established(u.point, m.Data, now)
 	case torcircuit.Introduce2:
 		a.tally.introductions++
+		a.taken++
 		a.machine.Introduce2(u.point, m.Data, now)
 	}
 }
@@ -286,7 +309,10 @@ func (a *serviceActor) joined(m *circuit.Joined, now time.Time) {
 	}
 	u.met = true
 	a.tally.met++
+	a.e.meter.toRendezvous.observe(now.Sub(u.began))
 	delete(a.meetings, u.meeting.ID)
-	a.emit(messages.Event(chivev1.Kind_KIND_HOSTING, a.e.id, &chivev1.HostingMet{CircuitId: u.ready.ID, CongestionControl: m.CongestionControl}))
+	a.emit(messages.Event(chivev1.Kind_KIND_HOSTING, a.e.id, &chivev1.HostingMet{
+		CircuitId: u.ready.ID, CongestionControl: m.CongestionControl, Effort: pow.Rounded(u.meeting.Effort),
+	}))
 	a.machine.Met(u.meeting.ID, now)
 }

@@ -218,6 +218,9 @@ func (s *stream) block(ctx actor.Context, b *block.Block) {
 	}
 	s.moved = true
 	s.in += uint64(len(b.Bytes))
+	if s.spec.Count != nil {
+		s.spec.Count.To.Add(uint64(len(b.Bytes)))
+	}
 	if s.sock == nil { // a client of ours sends before our application is there
 		s.queue = append(s.queue, b)
 		return
@@ -233,6 +236,9 @@ func (s *stream) upload(ctx actor.Context, b *block.Block) {
 		return
 	}
 	s.out += uint64(len(b.Bytes))
+	if s.spec.Count != nil {
+		s.spec.Count.From.Add(uint64(len(b.Bytes)))
+	}
 	b.Stream = s.id
 	ctx.Send(s.circuit, b)
 }
