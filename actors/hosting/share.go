@@ -44,8 +44,8 @@ type Shared struct {
 	Service string // its folder
 	ID      string // in events, for one boot
 	Address onion.Address
-	// Secret derives n bytes from the identity key, the same on every node that has it
-	// (HKDF-SHA256, RFC 5869): a label for each use.
+	// Secret derives n bytes, the same on every node that has the identity key or delegated
+	// ones (HKDF-SHA256, RFC 5869): a label for each use.
 	Secret func(label string, n int) []byte
 	Points []host.ForeignPoint // of this node, established
 	// Published is the newest descriptor of this node: the time that its revision stands
@@ -134,7 +134,7 @@ func (a *serviceActor) share(ctx actor.Context, now time.Time) {
 		return
 	}
 	m := &Shared{
-		Service: a.service.Dir, ID: a.e.id, Address: a.store.Address, Secret: a.store.Key.Derive,
+		Service: a.service.Dir, ID: a.e.id, Address: a.store.Address, Secret: a.store.Common().Derive,
 		Points: a.machine.Offers(now), Published: a.machine.Published(),
 	}
 	if a.shares.role != nil {
