@@ -57,6 +57,7 @@ type entry struct {
 	service config.OnionService
 	status  atomic.Pointer[Status]
 	role    *Role // the last; nil: none
+	meter   meter
 }
 
 type hosting struct {
@@ -106,6 +107,7 @@ func (h *hosting) Receive(ctx actor.Context) {
 		for _, e := range h.entries {
 			if s := e.status.Load(); s != nil {
 				out = append(out, *s)
+				out[len(out)-1].meter, out[len(out)-1].From = &e.meter, e.service.From.String()
 			}
 		}
 		m.Tell(out)

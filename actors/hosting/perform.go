@@ -50,6 +50,7 @@ func (a *serviceActor) do(ctx actor.Context, c host.Command) {
 		a.endWork(c.ID)
 		a.shut(ctx, a.uploads[c.ID])
 	case host.Meet:
+		a.e.meter.rendezvous.Add(1)
 		a.meetings[c.ID] = a.open(ctx, &use{meeting: &c}, chivev1.Purpose_PURPOSE_HOSTING_RENDEZVOUS, circuits.HopAt(c.Point))
 	case host.Abandon:
 		a.shut(ctx, a.meetings[c.ID])
@@ -77,6 +78,7 @@ func (a *serviceActor) keep(f host.Floor) {
 
 func (a *serviceActor) open(ctx actor.Context, u *use, purpose chivev1.Purpose, target *torcircuit.Hop) uint64 {
 	a.token++
+	u.began = a.h.o.Now()
 	a.uses[a.token] = u
 	ctx.Send(a.h.o.Circuits, &circuits.Open{Owner: ctx.Self(), Token: a.token, Purpose: purpose, Target: target})
 	return a.token
@@ -174,6 +176,7 @@ func (a *serviceActor) over(m *circuits.Over, now time.Time) {
 		a.endWork(u.upload.ID)
 		a.machine.Uploaded(u.upload.ID, lostError(m.Outcome), now)
 	case !u.met:
+		a.e.meter.lost(m.Outcome, u.ready != nil, u.meeting.Attempt > 1)
 		a.machine.MeetingFailed(u.meeting.ID, lostError(m.Outcome), now)
 	}
 }
@@ -215,6 +218,7 @@ func (a *serviceActor) told(e host.Event) {
 		up := &chivev1.HostingPointUp{Point: uint64(e.Point), Relay: e.Relay[:]}
 		if u := a.uses[a.points[e.Point]]; u != nil && u.ready != nil {
 			up.CircuitId = u.ready.ID
+			a.e.meter.toIntroduction.observe(a.h.o.Now().Sub(u.began))
 		}
 		a.emit(messages.Event(kind, id, up))
 	case host.PointDown:
@@ -232,10 +236,16 @@ func (a *serviceActor) told(e host.Event) {
 	case host.Unpublishable:
 		a.h.o.Log.Warn("an onion service cannot be published", "folder", a.service.Dir, "err", e.Cause)
 		a.emit(messages.Event(kind, id, &chivev1.HostingUnpublished{Period: e.Period.Number, Reason: e.Cause.Error()}))
+	case host.KeysEnd:
+		a.keysEnd(e)
 	case host.Refused:
 		a.tally.refuse(e.Cause, a.h.o.Now())
+		if !a.e.meter.reject(e.Cause) {
+			a.taken--
+		}
 	case host.MeetingLost:
 		a.tally.missed++
+		a.e.meter.missed(e.Cause)
 		a.emit(messages.Event(kind, id, &chivev1.HostingMissed{Outcome: outcomeOf(e.Cause)}))
 	}
 }

@@ -3,7 +3,6 @@ package hosting
 import (
 	"context"
 	crand "crypto/rand"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -24,11 +23,15 @@ import (
 	torcircuit "chive/tor/circuit"
 	"chive/tor/onion/host"
 	"chive/tor/onion/keyfile"
+	"chive/tor/onion/pow"
 	"chive/tor/onion/relaymsg"
 )
 
 // publishTime bounds one upload with everything.
 const publishTime = 60 * time.Second
+
+// testingEffort is how often a service of a private network looks at the effort to suggest.
+const testingEffort = 5 * time.Second
 
 type (
 	published struct {
@@ -45,6 +48,7 @@ type use struct {
 	meeting *host.Meet
 	ready   *circuits.Ready
 	met     bool // the client is there
+	began   time.Time
 }
 
 // serviceActor hosts one service.
@@ -69,13 +73,14 @@ type serviceActor struct {
 	waiting  *atomic.Int64 // introductions on their way here
 	tally    tally
 	shares   shares
+	taken    int // introductions of this turn that were not rejected at once
 }
 
 func (h *hosting) props(e *entry) *actor.Props {
 	service := e.service
 	return kernel.Props(func() actor.Actor {
 		return &serviceActor{
-			h: h, e: e, service: service, rules: newRules(service), uses: map[uint64]*use{},
+			h: h, e: e, service: service, rules: newRules(service, &e.meter), uses: map[uint64]*use{},
 			points: map[host.PointID]uint64{}, uploads: map[host.UploadID]uint64{}, meetings: map[host.MeetingID]uint64{},
 			work: map[host.UploadID]context.CancelFunc{}, waiting: new(atomic.Int64),
 		}
@@ -100,10 +105,11 @@ func (a *serviceActor) Receive(ctx actor.Context) {
 	if a.machine == nil {
 		return // it could not start, and stops
 	}
-	a.sound = false
+	a.sound, a.taken = false, 0
 	a.hear(ctx, now)
 	a.perform(ctx)
 	a.sound = true
+	a.e.meter.introductions.Add(uint64(max(a.taken, 0)))
 	a.tally.flush(a, now)
 	a.share(ctx, now)
 	a.e.status.Store(a.look())
@@ -142,12 +148,9 @@ func (a *serviceActor) hear(ctx actor.Context, now time.Time) {
 
 // start opens the service's folder. What it holds is small, and nothing can be done before.
 func (a *serviceActor) start(ctx actor.Context, now time.Time) error {
-	var err error
-	if a.store, err = keystore.OpenService(a.service.Dir, a.service.DirGroupReadable, crand.Reader); err != nil {
+	keys, err := a.unlock(now)
+	if err != nil {
 		return err
-	}
-	if a.store.Key == nil {
-		return errors.New("the folder holds no hs_ed25519_secret_key")
 	}
 	if a.floors, err = a.store.Floors(); err != nil {
 		return err
@@ -156,7 +159,7 @@ func (a *serviceActor) start(ctx actor.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	machine, err := host.New(a.store.Address, host.NewOnline(a.store.Key), crand.Reader, settings, a.floors, now)
+	machine, err := host.New(a.store.Address, keys, crand.Reader, settings, a.floors, now)
 	if err != nil {
 		return err
 	}
@@ -190,6 +193,9 @@ func (a *serviceActor) settings() (host.Config, error) {
 		if s.Shared {
 			copy(c.Seeds[:], a.store.Key.Derive(seedsLabel, len(c.Seeds)))
 		}
+		if a.h.o.Testing {
+			c.PoW.Period = testingEffort
+		}
 	}
 	clients, skipped, err := a.store.Clients()
 	if err != nil {
@@ -207,7 +213,11 @@ func (a *serviceActor) settings() (host.Config, error) {
 func (a *serviceActor) configure(ctx actor.Context, service config.OnionService, now time.Time) {
 	a.service = service
 	a.rules.set(service)
-	settings, err := a.settings()
+	err := a.rekey(now)
+	var settings host.Config
+	if err == nil {
+		settings, err = a.settings()
+	}
 	if err == nil {
 		err = a.machine.Configure(settings, now)
 	}
@@ -287,6 +297,7 @@ func (a *serviceActor) heard(ctx actor.Context, m *circuit.Heard, now time.Time)
 		a.machine.Established(u.point, m.Data, now)
 	case torcircuit.Introduce2:
 		a.tally.introductions++
+		a.taken++
 		a.machine.Introduce2(u.point, m.Data, now)
 	}
 }
@@ -298,7 +309,10 @@ func (a *serviceActor) joined(m *circuit.Joined, now time.Time) {
 	}
 	u.met = true
 	a.tally.met++
+	a.e.meter.toRendezvous.observe(now.Sub(u.began))
 	delete(a.meetings, u.meeting.ID)
-	a.emit(messages.Event(chivev1.Kind_KIND_HOSTING, a.e.id, &chivev1.HostingMet{CircuitId: u.ready.ID, CongestionControl: m.CongestionControl}))
+	a.emit(messages.Event(chivev1.Kind_KIND_HOSTING, a.e.id, &chivev1.HostingMet{
+		CircuitId: u.ready.ID, CongestionControl: m.CongestionControl, Effort: pow.Rounded(u.meeting.Effort),
+	}))
 	a.machine.Met(u.meeting.ID, now)
 }

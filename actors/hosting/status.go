@@ -15,6 +15,7 @@ import (
 type Status struct {
 	ID            string   `json:"id"` // in events, for one boot
 	Dir           string   `json:"dir"`
+	From          string   `json:"from"` // who says that it is hosted: file, environment, command line, chive config set or chive onion add
 	Address       string   `json:"address,omitempty"`
 	State         string   `json:"state"` // starting, publishing, published, standby (another node publishes) or failed
 	Ports         []uint16 `json:"ports,omitempty"`
@@ -27,9 +28,12 @@ type Status struct {
 	Missed        uint64   `json:"missed,omitempty"`  // clients that could not be met
 	Refused       uint64   `json:"refused,omitempty"` // introductions that were not answered
 	Effort        uint32   `json:"effort,omitempty"`  // of the proof of work that is suggested
+	Waiting       int      `json:"waiting,omitempty"` // introductions that are to be answered
+	Keys          *Keys    `json:"delegated_keys,omitempty"`
 	Problem       string   `json:"problem,omitempty"`
 
 	Shared *SharedStatus `json:"shared,omitempty"` // with other nodes
+	meter  *meter
 }
 
 // Point is one introduction point.
@@ -58,7 +62,7 @@ func (a *serviceActor) look() *Status {
 	out := &Status{
 		ID: a.e.id, Dir: a.service.Dir, Address: a.store.Address.Host(), State: "publishing", Ports: ports(&a.service),
 		Restricted: a.machine.Restricted(), Introductions: a.tally.introductions, Met: a.tally.met, Missed: a.tally.missed,
-		Refused: a.tally.refused, Effort: s.Effort,
+		Refused: a.tally.refused, Effort: s.Effort, Waiting: s.Waiting,
 	}
 	for _, p := range s.Points {
 		v := Point{ID: uint64(p.ID), Relay: p.Relay.String(), State: "building", Introductions: p.Introductions, Expires: p.Expires}
@@ -83,6 +87,7 @@ func (a *serviceActor) look() *Status {
 	case !slices.ContainsFunc(s.Periods, func(p host.PeriodStatus) bool { return p.Stored == 0 || p.Problem != nil }):
 		out.State = "published"
 	}
+	a.lookAtKeys(out, &s)
 	for _, u := range a.uses {
 		if u.met {
 			out.Clients++

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -28,7 +27,7 @@ func (r *rootActor) onions(ctx actor.Context) {
 	n, self := r.n, ctx.Self()
 	r.add(ctx, "onions", func() *actor.Props {
 		return onions.Props(onions.Options{
-			Circuits: self, Fetch: (&dirDialer{n: n, node: self}).descriptor, Recorder: n.recorder, Now: time.Now, Rand: newRand,
+			Circuits: self, Fetch: (&dirDialer{n: n, node: self}).descriptor, Recorder: n.recorder, Now: n.o.Now, Rand: newRand,
 			Settings: n.onionSettings(n.Config()),
 		})
 	})

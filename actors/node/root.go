@@ -202,14 +202,14 @@ func (r *rootActor) start(ctx actor.Context) {
 		cfg := n.Config()
 		return connections.Props(connections.Options{
 			Dialer: dialer(cfg), Settings: connectionSettings(cfg),
-			Recorder: n.recorder, Now: time.Now, Rand: newRand(), Limits: &n.limits, Kept: n.breakers,
+			Recorder: n.recorder, Now: n.o.Now, Rand: newRand(), Limits: &n.limits, Kept: n.breakers,
 			Proxy:       func(p connections.ProxyChanged) { root.Send(self, &p) },
-			Unreachable: func(relay [20]byte, out chivev1.Outcome) { n.guards.Failed(relay, out, time.Now()) },
+			Unreachable: func(relay [20]byte, out chivev1.Outcome) { n.guards.Failed(relay, out, n.o.Now()) },
 		})
 	})
 	r.add(ctx, "circuits", func() *actor.Props {
 		return circuits.Props(circuits.Options{
-			Connections: self, Recorder: n.recorder, Now: time.Now, Rand: newRand(), Guards: n.guards,
+			Connections: self, Recorder: n.recorder, Now: n.o.Now, Rand: newRand(), Guards: n.guards,
 			Times: n.times, Settings: circuitSettings(n.Config()), Limits: &n.limits, Bias: n.bias,
 			Vanguards: n.vanguards, Onions: self,
 		})
@@ -234,7 +234,7 @@ func (r *rootActor) directory(ctx actor.Context) {
 			Dialer: &dirDialer{n: n, node: self}, V3Idents: v3idents(cfg), Authorities: askable(cfg, rules, authorities(cfg)),
 			Fallbacks: askable(cfg, rules, fallbacks(cfg)), Guards: n.guards.directories, CacheDir: cfg.CacheDirectory,
 			Path: pathOptions(cfg, rules), Limits: &n.limits, Shared: n.sharedDirectory(), Memory: n.newest,
-			Recorder: n.recorder, Log: n.o.Log, Now: time.Now, Rand: newRand(),
+			Recorder: n.recorder, Log: n.o.Log, Now: n.o.Now, Rand: newRand(),
 			OnUpdate: func(u directory.Updated) {
 				root.Send(self, &circuits.Netdir{
 					Consensus: u.Consensus, Index: u.Index, Params: u.Consensus.Params, Enough: u.Enough, Unusable: u.Unusable, Rules: named,
@@ -256,7 +256,7 @@ func (r *rootActor) listener(self *actor.PID, l *listener) *actor.Props {
 			}
 			return ingress.Listen(l.rules.Load().Port)
 		},
-		Names: r.names, Circuits: self, Recorder: n.recorder, Log: n.o.Log, Now: time.Now, Limits: &n.limits,
+		Names: r.names, Circuits: self, Recorder: n.recorder, Log: n.o.Log, Now: n.o.Now, Limits: &n.limits, Scrape: n.metrics.Serve,
 		OnOpen: func(a net.Addr) {
 			l.open.Store(true)
 			n.o.Log.Info("listener is open", "option", l.rules.Load().Port.Protocol, "address", a.String())

@@ -106,7 +106,7 @@ func (r *rootActor) look(ctx actor.Context) {
 		return
 	}
 	r.looker = kernel.After(ctx.ActorSystem(), ctx.Self(), lookEvery, &look{})
-	now := time.Now()
+	now := r.n.o.Now()
 	why := r.wake.see(now, now.Round(0), localAddresses())
 	if why == "" {
 		return

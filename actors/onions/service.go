@@ -300,17 +300,8 @@ func (a *serviceActor) introduced(c *opened, out chivev1.Outcome) {
 		return
 	}
 	c.meeting.cause = a.s.o.Recorder.Emit(messages.Because(messages.Event(chivev1.Kind_KIND_ONION, a.name, &chivev1.ServiceIntroduced{
-		Outcome: out, CircuitId: c.ready.ID, Effort: rounded(c.effort), Address: a.sv.address.Host(),
+		Outcome: out, CircuitId: c.ready.ID, Effort: pow.Rounded(c.effort), Address: a.sv.address.Host(),
 	}), c.meeting.cause, ""))
-}
-
-// rounded is up to a power of two, so that an effort tells no service.
-func rounded(n uint32) uint32 {
-	out := uint32(0)
-	for n > 0 && (out == 0 || out < n) {
-		out = max(1, 2*out)
-	}
-	return out
 }
 
 // over: a circuit is no more, or could not be had.

@@ -37,15 +37,27 @@ func (l *Log) sayHosting(e *chivev1.Envelope) string {
 		return fmt.Sprintf("is published for period %d, at %d directories", p.GetPeriod(), p.GetDirectories())
 	case *chivev1.Envelope_HostingUnpublished:
 		return fmt.Sprintf("cannot be published for period %d: %s", body.HostingUnpublished.GetPeriod(), body.HostingUnpublished.GetReason())
+	case *chivev1.Envelope_HostingDelegationEnding:
+		if body.HostingDelegationEnding.GetOver() {
+			return "has no delegated keys any more: they have run out"
+		}
+		return fmt.Sprintf("has delegated keys for %s more", plural(int(body.HostingDelegationEnding.GetHoursLeft()), "hour"))
 	case *chivev1.Envelope_HostingRefused:
 		return fmt.Sprintf("did not answer %s: %s", plural(int(body.HostingRefused.GetCount()), "introduction"), body.HostingRefused.GetReason())
 	case *chivev1.Envelope_HostingMet:
-		return "met a client, on circuit " + body.HostingMet.GetCircuitId()
+		paid := ""
+		if effort := body.HostingMet.GetEffort(); effort > 0 {
+			paid = fmt.Sprintf(" who paid an effort of %d", effort)
+		}
+		return "met a client" + paid + ", on circuit " + body.HostingMet.GetCircuitId()
 	case *chivev1.Envelope_HostingLeaseTaken, *chivev1.Envelope_HostingLeaseLost, *chivev1.Envelope_HostingLeaseRefused,
 		*chivev1.Envelope_HostingPublisherChanged, *chivev1.Envelope_HostingMembersChanged:
 		return sayShared(e)
 	case *chivev1.Envelope_HostingMissed:
 		return "could not meet a client: " + meaning(body.HostingMissed.GetOutcome())
+	}
+	if text := sayHealth(e); text != "" {
+		return text
 	}
 	return strings.ReplaceAll(messages.Verb(e), "-", " ")
 }

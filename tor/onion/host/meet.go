@@ -19,6 +19,7 @@ const (
 // Why a request is not answered.
 var (
 	ErrReplay    = errors.New("introduction seen before")
+	ErrAuthKey   = errors.New("introduction with a key that is not the point's")
 	ErrCrowded   = errors.New("more introductions than can be answered")
 	ErrAbandoned = errors.New("not met in time")
 )
@@ -32,8 +33,7 @@ type request struct {
 
 // meeting is one under way.
 type meeting struct {
-	ask      Meet
-	attempts int
+	ask Meet
 }
 
 // bucket lets rate a second through, and a burst.
@@ -54,7 +54,7 @@ func (s *Service) setWork(now time.Time) error {
 		}
 		s.gate, s.queue = gate, pow.NewQueue[*request](s.config.PoW.Rate, s.config.PoW.Burst)
 		s.bucket = bucket{tokens: float64(s.config.PoW.Burst), at: now}
-		s.effortAt = now.Add(pow.UpdatePeriod)
+		s.effortAt = now.Add(s.config.PoW.period())
 	}
 	for waiting != nil {
 		r, effort, ok := waiting.Pop(0, now)
@@ -96,6 +96,7 @@ func (s *Service) Introduce2(id PointID, data []byte, now time.Time) bool {
 	}
 	m, err := relaymsg.ParseIntroduce2(data)
 	if err == nil && m.AuthKey != p.authKey() {
+		s.tell(Refused{p.id, ErrAuthKey})
 		s.misbehaved(p, now)
 		return false
 	}
@@ -139,6 +140,11 @@ func (s *Service) introduce(p *point, m relaymsg.Introduce2, now time.Time) erro
 	effort, err := s.effortOf(r, known[opened.Subcredential].blinded)
 	if err != nil {
 		return err
+	}
+	if s.visit(t) {
+		s.tell(Visited{p.id})
+		s.meet(&request{opened, r, point}, effort, true, now)
+		return nil
 	}
 	for range s.queue.Push(&request{opened, r, point}, effort, now) {
 		s.tell(Refused{p.id, ErrCrowded})
@@ -187,7 +193,7 @@ func (s *Service) tendMeetings(now time.Time) {
 			return // a meeting that ends looks again
 		}
 		s.spend()
-		s.meet(r, effort, now)
+		s.meet(r, effort, false, now)
 	}
 }
 
@@ -213,7 +219,7 @@ func (s *Service) spend() {
 	}
 }
 
-func (s *Service) meet(r *request, effort uint32, now time.Time) {
+func (s *Service) meet(r *request, effort uint32, visit bool, now time.Time) {
 	id := MeetingID(s.newID())
 	info, keys, err := r.hs.Reply(s.rand)
 	if err != nil {
@@ -226,10 +232,10 @@ func (s *Service) meet(r *request, effort uint32, now time.Time) {
 		return
 	}
 	_, cc := r.rendezvous.Extension(relaymsg.ExtCongestionControl)
-	m := &meeting{attempts: 1, ask: Meet{
+	m := &meeting{Meet{
 		ID: id, Point: r.point, Message: message, Keys: keys,
 		CongestionControl: cc && s.view != nil && s.view.FlowControl != nil,
-		Effort:            effort, Deadline: now.Add(meetTimeout),
+		Effort:            effort, Attempt: 1, Deadline: now.Add(meetTimeout), Visit: visit,
 	}}
 	s.meetings[id] = m
 	s.do(m.ask)
@@ -249,8 +255,8 @@ func (s *Service) MeetingFailed(id MeetingID, cause error, now time.Time) {
 	if !ok {
 		return
 	}
-	if s.view != nil && m.attempts < s.view.Params.Attempts && now.Before(m.ask.Deadline) {
-		m.attempts++
+	if s.view != nil && m.ask.Attempt < s.view.Params.Attempts && now.Before(m.ask.Deadline) {
+		m.ask.Attempt++
 		s.do(m.ask)
 	} else {
 		delete(s.meetings, id)

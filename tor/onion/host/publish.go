@@ -55,6 +55,7 @@ type slot struct {
 	next      time.Time // when it is built anew
 	retryAt   time.Time // after a build that failed
 	dirty     Because   // what changed since; 0: nothing
+	urgent    bool      // the next is made without a wait
 	announced uint64    // the revision that was told to be everywhere
 	told      error     // why there is none, as told last
 
@@ -257,10 +258,12 @@ func (s *Service) needs(sl *slot, ids []PointID, now time.Time) (Because, bool) 
 		return First, true
 	case sl.dirty == Access:
 		return Access, true
+	case sl.dirty == Work && s.config.PoW != nil:
+		return Work, s.due(sl.built.Add(s.config.PoW.gap()), now)
 	case sl.dirty != 0:
-		return sl.dirty, s.due(sl.built.Add(minGap), now)
+		return sl.dirty, sl.urgent || s.due(sl.built.Add(minGap), now)
 	case !slices.Equal(sl.listed, ids):
-		return PointsMoved, s.moveDue(sl, ids, now)
+		return PointsMoved, sl.urgent || s.moveDue(sl, ids, now)
 	}
 	sl.moving = time.Time{}
 	return Refresh, s.due(sl.next, now)
@@ -281,7 +284,7 @@ func (s *Service) build(sl *slot, ids []PointID, because Because, now time.Time)
 	floor := Floor{sl.Period, revision}
 	s.floors.Raise(floor)
 	s.do(Keep{floor})
-	sl.text, sl.revision, sl.listed, sl.built, sl.dirty, sl.told = text, revision, ids, now, 0, nil
+	sl.text, sl.revision, sl.listed, sl.built, sl.dirty, sl.urgent, sl.told = text, revision, ids, now, 0, false, nil
 	sl.moving = time.Time{}
 	sl.next = now.Add(s.rand.between(minRefresh, maxRefresh))
 	if s.queue != nil {
@@ -310,6 +313,9 @@ func (s *Service) describe(sl *slot, ids []PointID, now time.Time) ([]byte, uint
 	}
 	if s.config.Restricted {
 		signer.Clients = s.config.Clients
+		if s.visits != nil {
+			signer.Clients = append(slices.Clone(signer.Clients), *s.visits)
+		}
 	}
 	d := descriptor.Descriptor{Handshakes: []uint16{2}, FlowControl: s.view.FlowControl}
 	if s.gate != nil {
@@ -391,7 +397,7 @@ func (s *Service) tendWork(now time.Time) {
 	s.due(s.gate.NextRotation(), now)
 	if s.due(s.effortAt, now) {
 		s.queue.Update()
-		s.effortAt = now.Add(pow.UpdatePeriod)
+		s.effortAt = now.Add(s.config.PoW.period())
 		s.due(s.effortAt, now)
 		for _, sl := range s.slots {
 			if sl.text != nil && sl.dirty == 0 && pow.WorthPublishing(sl.effort, s.queue.Suggested()) {

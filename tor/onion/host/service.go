@@ -16,6 +16,7 @@ import (
 type Service struct {
 	address onion.Address
 	keys    Keys
+	ending  keysTold
 	rand    random
 	config  Config
 	view    *View
@@ -41,7 +42,9 @@ type Service struct {
 	cookies  cookies
 	meetings map[MeetingID]*meeting
 
-	shared *sharing // nil: this node alone hosts it
+	visits   *[32]byte // who may read descriptors beside the clients; nil: nobody
+	expected []tag     // of visits by the host itself
+	shared   *sharing  // nil: this node alone hosts it
 
 	out    []Command
 	wakeAt time.Time
@@ -158,6 +161,7 @@ func (s *Service) settle(now time.Time) {
 	if s.stopped {
 		return
 	}
+	s.tendKeys(now)
 	s.tendWork(now)
 	s.tendPoints(now)
 	s.tendSlots(now)
