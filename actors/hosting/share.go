@@ -35,7 +35,6 @@ type Role struct {
 type SharedPoint struct {
 	Node  string
 	Point host.ForeignPoint
-	Since time.Time
 }
 
 // Shared is what the others are to know of a service. Its actor sends it to

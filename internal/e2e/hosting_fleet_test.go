@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -247,9 +248,68 @@ func TestHostingOnAFleet(t *testing.T) {
 	s.alone(t)
 }
 
-// stopped has the publisher stopped by a signal until another publishes, and go on.
-func (s *sharers) stopped(t *testing.T) {
+// TestHostingFailovers measures how long a service is without a publisher when that one is
+// killed, as often as CHIVE_SHARED_FAILOVERS says, and then cuts the publisher off and stops
+// it. It is none of make test.
+func TestHostingFailovers(t *testing.T) {
+	times, err := strconv.Atoi(os.Getenv("CHIVE_SHARED_FAILOVERS"))
+	if err != nil {
+		t.Skip("CHIVE_SHARED_FAILOVERS says how often a publisher is killed")
+	}
+	s := startSharers(t)
+	s.complete(t, 0, 3)
+	var taken, stored, everywhere []time.Duration
+	for i := range times {
+		visitor := ctor(t, s.Network, fmt.Sprint("visitor", i))
+		dead, _ := s.publisher()
+		f := s.failover(t, visitor)
+		taken, stored, everywhere = append(taken, f.taken), append(stored, f.stored), append(everywhere, f.everywhere)
+		at := len(s.events())
+		s.named(dead).start(t)
+		s.complete(t, at, 3)
+	}
+	for what, all := range map[string][]time.Duration{"lease taken": taken, "new descriptor at a directory": stored, "new descriptor everywhere": everywhere} {
+		slices.Sort(all)
+		t.Logf("%d times kill -9, %s: p50 %v, p90 %v, max %v", times, what, all[len(all)/2].Round(time.Millisecond), all[(len(all)*9+9)/10-1].Round(time.Millisecond), all[len(all)-1].Round(time.Millisecond))
+	}
+	s.cutOff(t)
+	s.stoppedFor(t, 40*time.Second)
+	s.alone(t)
+}
+
+// cutOff has nothing pass between the publisher and its NATS server, until another node
+// publishes.
+func (s *sharers) cutOff(t *testing.T) {
 	t.Helper()
+	holder, epoch := s.publisher()
+	i := slices.Index(s.all, s.named(holder))
+	at := len(s.events())
+	s.wires[i].set(silent)
+	other, at := s.next(t, at, time.Minute, "another node takes the lease", func(e *chivev1.Envelope) bool {
+		return e.GetHostingLeaseTaken() != nil && e.GetNode() != holder
+	})
+	_, at = s.next(t, at, time.Minute, "it publishes", func(e *chivev1.Envelope) bool {
+		return e.GetNode() == other.GetNode() && e.GetHostingPublished() != nil
+	})
+	s.wires[i].set(passing)
+	// What it told meanwhile comes now.
+	s.next(t, at, time.Minute, "the node that was cut off has ended its part", func(e *chivev1.Envelope) bool {
+		return e.GetHostingLeaseLost().GetEpoch() == epoch && e.GetNode() == holder
+	})
+	at = len(s.events())
+	s.next(t, at, time.Minute, "it knows who publishes", func(e *chivev1.Envelope) bool {
+		return e.GetHostingPublisherChanged() != nil && e.GetNode() == holder
+	})
+}
+
+// stopped has the publisher stopped by a signal until another publishes, and go on.
+func (s *sharers) stopped(t *testing.T) { s.stoppedFor(t, 0) }
+
+// stoppedFor is the same, for so long at least.
+func (s *sharers) stoppedFor(t *testing.T, least time.Duration) {
+	t.Helper()
+	over := time.NewTimer(least)
+	defer over.Stop()
 	holder, epoch := s.publisher()
 	p, at := s.named(holder), len(s.events())
 	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
@@ -261,6 +321,7 @@ func (s *sharers) stopped(t *testing.T) {
 	_, at = s.next(t, at, time.Minute, "it publishes", func(e *chivev1.Envelope) bool {
 		return e.GetNode() == other.GetNode() && e.GetHostingPublished() != nil
 	})
+	<-over.C
 	if err := p.cmd.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
