@@ -248,7 +248,7 @@ const (
 	warnEvery = 10 * time.Minute
 	// failsFor is how long the lease cannot be read before he does: servers start, too.
 	failsFor = 30 * time.Second
-	unusable  = "what is stored in the fleet for a shared onion service cannot be used"
+	unusable = "what is stored in the fleet for a shared onion service cannot be used"
 )
 
 func (s *sharing) warn(p *part, what string, err error) {
