@@ -14,10 +14,10 @@ import (
 
 // Status is one service for people and scripts of this machine: it has the address in it.
 type Status struct {
-	ID            string   `json:"id"` // in events, for one boot
-	Dir           string   `json:"dir"`
-	From          string   `json:"from"` // who says that it is hosted: file, environment, command line, chive config set or chive onion add
-	Address       string   `json:"address,omitempty"`
+	ID      string `json:"id"` // in events, for one boot
+	Dir     string `json:"dir"`
+	From    string `json:"from"` // who says that it is hosted: file, environment, command line, chive config set or chive onion add
+	Address string `json:"address,omitempty"`
 	// State is starting, publishing, published, standby (another node publishes) or failed; and
 	// when it is known, up, impaired, broken or unverified.
 	State         string   `json:"state"`
