@@ -194,6 +194,9 @@ func (a *serviceActor) start(ctx actor.Context, now time.Time) error {
 func (a *serviceActor) settings() (host.Config, error) {
 	s := &a.service
 	c := host.Config{Points: s.IntroductionPoints, Shared: s.Shared}
+	if s.Shared && a.store.Key == nil {
+		return c, ErrSharedOffline
+	}
 	if s.IntroDoS {
 		c.DoS = &relaymsg.DoSParams{Rate: uint32(s.IntroDoSRate), Burst: uint32(s.IntroDoSBurst)}
 	}
@@ -220,6 +223,7 @@ func (a *serviceActor) settings() (host.Config, error) {
 }
 
 func (a *serviceActor) configure(ctx actor.Context, service config.OnionService, now time.Time) {
+	shared := a.service.Shared
 	a.service = service
 	a.rules.set(service)
 	err := a.rekey(now)
@@ -229,6 +233,9 @@ func (a *serviceActor) configure(ctx actor.Context, service config.OnionService,
 	}
 	if err == nil {
 		err = a.machine.Configure(settings, now)
+	}
+	if err == nil && service.Shared != shared {
+		err = a.admit(now)
 	}
 	if err != nil {
 		// What could not be read must not be guessed: it is started anew, and tried again.

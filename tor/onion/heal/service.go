@@ -126,6 +126,8 @@ func (s *Service) Look(f Facts, now time.Time) {
 	switch {
 	case f.Published && !before.Published:
 		s.due(now.Add(s.spread(soon)), Published)
+	case f.Elsewhere != before.Elsewhere && !f.Published && s.trouble == nil:
+		s.next, s.why = now.Add(startGrace), Routine // who publishes now has begun to
 	case f.Live && f.Away == 0 && (!before.Live || before.Away != 0):
 		if f.Published {
 			s.due(now.Add(s.spread(soon)), Network)
