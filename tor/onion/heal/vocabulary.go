@@ -128,7 +128,7 @@ type Facts struct {
 	// Elsewhere: another node makes the descriptors. Published is whether it is to be found
 	// in them, Points are what they are to list; what they are is for that node to mend.
 	Elsewhere bool
-	Settling  bool  // a descriptor is on its way to directories: what is found now is not the last word
+	Settling  bool // a descriptor is on its way to directories: what is found now is not the last word
 
 	Points      []uint64   // that the newest descriptor lists
 	Down        []uint64   // of those, that have no circuit
