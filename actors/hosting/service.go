@@ -220,6 +220,7 @@ func (a *serviceActor) settings() (host.Config, error) {
 }
 
 func (a *serviceActor) configure(ctx actor.Context, service config.OnionService, now time.Time) {
+	shared := a.service.Shared
 	a.service = service
 	a.rules.set(service)
 	err := a.rekey(now)
@@ -229,6 +230,9 @@ func (a *serviceActor) configure(ctx actor.Context, service config.OnionService,
 	}
 	if err == nil {
 		err = a.machine.Configure(settings, now)
+	}
+	if err == nil && service.Shared != shared {
+		err = a.admit(now)
 	}
 	if err != nil {
 		// What could not be read must not be guessed: it is started anew, and tried again.
