@@ -170,6 +170,9 @@ func (a *serviceActor) start(ctx actor.Context, now time.Time) error {
 	if err != nil { // it has other introduction points then
 		a.h.o.Log.Warn("the introduction points of an onion service could not be kept", "folder", a.service.Dir, "err", err)
 	}
+	if err := a.store.NoteName(a.e.id, now); err != nil {
+		a.h.o.Log.Warn("chive onion why will not know this run of an onion service", "folder", a.service.Dir, "err", err)
+	}
 	a.machine, a.sound = machine, true
 	a.emit(messages.Event(chivev1.Kind_KIND_HOSTING, a.e.id, &chivev1.HostingStarted{
 		Restricted: settings.Restricted, Address: a.store.Address.Host(),
