@@ -14,6 +14,7 @@ import (
 	"chive/messages"
 	"chive/messages/chivev1"
 	torcircuit "chive/tor/circuit"
+	"chive/tor/onion/heal"
 	"chive/tor/onion/host"
 )
 
@@ -72,6 +73,7 @@ var errNoRelay = errors.New("not a relay of the consensus")
 func (a *serviceActor) keep(f host.Floor) {
 	a.floors.Raise(f)
 	if err := a.store.SaveFloors(a.floors); err != nil {
+		a.health.judge.Note(heal.Disk, a.h.o.Now())
 		a.h.o.Log.Warn("the revision of an onion service's descriptor could not be kept", "folder", a.service.Dir, "err", err)
 	}
 }
@@ -213,6 +215,7 @@ func outcomeOf(err error) chivev1.Outcome {
 func (a *serviceActor) told(e host.Event) {
 	id := a.e.id
 	const kind = chivev1.Kind_KIND_HOSTING
+	a.toldMachine(e, a.h.o.Now())
 	switch e := e.(type) {
 	case host.PointUp:
 		a.e.relays.note(e.Point, e.Relay)
@@ -246,6 +249,9 @@ func (a *serviceActor) told(e host.Event) {
 			a.taken--
 		}
 	case host.MeetingLost:
+		if e.Visit {
+			return // it is told with the visit
+		}
 		a.tally.missed++
 		a.e.meter.missed(e.Cause)
 		a.emit(messages.Event(kind, id, &chivev1.HostingMissed{Outcome: outcomeOf(e.Cause)}))

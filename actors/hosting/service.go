@@ -74,6 +74,7 @@ type serviceActor struct {
 	tally    tally
 	shares   shares
 	taken    int // introductions of this turn that were not rejected at once
+	health   health
 }
 
 func (h *hosting) props(e *entry) *actor.Props {
@@ -108,6 +109,7 @@ func (a *serviceActor) Receive(ctx actor.Context) {
 	a.sound, a.taken = false, 0
 	a.hear(ctx, now)
 	a.perform(ctx)
+	a.tend(ctx, now)
 	a.sound = true
 	a.e.meter.introductions.Add(uint64(max(a.taken, 0)))
 	a.tally.flush(a, now)
@@ -143,6 +145,8 @@ func (a *serviceActor) hear(ctx actor.Context, now time.Time) {
 		}
 	case *tick:
 		a.machine.Tick(now)
+	default:
+		a.hearHealth(ctx, now)
 	}
 }
 
@@ -170,10 +174,15 @@ func (a *serviceActor) start(ctx actor.Context, now time.Time) error {
 	if err != nil { // it has other introduction points then
 		a.h.o.Log.Warn("the introduction points of an onion service could not be kept", "folder", a.service.Dir, "err", err)
 	}
+	a.machine = machine
+	if err := a.beginHealth(now); err != nil {
+		a.machine = nil
+		return err
+	}
+	a.sound = true
 	if err := a.store.NoteName(a.e.id, now); err != nil {
 		a.h.o.Log.Warn("chive onion why will not know this run of an onion service", "folder", a.service.Dir, "err", err)
 	}
-	a.machine, a.sound = machine, true
 	a.emit(messages.Event(chivev1.Kind_KIND_HOSTING, a.e.id, &chivev1.HostingStarted{
 		Restricted: settings.Restricted, Address: a.store.Address.Host(),
 	}))
@@ -237,6 +246,9 @@ func (a *serviceActor) rest(ctx actor.Context, now time.Time) {
 	if due := a.tally.due(); !due.IsZero() && (next.IsZero() || due.Before(next)) {
 		next = due
 	}
+	if due := a.health.judge.Next(); !due.IsZero() && (next.IsZero() || due.Before(next)) {
+		next = due
+	}
 	if !next.IsZero() {
 		a.timer = kernel.After(ctx.ActorSystem(), ctx.Self(), next.Sub(now), &tick{})
 	}
@@ -255,6 +267,7 @@ func (a *serviceActor) stopping(ctx actor.Context) {
 	if a.machine == nil {
 		return
 	}
+	a.leaveHealth(ctx)
 	out := chivev1.Outcome_OUTCOME_INTERNAL
 	if a.sound {
 		out = chivev1.Outcome_OUTCOME_SHUTDOWN
@@ -310,10 +323,15 @@ func (a *serviceActor) joined(m *circuit.Joined, now time.Time) {
 	if u == nil || u.meeting == nil || u.met {
 		return
 	}
+	delete(a.meetings, u.meeting.ID)
+	if u.meeting.Visit { // it is no client, and sends nothing
+		a.machine.Met(u.meeting.ID, now)
+		return
+	}
 	u.met = true
 	a.tally.met++
 	a.e.meter.toRendezvous.observe(now.Sub(u.began))
-	delete(a.meetings, u.meeting.ID)
+	a.health.judge.Met(now)
 	a.emit(messages.Event(chivev1.Kind_KIND_HOSTING, a.e.id, &chivev1.HostingMet{
 		CircuitId: u.ready.ID, CongestionControl: m.CongestionControl, Effort: pow.Rounded(u.meeting.Effort),
 	}))

@@ -29,8 +29,10 @@ func (r *rootActor) hosting(ctx actor.Context) {
 		if n.member != nil {
 			sharing = self
 		}
+		dirs := &dirDialer{n: n, node: self}
 		return hosting.Props(hosting.Options{
-			Circuits: self, Publish: (&dirDialer{n: n, node: self}).publish, Recorder: n.recorder, Log: n.o.Log, Now: n.o.Now,
+			Circuits: self, Publish: dirs.publish, Fetch: dirs.descriptor, Signals: &n.signals, VerifyPeriod: c.OnionVerifyPeriod,
+			Recorder: n.recorder, Log: n.o.Log, Now: n.o.Now,
 			Rand: newRand, AllowPrivate: c.ExtendAllowPrivateAddresses, Testing: c.TestingTorNetwork, Services: c.OnionServices,
 			Sharing: sharing,
 		})
@@ -60,7 +62,7 @@ func (p *hostingParts) Prepare(_ context.Context, c configuration.Change) (confi
 		}
 	}
 	tell := func(c *config.Config) {
-		p.n.system.Root.Send(p.n.root, &hosting.Configure{Services: c.OnionServices})
+		p.n.system.Root.Send(p.n.root, &hosting.Configure{Services: c.OnionServices, VerifyPeriod: c.OnionVerifyPeriod})
 	}
 	return configuration.Step{
 		Commit: func() error { tell(c.New); return nil },

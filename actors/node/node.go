@@ -20,6 +20,7 @@ import (
 	"chive/actors/block"
 	"chive/actors/configuration"
 	"chive/actors/connections"
+	"chive/actors/hosting"
 	"chive/actors/kernel"
 	"chive/actors/limits"
 	"chive/actors/metrics"
@@ -94,6 +95,7 @@ type Node struct {
 	times     *timesLog
 	bias      *biasLog
 	metrics   *metrics.Server
+	signals   hosting.Signals
 }
 
 // ErrInUse means that another node uses the data directory.
@@ -153,7 +155,8 @@ func Start(_ context.Context, o Options) (*Node, error) {
 		err = errors.Join(n.bridge.Share(messages.VerbGuardsRetry, n.answerGuardsRetry),
 			n.bridge.Share(messages.VerbTimeoutsForget, n.answerTimeoutsForget),
 			n.bridge.Handle(messages.VerbRenew, n.answerRenew), n.bridge.Handle(messages.VerbIdentities, n.answerIdentities),
-			n.bridge.Handle(messages.VerbProfile, n.answerProfile), n.bridge.Handle(messages.VerbHosting, n.answerHosting))
+			n.bridge.Handle(messages.VerbProfile, n.answerProfile), n.bridge.Handle(messages.VerbHosting, n.answerHosting),
+			n.bridge.Handle(messages.VerbHostingVerify, n.answerHostingVerify))
 	}
 	if err != nil {
 		return nil, errors.Join(err, n.closeKept(context.Background()), n.bridge.Close(context.Background()), n.lock.Close())
@@ -244,6 +247,7 @@ func (n *Node) observe(e *chivev1.Envelope) {
 	named := n.names.name(e)
 	n.diary.see(named) // before it counts: see may take the state before the event
 	n.status.apply(named)
+	n.signals.See(e, time.Now())
 	b := e.GetBootstrapAdvanced()
 	if b == nil {
 		return

@@ -99,6 +99,10 @@ func (r *rootActor) Receive(ctx actor.Context) {
 	case *circuits.Open, *circuits.Shut, *circuits.Carry, *circuits.Orphaned, *circuits.Met, *circuits.NotMet,
 		*circuits.Meet, *circuits.NoMeet, *onions.Configure:
 		r.onion(ctx, m)
+	case *hosting.Verify:
+		if !r.pass(ctx, "hosting", m) {
+			m.Tell(hosting.Verification{}, hosting.ErrNotHosted)
+		}
 	case *hosting.Configure:
 		r.pass(ctx, "hosting", m) // one that is started anew begins with what is in force
 	case *hosting.Shared, *hosting.Unshared:

@@ -18,11 +18,12 @@ import (
 )
 
 type onionCommand struct {
-	Ls   onionList   `cmd:"" help:"List the onion services that the node hosts."`
-	Show onionShow   `cmd:"" help:"Show one with its introduction points and what is published."`
-	Why  onionWhy    `cmd:"" help:"Tell when one was down, and why."`
-	Add  onionAdd    `cmd:"" help:"Host one more."`
-	Rm   onionRemove `cmd:"" help:"Host one no more that was added; its keys stay."`
+	Ls     onionList   `cmd:"" help:"List the onion services that the node hosts."`
+	Show   onionShow   `cmd:"" help:"Show one with its introduction points and what is published."`
+	Verify onionVerify `cmd:"" help:"Visit one as its clients do, and say how far that came."`
+	Why    onionWhy    `cmd:"" help:"Tell when one was down, and why."`
+	Add    onionAdd    `cmd:"" help:"Host one more."`
+	Rm     onionRemove `cmd:"" help:"Host one no more that was added; its keys stay."`
 
 	Delegate onionDelegate `cmd:"" help:"Make keys for a host that does not get the identity key."`
 }
@@ -36,10 +37,14 @@ type onionList struct {
 
 // Help is printed by chive onion ls --help.
 func (onionList) Help() string {
-	return `A service is published when both of its periods have a descriptor at a directory; UP are
-its introduction points that work. CLIENTS are circuits on which somebody is met now.
-FROM is where it comes from: the torrc, the environment or the command-line; added is chive
-onion add, and transient the same for this run alone. Addresses are shown on this machine only.
+	return `A service is up when somebody met it of late through what is published: a client, or the
+node itself, which visits it (OnionVerifyPeriod); VERIFIED says how long ago that was. It is
+impaired when one introduction point or directory is of no use, broken when nobody reaches
+it, and unverified when there is no network to visit it by. Before the first visit it is
+published when both of its periods have a descriptor at a directory. POINTS are its
+introduction points that work. CLIENTS are circuits on which somebody is met now. FROM is
+where it comes from: the torrc, the environment or the command-line; added is chive onion
+add, and transient the same for this run alone. Addresses are shown on this machine only.
 
 Examples:
   chive onion ls
@@ -54,7 +59,7 @@ func (c onionList) Run(std streams) error {
 			return err
 		}
 		return table[hosting.Status]{
-			head: "ADDRESS\tSTATE\tPORTS\tUP\tSTORED\tCLIENTS\tMET\tFROM\tFOLDER", row: serviceRow, none: "onion services",
+			head: "ADDRESS\tSTATE\tVERIFIED\tPORTS\tPOINTS\tSTORED\tCLIENTS\tMET\tFROM\tFOLDER", row: serviceRow, none: "onion services",
 		}.print(std, c.Output, all, time.Now())
 	})
 }
@@ -71,7 +76,7 @@ func hosted(ctx context.Context, client *bridge.Client) ([]hosting.Status, error
 	return a.Services, nil
 }
 
-func serviceRow(s hosting.Status, _ time.Time) string {
+func serviceRow(s hosting.Status, now time.Time) string {
 	up, stored, directories := 0, 0, 0
 	for _, p := range s.Points {
 		if p.State == "up" {
@@ -82,7 +87,7 @@ func serviceRow(s hosting.Status, _ time.Time) string {
 		stored += p.Stored
 		directories += p.Directories
 	}
-	return cells(s.Address, s.State, portList(s.Ports), fmt.Sprint(up), fmt.Sprintf("%d/%d", stored, directories),
+	return cells(s.Address, s.State, verifiedAgo(s.Health, now), portList(s.Ports), fmt.Sprint(up), fmt.Sprintf("%d/%d", stored, directories),
 		fmt.Sprint(s.Clients), fmt.Sprint(s.Met), fromWord(s.From), s.Dir)
 }
 
@@ -180,6 +185,7 @@ func printService(std streams, s hosting.Status) {
 	if s.Problem != "" {
 		line("problem", "%s", s.Problem)
 	}
+	printHealth(line, s.Health, time.Now())
 	for _, p := range s.Points {
 		line("introduction", "point %d: %s, relay %s, %d introductions, until %s", p.ID, p.State, p.Relay, p.Introductions, p.Expires.UTC().Format(time.DateTime))
 	}

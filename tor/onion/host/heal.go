@@ -147,10 +147,13 @@ type Reach struct {
 	Revision            uint64    // of the newest descriptor
 	Built               time.Time // zero: there is none
 	Flying              bool      // uploads of it are under way
+	NoClients           bool      // nobody may find the service
+	Standby             bool      // another node publishes it
 }
 
 // Reach looks at the period that clients fetch in.
 func (s *Service) Reach() (r Reach) {
+	r.NoClients, r.Standby = !s.publishable(), s.shared != nil && !s.shared.publish
 	if s.view == nil {
 		return r
 	}
