@@ -1,6 +1,7 @@
 package hosting
 
 import (
+	"fmt"
 	"testing"
 
 	"chive/tor/netdoc"
@@ -15,14 +16,14 @@ func TestPastRelays(t *testing.T) {
 	first := netdoc.Digest{1}
 	p.note(1, first)
 	p.note(1, netdoc.Digest{2})
-	if got := p.read(); len(got) != 1 || got[1] != "0100000000000000000000000000000000000000" {
+	if got := p.read(); len(got) != 1 || got["1"] != "0100000000000000000000000000000000000000" {
 		t.Errorf("%v", got)
 	}
 	before := p.read()
 	for id := range host.PointID(2 * mostRelays) {
 		p.note(id+2, netdoc.Digest{3})
 	}
-	if got := p.read(); len(got) != mostRelays || got[1] != "" || got[2*mostRelays+1] == "" || len(before) != 1 {
+	if got := p.read(); len(got) != mostRelays || got["1"] != "" || got[fmt.Sprint(2*mostRelays+1)] == "" || len(before) != 1 {
 		t.Errorf("%d are remembered", len(got))
 	}
 }

@@ -34,7 +34,7 @@ type Status struct {
 	Waiting       int      `json:"waiting,omitempty"` // introductions that are to be answered
 	Health        *Health  `json:"health,omitempty"`
 	// Relays are those of introduction points of this run, by number.
-	Relays  map[uint64]string `json:"relays,omitempty"`
+	Relays  map[string]string `json:"relays,omitempty"`
 	Keys    *Keys             `json:"delegated_keys,omitempty"`
 	Problem string            `json:"problem,omitempty"`
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -68,7 +69,7 @@ func (c onionWhy) Run(std streams) error {
 	for i, log := range logs {
 		runs[i] = log
 	}
-	st := story.Hosted(runs, names, map[string]map[uint64]string{s.ID: s.Relays}, since)
+	st := story.Hosted(runs, names, map[string]map[uint64]string{s.ID: relaysOf(s)}, since)
 	if st == nil {
 		return errors.New("nothing is in the history about that service (EventHistory says how long it is kept)")
 	}
@@ -76,6 +77,17 @@ func (c onionWhy) Run(std streams) error {
 		return printJSON(std.out, st)
 	}
 	return printServiceStory(std, st)
+}
+
+// relaysOf are the relays of introduction points by number.
+func relaysOf(s hosting.Status) map[uint64]string {
+	out := map[uint64]string{}
+	for text, relay := range s.Relays {
+		if point, err := strconv.ParseUint(text, 10, 64); err == nil {
+			out[point] = relay
+		}
+	}
+	return out
 }
 
 // service is the one that is meant: of the running node, or one that only its folder tells
