@@ -67,6 +67,7 @@ type entry struct {
 	status  atomic.Pointer[Status]
 	role    *Role // the last; nil: none
 	meter   meter
+	relays  pastRelays
 }
 
 type hosting struct {
@@ -124,6 +125,7 @@ func (h *hosting) Receive(ctx actor.Context) {
 			if s := e.status.Load(); s != nil {
 				out = append(out, *s)
 				out[len(out)-1].meter, out[len(out)-1].From = &e.meter, e.service.From.String()
+				out[len(out)-1].Relays = e.relays.read()
 			}
 		}
 		m.Tell(out)

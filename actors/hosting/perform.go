@@ -218,6 +218,7 @@ func (a *serviceActor) told(e host.Event) {
 	a.toldMachine(e, a.h.o.Now())
 	switch e := e.(type) {
 	case host.PointUp:
+		a.e.relays.note(e.Point, e.Relay)
 		up := &chivev1.HostingPointUp{Point: uint64(e.Point), Relay: e.Relay[:]}
 		if u := a.uses[a.points[e.Point]]; u != nil && u.ready != nil {
 			up.CircuitId = u.ready.ID
@@ -225,6 +226,7 @@ func (a *serviceActor) told(e host.Event) {
 		}
 		a.emit(messages.Event(kind, id, up))
 	case host.PointDown:
+		a.e.relays.note(e.Point, e.Relay)
 		a.emit(messages.Event(kind, id, &chivev1.HostingPointDown{Point: uint64(e.Point), Outcome: outcomeOf(e.Cause), Relay: e.Relay[:]}))
 	case host.PointGone:
 		a.emit(messages.Event(kind, id, &chivev1.HostingPointGone{Point: uint64(e.Point), Reason: e.Reason.String(), Relay: e.Relay[:]}))

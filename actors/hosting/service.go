@@ -180,6 +180,9 @@ func (a *serviceActor) start(ctx actor.Context, now time.Time) error {
 		return err
 	}
 	a.sound = true
+	if err := a.store.NoteName(a.e.id, now); err != nil {
+		a.h.o.Log.Warn("chive onion why will not know this run of an onion service", "folder", a.service.Dir, "err", err)
+	}
 	a.emit(messages.Event(chivev1.Kind_KIND_HOSTING, a.e.id, &chivev1.HostingStarted{
 		Restricted: settings.Restricted, Address: a.store.Address.Host(),
 	}))
