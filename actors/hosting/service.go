@@ -47,7 +47,8 @@ type use struct {
 	upload  *host.Upload
 	meeting *host.Meet
 	ready   *circuits.Ready
-	met     bool // the client is there
+	met     bool   // the client is there
+	number  uint32 // of the client whose circuit it is
 	began   time.Time
 }
 
@@ -311,8 +312,10 @@ func (a *serviceActor) joined(m *circuit.Joined, now time.Time) {
 	a.tally.met++
 	a.e.meter.toRendezvous.observe(now.Sub(u.began))
 	delete(a.meetings, u.meeting.ID)
-	a.emit(messages.Event(chivev1.Kind_KIND_HOSTING, a.e.id, &chivev1.HostingMet{
-		CircuitId: u.ready.ID, CongestionControl: m.CongestionControl, Effort: pow.Rounded(u.meeting.Effort),
-	}))
+	met := &chivev1.HostingMet{CircuitId: u.ready.ID, CongestionControl: m.CongestionControl, Effort: pow.Rounded(u.meeting.Effort)}
+	if a.service.ExportCircuitID {
+		met.Number = u.number
+	}
+	a.emit(messages.Event(chivev1.Kind_KIND_HOSTING, a.e.id, met))
 	a.machine.Met(u.meeting.ID, now)
 }
