@@ -35,6 +35,7 @@ HiddenServiceEnableIntroDoSBurstPerSec 20
 HiddenServicePoWDefensesEnabled 1
 HiddenServiceDirGroupReadable 1
 HiddenServiceExportCircuitID HAProxy
+HiddenServiceOnionBalanceInstance 1
 `)
 	if err != nil {
 		t.Fatal(err)
@@ -47,7 +48,7 @@ HiddenServiceExportCircuitID HAProxy
 	a.Ports = []OnionPort{tcp(80, "127.0.0.1:80"), tcp(443, "127.0.0.1:8443")}
 	b := serviceDefaults
 	b.Dir, b.DirGroupReadable, b.MaxStreams, b.MaxStreamsCloseClient, b.AllowUnknownPorts = "/var/lib/tor/b", true, 10, true, true
-	b.IntroDoS, b.IntroDoSRate, b.IntroDoSBurst, b.PoW, b.ExportCircuitID = true, 10, 20, true, true
+	b.IntroDoS, b.IntroDoSRate, b.IntroDoSBurst, b.PoW, b.ExportCircuitID, b.OnionBalance = true, 10, 20, true, true, true
 	b.Ports = []OnionPort{
 		{Port: 22, Path: "/run/ssh.sock"},
 		{Port: 22, Path: `/run/a "b".sock`},

@@ -198,6 +198,12 @@ func (a *serviceActor) settings() (host.Config, error) {
 			c.PoW.Period = testingEffort
 		}
 	}
+	if s.OnionBalance {
+		var err error
+		if c.Masters, err = a.store.Masters(); err != nil {
+			return c, err
+		}
+	}
 	clients, skipped, err := a.store.Clients()
 	if err != nil {
 		return c, fmt.Errorf("%s: %w", keyfile.ClientsDir, err)
