@@ -47,7 +47,8 @@ type use struct {
 	upload  *host.Upload
 	meeting *host.Meet
 	ready   *circuits.Ready
-	met     bool // the client is there
+	met     bool   // the client is there
+	number  uint32 // of the client whose circuit it is
 	began   time.Time
 }
 
@@ -209,6 +210,12 @@ func (a *serviceActor) settings() (host.Config, error) {
 			c.PoW.Period = testingEffort
 		}
 	}
+	if s.OnionBalance {
+		var err error
+		if c.Masters, err = a.store.Masters(); err != nil {
+			return c, err
+		}
+	}
 	clients, skipped, err := a.store.Clients()
 	if err != nil {
 		return c, fmt.Errorf("%s: %w", keyfile.ClientsDir, err)
@@ -336,8 +343,10 @@ func (a *serviceActor) joined(m *circuit.Joined, now time.Time) {
 	a.tally.met++
 	a.e.meter.toRendezvous.observe(now.Sub(u.began))
 	a.health.judge.Met(now)
-	a.emit(messages.Event(chivev1.Kind_KIND_HOSTING, a.e.id, &chivev1.HostingMet{
-		CircuitId: u.ready.ID, CongestionControl: m.CongestionControl, Effort: pow.Rounded(u.meeting.Effort),
-	}))
+	met := &chivev1.HostingMet{CircuitId: u.ready.ID, CongestionControl: m.CongestionControl, Effort: pow.Rounded(u.meeting.Effort)}
+	if a.service.ExportCircuitID {
+		met.Number = u.number
+	}
+	a.emit(messages.Event(chivev1.Kind_KIND_HOSTING, a.e.id, met))
 	a.machine.Met(u.meeting.ID, now)
 }
