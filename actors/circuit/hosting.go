@@ -36,6 +36,10 @@ type (
 		Serve     Serve
 	}
 
+	// Leave has a circuit on which a client was met end with the last of his streams: the
+	// service is no more. What he begins until then is up to Serve.
+	Leave struct{}
+
 	// Proof tells the owner.
 	Proof struct {
 		Token uint64
@@ -79,6 +83,9 @@ func (c *circuitActor) host(ctx actor.Context) bool {
 			c.serve = m.Serve
 			ctx.Send(c.o.Onion.Owner, &Joined{Token: c.o.Onion.Token, CongestionControl: c.core.CongestionControl()})
 		}
+	case *Leave:
+		c.leaving = true
+		return true
 	case *stream.Accepted:
 		c.reserve()
 		c.out.Bytes, _ = c.core.Accept(c.out.Bytes, m.Stream) // fails only if the client has ended it
@@ -90,6 +97,13 @@ func (c *circuitActor) host(ctx actor.Context) bool {
 		c.end(ctx, outcome.FromCircuit(err), err)
 	}
 	return true
+}
+
+// left ends a circuit that is to, when nothing of a stream is left.
+func (c *circuitActor) left(ctx actor.Context) {
+	if c.leaving && len(c.lanes) == 0 && c.actors == 0 {
+		c.end(ctx, chivev1.Outcome_OUTCOME_IDLE, nil)
+	}
 }
 
 // introduced tells the owner of a client, unless too many wait.

@@ -15,6 +15,7 @@ import (
 // rules say what becomes of clients' streams. Circuits ask them in their own turns.
 type rules struct {
 	now atomic.Pointer[config.OnionService]
+	own *Own // nil: streams go to the targets of ports
 }
 
 func newRules(s config.OnionService) *rules {

@@ -16,7 +16,6 @@ import (
 	"chive/actors/circuit"
 	"chive/actors/circuits"
 	"chive/actors/kernel"
-	"chive/actors/keystore"
 	"chive/config"
 	"chive/messages"
 	"chive/messages/chivev1"
@@ -52,7 +51,7 @@ type serviceActor struct {
 	h       *hosting // its Options, which never change
 	e       *entry
 	service config.OnionService
-	store   *keystore.Service
+	store   *store
 	floors  host.Floors
 	machine *host.Service
 	sound   bool // the machine finished what it began
@@ -73,11 +72,13 @@ type serviceActor struct {
 func (h *hosting) props(e *entry) *actor.Props {
 	service := e.service
 	return kernel.Props(func() actor.Actor {
-		return &serviceActor{
+		a := &serviceActor{
 			h: h, e: e, service: service, rules: newRules(service), uses: map[uint64]*use{},
 			points: map[host.PointID]uint64{}, uploads: map[host.UploadID]uint64{}, meetings: map[host.MeetingID]uint64{},
 			work: map[host.UploadID]context.CancelFunc{}, waiting: new(atomic.Int64),
 		}
+		a.rules.own = e.own
+		return a
 	})
 }
 
@@ -102,7 +103,7 @@ func (a *serviceActor) Receive(ctx actor.Context) {
 	a.perform(ctx)
 	a.sound = true
 	a.tally.flush(a, now)
-	a.e.status.Store(a.look())
+	a.e.show(a.look())
 	a.rest(ctx, now)
 }
 
@@ -137,7 +138,7 @@ func (a *serviceActor) hear(ctx actor.Context, now time.Time) {
 // start opens the service's folder. What it holds is small, and nothing can be done before.
 func (a *serviceActor) start(ctx actor.Context, now time.Time) error {
 	var err error
-	if a.store, err = keystore.OpenService(a.service.Dir, a.service.DirGroupReadable, crand.Reader); err != nil {
+	if a.store, err = openStore(&a.service, a.e.own); err != nil {
 		return err
 	}
 	if a.store.Key == nil {
@@ -165,7 +166,7 @@ func (a *serviceActor) start(ctx actor.Context, now time.Time) error {
 	a.emit(messages.Event(chivev1.Kind_KIND_HOSTING, a.e.id, &chivev1.HostingStarted{
 		Restricted: settings.Restricted, Address: a.store.Address.Host(),
 	}))
-	a.e.status.Store(a.look())
+	a.e.show(a.look())
 	a.rest(ctx, now)
 	return nil
 }
@@ -225,6 +226,9 @@ func (a *serviceActor) stopping(ctx actor.Context) {
 	a.timer.Stop()
 	for _, cancel := range a.work {
 		cancel()
+	}
+	if a.e.own != nil && a.e.own.isLeaving() {
+		a.leave(ctx)
 	}
 	ctx.Send(a.h.o.Circuits, &circuits.Orphaned{Owner: ctx.Self()})
 	if a.machine == nil {

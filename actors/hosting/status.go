@@ -13,8 +13,9 @@ import (
 
 // Status is one service for people and scripts of this machine: it has the address in it.
 type Status struct {
-	ID            string   `json:"id"` // in events, for one boot
-	Dir           string   `json:"dir"`
+	ID            string   `json:"id"`                // in events, for one boot
+	Dir           string   `json:"dir"`               // empty: its keys are in memory alone
+	Program       bool     `json:"program,omitempty"` // it is the program's that the node runs in
 	Address       string   `json:"address,omitempty"`
 	State         string   `json:"state"` // starting, publishing, published or failed
 	Ports         []uint16 `json:"ports,omitempty"`
@@ -29,6 +30,10 @@ type Status struct {
 	Effort        uint32   `json:"effort,omitempty"`  // of the proof of work that is suggested
 	Problem       string   `json:"problem,omitempty"`
 }
+
+// Published is the State of a service whose descriptors for both periods are at one directory
+// or more.
+const Published = "published"
 
 // Point is one introduction point.
 type Point struct {
@@ -79,7 +84,7 @@ func (a *serviceActor) look() *Status {
 	case len(s.Periods) == 0:
 		out.State = "starting"
 	case !slices.ContainsFunc(s.Periods, func(p host.PeriodStatus) bool { return p.Stored == 0 || p.Problem != nil }):
-		out.State = "published"
+		out.State = Published
 	}
 	for _, u := range a.uses {
 		if u.met {

@@ -27,7 +27,7 @@ func (r *rootActor) hosting(ctx actor.Context) {
 		c := n.Config()
 		return hosting.Props(hosting.Options{
 			Circuits: self, Publish: (&dirDialer{n: n, node: self}).publish, Recorder: n.recorder, Log: n.o.Log, Now: time.Now,
-			Rand: newRand, AllowPrivate: c.ExtendAllowPrivateAddresses, Testing: c.TestingTorNetwork, Services: c.OnionServices,
+			Rand: newRand, AllowPrivate: c.ExtendAllowPrivateAddresses, Testing: c.TestingTorNetwork, Services: c.OnionServices, Program: &n.own,
 		})
 	})
 }
@@ -45,7 +45,7 @@ type hostingParts struct{ n *Node }
 func (*hostingParts) Name() string { return "HiddenServiceDir" }
 
 func (p *hostingParts) Prepare(_ context.Context, c configuration.Change) (configuration.Step, error) {
-	if err := checkServices(c.New); err != nil {
+	if err := p.n.checkServices(c.New); err != nil {
 		return configuration.Step{}, err
 	}
 	tell := func(c *config.Config) {
@@ -58,12 +58,15 @@ func (p *hostingParts) Prepare(_ context.Context, c configuration.Change) (confi
 }
 
 // checkServices opens every service's folder, and makes those that are not there.
-func checkServices(c *config.Config) error {
+func (n *Node) checkServices(c *config.Config) error {
 	for i := range c.OnionServices {
 		s := &c.OnionServices[i]
 		store, err := keystore.OpenService(s.Dir, s.DirGroupReadable, crand.Reader)
 		if err == nil && store.Key == nil {
 			err = errors.New("it holds no hs_ed25519_secret_key")
+		}
+		if err == nil && n.own.Has(store.Address) {
+			err = errors.New("the program that runs this node listens on this service already")
 		}
 		if err != nil {
 			return fmt.Errorf("HiddenServiceDir %s: %w", s.Dir, err)

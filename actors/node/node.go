@@ -20,6 +20,7 @@ import (
 	"chive/actors/block"
 	"chive/actors/configuration"
 	"chive/actors/connections"
+	"chive/actors/hosting"
 	"chive/actors/kernel"
 	"chive/actors/limits"
 	"chive/bridge"
@@ -89,6 +90,8 @@ type Node struct {
 	newest    *directoryLog
 	times     *timesLog
 	bias      *biasLog
+	own       hosting.Program // onion services of the program
+	listens   listens
 }
 
 // ErrInUse means that another node uses the data directory.
@@ -174,7 +177,7 @@ func (n *Node) openState() error {
 		return err
 	}
 	n.onionKeys.Store(&keys)
-	if err := checkServices(n.Config()); err != nil {
+	if err := n.checkServices(n.Config()); err != nil {
 		return err
 	}
 	block.SetPooling(n.Config().EnableBufferPooling)
@@ -292,6 +295,9 @@ func (n *Node) Stop(ctx context.Context) error {
 		defer close(n.stopped)
 		close(n.ending)
 		n.leaving.Store(true)
+		for _, l := range n.listens.end() {
+			l.shut()
+		}
 		if n.member != nil {
 			n.member.Leave()
 		}
@@ -300,6 +306,7 @@ func (n *Node) Stop(ctx context.Context) error {
 		}))
 		_, err := kernel.Ask(ctx, n.system, n.root, func(r kernel.Reply[struct{}]) any { return &shutdown{r} })
 		err = errors.Join(err, kernel.StopAndWait(n.system, n.root, 5*time.Second))
+		n.own.Close()
 		n.state.Close() // the last change may outlive its actor
 		kernel.Shutdown(n.system)
 		err = errors.Join(err, n.closeKept(ctx), n.bridge.Close(ctx))

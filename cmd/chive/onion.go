@@ -80,7 +80,15 @@ func serviceRow(s hosting.Status, _ time.Time) string {
 		directories += p.Directories
 	}
 	return cells(s.Address, s.State, portList(s.Ports), fmt.Sprint(up), fmt.Sprintf("%d/%d", stored, directories),
-		fmt.Sprint(s.Clients), fmt.Sprint(s.Met), s.Dir)
+		fmt.Sprint(s.Clients), fmt.Sprint(s.Met), folder(s))
+}
+
+// folder is where a service's keys are.
+func folder(s hosting.Status) string {
+	if s.Dir == "" {
+		return "(in memory)"
+	}
+	return s.Dir
 }
 
 func portList(ports []uint16) string {
@@ -139,7 +147,10 @@ func printService(std streams, s hosting.Status) {
 		fmt.Fprintf(std.out, "%-14s %s\n", what, printable(fmt.Sprintf(format, args...)))
 	}
 	line("address", "%s", s.Address)
-	line("folder", "%s", s.Dir)
+	line("folder", "%s", folder(s))
+	if s.Program {
+		line("hosted by", "the program that the node runs in")
+	}
 	line("state", "%s", s.State)
 	line("ports", "%s", portList(s.Ports))
 	if s.Restricted {
@@ -231,6 +242,9 @@ func (c onionRemove) Run(std streams) error {
 		}
 		s, err := pick(all, c.Service)
 		dir = s.Dir
+		if err == nil && s.Program {
+			err = errors.New("the program that the node runs in hosts this service: only that can end it")
+		}
 		return err
 	})
 	if err != nil {
