@@ -2,10 +2,12 @@ package circuit
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
 	"chive/actors/block"
+	"chive/actors/kernel"
 	"chive/actors/outcome"
 	"chive/actors/stream"
 	"chive/messages"
@@ -36,8 +38,8 @@ type (
 		Serve     Serve
 	}
 
-	// Leave has a circuit on which a client was met end with the last of his streams: the
-	// service is no more. What he begins until then is up to Serve.
+	// Leave has a circuit on which a client was met end soon after the last of his streams:
+	// the service is no more. What he begins until then is up to Serve.
 	Leave struct{}
 
 	// Proof tells the owner.
@@ -84,7 +86,10 @@ func (c *circuitActor) host(ctx actor.Context) bool {
 			ctx.Send(c.o.Onion.Owner, &Joined{Token: c.o.Onion.Token, CongestionControl: c.core.CongestionControl()})
 		}
 	case *Leave:
-		c.leaving = true
+		c.leaving = new(leaving)
+		return true
+	case *mayLeave:
+		c.leaving.late = true
 		return true
 	case *stream.Accepted:
 		c.reserve()
@@ -99,10 +104,30 @@ func (c *circuitActor) host(ctx actor.Context) bool {
 	return true
 }
 
-// left ends a circuit that is to, when nothing of a stream is left.
+// leaveTime is how long a circuit stays after its last stream: relays throw away what
+// waits for a circuit when they hear of its end, and that may be what the stream ended with.
+const leaveTime = 30 * time.Second
+
+// leaving is the state of a circuit that ends with its streams.
+type leaving struct {
+	timer *kernel.Timer // runs while there is none
+	late  bool
+}
+
+type mayLeave struct{}
+
+// left looks, when a message was handled, whether a circuit that is to end may.
 func (c *circuitActor) left(ctx actor.Context) {
-	if c.leaving && len(c.lanes) == 0 && c.actors == 0 {
+	l := c.leaving
+	switch {
+	case l == nil:
+	case c.closing || len(c.lanes) > 0 || c.actors > 0:
+		l.timer.Stop()
+		l.timer, l.late = nil, false
+	case l.late:
 		c.end(ctx, chivev1.Outcome_OUTCOME_IDLE, nil)
+	case l.timer == nil:
+		l.timer = kernel.After(ctx.ActorSystem(), ctx.Self(), leaveTime, &mayLeave{})
 	}
 }
 

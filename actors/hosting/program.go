@@ -33,6 +33,8 @@ type Own struct {
 	// Forget: when it is over, so is its memory. For a key that nobody else has.
 	Forget bool
 
+	program *Program // since Add
+
 	mu      sync.Mutex
 	allowed [][32]byte // those who alone may find it, beside those of the folder; none: everybody, unless it names some
 	fresh   bool       // allowed is other than the actor knows
@@ -90,12 +92,27 @@ func (p *Own) isLeaving() bool {
 	return p.leaving
 }
 
-// serve is where a stream of a client goes; nil, and it is refused, when the service is to end.
+// serve is where a stream of a client goes; nil, and it is refused, when the service is to
+// end. If the program has begun it anew the stream goes there: who was met keeps his circuit
+// for a while, and does not know.
 func (p *Own) serve(circuit string, port uint16) stream.Dial {
 	if p.isLeaving() {
-		return nil
+		if p = p.heir(port); p == nil {
+			return nil
+		}
 	}
 	return func(context.Context) (stream.Conn, error) { return p.Accept(circuit, port) }
+}
+
+// heir is the service that was begun anew with the address, if everybody may find it.
+func (p *Own) heir(port uint16) *Own {
+	for _, q := range p.program.all() {
+		if q.Address == p.Address && !q.isLeaving() && q.Service.Dir == "" && len(q.clients()) == 0 &&
+			slices.ContainsFunc(q.Service.Ports, func(o config.OnionPort) bool { return o.Port == port }) {
+			return q
+		}
+	}
+	return nil
 }
 
 // Program is what the program hosts, of one node. It outlives the actor, which looks at it
@@ -131,6 +148,7 @@ func (o *Program) Add(p *Own) error {
 	case !memories.claim(p.Address):
 		return ErrTaken
 	}
+	p.program = o
 	p.over, p.changed = make(chan struct{}), make(chan struct{})
 	p.state = Status{Dir: p.Service.Dir, Address: p.Address.Host(), State: "starting", Ports: ports(&p.Service), Program: true}
 	o.own = append(o.own, p)

@@ -134,6 +134,16 @@ func TestProgramsServices(t *testing.T) {
 		t.Error("the address is not free")
 	}
 	memories.release(first.Address, true)
+	// Who was met by one that has ended goes to that which was begun with its key again.
+	closed := &Own{Address: second.Address, program: p}
+	p.Remove(closed)
+	if closed.serve("c", 80) == nil || closed.serve("c", 81) != nil {
+		t.Error("streams do not go to the heir, or to a port that it does not have")
+	}
+	second.Allow([][32]byte{{9}})
+	if closed.serve("c", 80) != nil {
+		t.Error("streams go to a service that is for others")
+	}
 	// An actor that is started anew begins with those that are there, and ends what was to.
 	third := ownService(t)
 	if err := p.Add(third); err != nil {

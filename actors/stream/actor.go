@@ -87,7 +87,7 @@ type stream struct {
 
 // Props makes a stream actor, a child of its circuit's.
 func Props(o Options) *actor.Props {
-	return kernel.Props(func() actor.Actor { return &stream{o: o, spec: o.Spec} })
+	return kernel.Props(func() actor.Actor { return &stream{o: o, spec: o.Spec, cancel: func() {}} })
 }
 
 // Receive is the actor's table of messages.
@@ -105,7 +105,6 @@ func (s *stream) Receive(ctx actor.Context) {
 	case *actor.Started:
 		s.circuit = ctx.Parent()
 		s.timer = kernel.After(ctx.ActorSystem(), ctx.Self(), connectTimeout, &tooSlow{})
-		s.dial(ctx)
 	case *dialled:
 		s.dialled(ctx, m)
 	case *Attached:
@@ -150,6 +149,7 @@ func (s *stream) attached(ctx actor.Context, m *Attached) {
 	if s.spec.Optimistic && !s.spec.Resolve {
 		s.sendEarly(ctx)
 	}
+	s.dial(ctx)
 }
 
 func (s *stream) connect(ctx actor.Context, m *Connected) {

@@ -32,7 +32,9 @@ func (m *dialled) Drop() {
 	}
 }
 
-// dial begins to connect to the application, if the stream is one that is served.
+// dial begins to connect to the application, if the stream is one that is served. Not
+// before it is attached: what an application that is there at once has to say is said of a
+// stream that has an id.
 func (s *stream) dial(ctx actor.Context) {
 	if s.spec.Serve == nil {
 		return

@@ -135,12 +135,18 @@ func (p program) Closed() <-chan struct{} { return p.closed }
 func TestServedByAProgram(t *testing.T) {
 	for name, half := range map[string]bool{"half-close": true, "close": false} {
 		t.Run(name, func(t *testing.T) {
-			let, over := make(chan error, 1), make(chan struct{})
+			let, over, attached := make(chan error, 1), make(chan struct{}), make(chan uint32, 1)
 			r := newRig(t, func(s *Spec) {
 				conn := program{s.Conn.(*net.TCPConn), over}
 				s.Conn, s.Front, s.Target = nil, nil, ""
-				s.Serve = func(context.Context) (Conn, error) { return conn, <-let }
+				s.Serve = func(context.Context) (Conn, error) {
+					attached <- s.Attempt
+					return conn, <-let
+				}
 			})
+			if <-attached != 1 {
+				t.Error("dialled before the stream was attached")
+			}
 			let <- nil
 			if m, ok := r.hear().(*Accepted); !ok {
 				t.Fatalf("%T", m)
