@@ -103,6 +103,8 @@ func (s *Service) listen() (node.Listen, error) {
 		return q, errors.New("a service has a Folder or a Key: a folder has its key")
 	case s.Folder == "" && q.Service.DirGroupReadable:
 		return q, errors.New("HiddenServiceDirGroupReadable: there is no Folder")
+	case q.Service.Shared:
+		return q, errors.New("HiddenServiceShared: a service of the program is of one node")
 	case s.Clients != nil && len(s.Clients) == 0:
 		return q, errNobody
 	case q.Backlog < 0 || q.Backlog > mostBacklog:

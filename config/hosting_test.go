@@ -53,6 +53,7 @@ HiddenServiceDirGroupReadable 1
 		tcp(23, "127.0.0.1:2300"),
 		tcp(24, "192.0.2.1:24"), tcp(25, "[2001:db8::1]:26"), tcp(27, "127.0.0.1:28"),
 	}
+	a.From, b.From = FromFile, FromFile
 	if diff := cmp.Diff([]OnionService{a, b}, c.OnionServices, cmpopts.EquateComparable(netip.AddrPort{})); diff != "" {
 		t.Error(diff)
 	}
@@ -61,6 +62,13 @@ HiddenServiceDirGroupReadable 1
 	again, err := s.Load()
 	if err != nil {
 		t.Fatal(err)
+	}
+	for i := range again.OnionServices {
+		if s := &again.OnionServices[i]; s.From != FromEnvironment {
+			t.Errorf("%s is from %v", s.Dir, s.From)
+		} else {
+			s.From = FromFile
+		}
 	}
 	if diff := cmp.Diff(c.OnionServices, again.OnionServices, cmpopts.EquateComparable(netip.AddrPort{})); diff != "" {
 		t.Error(diff)
@@ -98,6 +106,8 @@ func TestHostedServiceMistakes(t *testing.T) {
 		a + port + "HiddenServiceSingleHopMode 1\n":                ErrUnsupported,
 		a + port + "HiddenServiceExportCircuitID haproxy\n":        ErrUnsupported,
 		"HiddenServiceDir\n":                                       ErrValue,
+		a + port + "HiddenServiceShared 1\n":                       ErrConflict,
+		a + port + "HiddenServiceShared yes\n":                     ErrValue,
 	} {
 		_, err := written(t, torrc)
 		var errs Errors
@@ -105,7 +115,7 @@ func TestHostedServiceMistakes(t *testing.T) {
 			t.Errorf("%q: %v", torrc, err)
 		}
 	}
-	for _, fine := range []string{"HiddenServiceNonAnonymousMode 0\n", "HiddenServiceSingleHopMode 0\n"} {
+	for _, fine := range []string{a + port + "HiddenServiceShared 0\n", a + port + "HiddenServiceShared 1\nNatsUrl nats://127.0.0.1:4222\n", "HiddenServiceNonAnonymousMode 0\n", "HiddenServiceSingleHopMode 0\n"} {
 		if _, err := written(t, fine); err != nil {
 			t.Error(err)
 		}

@@ -150,7 +150,7 @@ func (o *Program) Add(p *Own) error {
 	}
 	p.program = o
 	p.over, p.changed = make(chan struct{}), make(chan struct{})
-	p.state = Status{Dir: p.Service.Dir, Address: p.Address.Host(), State: "starting", Ports: ports(&p.Service), Program: true}
+	p.state = Status{Dir: p.Service.Dir, Address: p.Address.Host(), State: "starting", Ports: ports(&p.Service)}
 	o.own = append(o.own, p)
 	return nil
 }
@@ -235,13 +235,23 @@ func (h *hosting) left(id string) {
 // show has everybody see what the service is doing.
 func (e *entry) show(s *Status) {
 	if e.own != nil {
-		s.Program = true
 		if s.Address == "" {
 			s.Address = e.own.Address.Host()
 		}
 		e.own.tell(s)
 	}
 	e.status.Store(s)
+}
+
+// FromProgram is Status.From of a service of the program.
+const FromProgram = "program"
+
+// from is who says that the service is hosted.
+func (e *entry) from() string {
+	if e.own != nil {
+		return FromProgram
+	}
+	return e.service.From.String()
 }
 
 // begin supervises a service.

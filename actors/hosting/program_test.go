@@ -35,7 +35,7 @@ func startHosting(t *testing.T, p *Program, services ...config.OnionService) *ho
 	circuits := r.system.Root.Spawn(kernel.Func(func(actor.Context) {}))
 	r.pid = r.system.Root.Spawn(Props(Options{
 		Circuits: circuits, Recorder: messages.NewRecorder("n", time.Now, 64), Log: slog.New(slog.DiscardHandler), Now: time.Now,
-		Rand: func() *rand.Rand { return rand.New(rand.NewPCG(1, 2)) }, Services: services, Program: p,
+		Rand: func() *rand.Rand { return rand.New(rand.NewPCG(1, 2)) }, Services: services, Program: p, Signals: new(Signals),
 	}))
 	t.Cleanup(func() {
 		r.stop()
@@ -97,7 +97,7 @@ func TestProgramsServices(t *testing.T) {
 	r := startHosting(t, p, fixed)
 	addresses := func() (out []string) {
 		for _, s := range r.list() {
-			if s.Program != (s.Dir == "") {
+			if (s.From == FromProgram) != (s.Dir == "") {
 				t.Errorf("%+v", s)
 			}
 			out = append(out, s.Address)

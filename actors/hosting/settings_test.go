@@ -23,7 +23,7 @@ func TestSettings(t *testing.T) {
 	settings := func(s config.OnionService) host.Config {
 		t.Helper()
 		s.Dir = dir
-		a := &serviceActor{h: &hosting{o: Options{Log: slog.New(slog.DiscardHandler)}}, service: s, store: &store{folder.Address, folder.Key, folder}}
+		a := &serviceActor{h: &hosting{o: Options{Log: slog.New(slog.DiscardHandler)}}, service: s, store: storeOf(folder, folder)}
 		c, err := a.settings()
 		if err != nil {
 			t.Fatal(err)
@@ -39,6 +39,12 @@ func TestSettings(t *testing.T) {
 	c := settings(guarded)
 	if c.DoS == nil || *c.DoS != (relaymsg.DoSParams{Rate: 10, Burst: 20}) || c.PoW == nil || *c.PoW != (host.PoW{Rate: 30, Burst: 40}) {
 		t.Errorf("%+v, %+v", c.DoS, c.PoW)
+	}
+	// In a private network the effort is looked at so often that a test can wait for it.
+	a := &serviceActor{h: &hosting{o: Options{Log: slog.New(slog.DiscardHandler), Testing: true}}, service: guarded, store: storeOf(folder, folder)}
+	a.service.Dir = dir
+	if c, err := a.settings(); err != nil || *c.PoW != (host.PoW{Rate: 30, Burst: 40, Period: testingEffort}) {
+		t.Errorf("%+v, %v", c.PoW, err)
 	}
 	// Files that are no keys let nobody in, and neither everybody; others mean nothing.
 	list := filepath.Join(dir, "authorized_clients")
@@ -63,7 +69,7 @@ func TestSettings(t *testing.T) {
 	if err := os.Chmod(list, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	a := &serviceActor{h: &hosting{o: Options{Log: slog.New(slog.DiscardHandler)}}, service: plain, store: &store{folder.Address, folder.Key, folder}}
+	a = &serviceActor{h: &hosting{o: Options{Log: slog.New(slog.DiscardHandler)}}, service: plain, store: storeOf(folder, folder)}
 	if _, err := a.settings(); err == nil {
 		t.Error("a list of clients that others can change is believed")
 	}

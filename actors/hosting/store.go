@@ -2,12 +2,12 @@ package hosting
 
 import (
 	crand "crypto/rand"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
 	"sync"
+	"time"
 
 	"chive/actors/keystore"
 	"chive/config"
@@ -18,13 +18,15 @@ import (
 // store is a service's identity, with where its clients are named and where is kept what
 // outlives its actor.
 type store struct {
-	Address onion.Address
-	Key     *onion.SecretKey
+	Address    onion.Address
+	Key        *onion.SecretKey
+	Delegation *host.Delegation // in its place
 	kept
 }
 
 // kept is a folder (keystore.Service) or memory.
 type kept interface {
+	Keys(now time.Time) (host.Keys, error)
 	SaveState(state []byte) error
 	TakeState() ([]byte, error) // once; nil: there is none
 	Floors() (host.Floors, error)
@@ -32,25 +34,35 @@ type kept interface {
 	Clients() (clients map[string][32]byte, skipped []string, err error)
 }
 
-// errOtherKey: what is in the folder is not what the program listens on.
-var errOtherKey = errors.New("the folder holds another service's key than when the program began to listen")
-
 // openStore opens what a service has; own is nil for one of the configuration.
 func openStore(s *config.OnionService, own *Own) (*store, error) {
 	if own != nil && s.Dir == "" {
-		return &store{own.Address, own.Key, &kin{memories.memory(own.Address), own}}, nil
+		return &store{Address: own.Address, Key: own.Key, kept: &kin{&keyed{memories.memory(own.Address), own.Key}, own}}, nil
 	}
 	folder, err := keystore.OpenService(s.Dir, s.DirGroupReadable, crand.Reader)
 	switch {
 	case err != nil:
 		return nil, err
 	case own == nil:
-		return &store{folder.Address, folder.Key, folder}, nil
+		return storeOf(folder, folder), nil
 	case folder.Address != own.Address:
-		return nil, errOtherKey
+		return nil, errAnother
 	}
-	return &store{folder.Address, folder.Key, &kin{folder, own}}, nil
+	return storeOf(folder, &kin{folder, own}), nil
 }
+
+func storeOf(folder *keystore.Service, k kept) *store {
+	return &store{folder.Address, folder.Key, folder.Delegation, k}
+}
+
+// keyed is the memory of a service whose key the program has.
+type keyed struct {
+	*memory
+	key *onion.SecretKey
+}
+
+// Keys implements kept.
+func (k *keyed) Keys(time.Time) (host.Keys, error) { return host.NewOnline(k.key), nil }
 
 // kin adds the clients whom the program lets in.
 type kin struct {
@@ -75,7 +87,7 @@ func (k *kin) Clients() (clients map[string][32]byte, skipped []string, err erro
 }
 
 // memory keeps what outlives the actor of a service that has no folder: for as long as
-// the process runs, also while nobody hosts it.
+// the process runs, also while nobody hosts it. With its key it implements kept.
 type memory struct {
 	mu      sync.Mutex
 	claimed bool // guarded by its registry
@@ -83,7 +95,7 @@ type memory struct {
 	floors  host.Floors
 }
 
-// SaveState implements kept.
+// SaveState is part of kept.
 func (m *memory) SaveState(state []byte) error {
 	if len(state) > host.MaxState {
 		return fmt.Errorf("%w: %d bytes", host.ErrState, len(state))
@@ -94,7 +106,7 @@ func (m *memory) SaveState(state []byte) error {
 	return nil
 }
 
-// TakeState implements kept.
+// TakeState is part of kept.
 func (m *memory) TakeState() ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -103,14 +115,14 @@ func (m *memory) TakeState() ([]byte, error) {
 	return state, nil
 }
 
-// Floors implements kept.
+// Floors is part of kept.
 func (m *memory) Floors() (host.Floors, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Clone(m.floors), nil
 }
 
-// SaveFloors implements kept.
+// SaveFloors is part of kept.
 func (m *memory) SaveFloors(floors host.Floors) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -118,7 +130,7 @@ func (m *memory) SaveFloors(floors host.Floors) error {
 	return nil
 }
 
-// Clients implements kept: there is no folder that names any.
+// Clients is part of kept: there is no folder that names any.
 func (*memory) Clients() (map[string][32]byte, []string, error) { return nil, nil, nil }
 
 // maxMemories is how many services are remembered that nobody hosts any more.

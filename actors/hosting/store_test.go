@@ -128,7 +128,7 @@ func TestClientsOfTheProgram(t *testing.T) {
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openStore(&in.Service, in); !errors.Is(err, errOtherKey) {
+	if _, err := openStore(&in.Service, in); !errors.Is(err, errAnother) {
 		t.Errorf("another key: %v", err)
 	}
 }

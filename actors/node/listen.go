@@ -7,6 +7,7 @@ import (
 	"crypto/ed25519"
 	crand "crypto/rand"
 	"errors"
+	"fmt"
 	"net"
 	"path/filepath"
 	"sync"
@@ -61,8 +62,6 @@ var (
 	ErrMany   = hosting.ErrMany
 	ErrKey    = errors.New("not an ed25519 key whose two parts belong together")
 	ErrClient = errors.New("not an X25519 public key, or one that would let everybody in")
-
-	errNoKey = errors.New("the folder holds no hs_ed25519_secret_key")
 )
 
 // Listen hosts a service, until the Listener is closed or the node stops.
@@ -129,8 +128,8 @@ func identify(own *hosting.Own, key ed25519.PrivateKey) error {
 		if err != nil {
 			return err
 		}
-		if folder.Key == nil {
-			return errNoKey
+		if folder.Key == nil && folder.Delegation == nil {
+			return keystore.ErrNoKeys
 		}
 		own.Address, own.Forget = folder.Address, true // what is to be remembered is in the folder
 	case key == nil:
@@ -162,6 +161,15 @@ func (n *Node) configured(a onion.Address) bool {
 		}
 	}
 	return false
+}
+
+// listensOn refuses a service of the configuration that the program listens on.
+func (n *Node) listensOn(s *config.OnionService) error {
+	folder, err := keystore.OpenService(s.Dir, s.DirGroupReadable, crand.Reader)
+	if err == nil && n.own.Has(folder.Address) {
+		return fmt.Errorf("%s: the program that runs this node listens on this service already", s.Dir)
+	}
+	return nil // one that cannot be opened is refused for that
 }
 
 // look has the actor that hosts services look at those of the program.
@@ -241,7 +249,7 @@ func (e *LateError) Unwrap() error { return e.Cause }
 func (l *Listener) Published(ctx context.Context) error {
 	for {
 		s, changed := l.own.Status()
-		if s.State == hosting.Published && !l.isClosed() {
+		if s.Published() && !l.isClosed() {
 			return nil
 		}
 		select {

@@ -27,6 +27,10 @@ var combinations = []struct{ torrc, says string }{
 	{"SocksPort 0\nSocksPort 1", "SocksPort 0 beside another SocksPort: drop one of them"},
 	{"HTTPTunnelPort 0\nHTTPTunnelPort 1", "HTTPTunnelPort 0 beside another HTTPTunnelPort"},
 	{"DNSPort 0\nDNSPort 1", "DNSPort 0 beside another DNSPort"},
+	{"MetricsPort 0\nMetricsPort 1", "MetricsPort 0 beside another MetricsPort"},
+	{"SocksPort 1\nMetricsPort 1\nMetricsPortPolicy accept *", "127.0.0.1:1 is given twice"},
+	{"MetricsPort 0.0.0.0:1", "no MetricsPortPolicy accepts anybody: say who may read"},
+	{"MetricsPort unix:/s", "a MetricsPort has an address and a port"},
 	{"SocksPort 1\nSocksPort 127.0.0.1:1", "127.0.0.1:1 is given twice"},
 	{"SocksPort 1\nHTTPTunnelPort 1", "127.0.0.1:1 is given twice"},
 	{"SocksPort 1\nDNSPort 1", "127.0.0.1:1 is given twice"},
@@ -89,6 +93,7 @@ var combinations = []struct{ torrc, says string }{
 		"HiddenServiceDir /s\nHiddenServicePort 80\nHiddenServicePoWQueueRate 9\nHiddenServicePoWQueueBurst 8",
 		"HiddenServicePoWQueueBurst 8 is less than HiddenServicePoWQueueRate 9",
 	},
+	{"HiddenServiceDir /s\nHiddenServicePort 80\nHiddenServiceShared 1", "HiddenServiceDir: /s: HiddenServiceShared 1 needs a fleet: set NatsUrl, NatsClusterListen or FleetConfigKey"},
 	// NATS
 	{"NatsListen 0.0.0.0:4222", "0.0.0.0:4222 can be reached from other machines: set NatsTLSCert and NatsTLSKey"},
 	{"NatsClusterListen 0.0.0.0:6222", "can be reached from other machines"},
