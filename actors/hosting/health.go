@@ -181,7 +181,7 @@ func (a *serviceActor) tend(ctx actor.Context, now time.Time) {
 func (a *serviceActor) facts(now time.Time) heal.Facts {
 	r := a.machine.Reach()
 	f := heal.Facts{
-		Live: a.network != nil && now.Before(a.network.Until), Away: a.h.o.Signals.away(), NoClients: r.NoClients,
+		Live: a.network != nil && now.Before(a.network.Until), Away: a.h.o.Signals.away(), NoClients: r.NoClients, Standby: r.Standby,
 		Directories: r.Directories, Settling: r.Flying && now.Sub(r.Built) < settling,
 	}
 	for _, d := range r.Directories {
@@ -336,6 +336,8 @@ func (a *serviceActor) toldMachine(e host.Event, now time.Time) {
 	switch e := e.(type) {
 	case host.Visited:
 		a.health.arrived = true
+		a.taken--
+		a.tally.introductions-- // it is no client
 	case host.Published, host.PointUp:
 		j.Shaken(heal.Changed, now)
 	case host.Refused:

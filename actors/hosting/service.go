@@ -201,7 +201,7 @@ func (a *serviceActor) settings() (host.Config, error) {
 	if s.PoW {
 		c.PoW = &host.PoW{Rate: s.PoWRate, Burst: s.PoWBurst}
 		if s.Shared {
-			copy(c.Seeds[:], a.store.Key.Derive(seedsLabel, len(c.Seeds)))
+			copy(c.Seeds[:], a.store.Common().Derive(seedsLabel, len(c.Seeds)))
 		}
 		if a.h.o.Testing {
 			c.PoW.Period = testingEffort

@@ -27,6 +27,7 @@ type store struct {
 // kept is a folder (keystore.Service) or memory.
 type kept interface {
 	Keys(now time.Time) (host.Keys, error)
+	Common() onion.Common
 	SaveState(state []byte) error
 	TakeState() ([]byte, error) // once; nil: there is none
 	Floors() (host.Floors, error)
@@ -63,6 +64,9 @@ type keyed struct {
 
 // Keys implements kept.
 func (k *keyed) Keys(time.Time) (host.Keys, error) { return host.NewOnline(k.key), nil }
+
+// Common implements kept.
+func (k *keyed) Common() onion.Common { return k.key.Common() }
 
 // kin adds the clients whom the program lets in.
 type kin struct {

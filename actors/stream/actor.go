@@ -150,7 +150,6 @@ func (s *stream) attached(ctx actor.Context, m *Attached) {
 	if s.spec.Optimistic && !s.spec.Resolve {
 		s.sendEarly(ctx)
 	}
-	s.dial(ctx)
 }
 
 func (s *stream) connect(ctx actor.Context, m *Connected) {
@@ -472,7 +471,9 @@ func (s *stream) release(out chivev1.Outcome, whole bool) {
 	defer block.Leave(&s.held) // what is kept is given back by then
 	switch {
 	case s.sock == nil && s.spec.Serve != nil:
-		s.cancel()
+		if s.cancel != nil { // it was attached
+			s.cancel()
+		}
 	case s.sock == nil:
 		Refuse(s.spec, out)
 	case whole:

@@ -32,9 +32,7 @@ func (m *dialled) Drop() {
 	}
 }
 
-// dial begins to connect to the application, if the stream is one that is served. Not
-// before it is attached: what an application that is there at once has to say is said of a
-// stream that has an id.
+// dial begins to connect to the application, if the stream is one that is served.
 func (s *stream) dial(ctx actor.Context) {
 	if s.spec.Serve == nil {
 		return

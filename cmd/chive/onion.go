@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -183,11 +185,10 @@ func printService(std streams, s hosting.Status) {
 		line("keys", "%s", delegatedKeys(k, time.Now()))
 	}
 	if s.Shared != nil {
-		role := "another node publishes"
-		if s.Shared.Publishes {
-			role = "this node publishes"
+		line("shared", "%s", publisherOf(s.Shared))
+		for _, name := range slices.Sorted(maps.Keys(s.Shared.Others)) {
+			line("other node", "%s, %d introduction points", name, s.Shared.Others[name])
 		}
-		line("shared", "%s; %d introduction points of %d other nodes", role, s.Shared.Points, s.Shared.Nodes)
 	}
 	if s.Problem != "" {
 		line("problem", "%s", s.Problem)
@@ -207,6 +208,17 @@ func printService(std streams, s hosting.Status) {
 		}
 		line("period", "%d: %s", p.Number, text)
 	}
+}
+
+// publisherOf says which of the nodes that share a service publishes it.
+func publisherOf(s *hosting.SharedStatus) string {
+	switch {
+	case s.Publishes:
+		return fmt.Sprintf("this node publishes the introduction points of all, epoch %d", s.Epoch)
+	case s.Publisher != "":
+		return fmt.Sprintf("%s publishes, epoch %d", s.Publisher, s.Epoch)
+	}
+	return "no node is known to publish"
 }
 
 type onionAdd struct {

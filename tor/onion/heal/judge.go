@@ -18,7 +18,7 @@ func (s *Service) Probed(r Result, now time.Time) {
 	case !r.Answer && r.Reached:
 		s.away[d] = now
 	}
-	if s.period == 0 {
+	if s.idle() {
 		if r.OK && r.Full {
 			s.verified, s.byClient = now, false
 		}

@@ -124,6 +124,7 @@ type Facts struct {
 	Live      bool  // there is a consensus to go by
 	Away      Cause // Connections or Offline when it is known that no relay can be reached; 0: it is not
 	Published bool  // a directory of the period that clients look in has the newest descriptor
+	Standby   bool  // another node publishes it, and watches over it
 	NoClients bool  // nobody is allowed to find the service
 	Settling  bool  // a descriptor is on its way to directories: what is found now is not the last word
 

@@ -148,11 +148,12 @@ type Reach struct {
 	Built               time.Time // zero: there is none
 	Flying              bool      // uploads of it are under way
 	NoClients           bool      // nobody may find the service
+	Standby             bool      // another node publishes it
 }
 
 // Reach looks at the period that clients fetch in.
 func (s *Service) Reach() (r Reach) {
-	r.NoClients = !s.publishable()
+	r.NoClients, r.Standby = !s.publishable(), s.shared != nil && !s.shared.publish
 	if s.view == nil {
 		return r
 	}
