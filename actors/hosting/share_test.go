@@ -389,7 +389,7 @@ func TestShareIsVisited(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		a := &serviceActor{h: &hosting{o: Options{Log: slog.New(slog.DiscardHandler)}}, service: service, store: store, machine: machine}
+		a := &serviceActor{h: &hosting{o: Options{Log: slog.New(slog.DiscardHandler)}}, service: service, store: storeOf(store, store), machine: machine}
 		if err := a.admit(time.Now()); err != nil {
 			t.Fatal(err)
 		}
