@@ -35,11 +35,11 @@ type Options struct {
 	Testing      bool // TestingTorNetwork
 	// Services are those of the configuration, until a Configure.
 	Services []config.OnionService
-	// VerifyPeriod is how often each is visited, on average; 0: when asked.
-	VerifyPeriod time.Duration
 	// Sharing is told of services that several nodes host (Shared, Unshared), and sends
 	// a Role for each; nil: there are no other nodes.
 	Sharing *actor.PID
+	// VerifyPeriod is how often each is visited, on average; 0: when asked.
+	VerifyPeriod time.Duration
 }
 
 // Publish gives a descriptor to the directory at the end of a circuit that its owner calls

@@ -72,9 +72,9 @@ type serviceActor struct {
 	work     map[host.UploadID]context.CancelFunc
 	waiting  *atomic.Int64 // introductions on their way here
 	tally    tally
-	health   health
 	shares   shares
 	taken    int // introductions of this turn that were not rejected at once
+	health   health
 }
 
 func (h *hosting) props(e *entry) *actor.Props {
@@ -200,7 +200,7 @@ func (a *serviceActor) settings() (host.Config, error) {
 	if s.PoW {
 		c.PoW = &host.PoW{Rate: s.PoWRate, Burst: s.PoWBurst}
 		if s.Shared {
-			copy(c.Seeds[:], a.store.Key.Derive(seedsLabel, len(c.Seeds)))
+			copy(c.Seeds[:], a.store.Common().Derive(seedsLabel, len(c.Seeds)))
 		}
 		if a.h.o.Testing {
 			c.PoW.Period = testingEffort
@@ -327,8 +327,8 @@ func (a *serviceActor) joined(m *circuit.Joined, now time.Time) {
 	}
 	u.met = true
 	a.tally.met++
-	a.health.judge.Met(now)
 	a.e.meter.toRendezvous.observe(now.Sub(u.began))
+	a.health.judge.Met(now)
 	a.emit(messages.Event(chivev1.Kind_KIND_HOSTING, a.e.id, &chivev1.HostingMet{
 		CircuitId: u.ready.ID, CongestionControl: m.CongestionControl, Effort: pow.Rounded(u.meeting.Effort),
 	}))

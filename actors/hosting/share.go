@@ -35,7 +35,6 @@ type Role struct {
 type SharedPoint struct {
 	Node  string
 	Point host.ForeignPoint
-	Since time.Time
 }
 
 // Shared is what the others are to know of a service. Its actor sends it to
@@ -44,8 +43,8 @@ type Shared struct {
 	Service string // its folder
 	ID      string // in events, for one boot
 	Address onion.Address
-	// Secret derives n bytes from the identity key, the same on every node that has it
-	// (HKDF-SHA256, RFC 5869): a label for each use.
+	// Secret derives n bytes, the same on every node that has the identity key or delegated
+	// ones (HKDF-SHA256, RFC 5869): a label for each use.
 	Secret func(label string, n int) []byte
 	Points []host.ForeignPoint // of this node, established
 	// Published is the newest descriptor of this node: the time that its revision stands
@@ -134,7 +133,7 @@ func (a *serviceActor) share(ctx actor.Context, now time.Time) {
 		return
 	}
 	m := &Shared{
-		Service: a.service.Dir, ID: a.e.id, Address: a.store.Address, Secret: a.store.Key.Derive,
+		Service: a.service.Dir, ID: a.e.id, Address: a.store.Address, Secret: a.store.Common().Derive,
 		Points: a.machine.Offers(now), Published: a.machine.Published(),
 	}
 	if a.shares.role != nil {
@@ -160,8 +159,10 @@ type SharedStatus struct {
 	Publishes bool   `json:"publishes"` // this node, the points of all
 	Epoch     uint64 `json:"epoch"`
 	Publisher string `json:"publisher,omitempty"` // the node that publishes, as far as is known
-	Nodes     int    `json:"other_nodes"`
+	Nodes     int    `json:"other_nodes"`         // that are there
 	Points    int    `json:"points_of_others"`
+	// Others are how many introduction points each of them has, by its name.
+	Others map[string]int `json:"others,omitempty"`
 }
 
 func (a *serviceActor) lookShared(out *Status) {
@@ -172,11 +173,11 @@ func (a *serviceActor) lookShared(out *Status) {
 	_, s.Publishes = a.machine.Until()
 	if m := a.shares.role; m != nil {
 		s.Epoch, s.Points, s.Publisher = m.Epoch, len(m.Others), m.Publisher
-		nodes := map[string]bool{}
+		s.Others = map[string]int{}
 		for _, o := range m.Others {
-			nodes[o.Node] = true
+			s.Others[o.Node]++
 		}
-		s.Nodes = len(nodes)
+		s.Nodes = len(s.Others)
 	}
 	out.Shared = s
 	if !s.Publishes && out.State != "starting" {

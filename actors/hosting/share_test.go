@@ -74,7 +74,7 @@ func (s *stage) node(n int, services ...config.OnionService) *actor.PID {
 	seed := uint64(n)
 	pid := s.system.Root.Spawn(Props(Options{
 		Circuits: relays, Recorder: messages.NewRecorder("test", time.Now, 64), Log: slog.New(slog.DiscardHandler), Now: s.now,
-		Rand: func() *rand.Rand { seed += 100; return rand.New(rand.NewPCG(seed, 1)) }, Testing: true, Services: services, Sharing: s.sharing,
+		Rand: func() *rand.Rand { seed += 100; return rand.New(rand.NewPCG(seed, 1)) }, Testing: true, Services: services, Sharing: s.sharing, Signals: new(Signals),
 		Publish: func(ctx context.Context, _ *actor.PID, _ uint64, _ []byte) (int, error) {
 			s.mu.Lock()
 			s.sent[n]++

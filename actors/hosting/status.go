@@ -14,11 +14,13 @@ import (
 
 // Status is one service for people and scripts of this machine: it has the address in it.
 type Status struct {
-	ID            string   `json:"id"` // in events, for one boot
-	Dir           string   `json:"dir"`
-	From          string   `json:"from"` // who says that it is hosted: file, environment, command line, chive config set or chive onion add
-	Address       string   `json:"address,omitempty"`
-	State         string   `json:"state"` // starting, publishing, published, standby (another node publishes) or failed; and when it is known, up, impaired, broken or unverified
+	ID      string `json:"id"` // in events, for one boot
+	Dir     string `json:"dir"`
+	From    string `json:"from"` // who says that it is hosted: file, environment, command line, chive config set or chive onion add
+	Address string `json:"address,omitempty"`
+	// State is starting, publishing, published, standby (another node publishes) or failed; and
+	// when it is known, up, impaired, broken or unverified.
+	State         string   `json:"state"`
 	Ports         []uint16 `json:"ports,omitempty"`
 	Restricted    bool     `json:"restricted,omitempty"` // for authorised clients only
 	Points        []Point  `json:"introduction_points,omitempty"`
@@ -89,11 +91,11 @@ func (a *serviceActor) look() *Status {
 	case !slices.ContainsFunc(s.Periods, func(p host.PeriodStatus) bool { return p.Stored == 0 || p.Problem != nil }):
 		out.State = "published"
 	}
-	a.lookAtKeys(out, &s)
 	out.Health = a.wellness()
 	if v := a.health.judge.Status().Verdict; v != heal.Starting {
 		out.State = v.String()
 	}
+	a.lookAtKeys(out, &s)
 	for _, u := range a.uses {
 		if u.met {
 			out.Clients++

@@ -25,13 +25,14 @@ func (r *rootActor) hosting(ctx actor.Context) {
 	n, self := r.n, ctx.Self()
 	r.add(ctx, "hosting", func() *actor.Props {
 		c := n.Config()
-		dirs := &dirDialer{n: n, node: self}
 		var sharing *actor.PID
 		if n.member != nil {
 			sharing = self
 		}
+		dirs := &dirDialer{n: n, node: self}
 		return hosting.Props(hosting.Options{
-			Circuits: self, Publish: dirs.publish, Fetch: dirs.descriptor, Signals: &n.signals, VerifyPeriod: c.OnionVerifyPeriod, Recorder: n.recorder, Log: n.o.Log, Now: n.o.Now,
+			Circuits: self, Publish: dirs.publish, Fetch: dirs.descriptor, Signals: &n.signals, VerifyPeriod: c.OnionVerifyPeriod,
+			Recorder: n.recorder, Log: n.o.Log, Now: n.o.Now,
 			Rand: newRand, AllowPrivate: c.ExtendAllowPrivateAddresses, Testing: c.TestingTorNetwork, Services: c.OnionServices,
 			Sharing: sharing,
 		})

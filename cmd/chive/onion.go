@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,8 +21,8 @@ import (
 
 type onionCommand struct {
 	Ls     onionList   `cmd:"" help:"List the onion services that the node hosts."`
-	Verify onionVerify `cmd:"" help:"Visit one as its clients do, and say how far that came."`
 	Show   onionShow   `cmd:"" help:"Show one with its introduction points and what is published."`
+	Verify onionVerify `cmd:"" help:"Visit one as its clients do, and say how far that came."`
 	Add    onionAdd    `cmd:"" help:"Host one more."`
 	Rm     onionRemove `cmd:"" help:"Host one no more that was added; its keys stay."`
 
@@ -41,9 +43,9 @@ node itself, which visits it (OnionVerifyPeriod); VERIFIED says how long ago tha
 impaired when one introduction point or directory is of no use, broken when nobody reaches
 it, and unverified when there is no network to visit it by. Before the first visit it is
 published when both of its periods have a descriptor at a directory. POINTS are its
-introduction points that work. CLIENTS are circuits on which somebody is met now.
-FROM is where it comes from: the torrc, the environment or the command-line; added is chive
-onion add, and transient the same for this run alone. Addresses are shown on this machine only.
+introduction points that work. CLIENTS are circuits on which somebody is met now. FROM is
+where it comes from: the torrc, the environment or the command-line; added is chive onion
+add, and transient the same for this run alone. Addresses are shown on this machine only.
 
 Examples:
   chive onion ls
@@ -175,11 +177,10 @@ func printService(std streams, s hosting.Status) {
 		line("keys", "%s", delegatedKeys(k, time.Now()))
 	}
 	if s.Shared != nil {
-		role := "another node publishes"
-		if s.Shared.Publishes {
-			role = "this node publishes"
+		line("shared", "%s", publisherOf(s.Shared))
+		for _, name := range slices.Sorted(maps.Keys(s.Shared.Others)) {
+			line("other node", "%s, %d introduction points", name, s.Shared.Others[name])
 		}
-		line("shared", "%s; %d introduction points of %d other nodes", role, s.Shared.Points, s.Shared.Nodes)
 	}
 	if s.Problem != "" {
 		line("problem", "%s", s.Problem)
@@ -199,6 +200,17 @@ func printService(std streams, s hosting.Status) {
 		}
 		line("period", "%d: %s", p.Number, text)
 	}
+}
+
+// publisherOf says which of the nodes that share a service publishes it.
+func publisherOf(s *hosting.SharedStatus) string {
+	switch {
+	case s.Publishes:
+		return fmt.Sprintf("this node publishes the introduction points of all, epoch %d", s.Epoch)
+	case s.Publisher != "":
+		return fmt.Sprintf("%s publishes, epoch %d", s.Publisher, s.Epoch)
+	}
+	return "no node is known to publish"
 }
 
 type onionAdd struct {
