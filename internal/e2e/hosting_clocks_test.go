@@ -23,24 +23,24 @@ func TestSharedByAClockThatIsAhead(t *testing.T) {
 	s := &sharers{hostingLab: startHostingLab(t), h: startHubs(t, 1, "256MB")}
 	visitor := ctor(t, s.Network, "visitor")
 	w := startWire(t, strings.TrimPrefix(s.h.urls[0], "nats://"))
-	clock := &wallClock{}
+	clock := &machineClock{}
 	clock.set(ahead)
 	var key []byte
-	node := func(i int, url string, now func() time.Time) *client {
+	node := func(i int, url string, clock *machineClock) *client {
 		dir := filepath.Join(t.TempDir(), "site")
 		key = s.folder(t, dir, key)
 		lines := append(s.ClientTorrc(), "HiddenServiceDir "+dir, "HiddenServicePort 80 "+s.http, "HiddenServiceShared 1")
 		for _, line := range s.h.torrc(i) {
 			lines = append(lines, strings.Replace(line, s.h.urls[0], url, 1))
 		}
-		c, err := launchBy(t, t.TempDir(), nil, now, lines...)
+		c, err := launchBy(t, t.TempDir(), nil, clock, lines...)
 		if err != nil {
 			t.Fatal(err)
 		}
 		c.await(t)
 		return c
 	}
-	first := node(0, "nats://"+w.listener.Addr().String(), clock.now)
+	first := node(0, "nats://"+w.listener.Addr().String(), clock)
 	first.eventually(t, "the first publishes", time.Minute, func() bool { return first.publications() >= 2 })
 	second := node(1, s.h.urls[0], nil)
 	publishes := func(c *client, points uint32) func() bool {
