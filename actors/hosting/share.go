@@ -57,6 +57,9 @@ type Shared struct {
 // changed, or failed. It comes after the last Shared.
 type Unshared struct{ Service string }
 
+// ErrSharedKey: delegated keys are for one node.
+var ErrSharedKey = errors.New("HiddenServiceShared 1 needs hs_ed25519_secret_key in the folder, with which the nodes seal what they tell each other: delegated keys are for a service of one node")
+
 var (
 	errNotOurTurn = errors.New("another node publishes the service")
 	errNoFleet    = errors.New("HiddenServiceShared 1: the node is in no fleet, so the service is not published")
@@ -149,7 +152,7 @@ func (a *serviceActor) unbound(id host.UploadID) {
 
 // share tells the others what is new.
 func (a *serviceActor) share(ctx actor.Context, now time.Time) {
-	if a.h.o.Sharing == nil || !a.service.Shared {
+	if a.h.o.Sharing == nil || !a.service.Shared || a.store.Key == nil {
 		a.unshare(ctx)
 		return
 	}
