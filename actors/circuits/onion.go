@@ -271,8 +271,8 @@ func (c *circuits) over(ctx actor.Context, r *record, out chivev1.Outcome) {
 // what was built takes no new use.
 func (c *circuits) layers(ctx actor.Context) path.Layers {
 	l := c.o.Vanguards.Layers(c.o.Now())
-	if m := l.Mode(); m != c.mode {
-		c.mode = m
+	if m := l.Mode(); m != c.mode || l.Naming != c.naming {
+		c.mode, c.naming = m, l.Naming
 		c.relayer(ctx)
 	}
 	return l

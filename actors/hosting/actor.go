@@ -25,7 +25,7 @@ type Options struct {
 	Circuits *actor.PID // or who passes on what is for the circuits
 	Publish  Publish
 	Fetch    onions.Fetch // of descriptors, for visits
-	Signals  *Signals
+	Signals  *Signals     // nil: none
 	Recorder *messages.Recorder
 	Log      *slog.Logger
 	Now      func() time.Time

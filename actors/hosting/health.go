@@ -134,7 +134,7 @@ func (a *serviceActor) beginHealth(now time.Time) error {
 func (a *serviceActor) admit(now time.Time) error {
 	key, err := ecdh.X25519().GenerateKey(crand.Reader)
 	if a.service.Shared {
-		key, err = ecdh.X25519().NewPrivateKey(a.store.Key.Derive(visitsLabel, 32))
+		key, err = ecdh.X25519().NewPrivateKey(a.store.Common().Derive(visitsLabel, 32))
 	}
 	if err != nil {
 		return fmt.Errorf("key to read the descriptor with: %w", err)
@@ -191,11 +191,8 @@ func (a *serviceActor) tend(ctx actor.Context, now time.Time) {
 func (a *serviceActor) facts(now time.Time) heal.Facts {
 	r := a.machine.Reach()
 	f := heal.Facts{
-		Live: a.network != nil && now.Before(a.network.Until), Away: a.h.o.Signals.away(), NoClients: r.NoClients,
+		Live: a.network != nil && now.Before(a.network.Until), Away: a.h.o.Signals.away(), NoClients: r.NoClients, Standby: r.Standby,
 		Directories: r.Directories, Settling: r.Flying && now.Sub(r.Built) < settling,
-	}
-	if f.Elsewhere = r.Elsewhere; f.Elsewhere {
-		f.Published, f.Settling = a.shares.offered(r.Points, now)
 	}
 	for _, d := range r.Directories {
 		f.Published = f.Published || slices.Contains(r.Stored, d)
@@ -349,6 +346,8 @@ func (a *serviceActor) toldMachine(e host.Event, now time.Time) {
 	switch e := e.(type) {
 	case host.Visited:
 		a.health.arrived = true
+		a.taken--
+		a.tally.introductions-- // it is no client
 	case host.Published, host.PointUp:
 		j.Shaken(heal.Changed, now)
 	case host.Refused:

@@ -194,16 +194,13 @@ func (a *serviceActor) start(ctx actor.Context, now time.Time) error {
 func (a *serviceActor) settings() (host.Config, error) {
 	s := &a.service
 	c := host.Config{Points: s.IntroductionPoints, Shared: s.Shared}
-	if s.Shared && a.store.Key == nil {
-		return c, ErrSharedOffline
-	}
 	if s.IntroDoS {
 		c.DoS = &relaymsg.DoSParams{Rate: uint32(s.IntroDoSRate), Burst: uint32(s.IntroDoSBurst)}
 	}
 	if s.PoW {
 		c.PoW = &host.PoW{Rate: s.PoWRate, Burst: s.PoWBurst}
 		if s.Shared {
-			copy(c.Seeds[:], a.store.Key.Derive(seedsLabel, len(c.Seeds)))
+			copy(c.Seeds[:], a.store.Common().Derive(seedsLabel, len(c.Seeds)))
 		}
 		if a.h.o.Testing {
 			c.PoW.Period = testingEffort

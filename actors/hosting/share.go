@@ -43,8 +43,8 @@ type Shared struct {
 	Service string // its folder
 	ID      string // in events, for one boot
 	Address onion.Address
-	// Secret derives n bytes from the identity key, the same on every node that has it
-	// (HKDF-SHA256, RFC 5869): a label for each use.
+	// Secret derives n bytes, the same on every node that has the identity key or delegated
+	// ones (HKDF-SHA256, RFC 5869): a label for each use.
 	Secret func(label string, n int) []byte
 	Points []host.ForeignPoint // of this node, established
 	// Published is the newest descriptor of this node: the time that its revision stands
@@ -62,15 +62,12 @@ var (
 	errNoFleet    = errors.New("HiddenServiceShared 1: the node is in no fleet, so the service is not published")
 )
 
-// What is derived from the identity key for all nodes: the seeds of proofs of work, and the
+// What is derived for all nodes alike: the seeds of proofs of work, and the
 // key that their visits read the descriptor with.
 const (
 	seedsLabel  = "proof-of-work seeds"
 	visitsLabel = "key of the hosts' visits"
 )
-
-// ErrSharedOffline: what the nodes agree by follows from the identity key.
-var ErrSharedOffline = errors.New("HiddenServiceShared 1 needs the service's hs_ed25519_secret_key in the folder: keys that are delegated do not do")
 
 // shares is what a service's actor told the others, and was told.
 type shares struct {
@@ -78,23 +75,6 @@ type shares struct {
 	role      *Role   // nil: none was given
 	bad       int     // points of others that are none
 	deadlines map[host.UploadID]*time.Timer
-
-	points []host.PointID // as they were when a visit was last thought of, on standby
-	since  time.Time      // that they are
-}
-
-// listedAfter is how long the publisher may take to list what it is offered, and the
-// directories to have it.
-const listedAfter = 30 * time.Second
-
-// offered says of a node on standby whether clients ought to find its points, and if not
-// whether they will soon.
-func (s *shares) offered(points []host.PointID, now time.Time) (listed, soon bool) {
-	if !slices.Equal(s.points, points) {
-		s.points, s.since = slices.Clone(points), now
-	}
-	soon = now.Sub(s.since) < listedAfter
-	return len(points) > 0 && !soon, len(points) > 0 && soon
 }
 
 // assign passes a role on to its service.
@@ -152,12 +132,12 @@ func (a *serviceActor) unbound(id host.UploadID) {
 
 // share tells the others what is new.
 func (a *serviceActor) share(ctx actor.Context, now time.Time) {
-	if a.h.o.Sharing == nil || !a.service.Shared || a.store.Key == nil {
+	if a.h.o.Sharing == nil || !a.service.Shared {
 		a.unshare(ctx)
 		return
 	}
 	m := &Shared{
-		Service: a.service.Dir, ID: a.e.id, Address: a.store.Address, Secret: a.store.Key.Derive,
+		Service: a.service.Dir, ID: a.e.id, Address: a.store.Address, Secret: a.store.Common().Derive,
 		Points: a.machine.Offers(now), Published: a.machine.Published(),
 	}
 	if a.shares.role != nil {

@@ -9,7 +9,7 @@ import (
 )
 
 // Signals are what the node's own events say of why a service may not be up. Whoever passes
-// the events on sets it; the services read it. The zero value is ready.
+// the events on sets it; the services read it. The zero value is ready; nil tells nothing.
 type Signals struct {
 	mu      sync.Mutex // protects the fields below
 	open    map[string]bool
@@ -67,6 +67,9 @@ func (s *Signals) Happened(c heal.Cause, now time.Time) {
 // away is why no relay can be reached, when that is known: none is connected to, and the
 // last that was tried was in vain; 0: it is not known.
 func (s *Signals) away() heal.Cause {
+	if s == nil {
+		return 0
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -80,6 +83,9 @@ func (s *Signals) away() heal.Cause {
 
 // tell gives the evidence there is.
 func (s *Signals) tell(note func(heal.Cause, time.Time)) {
+	if s == nil {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c, at := range s.shaken {

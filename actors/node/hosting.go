@@ -116,9 +116,6 @@ func checkService(s *config.OnionService) error {
 	if err == nil && store.Key == nil && store.Delegation == nil {
 		err = keystore.ErrNoKeys
 	}
-	if err == nil && s.Shared && store.Key == nil {
-		err = hosting.ErrSharedOffline
-	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", s.Dir, err)
 	}

@@ -49,6 +49,9 @@ type Options struct {
 	// Now is the clock; nil: the system's. What it gives has a monotonic reading, which
 	// durations go by. For tests.
 	Now func() time.Time
+	// Boot is the clock that goes on while the machine sleeps, and that nobody can set; nil: the
+	// machine's. For tests, as Now.
+	Boot func() time.Duration
 }
 
 // Progress is one step of bootstrapping.
@@ -105,6 +108,9 @@ var ErrInUse = errors.New("another chive uses this DataDirectory")
 func Start(_ context.Context, o Options) (*Node, error) {
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Boot == nil {
+		o.Boot = bootTime
 	}
 	n := &Node{
 		o: o, progress: make(chan Progress, 64), ending: make(chan struct{}), stopped: make(chan struct{}), status: newStatus(),
@@ -247,7 +253,7 @@ func (n *Node) observe(e *chivev1.Envelope) {
 	named := n.names.name(e)
 	n.diary.see(named) // before it counts: see may take the state before the event
 	n.status.apply(named)
-	n.signals.See(e, time.Now())
+	n.signals.See(e, n.o.Now())
 	b := e.GetBootstrapAdvanced()
 	if b == nil {
 		return

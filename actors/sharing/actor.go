@@ -60,6 +60,7 @@ type part struct {
 	machine *share.Machine
 	stop    func()               // of what is heard
 	value   []byte               // of the lease, as this node wrote it last
+	failing time.Time            // since when the lease cannot be read; zero: it can
 	warned  map[string]time.Time // by what the operator was told
 	ended   bool
 	until   time.Time // of the last right to publish
@@ -188,10 +189,16 @@ func (s *sharing) end(ctx actor.Context, p *part) {
 func (s *sharing) leaseRead(m *leaseRead) {
 	p, now := m.part, s.moment()
 	if m.err != nil {
-		s.warn(p, "the fleet does not say who publishes a shared onion service", m.err)
+		if p.failing.IsZero() {
+			p.failing = s.o.Now()
+		}
+		if s.o.Now().Sub(p.failing) >= failsFor {
+			s.warn(p, "the fleet does not say who publishes a shared onion service", m.err)
+		}
 		p.machine.ReadFailed(now)
 		return
 	}
+	p.failing = time.Time{}
 	if m.entry.Value == nil {
 		p.machine.LeaseRead(nil, m.entry.Number, now)
 		return
@@ -239,7 +246,9 @@ const (
 	// warnEvery is how often the operator hears of the same: somebody may write what
 	// cannot be used all the time.
 	warnEvery = 10 * time.Minute
-	unusable  = "what is stored in the fleet for a shared onion service cannot be used"
+	// failsFor is how long the lease cannot be read before he does: servers start, too.
+	failsFor = 30 * time.Second
+	unusable = "what is stored in the fleet for a shared onion service cannot be used"
 )
 
 func (s *sharing) warn(p *part, what string, err error) {

@@ -200,7 +200,7 @@ func onScene(t *testing.T, names []string, test func(*scene)) {
 // shared has a node's service say what it brings.
 func (s *scene) shared(i int, published uint64) {
 	s.system.Root.Send(s.nodes[i].pid, &hosting.Shared{
-		Service: "/site", ID: "id", Address: s.key.Address(), Secret: s.key.Derive, Points: s.points(i), Published: published,
+		Service: "/site", ID: "id", Address: s.key.Address(), Secret: s.key.Common().Derive, Points: s.points(i), Published: published,
 	})
 }
 

@@ -468,7 +468,9 @@ func (s *stream) release(out chivev1.Outcome, whole bool) {
 	defer block.Leave(&s.held) // what is kept is given back by then
 	switch {
 	case s.sock == nil && s.spec.Serve != nil:
-		s.cancel()
+		if s.cancel != nil { // it was attached
+			s.cancel()
+		}
 	case s.sock == nil:
 		Refuse(s.spec, out)
 	case whole:

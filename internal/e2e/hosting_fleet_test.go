@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -27,8 +28,8 @@ import (
 // what the fleet hears of it.
 type sharers struct {
 	*hostingLab
-	h       *hubs
-	wires   []*wire // between a node and its NATS server
+	h       *hubs   // nil: the nodes' own servers are a cluster
+	wires   []*wire // between a node and its NATS server; none with a cluster
 	all     []*process
 	address string
 	grown   chan struct{}
@@ -53,7 +54,8 @@ func startSharers(t *testing.T) *sharers {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	s.follow(t)
+	nc, _ := s.h.as(t, bridge.RoleObserve)
+	s.follow(t, nc)
 	var key []byte
 	for i := range 3 {
 		p := &process{name: s.h.node(i), binary: binary, socks: freePort(t)}
@@ -81,6 +83,43 @@ func startSharers(t *testing.T) *sharers {
 				t.Logf("%s:\n%s", p.name, p.said.String())
 			}
 		}
+	})
+	s.begin(t)
+	return s
+}
+
+// startSharersOnCluster is the same for nodes whose embedded servers are one cluster: who
+// is killed takes a server with it.
+func startSharersOnCluster(t *testing.T) *sharers {
+	t.Helper()
+	s := &sharers{hostingLab: startHostingLab(t), grown: make(chan struct{}, 1)}
+	s.all, _ = embedded(t, s.Network)
+	var key []byte
+	var urls []string
+	for _, p := range s.all {
+		service := p.data + "-site"
+		key = s.folder(t, service, key)
+		f, err := os.OpenFile(p.torrc, os.O_APPEND|os.O_WRONLY, 0)
+		if err == nil {
+			_, err = fmt.Fprintf(f, "HiddenServiceDir %s\nHiddenServicePort 80 %s\nHiddenServiceShared 1\n", service, s.http)
+			err = errors.Join(err, f.Close())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		urls = append(urls, "nats://"+p.nats)
+	}
+	s.begin(t)
+	nc, _ := dialAs(t, strings.Join(urls, ","), filepath.Join(filepath.Dir(s.all[0].data), "observe"))
+	eventually(t, "a server is there", func() error { return nc.FlushTimeout(time.Second) })
+	s.follow(t, nc)
+	return s
+}
+
+// begin starts the nodes.
+func (s *sharers) begin(t *testing.T) {
+	t.Helper()
+	t.Cleanup(func() {
 		if t.Failed() {
 			for _, e := range s.events() {
 				t.Log(e.GetNode(), messages.Text(e))
@@ -90,7 +129,6 @@ func startSharers(t *testing.T) *sharers {
 	for _, p := range s.all {
 		p.start(t)
 	}
-	return s
 }
 
 // folder makes one node's folder of the service; the first makes the key.
@@ -117,8 +155,8 @@ func (s *sharers) folder(t *testing.T, dir string, key []byte) []byte {
 }
 
 // follow keeps what the nodes tell of onion services.
-func (s *sharers) follow(t *testing.T) {
-	nc, _ := s.h.as(t, bridge.RoleObserve)
+func (s *sharers) follow(t *testing.T, nc *nats.Conn) {
+	t.Helper()
 	_, err := nc.Subscribe(messages.Version+".f.*.evt.hosting.>", func(m *nats.Msg) {
 		e, err := messages.Decode(m.Data)
 		if err != nil {
@@ -256,7 +294,23 @@ func TestHostingFailovers(t *testing.T) {
 	if err != nil {
 		t.Skip("CHIVE_SHARED_FAILOVERS says how often a publisher is killed")
 	}
-	s := startSharers(t)
+	t.Run("servers of their own", func(t *testing.T) {
+		s := startSharers(t)
+		s.failovers(t, times)
+		s.cutOff(t)
+		s.stoppedFor(t, 40*time.Second)
+		s.alone(t)
+	})
+	t.Run("embedded servers", func(t *testing.T) {
+		s := startSharersOnCluster(t)
+		s.failovers(t, times)
+		s.alone(t)
+	})
+}
+
+// failovers kills the publisher so often, and starts it again each time.
+func (s *sharers) failovers(t *testing.T, times int) {
+	t.Helper()
 	s.complete(t, 0, 3)
 	var taken, stored, everywhere []time.Duration
 	for i := range times {
@@ -272,9 +326,6 @@ func TestHostingFailovers(t *testing.T) {
 		slices.Sort(all)
 		t.Logf("%d times kill -9, %s: p50 %v, p90 %v, max %v", times, what, all[len(all)/2].Round(time.Millisecond), all[(len(all)*9+9)/10-1].Round(time.Millisecond), all[len(all)-1].Round(time.Millisecond))
 	}
-	s.cutOff(t)
-	s.stoppedFor(t, 40*time.Second)
-	s.alone(t)
 }
 
 // cutOff has nothing pass between the publisher and its NATS server, until another node

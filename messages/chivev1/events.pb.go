@@ -4374,7 +4374,7 @@ func (x *VanguardAdded) GetLayer() uint32 {
 
 type VanguardRemoved struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"` // expired, unfit, too many, off (the layer is used no more)
+	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"` // expired, unfit, too many, off (the layer is used no more), not named (the user names others for it)
 	Relay         []byte                 `protobuf:"bytes,2,opt,name=relay,proto3" json:"relay,omitempty"`
 	Layer         uint32                 `protobuf:"varint,3,opt,name=layer,proto3" json:"layer,omitempty"` // 2 or 3
 	unknownFields protoimpl.UnknownFields
