@@ -9,6 +9,7 @@ import (
 
 	"chive/tor/netdoc"
 	"chive/tor/onion"
+	"chive/tor/onion/descriptor"
 	"chive/tor/onion/pow"
 )
 
@@ -109,6 +110,9 @@ func (s *Service) Configure(config Config, now time.Time) error {
 		s.dirty(Settings)
 	}
 	s.setShared()
+	if s.shared != nil {
+		s.shared.most = descriptor.MaxIntroPoints
+	}
 	if s.config.Restricted != before.Restricted || !slices.Equal(s.config.Clients, before.Clients) {
 		s.dirty(Access)
 	}
