@@ -77,6 +77,8 @@ type Config struct {
 	ReducedCircuitPadding    bool // not at all: all there is of it costs
 
 	OnionServices []OnionService // that the node hosts, in order of the torrc
+
+	OnionVerifyPeriod time.Duration // 0: they are not verified unless asked for
 	Reach
 	ConfluxEnabled  string // auto, 0 or 1
 	ConfluxClientUX string // throughput, latency, throughput_lowmem or latency_lowmem

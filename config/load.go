@@ -184,6 +184,7 @@ func (b *builder) finish() {
 	b.checkReach()
 	b.checkNodes()
 	b.checkIdentities()
+	b.checkVerify()
 	b.checkGuards()
 	b.checkMapping()
 	b.checkMetrics()

@@ -235,6 +235,9 @@ func (b *builder) checkNodes() {
 			b.fail(l, ErrConflict, "every relay of it is excluded by ExcludeNodes or ExcludeExitNodes: no path is left")
 			continue
 		}
+		if unknown := s.set.unknownCountries(); len(unknown) > 0 {
+			b.warn(l, "%s is no country of ISO 3166: no relay is in it, unless GeoIPFile says otherwise", braced(unknown))
+		}
 		b.warn(l, "paths are chosen otherwise than other clients choose them, by which this client can be recognised")
 	}
 	b.checkLayers()

@@ -19,7 +19,7 @@ const (
 )
 
 // table is every option that chive honours.
-var table = sections(placeOptions, socksOptions, frontOptions, metricsOptions, onionOptions, hostingOptions, mapOptions, upstreamOptions, directoryOptions, reachOptions, pathOptions, nodeOptions, circuitOptions, identityOptions, buildOptions, pathBiasOptions, guardOptions, connectionOptions, limitOptions, logOptions, fleetOptions, natsOptions)
+var table = sections(placeOptions, socksOptions, frontOptions, metricsOptions, onionOptions, hostingOptions, verifyOptions, mapOptions, upstreamOptions, directoryOptions, reachOptions, pathOptions, nodeOptions, circuitOptions, identityOptions, buildOptions, pathBiasOptions, guardOptions, connectionOptions, limitOptions, logOptions, fleetOptions, natsOptions)
 
 func sections(all ...[]Option) (out []Option) {
 	for _, s := range all {

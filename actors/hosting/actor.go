@@ -13,6 +13,7 @@ import (
 
 	"chive/actors/circuits"
 	"chive/actors/kernel"
+	"chive/actors/onions"
 	"chive/config"
 	"chive/messages"
 	"chive/messages/chivev1"
@@ -23,6 +24,8 @@ import (
 type Options struct {
 	Circuits *actor.PID // or who passes on what is for the circuits
 	Publish  Publish
+	Fetch    onions.Fetch // of descriptors, for visits
+	Signals  *Signals     // nil: none
 	Recorder *messages.Recorder
 	Log      *slog.Logger
 	Now      func() time.Time
@@ -35,6 +38,9 @@ type Options struct {
 	// Sharing is told of services that several nodes host (Shared, Unshared), and sends
 	// a Role for each; nil: there are no other nodes.
 	Sharing *actor.PID
+	// VerifyPeriod is how often each is visited, on average; 0: when asked.
+	VerifyPeriod time.Duration
+	Program      *Program // what the program hosts; nil: nothing
 }
 
 // Publish gives a descriptor to the directory at the end of a circuit that its owner calls
@@ -43,21 +49,27 @@ type Publish func(ctx context.Context, owner *actor.PID, token uint64, text []by
 
 type (
 	// Configure changes the services, at once; the clients of each are read anew.
-	Configure struct{ Services []config.OnionService }
+	Configure struct {
+		Services     []config.OnionService
+		VerifyPeriod time.Duration
+	}
 	// List tells of the services, in the order of the configuration. Tell is called in the
 	// actor's turn.
 	List struct{ Tell func([]Status) }
 
-	configured struct{ service config.OnionService }
+	configured  struct{ service config.OnionService }
+	verifyEvery struct{ period time.Duration }
 )
 
 // entry is one service as the supervising actor knows it.
 type entry struct {
 	id      string // in events; random, for one boot
 	service config.OnionService
+	own     *Own // nil: it is of the configuration
 	status  atomic.Pointer[Status]
 	role    *Role // the last; nil: none
 	meter   meter
+	relays  pastRelays
 }
 
 type hosting struct {
@@ -65,6 +77,7 @@ type hosting struct {
 	children *supervisor.Children
 	entries  []*entry
 	network  *circuits.OnionNetwork // nil: none is known yet
+	period   atomic.Int64           // VerifyPeriod, for services that begin
 	clients  atomic.Uint32          // numbers given to those who were met; services' actors take them
 }
 
@@ -94,11 +107,20 @@ func (h *hosting) Receive(ctx actor.Context) {
 	}
 	switch m := ctx.Message().(type) {
 	case *actor.Started:
+		h.period.Store(int64(h.o.VerifyPeriod))
+		h.children.Supervise(ctx, supervisor.Supervise{Name: proberName, Props: h.proberProps})
 		h.configure(ctx, h.o.Services)
+		h.look(ctx)
+	case *Look:
+		h.look(ctx)
 	case *Configure:
+		h.verifyEvery(ctx, m.VerifyPeriod)
 		h.configure(ctx, m.Services)
+	case *Verify, *Shaken, *visit, *left:
+		h.health(ctx, m)
 	case *circuits.OnionNetwork:
 		h.network = m
+		_ = h.children.Pass(ctx, proberName, m) // likewise
 		for _, e := range h.entries {
 			_ = h.children.Pass(ctx, e.id, m) // one that is started anew is told by spawned
 		}
@@ -109,18 +131,19 @@ func (h *hosting) Receive(ctx actor.Context) {
 		for _, e := range h.entries {
 			if s := e.status.Load(); s != nil {
 				out = append(out, *s)
-				out[len(out)-1].meter, out[len(out)-1].From = &e.meter, e.service.From.String()
+				out[len(out)-1].meter, out[len(out)-1].From = &e.meter, e.from()
+				out[len(out)-1].Relays = e.relays.read()
 			}
 		}
 		m.Tell(out)
 	}
 }
 
-// configure has the services be those of the configuration.
+// configure has the services be those of the configuration, and of the program.
 func (h *hosting) configure(ctx actor.Context, services []config.OnionService) {
 	var entries []*entry
 	for _, want := range services {
-		i := slices.IndexFunc(h.entries, func(e *entry) bool { return e.service.Dir == want.Dir })
+		i := slices.IndexFunc(h.entries, func(e *entry) bool { return e.own == nil && e.service.Dir == want.Dir })
 		if i >= 0 {
 			e := h.entries[i]
 			e.service = want
@@ -128,13 +151,15 @@ func (h *hosting) configure(ctx actor.Context, services []config.OnionService) {
 			_ = h.children.Pass(ctx, e.id, &configured{want}) // one that is started anew begins with it
 			continue
 		}
-		e := &entry{id: messages.RandomID(), service: want}
-		e.status.Store(&Status{ID: e.id, Dir: want.Dir, State: "starting"})
-		entries = append(entries, e)
-		h.children.Supervise(ctx, supervisor.Supervise{Name: e.id, Props: func() *actor.Props { return h.props(e) }})
+		entries = append(entries, h.begin(ctx, want, nil))
 	}
 	for _, e := range h.entries {
-		if !slices.Contains(entries, e) {
+		switch {
+		case slices.Contains(entries, e):
+		case e.own != nil:
+			entries = append(entries, e)
+			_ = h.children.Pass(ctx, e.id, &configured{e.service})
+		default:
 			h.children.Forget(ctx, e.id)
 		}
 	}
@@ -142,6 +167,9 @@ func (h *hosting) configure(ctx actor.Context, services []config.OnionService) {
 }
 
 func (h *hosting) childFailed(ctx actor.Context, m *kernel.ChildFailed) {
+	if pid := h.children.PID(proberName); pid != nil && pid.Equal(m.PID) {
+		h.toAll(ctx, &visitsLost{})
+	}
 	ctx.Send(h.o.Circuits, &circuits.Orphaned{Owner: m.PID})
 	for _, e := range h.entries {
 		if pid := h.children.PID(e.id); pid != nil && pid.Equal(m.PID) {
@@ -152,6 +180,9 @@ func (h *hosting) childFailed(ctx actor.Context, m *kernel.ChildFailed) {
 
 // changed tells of a service that failed; it is started anew after a wait.
 func (h *hosting) changed(c supervisor.StateChanged) {
+	if c.State == supervisor.StateGone {
+		h.left(c.Child)
+	}
 	if c.Err == nil {
 		return // it was forgotten
 	}
@@ -162,7 +193,7 @@ func (h *hosting) changed(c supervisor.StateChanged) {
 	for _, e := range h.entries {
 		if e.id == c.Child {
 			h.o.Log.Warn("an onion service does not run", "folder", e.service.Dir, "reason", reason, "again", c.Delay)
-			e.status.Store(&Status{ID: e.id, Dir: e.service.Dir, State: "failed", Problem: reason})
+			e.show(&Status{ID: e.id, Dir: e.service.Dir, State: "failed", Problem: reason})
 		}
 	}
 	h.o.Recorder.Emit(c.Event(c.Child, c.Kind+"/"+c.Child, chivev1.Outcome_OUTCOME_INTERNAL))

@@ -14,6 +14,7 @@ import (
 	"chive/messages"
 	"chive/messages/chivev1"
 	torcircuit "chive/tor/circuit"
+	"chive/tor/onion/heal"
 	"chive/tor/onion/host"
 )
 
@@ -72,6 +73,7 @@ var errNoRelay = errors.New("not a relay of the consensus")
 func (a *serviceActor) keep(f host.Floor) {
 	a.floors.Raise(f)
 	if err := a.store.SaveFloors(a.floors); err != nil {
+		a.health.judge.Note(heal.Disk, a.h.o.Now())
 		a.h.o.Log.Warn("the revision of an onion service's descriptor could not be kept", "folder", a.service.Dir, "err", err)
 	}
 }
@@ -125,7 +127,7 @@ func (a *serviceActor) ready(ctx actor.Context, m *circuits.Ready, now time.Time
 		if u.meeting.CongestionControl {
 			inc = a.network.shared.Increment
 		}
-		ctx.Send(m.PID, &circuit.Meet{Message: u.meeting.Message, Keys: u.meeting.Keys, Increment: inc, Serve: a.rules.serving(u.number)})
+		ctx.Send(m.PID, &circuit.Meet{Message: u.meeting.Message, Keys: u.meeting.Keys, Increment: inc, Serve: a.rules.serving(m.ID, u.number)})
 	}
 }
 
@@ -214,8 +216,10 @@ func outcomeOf(err error) chivev1.Outcome {
 func (a *serviceActor) told(e host.Event) {
 	id := a.e.id
 	const kind = chivev1.Kind_KIND_HOSTING
+	a.toldMachine(e, a.h.o.Now())
 	switch e := e.(type) {
 	case host.PointUp:
+		a.e.relays.note(e.Point, e.Relay)
 		up := &chivev1.HostingPointUp{Point: uint64(e.Point), Relay: e.Relay[:]}
 		if u := a.uses[a.points[e.Point]]; u != nil && u.ready != nil {
 			up.CircuitId = u.ready.ID
@@ -223,6 +227,7 @@ func (a *serviceActor) told(e host.Event) {
 		}
 		a.emit(messages.Event(kind, id, up))
 	case host.PointDown:
+		a.e.relays.note(e.Point, e.Relay)
 		a.emit(messages.Event(kind, id, &chivev1.HostingPointDown{Point: uint64(e.Point), Outcome: outcomeOf(e.Cause), Relay: e.Relay[:]}))
 	case host.PointGone:
 		a.emit(messages.Event(kind, id, &chivev1.HostingPointGone{Point: uint64(e.Point), Reason: e.Reason.String(), Relay: e.Relay[:]}))
@@ -245,6 +250,9 @@ func (a *serviceActor) told(e host.Event) {
 			a.taken--
 		}
 	case host.MeetingLost:
+		if e.Visit {
+			return // it is told with the visit
+		}
 		a.tally.missed++
 		a.e.meter.missed(e.Cause)
 		a.emit(messages.Event(kind, id, &chivev1.HostingMissed{Outcome: outcomeOf(e.Cause)}))

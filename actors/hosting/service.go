@@ -15,7 +15,6 @@ import (
 	"chive/actors/circuit"
 	"chive/actors/circuits"
 	"chive/actors/kernel"
-	"chive/actors/keystore"
 	"chive/config"
 	"chive/messages"
 	"chive/messages/chivev1"
@@ -57,7 +56,7 @@ type serviceActor struct {
 	h       *hosting // its Options, which never change
 	e       *entry
 	service config.OnionService
-	store   *keystore.Service
+	store   *store
 	floors  host.Floors
 	machine *host.Service
 	sound   bool // the machine finished what it began
@@ -75,16 +74,19 @@ type serviceActor struct {
 	tally    tally
 	shares   shares
 	taken    int // introductions of this turn that were not rejected at once
+	health   health
 }
 
 func (h *hosting) props(e *entry) *actor.Props {
 	service := e.service
 	return kernel.Props(func() actor.Actor {
-		return &serviceActor{
+		a := &serviceActor{
 			h: h, e: e, service: service, rules: newRules(service, &e.meter), uses: map[uint64]*use{},
 			points: map[host.PointID]uint64{}, uploads: map[host.UploadID]uint64{}, meetings: map[host.MeetingID]uint64{},
 			work: map[host.UploadID]context.CancelFunc{}, waiting: new(atomic.Int64),
 		}
+		a.rules.own = e.own
+		return a
 	})
 }
 
@@ -109,11 +111,12 @@ func (a *serviceActor) Receive(ctx actor.Context) {
 	a.sound, a.taken = false, 0
 	a.hear(ctx, now)
 	a.perform(ctx)
+	a.tend(ctx, now)
 	a.sound = true
 	a.e.meter.introductions.Add(uint64(max(a.taken, 0)))
 	a.tally.flush(a, now)
 	a.share(ctx, now)
-	a.e.status.Store(a.look())
+	a.e.show(a.look())
 	a.rest(ctx, now)
 }
 
@@ -144,6 +147,8 @@ func (a *serviceActor) hear(ctx actor.Context, now time.Time) {
 		}
 	case *tick:
 		a.machine.Tick(now)
+	default:
+		a.hearHealth(ctx, now)
 	}
 }
 
@@ -171,12 +176,20 @@ func (a *serviceActor) start(ctx actor.Context, now time.Time) error {
 	if err != nil { // it has other introduction points then
 		a.h.o.Log.Warn("the introduction points of an onion service could not be kept", "folder", a.service.Dir, "err", err)
 	}
-	a.machine, a.sound = machine, true
+	a.machine = machine
+	if err := a.beginHealth(now); err != nil {
+		a.machine = nil
+		return err
+	}
+	a.sound = true
+	if err := a.store.NoteName(a.e.id, now); err != nil {
+		a.h.o.Log.Warn("chive onion why will not know this run of an onion service", "folder", a.service.Dir, "err", err)
+	}
 	a.emit(messages.Event(chivev1.Kind_KIND_HOSTING, a.e.id, &chivev1.HostingStarted{
 		Restricted: settings.Restricted, Address: a.store.Address.Host(),
 	}))
 	a.share(ctx, now)
-	a.e.status.Store(a.look())
+	a.e.show(a.look())
 	a.rest(ctx, now)
 	return nil
 }
@@ -218,6 +231,7 @@ func (a *serviceActor) settings() (host.Config, error) {
 }
 
 func (a *serviceActor) configure(ctx actor.Context, service config.OnionService, now time.Time) {
+	shared := a.service.Shared
 	a.service = service
 	a.rules.set(service)
 	err := a.rekey(now)
@@ -227,6 +241,9 @@ func (a *serviceActor) configure(ctx actor.Context, service config.OnionService,
 	}
 	if err == nil {
 		err = a.machine.Configure(settings, now)
+	}
+	if err == nil && service.Shared != shared {
+		err = a.admit(now)
 	}
 	if err != nil {
 		// What could not be read must not be guessed: it is started anew, and tried again.
@@ -239,6 +256,9 @@ func (a *serviceActor) rest(ctx actor.Context, now time.Time) {
 	a.timer.Stop()
 	next := a.machine.Next()
 	if due := a.tally.due(); !due.IsZero() && (next.IsZero() || due.Before(next)) {
+		next = due
+	}
+	if due := a.health.judge.Next(); !due.IsZero() && (next.IsZero() || due.Before(next)) {
 		next = due
 	}
 	if !next.IsZero() {
@@ -254,11 +274,15 @@ func (a *serviceActor) stopping(ctx actor.Context) {
 		a.unbound(id)
 		cancel()
 	}
+	if a.e.own != nil && a.e.own.isLeaving() {
+		a.leave(ctx)
+	}
 	a.unshare(ctx)
 	ctx.Send(a.h.o.Circuits, &circuits.Orphaned{Owner: ctx.Self()})
 	if a.machine == nil {
 		return
 	}
+	a.leaveHealth(ctx)
 	out := chivev1.Outcome_OUTCOME_INTERNAL
 	if a.sound {
 		out = chivev1.Outcome_OUTCOME_SHUTDOWN
@@ -314,10 +338,15 @@ func (a *serviceActor) joined(m *circuit.Joined, now time.Time) {
 	if u == nil || u.meeting == nil || u.met {
 		return
 	}
+	delete(a.meetings, u.meeting.ID)
+	if u.meeting.Visit { // it is no client, and sends nothing
+		a.machine.Met(u.meeting.ID, now)
+		return
+	}
 	u.met = true
 	a.tally.met++
 	a.e.meter.toRendezvous.observe(now.Sub(u.began))
-	delete(a.meetings, u.meeting.ID)
+	a.health.judge.Met(now)
 	met := &chivev1.HostingMet{CircuitId: u.ready.ID, CongestionControl: m.CongestionControl, Effort: pow.Rounded(u.meeting.Effort)}
 	if a.service.ExportCircuitID {
 		met.Number = u.number

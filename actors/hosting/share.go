@@ -35,7 +35,6 @@ type Role struct {
 type SharedPoint struct {
 	Node  string
 	Point host.ForeignPoint
-	Since time.Time
 }
 
 // Shared is what the others are to know of a service. Its actor sends it to
@@ -63,8 +62,12 @@ var (
 	errNoFleet    = errors.New("HiddenServiceShared 1: the node is in no fleet, so the service is not published")
 )
 
-// seedsLabel is what seeds of proofs of work are derived with.
-const seedsLabel = "proof-of-work seeds"
+// What is derived from the identity key for all nodes: the seeds of proofs of work, and the
+// key that their visits read the descriptor with.
+const (
+	seedsLabel  = "proof-of-work seeds"
+	visitsLabel = "key of the hosts' visits"
+)
 
 // shares is what a service's actor told the others, and was told.
 type shares struct {
@@ -72,6 +75,23 @@ type shares struct {
 	role      *Role   // nil: none was given
 	bad       int     // points of others that are none
 	deadlines map[host.UploadID]*time.Timer
+
+	points []host.PointID // as they were when a visit was last thought of, on standby
+	since  time.Time      // that they are
+}
+
+// listedAfter is how long the publisher may take to list what it is offered, and the
+// directories to have it.
+const listedAfter = 30 * time.Second
+
+// offered says of a node on standby whether clients ought to find its points, and if not
+// whether they will soon.
+func (s *shares) offered(points []host.PointID, now time.Time) (listed, soon bool) {
+	if !slices.Equal(s.points, points) {
+		s.points, s.since = slices.Clone(points), now
+	}
+	soon = now.Sub(s.since) < listedAfter
+	return len(points) > 0 && !soon, len(points) > 0 && soon
 }
 
 // assign passes a role on to its service.
@@ -160,8 +180,10 @@ type SharedStatus struct {
 	Publishes bool   `json:"publishes"` // this node, the points of all
 	Epoch     uint64 `json:"epoch"`
 	Publisher string `json:"publisher,omitempty"` // the node that publishes, as far as is known
-	Nodes     int    `json:"other_nodes"`
+	Nodes     int    `json:"other_nodes"`         // that are there
 	Points    int    `json:"points_of_others"`
+	// Others are how many introduction points each of them has, by its name.
+	Others map[string]int `json:"others,omitempty"`
 }
 
 func (a *serviceActor) lookShared(out *Status) {
@@ -172,11 +194,11 @@ func (a *serviceActor) lookShared(out *Status) {
 	_, s.Publishes = a.machine.Until()
 	if m := a.shares.role; m != nil {
 		s.Epoch, s.Points, s.Publisher = m.Epoch, len(m.Others), m.Publisher
-		nodes := map[string]bool{}
+		s.Others = map[string]int{}
 		for _, o := range m.Others {
-			nodes[o.Node] = true
+			s.Others[o.Node]++
 		}
-		s.Nodes = len(nodes)
+		s.Nodes = len(s.Others)
 	}
 	out.Shared = s
 	if !s.Publishes && out.State != "starting" {

@@ -7,17 +7,20 @@ import (
 
 	"chive/messages"
 	"chive/messages/chivev1"
+	"chive/tor/onion/heal"
 	"chive/tor/onion/host"
 	"chive/tor/onion/pow"
 )
 
 // Status is one service for people and scripts of this machine: it has the address in it.
 type Status struct {
-	ID            string   `json:"id"` // in events, for one boot
-	Dir           string   `json:"dir"`
-	From          string   `json:"from"` // who says that it is hosted: file, environment, command line, chive config set or chive onion add
-	Address       string   `json:"address,omitempty"`
-	State         string   `json:"state"` // starting, publishing, published, standby (another node publishes) or failed
+	ID      string `json:"id"`   // in events, for one boot
+	Dir     string `json:"dir"`  // empty: its keys are in memory alone
+	From    string `json:"from"` // who says that it is hosted: file, environment, command line, chive config set, chive onion add or program
+	Address string `json:"address,omitempty"`
+	// State is starting, publishing, published, standby (another node publishes) or failed; and
+	// when it is known, up, impaired, broken or unverified.
+	State         string   `json:"state"`
 	Ports         []uint16 `json:"ports,omitempty"`
 	Restricted    bool     `json:"restricted,omitempty"` // for authorised clients only
 	Points        []Point  `json:"introduction_points,omitempty"`
@@ -29,11 +32,19 @@ type Status struct {
 	Refused       uint64   `json:"refused,omitempty"` // introductions that were not answered
 	Effort        uint32   `json:"effort,omitempty"`  // of the proof of work that is suggested
 	Waiting       int      `json:"waiting,omitempty"` // introductions that are to be answered
-	Keys          *Keys    `json:"delegated_keys,omitempty"`
-	Problem       string   `json:"problem,omitempty"`
+	Health        *Health  `json:"health,omitempty"`
+	// Relays are those of introduction points of this run, by number.
+	Relays  map[string]string `json:"relays,omitempty"`
+	Keys    *Keys             `json:"delegated_keys,omitempty"`
+	Problem string            `json:"problem,omitempty"`
 
 	Shared *SharedStatus `json:"shared,omitempty"` // with other nodes
 	meter  *meter
+}
+
+// Published reports whether a descriptor for each period is at one directory or more.
+func (s *Status) Published() bool {
+	return len(s.Periods) > 0 && !slices.ContainsFunc(s.Periods, func(p Period) bool { return p.Stored == 0 || p.Problem != "" })
 }
 
 // Point is one introduction point.
@@ -86,6 +97,10 @@ func (a *serviceActor) look() *Status {
 		out.State = "starting"
 	case !slices.ContainsFunc(s.Periods, func(p host.PeriodStatus) bool { return p.Stored == 0 || p.Problem != nil }):
 		out.State = "published"
+	}
+	out.Health = a.wellness()
+	if v := a.health.judge.Status().Verdict; v != heal.Starting {
+		out.State = v.String()
 	}
 	a.lookAtKeys(out, &s)
 	for _, u := range a.uses {

@@ -29,10 +29,12 @@ func (r *rootActor) hosting(ctx actor.Context) {
 		if n.member != nil {
 			sharing = self
 		}
+		dirs := &dirDialer{n: n, node: self}
 		return hosting.Props(hosting.Options{
-			Circuits: self, Publish: (&dirDialer{n: n, node: self}).publish, Recorder: n.recorder, Log: n.o.Log, Now: n.o.Now,
+			Circuits: self, Publish: dirs.publish, Fetch: dirs.descriptor, Signals: &n.signals, VerifyPeriod: c.OnionVerifyPeriod,
+			Recorder: n.recorder, Log: n.o.Log, Now: n.o.Now,
 			Rand: newRand, AllowPrivate: c.ExtendAllowPrivateAddresses, Testing: c.TestingTorNetwork, Services: c.OnionServices,
-			Sharing: sharing,
+			Sharing: sharing, Program: &n.own,
 		})
 	})
 }
@@ -58,9 +60,12 @@ func (p *hostingParts) Prepare(_ context.Context, c configuration.Change) (confi
 		if err := checkService(s); err != nil && !(s.From == config.FromAdded && hosts(c.Old, s.Dir)) {
 			return configuration.Step{}, err
 		}
+		if err := p.n.listensOn(s); err != nil {
+			return configuration.Step{}, err
+		}
 	}
 	tell := func(c *config.Config) {
-		p.n.system.Root.Send(p.n.root, &hosting.Configure{Services: c.OnionServices})
+		p.n.system.Root.Send(p.n.root, &hosting.Configure{Services: c.OnionServices, VerifyPeriod: c.OnionVerifyPeriod})
 	}
 	return configuration.Step{
 		Commit: func() error { tell(c.New); return nil },

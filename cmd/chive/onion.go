@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,10 +20,12 @@ import (
 )
 
 type onionCommand struct {
-	Ls   onionList   `cmd:"" help:"List the onion services that the node hosts."`
-	Show onionShow   `cmd:"" help:"Show one with its introduction points and what is published."`
-	Add  onionAdd    `cmd:"" help:"Host one more."`
-	Rm   onionRemove `cmd:"" help:"Host one no more that was added; its keys stay."`
+	Ls     onionList   `cmd:"" help:"List the onion services that the node hosts."`
+	Show   onionShow   `cmd:"" help:"Show one with its introduction points and what is published."`
+	Verify onionVerify `cmd:"" help:"Visit one as its clients do, and say how far that came."`
+	Why    onionWhy    `cmd:"" help:"Tell when one was down, and why."`
+	Add    onionAdd    `cmd:"" help:"Host one more."`
+	Rm     onionRemove `cmd:"" help:"Host one no more that was added; its keys stay."`
 
 	Delegate onionDelegate `cmd:"" help:"Make keys for a host that does not get the identity key."`
 }
@@ -35,10 +39,14 @@ type onionList struct {
 
 // Help is printed by chive onion ls --help.
 func (onionList) Help() string {
-	return `A service is published when both of its periods have a descriptor at a directory; UP are
-its introduction points that work. CLIENTS are circuits on which somebody is met now.
-FROM is where it comes from: the torrc, the environment or the command-line; added is chive
-onion add, and transient the same for this run alone. Addresses are shown on this machine only.
+	return `A service is up when somebody met it of late through what is published: a client, or the
+node itself, which visits it (OnionVerifyPeriod); VERIFIED says how long ago that was. It is
+impaired when one introduction point or directory is of no use, broken when nobody reaches
+it, and unverified when there is no network to visit it by. Before the first visit it is
+published when both of its periods have a descriptor at a directory. POINTS are its
+introduction points that work. CLIENTS are circuits on which somebody is met now. FROM is
+where it comes from: the torrc, the environment or the command-line; added is chive onion
+add, and transient the same for this run alone. Addresses are shown on this machine only.
 
 Examples:
   chive onion ls
@@ -53,7 +61,7 @@ func (c onionList) Run(std streams) error {
 			return err
 		}
 		return table[hosting.Status]{
-			head: "ADDRESS\tSTATE\tPORTS\tUP\tSTORED\tCLIENTS\tMET\tFROM\tFOLDER", row: serviceRow, none: "onion services",
+			head: "ADDRESS\tSTATE\tVERIFIED\tPORTS\tPOINTS\tSTORED\tCLIENTS\tMET\tFROM\tFOLDER", row: serviceRow, none: "onion services",
 		}.print(std, c.Output, all, time.Now())
 	})
 }
@@ -70,7 +78,7 @@ func hosted(ctx context.Context, client *bridge.Client) ([]hosting.Status, error
 	return a.Services, nil
 }
 
-func serviceRow(s hosting.Status, _ time.Time) string {
+func serviceRow(s hosting.Status, now time.Time) string {
 	up, stored, directories := 0, 0, 0
 	for _, p := range s.Points {
 		if p.State == "up" {
@@ -81,8 +89,16 @@ func serviceRow(s hosting.Status, _ time.Time) string {
 		stored += p.Stored
 		directories += p.Directories
 	}
-	return cells(s.Address, s.State, portList(s.Ports), fmt.Sprint(up), fmt.Sprintf("%d/%d", stored, directories),
-		fmt.Sprint(s.Clients), fmt.Sprint(s.Met), fromWord(s.From), s.Dir)
+	return cells(s.Address, s.State, verifiedAgo(s.Health, now), portList(s.Ports), fmt.Sprint(up), fmt.Sprintf("%d/%d", stored, directories),
+		fmt.Sprint(s.Clients), fmt.Sprint(s.Met), fromWord(s.From), folder(s))
+}
+
+// folder is where a service's keys are.
+func folder(s hosting.Status) string {
+	if s.Dir == "" {
+		return "(in memory)"
+	}
+	return s.Dir
 }
 
 // fromWord is one word for who says that a service is hosted.
@@ -154,7 +170,7 @@ func printService(std streams, s hosting.Status) {
 		fmt.Fprintf(std.out, "%-14s %s\n", what, printable(fmt.Sprintf(format, args...)))
 	}
 	line("address", "%s", s.Address)
-	line("folder", "%s", s.Dir)
+	line("folder", "%s", folder(s))
 	line("from", "%s", fromWord(s.From))
 	line("state", "%s", s.State)
 	line("ports", "%s", portList(s.Ports))
@@ -170,15 +186,15 @@ func printService(std streams, s hosting.Status) {
 		line("keys", "%s", delegatedKeys(k, time.Now()))
 	}
 	if s.Shared != nil {
-		role := "another node publishes"
-		if s.Shared.Publishes {
-			role = "this node publishes"
+		line("shared", "%s", publisherOf(s.Shared))
+		for _, name := range slices.Sorted(maps.Keys(s.Shared.Others)) {
+			line("other node", "%s, %d introduction points", name, s.Shared.Others[name])
 		}
-		line("shared", "%s; %d introduction points of %d other nodes", role, s.Shared.Points, s.Shared.Nodes)
 	}
 	if s.Problem != "" {
 		line("problem", "%s", s.Problem)
 	}
+	printHealth(line, s.Health, time.Now())
 	for _, p := range s.Points {
 		line("introduction", "point %d: %s, relay %s, %d introductions, until %s", p.ID, p.State, p.Relay, p.Introductions, p.Expires.UTC().Format(time.DateTime))
 	}
@@ -193,6 +209,17 @@ func printService(std streams, s hosting.Status) {
 		}
 		line("period", "%d: %s", p.Number, text)
 	}
+}
+
+// publisherOf says which of the nodes that share a service publishes it.
+func publisherOf(s *hosting.SharedStatus) string {
+	switch {
+	case s.Publishes:
+		return fmt.Sprintf("this node publishes the introduction points of all, epoch %d", s.Epoch)
+	case s.Publisher != "":
+		return fmt.Sprintf("%s publishes, epoch %d", s.Publisher, s.Epoch)
+	}
+	return "no node is known to publish"
 }
 
 type onionAdd struct {
@@ -275,6 +302,9 @@ func (c onionRemove) Run(std streams) error {
 		s, err := pick(all, c.Service)
 		if err != nil && strings.Contains(c.Service, string(filepath.Separator)) { // one that could not be hosted again
 			s.Dir, err = filepath.Abs(c.Service)
+		}
+		if err == nil && s.From == hosting.FromProgram {
+			err = errors.New("the program that the node runs in hosts this service: only that can end it")
 		}
 		if err != nil {
 			return messages.ConfigResult{}, err

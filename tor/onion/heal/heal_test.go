@@ -43,7 +43,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{
 		t: t, now: epoch, nextPoint: 4, badPoint: map[uint64]Stage{}, badDir: map[[32]byte]Stage{}, unreached: map[[32]byte]bool{},
 		cures: map[Step]bool{}, takes: 2 * time.Second,
-		f: Facts{Live: true, Online: true, Published: true, Points: []uint64{1, 2, 3}, Directories: [][32]byte{dir(1), dir(2), dir(3), dir(4), dir(5), dir(6)}},
+		f: Facts{Live: true, Published: true, Points: []uint64{1, 2, 3}, Directories: [][32]byte{dir(1), dir(2), dir(3), dir(4), dir(5), dir(6)}},
 	}
 	w.s = New(period, rand.New(rand.NewPCG(1, 2)), w.now)
 	w.look()
@@ -289,6 +289,10 @@ func TestLadder(t *testing.T) {
 			func(w *world) { w.badPoint[2] = Point; w.f.Down = []uint64{2}; w.look() }, Rebuild,
 			[]string{"found relay-gone at point point 2", "healing rotate 2", "verified", "healed of relay-gone after 1"},
 		},
+		"one introduction point is not reached": {
+			func(w *world) { w.badPoint[2] = Point }, NewCircuits,
+			[]string{"found point-unreachable at point point 2", "healing new-circuits 2", "verified", "healed of point-unreachable after 1"},
+		},
 		"one directory lost it": {
 			func(w *world) { w.badDir[dir(3)] = Directory }, Republish,
 			[]string{"found not-stored at directory directory 3", "healing republish 0", "verified", "healed of not-stored after 1"},
@@ -343,7 +347,7 @@ func TestOffline(t *testing.T) {
 		want    string
 	}{
 		"no circuit":   {func(w *world) { w.offline = true }, func(w *world) { w.offline = false }, "doubted connections"},
-		"known":        {func(w *world) { w.f.Online = false; w.look() }, func(w *world) { w.f.Online = true; w.look() }, "doubted offline"},
+		"known":        {func(w *world) { w.f.Away = Offline; w.look() }, func(w *world) { w.f.Away = 0; w.look() }, "doubted offline"},
 		"no consensus": {func(w *world) { w.f.Live = false; w.look() }, func(w *world) { w.f.Live = true; w.look() }, "doubted consensus"},
 		"no clients":   {func(w *world) { w.f.NoClients = true; w.look() }, func(w *world) { w.f.NoClients = false; w.look() }, "doubted no-clients"},
 	} {
@@ -506,7 +510,7 @@ func TestClients(t *testing.T) {
 // A service that never gets published is found, and steps are made.
 func TestNeverPublished(t *testing.T) {
 	w := newWorld(t)
-	w.f = Facts{Live: true, Online: true}
+	w.f = Facts{Live: true}
 	w.s = New(period, rand.New(rand.NewPCG(1, 2)), w.now)
 	w.look()
 	w.run(90 * time.Second)
@@ -516,7 +520,7 @@ func TestNeverPublished(t *testing.T) {
 	if len(w.made) == 0 || w.made[0].Step != Rotate || len(w.probes) > 0 {
 		t.Errorf("steps %v, probes %v", w.made, w.probes)
 	}
-	w.f = Facts{Live: true, Online: true, Published: true, Points: []uint64{1}, Directories: [][32]byte{dir(1)}}
+	w.f = Facts{Live: true, Published: true, Points: []uint64{1}, Directories: [][32]byte{dir(1)}}
 	w.look()
 	w.run(time.Minute)
 	w.verdict(Up)

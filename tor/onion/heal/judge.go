@@ -18,7 +18,7 @@ func (s *Service) Probed(r Result, now time.Time) {
 	case !r.Answer && r.Reached:
 		s.away[d] = now
 	}
-	if s.period == 0 {
+	if s.idle() {
 		if r.OK && r.Full {
 			s.verified, s.byClient = now, false
 		}
@@ -125,12 +125,13 @@ func (s *Service) failed(r *Result, now time.Time) {
 		s.doubted(Connections, now)
 		return
 	}
+	if s.unsure < s.grace(r) {
+		s.unsure++
+		s.lookAt(s.intent(r), Confirm, now.Add(s.spread(soon)))
+		return
+	}
 	if r.Stage == Rendezvous { // no relay of our choice would wait: that is not the service
-		if s.unsure++; s.unsure > 2 {
-			s.doubted(Connections, now)
-			return
-		}
-		s.due(now.Add(s.spread(settleAgain)), Confirm)
+		s.doubted(Connections, now)
 		return
 	}
 	if s.facts.Settling || r.Tried.Point != 0 && !slices.Contains(s.facts.Points, r.Tried.Point) && s.trouble == nil {
@@ -149,6 +150,33 @@ func (s *Service) failed(r *Result, now time.Time) {
 	default:
 		s.found(&s.doubt.first, s.worse(s.wrongWith(&s.doubt.first), s.wrongWith(r)), Target{}, now)
 	}
+}
+
+// grace is how many failures of the kind in a row say nothing of the service: a circuit may
+// fail by any relay on its way, and clients try again.
+func (s *Service) grace(r *Result) int {
+	switch {
+	case r.Answer:
+		return 0
+	case r.Stage == Directory || r.Stage == Rendezvous:
+		return 2
+	case r.Stage == Point && !slices.Contains(s.facts.Down, r.Tried.Point), r.Arrived && !r.Crowded:
+		return 1
+	}
+	return 0
+}
+
+// intent is what is being looked into.
+func (s *Service) intent(r *Result) Target {
+	switch {
+	case s.calm() && r.Stage == Point:
+		return suspected(r)
+	case s.trouble != nil:
+		return s.trouble.target
+	case s.doubt != nil && s.doubt.again:
+		return suspected(&s.doubt.first)
+	}
+	return Target{}
 }
 
 // worse is the cause of two failures on different paths: what they agree on.
@@ -233,6 +261,9 @@ func (s *Service) step(now time.Time) {
 	t := s.trouble
 	t.stepAt = time.Time{}
 	ladder, ends := t.ladder()
+	if s.facts.Elsewhere && t.target.Point == 0 {
+		ladder = nil
+	}
 	if cause := s.cannot(); cause != 0 || len(ladder) == 0 {
 		s.routine(now)
 		return
@@ -306,6 +337,20 @@ func (s *Service) up(byClient bool, now time.Time) {
 }
 
 func (s *Service) tell(e Event) { s.out = append(s.out, Told{e}) }
+
+// Period is how often it is probed, on average.
+func (s *Service) Period() time.Duration { return s.period }
+
+// Suspects is why a probe may have failed, before another is made.
+func (s *Service) Suspects(r *Result, now time.Time) Cause {
+	if cause := s.cannot(); cause != 0 {
+		return cause
+	}
+	if !r.Reached || r.Stage == Rendezvous {
+		return s.explain(Connections, now)
+	}
+	return s.explain(s.wrongWith(r), now)
+}
 
 // Status is what is known.
 type Status struct {

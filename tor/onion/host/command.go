@@ -197,6 +197,7 @@ type Visited struct{ Point PointID }
 type MeetingLost struct {
 	Meeting MeetingID
 	Cause   error
+	Visit   bool // it was the host itself
 }
 
 func (PointUp) event()       {}

@@ -182,9 +182,9 @@ func (s *Service) effortOf(r *relaymsg.Request, blinded onion.BlindedKey) (uint3
 func (s *Service) tendMeetings(now time.Time) {
 	for _, id := range sortedKeys(s.meetings) {
 		if s.due(s.meetings[id].ask.Deadline, now) {
+			s.tell(MeetingLost{id, ErrAbandoned, s.meetings[id].ask.Visit})
 			delete(s.meetings, id)
 			s.do(Abandon{id})
-			s.tell(MeetingLost{id, ErrAbandoned})
 		}
 	}
 	for len(s.meetings) < maxMeetings && s.queue.Len() > 0 && s.allowed(now) {
@@ -223,12 +223,12 @@ func (s *Service) meet(r *request, effort uint32, visit bool, now time.Time) {
 	id := MeetingID(s.newID())
 	info, keys, err := r.hs.Reply(s.rand)
 	if err != nil {
-		s.tell(MeetingLost{id, err})
+		s.tell(MeetingLost{id, err, visit})
 		return
 	}
 	message, err := relaymsg.AppendRendezvous1(nil, s.rand, r.rendezvous.Cookie, info)
 	if err != nil {
-		s.tell(MeetingLost{id, err})
+		s.tell(MeetingLost{id, err, visit})
 		return
 	}
 	_, cc := r.rendezvous.Extension(relaymsg.ExtCongestionControl)
@@ -260,7 +260,7 @@ func (s *Service) MeetingFailed(id MeetingID, cause error, now time.Time) {
 		s.do(m.ask)
 	} else {
 		delete(s.meetings, id)
-		s.tell(MeetingLost{id, cause})
+		s.tell(MeetingLost{id, cause, m.ask.Visit})
 	}
 	s.settle(now)
 }
