@@ -223,6 +223,7 @@ func (c *circuits) tick(ctx actor.Context) {
 		c.settle(ctx)
 		c.pool.follow(now, c.o.Settings.Period)
 		c.shrink(ctx)
+		c.sweepStems(ctx)
 		c.serve(ctx)
 	}
 }

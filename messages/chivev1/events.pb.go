@@ -302,6 +302,7 @@ const (
 	Purpose_PURPOSE_HOSTING_INTRODUCTION Purpose = 6 // to an introduction point of an onion service that this node hosts
 	Purpose_PURPOSE_HOSTING_RENDEZVOUS   Purpose = 7 // of clients of such a service, and their streams
 	Purpose_PURPOSE_HOSTING_DIRECTORY    Purpose = 8 // to publish its descriptors
+	Purpose_PURPOSE_ONION_STEM           Purpose = 9 // to or for an onion service, built ahead: it is not known yet what for
 )
 
 // Enum value maps for Purpose.
@@ -316,6 +317,7 @@ var (
 		6: "PURPOSE_HOSTING_INTRODUCTION",
 		7: "PURPOSE_HOSTING_RENDEZVOUS",
 		8: "PURPOSE_HOSTING_DIRECTORY",
+		9: "PURPOSE_ONION_STEM",
 	}
 	Purpose_value = map[string]int32{
 		"PURPOSE_UNSPECIFIED":          0,
@@ -327,6 +329,7 @@ var (
 		"PURPOSE_HOSTING_INTRODUCTION": 6,
 		"PURPOSE_HOSTING_RENDEZVOUS":   7,
 		"PURPOSE_HOSTING_DIRECTORY":    8,
+		"PURPOSE_ONION_STEM":           9,
 	}
 )
 
@@ -514,6 +517,7 @@ type Envelope struct {
 	//	*Envelope_CircuitLegLinked
 	//	*Envelope_CircuitSetLinked
 	//	*Envelope_CircuitLegLost
+	//	*Envelope_CircuitAssigned
 	//	*Envelope_StreamRequested
 	//	*Envelope_StreamAttached
 	//	*Envelope_StreamConnected
@@ -868,6 +872,15 @@ func (x *Envelope) GetCircuitLegLost() *CircuitLegLost {
 	if x != nil {
 		if x, ok := x.Event.(*Envelope_CircuitLegLost); ok {
 			return x.CircuitLegLost
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetCircuitAssigned() *CircuitAssigned {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_CircuitAssigned); ok {
+			return x.CircuitAssigned
 		}
 	}
 	return nil
@@ -1378,6 +1391,10 @@ type Envelope_CircuitLegLost struct {
 	CircuitLegLost *CircuitLegLost `protobuf:"bytes,49,opt,name=circuit_leg_lost,json=circuitLegLost,proto3,oneof"`
 }
 
+type Envelope_CircuitAssigned struct {
+	CircuitAssigned *CircuitAssigned `protobuf:"bytes,59,opt,name=circuit_assigned,json=circuitAssigned,proto3,oneof"`
+}
+
 type Envelope_StreamRequested struct {
 	StreamRequested *StreamRequested `protobuf:"bytes,50,opt,name=stream_requested,json=streamRequested,proto3,oneof"`
 }
@@ -1605,6 +1622,8 @@ func (*Envelope_CircuitLegLinked) isEnvelope_Event() {}
 func (*Envelope_CircuitSetLinked) isEnvelope_Event() {}
 
 func (*Envelope_CircuitLegLost) isEnvelope_Event() {}
+
+func (*Envelope_CircuitAssigned) isEnvelope_Event() {}
 
 func (*Envelope_StreamRequested) isEnvelope_Event() {}
 
@@ -2707,6 +2726,68 @@ func (x *CircuitOpened) GetCgoHops() uint32 {
 	return 0
 }
 
+// CircuitAssigned: a circuit that was built ahead is for this from now on, once. If it has
+// fewer hops than are told it is extended, and opens anew.
+type CircuitAssigned struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Purpose       Purpose                `protobuf:"varint,1,opt,name=purpose,proto3,enum=chive.v1.Purpose" json:"purpose,omitempty"`
+	Hops          uint32                 `protobuf:"varint,2,opt,name=hops,proto3" json:"hops,omitempty"` // length of the path now
+	Path          [][]byte               `protobuf:"bytes,3,rep,name=path,proto3" json:"path,omitempty"`  // as in CircuitLaunched
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CircuitAssigned) Reset() {
+	*x = CircuitAssigned{}
+	mi := &file_chive_v1_events_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CircuitAssigned) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CircuitAssigned) ProtoMessage() {}
+
+func (x *CircuitAssigned) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CircuitAssigned.ProtoReflect.Descriptor instead.
+func (*CircuitAssigned) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *CircuitAssigned) GetPurpose() Purpose {
+	if x != nil {
+		return x.Purpose
+	}
+	return Purpose_PURPOSE_UNSPECIFIED
+}
+
+func (x *CircuitAssigned) GetHops() uint32 {
+	if x != nil {
+		return x.Hops
+	}
+	return 0
+}
+
+func (x *CircuitAssigned) GetPath() [][]byte {
+	if x != nil {
+		return x.Path
+	}
+	return nil
+}
+
 // CircuitDirtied: the first stream was attached, that of this isolation token. Tokens
 // are per-boot random names for what a stream isolates by and what it is there.
 type CircuitDirtied struct {
@@ -2718,7 +2799,7 @@ type CircuitDirtied struct {
 
 func (x *CircuitDirtied) Reset() {
 	*x = CircuitDirtied{}
-	mi := &file_chive_v1_events_proto_msgTypes[18]
+	mi := &file_chive_v1_events_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2730,7 +2811,7 @@ func (x *CircuitDirtied) String() string {
 func (*CircuitDirtied) ProtoMessage() {}
 
 func (x *CircuitDirtied) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[18]
+	mi := &file_chive_v1_events_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2743,7 +2824,7 @@ func (x *CircuitDirtied) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CircuitDirtied.ProtoReflect.Descriptor instead.
 func (*CircuitDirtied) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{18}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CircuitDirtied) GetIsolation() string {
@@ -2765,7 +2846,7 @@ type CircuitFailed struct {
 
 func (x *CircuitFailed) Reset() {
 	*x = CircuitFailed{}
-	mi := &file_chive_v1_events_proto_msgTypes[19]
+	mi := &file_chive_v1_events_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2777,7 +2858,7 @@ func (x *CircuitFailed) String() string {
 func (*CircuitFailed) ProtoMessage() {}
 
 func (x *CircuitFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[19]
+	mi := &file_chive_v1_events_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2790,7 +2871,7 @@ func (x *CircuitFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CircuitFailed.ProtoReflect.Descriptor instead.
 func (*CircuitFailed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{19}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CircuitFailed) GetOutcome() Outcome {
@@ -2834,7 +2915,7 @@ type CircuitClosed struct {
 
 func (x *CircuitClosed) Reset() {
 	*x = CircuitClosed{}
-	mi := &file_chive_v1_events_proto_msgTypes[20]
+	mi := &file_chive_v1_events_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2846,7 +2927,7 @@ func (x *CircuitClosed) String() string {
 func (*CircuitClosed) ProtoMessage() {}
 
 func (x *CircuitClosed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[20]
+	mi := &file_chive_v1_events_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2859,7 +2940,7 @@ func (x *CircuitClosed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CircuitClosed.ProtoReflect.Descriptor instead.
 func (*CircuitClosed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{20}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *CircuitClosed) GetOutcome() Outcome {
@@ -2952,7 +3033,7 @@ type CircuitSetLaunched struct {
 
 func (x *CircuitSetLaunched) Reset() {
 	*x = CircuitSetLaunched{}
-	mi := &file_chive_v1_events_proto_msgTypes[21]
+	mi := &file_chive_v1_events_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2964,7 +3045,7 @@ func (x *CircuitSetLaunched) String() string {
 func (*CircuitSetLaunched) ProtoMessage() {}
 
 func (x *CircuitSetLaunched) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[21]
+	mi := &file_chive_v1_events_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2977,7 +3058,7 @@ func (x *CircuitSetLaunched) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CircuitSetLaunched.ProtoReflect.Descriptor instead.
 func (*CircuitSetLaunched) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{21}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CircuitSetLaunched) GetPurpose() Purpose {
@@ -3005,7 +3086,7 @@ type CircuitLegLinked struct {
 
 func (x *CircuitLegLinked) Reset() {
 	*x = CircuitLegLinked{}
-	mi := &file_chive_v1_events_proto_msgTypes[22]
+	mi := &file_chive_v1_events_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3017,7 +3098,7 @@ func (x *CircuitLegLinked) String() string {
 func (*CircuitLegLinked) ProtoMessage() {}
 
 func (x *CircuitLegLinked) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[22]
+	mi := &file_chive_v1_events_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3030,7 +3111,7 @@ func (x *CircuitLegLinked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CircuitLegLinked.ProtoReflect.Descriptor instead.
 func (*CircuitLegLinked) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{22}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CircuitLegLinked) GetCircuitId() string {
@@ -3058,7 +3139,7 @@ type CircuitSetLinked struct {
 
 func (x *CircuitSetLinked) Reset() {
 	*x = CircuitSetLinked{}
-	mi := &file_chive_v1_events_proto_msgTypes[23]
+	mi := &file_chive_v1_events_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3070,7 +3151,7 @@ func (x *CircuitSetLinked) String() string {
 func (*CircuitSetLinked) ProtoMessage() {}
 
 func (x *CircuitSetLinked) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[23]
+	mi := &file_chive_v1_events_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3083,7 +3164,7 @@ func (x *CircuitSetLinked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CircuitSetLinked.ProtoReflect.Descriptor instead.
 func (*CircuitSetLinked) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{23}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CircuitSetLinked) GetLegs() uint32 {
@@ -3113,7 +3194,7 @@ type CircuitLegLost struct {
 
 func (x *CircuitLegLost) Reset() {
 	*x = CircuitLegLost{}
-	mi := &file_chive_v1_events_proto_msgTypes[24]
+	mi := &file_chive_v1_events_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3125,7 +3206,7 @@ func (x *CircuitLegLost) String() string {
 func (*CircuitLegLost) ProtoMessage() {}
 
 func (x *CircuitLegLost) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[24]
+	mi := &file_chive_v1_events_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3138,7 +3219,7 @@ func (x *CircuitLegLost) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CircuitLegLost.ProtoReflect.Descriptor instead.
 func (*CircuitLegLost) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{24}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *CircuitLegLost) GetCircuitId() string {
@@ -3174,7 +3255,7 @@ type StreamRequested struct {
 
 func (x *StreamRequested) Reset() {
 	*x = StreamRequested{}
-	mi := &file_chive_v1_events_proto_msgTypes[25]
+	mi := &file_chive_v1_events_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3186,7 +3267,7 @@ func (x *StreamRequested) String() string {
 func (*StreamRequested) ProtoMessage() {}
 
 func (x *StreamRequested) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[25]
+	mi := &file_chive_v1_events_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3199,7 +3280,7 @@ func (x *StreamRequested) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamRequested.ProtoReflect.Descriptor instead.
 func (*StreamRequested) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{25}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *StreamRequested) GetPurpose() Purpose {
@@ -3246,7 +3327,7 @@ type StreamAttached struct {
 
 func (x *StreamAttached) Reset() {
 	*x = StreamAttached{}
-	mi := &file_chive_v1_events_proto_msgTypes[26]
+	mi := &file_chive_v1_events_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3258,7 +3339,7 @@ func (x *StreamAttached) String() string {
 func (*StreamAttached) ProtoMessage() {}
 
 func (x *StreamAttached) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[26]
+	mi := &file_chive_v1_events_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3271,7 +3352,7 @@ func (x *StreamAttached) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamAttached.ProtoReflect.Descriptor instead.
 func (*StreamAttached) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{26}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *StreamAttached) GetCircuitId() string {
@@ -3311,7 +3392,7 @@ type StreamConnected struct {
 
 func (x *StreamConnected) Reset() {
 	*x = StreamConnected{}
-	mi := &file_chive_v1_events_proto_msgTypes[27]
+	mi := &file_chive_v1_events_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3323,7 +3404,7 @@ func (x *StreamConnected) String() string {
 func (*StreamConnected) ProtoMessage() {}
 
 func (x *StreamConnected) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[27]
+	mi := &file_chive_v1_events_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3336,7 +3417,7 @@ func (x *StreamConnected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamConnected.ProtoReflect.Descriptor instead.
 func (*StreamConnected) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{27}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *StreamConnected) GetTook() *durationpb.Duration {
@@ -3358,7 +3439,7 @@ type StreamDetached struct {
 
 func (x *StreamDetached) Reset() {
 	*x = StreamDetached{}
-	mi := &file_chive_v1_events_proto_msgTypes[28]
+	mi := &file_chive_v1_events_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3370,7 +3451,7 @@ func (x *StreamDetached) String() string {
 func (*StreamDetached) ProtoMessage() {}
 
 func (x *StreamDetached) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[28]
+	mi := &file_chive_v1_events_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3383,7 +3464,7 @@ func (x *StreamDetached) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamDetached.ProtoReflect.Descriptor instead.
 func (*StreamDetached) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{28}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *StreamDetached) GetOutcome() Outcome {
@@ -3413,7 +3494,7 @@ type StreamEnded struct {
 
 func (x *StreamEnded) Reset() {
 	*x = StreamEnded{}
-	mi := &file_chive_v1_events_proto_msgTypes[29]
+	mi := &file_chive_v1_events_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3425,7 +3506,7 @@ func (x *StreamEnded) String() string {
 func (*StreamEnded) ProtoMessage() {}
 
 func (x *StreamEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[29]
+	mi := &file_chive_v1_events_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3438,7 +3519,7 @@ func (x *StreamEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamEnded.ProtoReflect.Descriptor instead.
 func (*StreamEnded) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{29}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *StreamEnded) GetOutcome() Outcome {
@@ -3478,7 +3559,7 @@ type GuardSampled struct {
 
 func (x *GuardSampled) Reset() {
 	*x = GuardSampled{}
-	mi := &file_chive_v1_events_proto_msgTypes[30]
+	mi := &file_chive_v1_events_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3490,7 +3571,7 @@ func (x *GuardSampled) String() string {
 func (*GuardSampled) ProtoMessage() {}
 
 func (x *GuardSampled) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[30]
+	mi := &file_chive_v1_events_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3503,7 +3584,7 @@ func (x *GuardSampled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuardSampled.ProtoReflect.Descriptor instead.
 func (*GuardSampled) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{30}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *GuardSampled) GetRelay() []byte {
@@ -3522,7 +3603,7 @@ type GuardReachable struct {
 
 func (x *GuardReachable) Reset() {
 	*x = GuardReachable{}
-	mi := &file_chive_v1_events_proto_msgTypes[31]
+	mi := &file_chive_v1_events_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3534,7 +3615,7 @@ func (x *GuardReachable) String() string {
 func (*GuardReachable) ProtoMessage() {}
 
 func (x *GuardReachable) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[31]
+	mi := &file_chive_v1_events_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3547,7 +3628,7 @@ func (x *GuardReachable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuardReachable.ProtoReflect.Descriptor instead.
 func (*GuardReachable) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{31}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *GuardReachable) GetRelay() []byte {
@@ -3567,7 +3648,7 @@ type GuardUnreachable struct {
 
 func (x *GuardUnreachable) Reset() {
 	*x = GuardUnreachable{}
-	mi := &file_chive_v1_events_proto_msgTypes[32]
+	mi := &file_chive_v1_events_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3579,7 +3660,7 @@ func (x *GuardUnreachable) String() string {
 func (*GuardUnreachable) ProtoMessage() {}
 
 func (x *GuardUnreachable) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[32]
+	mi := &file_chive_v1_events_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3592,7 +3673,7 @@ func (x *GuardUnreachable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuardUnreachable.ProtoReflect.Descriptor instead.
 func (*GuardUnreachable) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{32}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *GuardUnreachable) GetOutcome() Outcome {
@@ -3620,7 +3701,7 @@ type GuardConfirmed struct {
 
 func (x *GuardConfirmed) Reset() {
 	*x = GuardConfirmed{}
-	mi := &file_chive_v1_events_proto_msgTypes[33]
+	mi := &file_chive_v1_events_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3632,7 +3713,7 @@ func (x *GuardConfirmed) String() string {
 func (*GuardConfirmed) ProtoMessage() {}
 
 func (x *GuardConfirmed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[33]
+	mi := &file_chive_v1_events_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3645,7 +3726,7 @@ func (x *GuardConfirmed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuardConfirmed.ProtoReflect.Descriptor instead.
 func (*GuardConfirmed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{33}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *GuardConfirmed) GetRelay() []byte {
@@ -3667,7 +3748,7 @@ type CircuitsRenewed struct {
 
 func (x *CircuitsRenewed) Reset() {
 	*x = CircuitsRenewed{}
-	mi := &file_chive_v1_events_proto_msgTypes[34]
+	mi := &file_chive_v1_events_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3679,7 +3760,7 @@ func (x *CircuitsRenewed) String() string {
 func (*CircuitsRenewed) ProtoMessage() {}
 
 func (x *CircuitsRenewed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[34]
+	mi := &file_chive_v1_events_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3692,7 +3773,7 @@ func (x *CircuitsRenewed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CircuitsRenewed.ProtoReflect.Descriptor instead.
 func (*CircuitsRenewed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{34}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *CircuitsRenewed) GetCircuits() uint32 {
@@ -3720,7 +3801,7 @@ type GuardRemoved struct {
 
 func (x *GuardRemoved) Reset() {
 	*x = GuardRemoved{}
-	mi := &file_chive_v1_events_proto_msgTypes[35]
+	mi := &file_chive_v1_events_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3732,7 +3813,7 @@ func (x *GuardRemoved) String() string {
 func (*GuardRemoved) ProtoMessage() {}
 
 func (x *GuardRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[35]
+	mi := &file_chive_v1_events_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3745,7 +3826,7 @@ func (x *GuardRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuardRemoved.ProtoReflect.Descriptor instead.
 func (*GuardRemoved) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{35}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *GuardRemoved) GetReason() string {
@@ -3774,7 +3855,7 @@ type GuardsRetried struct {
 
 func (x *GuardsRetried) Reset() {
 	*x = GuardsRetried{}
-	mi := &file_chive_v1_events_proto_msgTypes[36]
+	mi := &file_chive_v1_events_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3786,7 +3867,7 @@ func (x *GuardsRetried) String() string {
 func (*GuardsRetried) ProtoMessage() {}
 
 func (x *GuardsRetried) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[36]
+	mi := &file_chive_v1_events_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3799,7 +3880,7 @@ func (x *GuardsRetried) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuardsRetried.ProtoReflect.Descriptor instead.
 func (*GuardsRetried) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{36}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *GuardsRetried) GetReason() string {
@@ -3834,7 +3915,7 @@ type PathBiasSuspected struct {
 
 func (x *PathBiasSuspected) Reset() {
 	*x = PathBiasSuspected{}
-	mi := &file_chive_v1_events_proto_msgTypes[37]
+	mi := &file_chive_v1_events_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3846,7 +3927,7 @@ func (x *PathBiasSuspected) String() string {
 func (*PathBiasSuspected) ProtoMessage() {}
 
 func (x *PathBiasSuspected) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[37]
+	mi := &file_chive_v1_events_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3859,7 +3940,7 @@ func (x *PathBiasSuspected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PathBiasSuspected.ProtoReflect.Descriptor instead.
 func (*PathBiasSuspected) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{37}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *PathBiasSuspected) GetLevel() string {
@@ -3930,7 +4011,7 @@ type VanguardAdded struct {
 
 func (x *VanguardAdded) Reset() {
 	*x = VanguardAdded{}
-	mi := &file_chive_v1_events_proto_msgTypes[38]
+	mi := &file_chive_v1_events_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3942,7 +4023,7 @@ func (x *VanguardAdded) String() string {
 func (*VanguardAdded) ProtoMessage() {}
 
 func (x *VanguardAdded) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[38]
+	mi := &file_chive_v1_events_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3955,7 +4036,7 @@ func (x *VanguardAdded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VanguardAdded.ProtoReflect.Descriptor instead.
 func (*VanguardAdded) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{38}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *VanguardAdded) GetRelay() []byte {
@@ -3983,7 +4064,7 @@ type VanguardRemoved struct {
 
 func (x *VanguardRemoved) Reset() {
 	*x = VanguardRemoved{}
-	mi := &file_chive_v1_events_proto_msgTypes[39]
+	mi := &file_chive_v1_events_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3995,7 +4076,7 @@ func (x *VanguardRemoved) String() string {
 func (*VanguardRemoved) ProtoMessage() {}
 
 func (x *VanguardRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[39]
+	mi := &file_chive_v1_events_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4008,7 +4089,7 @@ func (x *VanguardRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VanguardRemoved.ProtoReflect.Descriptor instead.
 func (*VanguardRemoved) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{39}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *VanguardRemoved) GetReason() string {
@@ -4047,7 +4128,7 @@ type DocumentFetched struct {
 
 func (x *DocumentFetched) Reset() {
 	*x = DocumentFetched{}
-	mi := &file_chive_v1_events_proto_msgTypes[40]
+	mi := &file_chive_v1_events_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4059,7 +4140,7 @@ func (x *DocumentFetched) String() string {
 func (*DocumentFetched) ProtoMessage() {}
 
 func (x *DocumentFetched) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[40]
+	mi := &file_chive_v1_events_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4072,7 +4153,7 @@ func (x *DocumentFetched) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentFetched.ProtoReflect.Descriptor instead.
 func (*DocumentFetched) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{40}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *DocumentFetched) GetKind() DocumentKind {
@@ -4136,7 +4217,7 @@ type DocumentVerified struct {
 
 func (x *DocumentVerified) Reset() {
 	*x = DocumentVerified{}
-	mi := &file_chive_v1_events_proto_msgTypes[41]
+	mi := &file_chive_v1_events_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4148,7 +4229,7 @@ func (x *DocumentVerified) String() string {
 func (*DocumentVerified) ProtoMessage() {}
 
 func (x *DocumentVerified) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[41]
+	mi := &file_chive_v1_events_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4161,7 +4242,7 @@ func (x *DocumentVerified) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentVerified.ProtoReflect.Descriptor instead.
 func (*DocumentVerified) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{41}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *DocumentVerified) GetKind() DocumentKind {
@@ -4203,7 +4284,7 @@ type DocumentRejected struct {
 
 func (x *DocumentRejected) Reset() {
 	*x = DocumentRejected{}
-	mi := &file_chive_v1_events_proto_msgTypes[42]
+	mi := &file_chive_v1_events_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4215,7 +4296,7 @@ func (x *DocumentRejected) String() string {
 func (*DocumentRejected) ProtoMessage() {}
 
 func (x *DocumentRejected) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[42]
+	mi := &file_chive_v1_events_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4228,7 +4309,7 @@ func (x *DocumentRejected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentRejected.ProtoReflect.Descriptor instead.
 func (*DocumentRejected) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{42}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *DocumentRejected) GetKind() DocumentKind {
@@ -4264,7 +4345,7 @@ type ProtocolsMissing struct {
 
 func (x *ProtocolsMissing) Reset() {
 	*x = ProtocolsMissing{}
-	mi := &file_chive_v1_events_proto_msgTypes[43]
+	mi := &file_chive_v1_events_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4276,7 +4357,7 @@ func (x *ProtocolsMissing) String() string {
 func (*ProtocolsMissing) ProtoMessage() {}
 
 func (x *ProtocolsMissing) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[43]
+	mi := &file_chive_v1_events_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4289,7 +4370,7 @@ func (x *ProtocolsMissing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProtocolsMissing.ProtoReflect.Descriptor instead.
 func (*ProtocolsMissing) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{43}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ProtocolsMissing) GetRequired() string {
@@ -4319,7 +4400,7 @@ type SupervisorStateChanged struct {
 
 func (x *SupervisorStateChanged) Reset() {
 	*x = SupervisorStateChanged{}
-	mi := &file_chive_v1_events_proto_msgTypes[44]
+	mi := &file_chive_v1_events_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4331,7 +4412,7 @@ func (x *SupervisorStateChanged) String() string {
 func (*SupervisorStateChanged) ProtoMessage() {}
 
 func (x *SupervisorStateChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[44]
+	mi := &file_chive_v1_events_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4344,7 +4425,7 @@ func (x *SupervisorStateChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SupervisorStateChanged.ProtoReflect.Descriptor instead.
 func (*SupervisorStateChanged) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{44}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *SupervisorStateChanged) GetChild() string {
@@ -4399,7 +4480,7 @@ type BreakerOpened struct {
 
 func (x *BreakerOpened) Reset() {
 	*x = BreakerOpened{}
-	mi := &file_chive_v1_events_proto_msgTypes[45]
+	mi := &file_chive_v1_events_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4411,7 +4492,7 @@ func (x *BreakerOpened) String() string {
 func (*BreakerOpened) ProtoMessage() {}
 
 func (x *BreakerOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[45]
+	mi := &file_chive_v1_events_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4424,7 +4505,7 @@ func (x *BreakerOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerOpened.ProtoReflect.Descriptor instead.
 func (*BreakerOpened) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{45}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *BreakerOpened) GetChild() string {
@@ -4487,7 +4568,7 @@ type BreakerHalfOpened struct {
 
 func (x *BreakerHalfOpened) Reset() {
 	*x = BreakerHalfOpened{}
-	mi := &file_chive_v1_events_proto_msgTypes[46]
+	mi := &file_chive_v1_events_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4499,7 +4580,7 @@ func (x *BreakerHalfOpened) String() string {
 func (*BreakerHalfOpened) ProtoMessage() {}
 
 func (x *BreakerHalfOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[46]
+	mi := &file_chive_v1_events_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4512,7 +4593,7 @@ func (x *BreakerHalfOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerHalfOpened.ProtoReflect.Descriptor instead.
 func (*BreakerHalfOpened) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{46}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *BreakerHalfOpened) GetChild() string {
@@ -4540,7 +4621,7 @@ type BreakerClosed struct {
 
 func (x *BreakerClosed) Reset() {
 	*x = BreakerClosed{}
-	mi := &file_chive_v1_events_proto_msgTypes[47]
+	mi := &file_chive_v1_events_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4552,7 +4633,7 @@ func (x *BreakerClosed) String() string {
 func (*BreakerClosed) ProtoMessage() {}
 
 func (x *BreakerClosed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[47]
+	mi := &file_chive_v1_events_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4565,7 +4646,7 @@ func (x *BreakerClosed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerClosed.ProtoReflect.Descriptor instead.
 func (*BreakerClosed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{47}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *BreakerClosed) GetChild() string {
@@ -4596,7 +4677,7 @@ type RetriesExhausted struct {
 
 func (x *RetriesExhausted) Reset() {
 	*x = RetriesExhausted{}
-	mi := &file_chive_v1_events_proto_msgTypes[48]
+	mi := &file_chive_v1_events_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4608,7 +4689,7 @@ func (x *RetriesExhausted) String() string {
 func (*RetriesExhausted) ProtoMessage() {}
 
 func (x *RetriesExhausted) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[48]
+	mi := &file_chive_v1_events_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4621,7 +4702,7 @@ func (x *RetriesExhausted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetriesExhausted.ProtoReflect.Descriptor instead.
 func (*RetriesExhausted) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{48}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *RetriesExhausted) GetChild() string {
@@ -4667,7 +4748,7 @@ type InputQuarantined struct {
 
 func (x *InputQuarantined) Reset() {
 	*x = InputQuarantined{}
-	mi := &file_chive_v1_events_proto_msgTypes[49]
+	mi := &file_chive_v1_events_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4679,7 +4760,7 @@ func (x *InputQuarantined) String() string {
 func (*InputQuarantined) ProtoMessage() {}
 
 func (x *InputQuarantined) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[49]
+	mi := &file_chive_v1_events_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4692,7 +4773,7 @@ func (x *InputQuarantined) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InputQuarantined.ProtoReflect.Descriptor instead.
 func (*InputQuarantined) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{49}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *InputQuarantined) GetChild() string {
@@ -4743,7 +4824,7 @@ type ConfigProposed struct {
 
 func (x *ConfigProposed) Reset() {
 	*x = ConfigProposed{}
-	mi := &file_chive_v1_events_proto_msgTypes[50]
+	mi := &file_chive_v1_events_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4755,7 +4836,7 @@ func (x *ConfigProposed) String() string {
 func (*ConfigProposed) ProtoMessage() {}
 
 func (x *ConfigProposed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[50]
+	mi := &file_chive_v1_events_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4768,7 +4849,7 @@ func (x *ConfigProposed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigProposed.ProtoReflect.Descriptor instead.
 func (*ConfigProposed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{50}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ConfigProposed) GetMouth() string {
@@ -4808,7 +4889,7 @@ type ConfigApplied struct {
 
 func (x *ConfigApplied) Reset() {
 	*x = ConfigApplied{}
-	mi := &file_chive_v1_events_proto_msgTypes[51]
+	mi := &file_chive_v1_events_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4820,7 +4901,7 @@ func (x *ConfigApplied) String() string {
 func (*ConfigApplied) ProtoMessage() {}
 
 func (x *ConfigApplied) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[51]
+	mi := &file_chive_v1_events_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4833,7 +4914,7 @@ func (x *ConfigApplied) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigApplied.ProtoReflect.Descriptor instead.
 func (*ConfigApplied) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{51}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ConfigApplied) GetRevision() uint64 {
@@ -4899,7 +4980,7 @@ type ConfigRejected struct {
 
 func (x *ConfigRejected) Reset() {
 	*x = ConfigRejected{}
-	mi := &file_chive_v1_events_proto_msgTypes[52]
+	mi := &file_chive_v1_events_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4911,7 +4992,7 @@ func (x *ConfigRejected) String() string {
 func (*ConfigRejected) ProtoMessage() {}
 
 func (x *ConfigRejected) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[52]
+	mi := &file_chive_v1_events_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4924,7 +5005,7 @@ func (x *ConfigRejected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigRejected.ProtoReflect.Descriptor instead.
 func (*ConfigRejected) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{52}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ConfigRejected) GetMouth() string {
@@ -4975,7 +5056,7 @@ type ConfigReverted struct {
 
 func (x *ConfigReverted) Reset() {
 	*x = ConfigReverted{}
-	mi := &file_chive_v1_events_proto_msgTypes[53]
+	mi := &file_chive_v1_events_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4987,7 +5068,7 @@ func (x *ConfigReverted) String() string {
 func (*ConfigReverted) ProtoMessage() {}
 
 func (x *ConfigReverted) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[53]
+	mi := &file_chive_v1_events_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5000,7 +5081,7 @@ func (x *ConfigReverted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigReverted.ProtoReflect.Descriptor instead.
 func (*ConfigReverted) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{53}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ConfigReverted) GetRevision() uint64 {
@@ -5037,7 +5118,7 @@ type ServiceDescriptorFetched struct {
 
 func (x *ServiceDescriptorFetched) Reset() {
 	*x = ServiceDescriptorFetched{}
-	mi := &file_chive_v1_events_proto_msgTypes[54]
+	mi := &file_chive_v1_events_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5049,7 +5130,7 @@ func (x *ServiceDescriptorFetched) String() string {
 func (*ServiceDescriptorFetched) ProtoMessage() {}
 
 func (x *ServiceDescriptorFetched) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[54]
+	mi := &file_chive_v1_events_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5062,7 +5143,7 @@ func (x *ServiceDescriptorFetched) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceDescriptorFetched.ProtoReflect.Descriptor instead.
 func (*ServiceDescriptorFetched) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{54}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ServiceDescriptorFetched) GetOutcome() Outcome {
@@ -5106,7 +5187,7 @@ type ServiceIntroduced struct {
 
 func (x *ServiceIntroduced) Reset() {
 	*x = ServiceIntroduced{}
-	mi := &file_chive_v1_events_proto_msgTypes[55]
+	mi := &file_chive_v1_events_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5118,7 +5199,7 @@ func (x *ServiceIntroduced) String() string {
 func (*ServiceIntroduced) ProtoMessage() {}
 
 func (x *ServiceIntroduced) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[55]
+	mi := &file_chive_v1_events_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5131,7 +5212,7 @@ func (x *ServiceIntroduced) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceIntroduced.ProtoReflect.Descriptor instead.
 func (*ServiceIntroduced) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{55}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ServiceIntroduced) GetOutcome() Outcome {
@@ -5175,7 +5256,7 @@ type ServiceJoined struct {
 
 func (x *ServiceJoined) Reset() {
 	*x = ServiceJoined{}
-	mi := &file_chive_v1_events_proto_msgTypes[56]
+	mi := &file_chive_v1_events_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5187,7 +5268,7 @@ func (x *ServiceJoined) String() string {
 func (*ServiceJoined) ProtoMessage() {}
 
 func (x *ServiceJoined) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[56]
+	mi := &file_chive_v1_events_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5200,7 +5281,7 @@ func (x *ServiceJoined) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceJoined.ProtoReflect.Descriptor instead.
 func (*ServiceJoined) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{56}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ServiceJoined) GetCircuitId() string {
@@ -5243,7 +5324,7 @@ type ServiceFailed struct {
 
 func (x *ServiceFailed) Reset() {
 	*x = ServiceFailed{}
-	mi := &file_chive_v1_events_proto_msgTypes[57]
+	mi := &file_chive_v1_events_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5255,7 +5336,7 @@ func (x *ServiceFailed) String() string {
 func (*ServiceFailed) ProtoMessage() {}
 
 func (x *ServiceFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[57]
+	mi := &file_chive_v1_events_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5268,7 +5349,7 @@ func (x *ServiceFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceFailed.ProtoReflect.Descriptor instead.
 func (*ServiceFailed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{57}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ServiceFailed) GetOutcome() Outcome {
@@ -5303,7 +5384,7 @@ type HostingStarted struct {
 
 func (x *HostingStarted) Reset() {
 	*x = HostingStarted{}
-	mi := &file_chive_v1_events_proto_msgTypes[58]
+	mi := &file_chive_v1_events_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5315,7 +5396,7 @@ func (x *HostingStarted) String() string {
 func (*HostingStarted) ProtoMessage() {}
 
 func (x *HostingStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[58]
+	mi := &file_chive_v1_events_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5328,7 +5409,7 @@ func (x *HostingStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingStarted.ProtoReflect.Descriptor instead.
 func (*HostingStarted) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{58}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *HostingStarted) GetRestricted() bool {
@@ -5355,7 +5436,7 @@ type HostingStopped struct {
 
 func (x *HostingStopped) Reset() {
 	*x = HostingStopped{}
-	mi := &file_chive_v1_events_proto_msgTypes[59]
+	mi := &file_chive_v1_events_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5367,7 +5448,7 @@ func (x *HostingStopped) String() string {
 func (*HostingStopped) ProtoMessage() {}
 
 func (x *HostingStopped) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[59]
+	mi := &file_chive_v1_events_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5380,7 +5461,7 @@ func (x *HostingStopped) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingStopped.ProtoReflect.Descriptor instead.
 func (*HostingStopped) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{59}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *HostingStopped) GetOutcome() Outcome {
@@ -5409,7 +5490,7 @@ type HostingPointUp struct {
 
 func (x *HostingPointUp) Reset() {
 	*x = HostingPointUp{}
-	mi := &file_chive_v1_events_proto_msgTypes[60]
+	mi := &file_chive_v1_events_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5421,7 +5502,7 @@ func (x *HostingPointUp) String() string {
 func (*HostingPointUp) ProtoMessage() {}
 
 func (x *HostingPointUp) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[60]
+	mi := &file_chive_v1_events_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5434,7 +5515,7 @@ func (x *HostingPointUp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingPointUp.ProtoReflect.Descriptor instead.
 func (*HostingPointUp) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{60}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *HostingPointUp) GetPoint() uint64 {
@@ -5470,7 +5551,7 @@ type HostingPointDown struct {
 
 func (x *HostingPointDown) Reset() {
 	*x = HostingPointDown{}
-	mi := &file_chive_v1_events_proto_msgTypes[61]
+	mi := &file_chive_v1_events_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5482,7 +5563,7 @@ func (x *HostingPointDown) String() string {
 func (*HostingPointDown) ProtoMessage() {}
 
 func (x *HostingPointDown) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[61]
+	mi := &file_chive_v1_events_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5495,7 +5576,7 @@ func (x *HostingPointDown) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingPointDown.ProtoReflect.Descriptor instead.
 func (*HostingPointDown) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{61}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *HostingPointDown) GetPoint() uint64 {
@@ -5531,7 +5612,7 @@ type HostingPointGone struct {
 
 func (x *HostingPointGone) Reset() {
 	*x = HostingPointGone{}
-	mi := &file_chive_v1_events_proto_msgTypes[62]
+	mi := &file_chive_v1_events_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5543,7 +5624,7 @@ func (x *HostingPointGone) String() string {
 func (*HostingPointGone) ProtoMessage() {}
 
 func (x *HostingPointGone) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[62]
+	mi := &file_chive_v1_events_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5556,7 +5637,7 @@ func (x *HostingPointGone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingPointGone.ProtoReflect.Descriptor instead.
 func (*HostingPointGone) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{62}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *HostingPointGone) GetPoint() uint64 {
@@ -5593,7 +5674,7 @@ type HostingDescribed struct {
 
 func (x *HostingDescribed) Reset() {
 	*x = HostingDescribed{}
-	mi := &file_chive_v1_events_proto_msgTypes[63]
+	mi := &file_chive_v1_events_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5605,7 +5686,7 @@ func (x *HostingDescribed) String() string {
 func (*HostingDescribed) ProtoMessage() {}
 
 func (x *HostingDescribed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[63]
+	mi := &file_chive_v1_events_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5618,7 +5699,7 @@ func (x *HostingDescribed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingDescribed.ProtoReflect.Descriptor instead.
 func (*HostingDescribed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{63}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *HostingDescribed) GetPoints() uint32 {
@@ -5661,7 +5742,7 @@ type HostingStored struct {
 
 func (x *HostingStored) Reset() {
 	*x = HostingStored{}
-	mi := &file_chive_v1_events_proto_msgTypes[64]
+	mi := &file_chive_v1_events_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5673,7 +5754,7 @@ func (x *HostingStored) String() string {
 func (*HostingStored) ProtoMessage() {}
 
 func (x *HostingStored) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[64]
+	mi := &file_chive_v1_events_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5686,7 +5767,7 @@ func (x *HostingStored) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingStored.ProtoReflect.Descriptor instead.
 func (*HostingStored) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{64}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *HostingStored) GetOutcome() Outcome {
@@ -5721,7 +5802,7 @@ type HostingPublished struct {
 
 func (x *HostingPublished) Reset() {
 	*x = HostingPublished{}
-	mi := &file_chive_v1_events_proto_msgTypes[65]
+	mi := &file_chive_v1_events_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5733,7 +5814,7 @@ func (x *HostingPublished) String() string {
 func (*HostingPublished) ProtoMessage() {}
 
 func (x *HostingPublished) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[65]
+	mi := &file_chive_v1_events_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5746,7 +5827,7 @@ func (x *HostingPublished) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingPublished.ProtoReflect.Descriptor instead.
 func (*HostingPublished) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{65}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *HostingPublished) GetPeriod() uint64 {
@@ -5774,7 +5855,7 @@ type HostingUnpublished struct {
 
 func (x *HostingUnpublished) Reset() {
 	*x = HostingUnpublished{}
-	mi := &file_chive_v1_events_proto_msgTypes[66]
+	mi := &file_chive_v1_events_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5786,7 +5867,7 @@ func (x *HostingUnpublished) String() string {
 func (*HostingUnpublished) ProtoMessage() {}
 
 func (x *HostingUnpublished) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[66]
+	mi := &file_chive_v1_events_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5799,7 +5880,7 @@ func (x *HostingUnpublished) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingUnpublished.ProtoReflect.Descriptor instead.
 func (*HostingUnpublished) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{66}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *HostingUnpublished) GetPeriod() uint64 {
@@ -5827,7 +5908,7 @@ type HostingRefused struct {
 
 func (x *HostingRefused) Reset() {
 	*x = HostingRefused{}
-	mi := &file_chive_v1_events_proto_msgTypes[67]
+	mi := &file_chive_v1_events_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5839,7 +5920,7 @@ func (x *HostingRefused) String() string {
 func (*HostingRefused) ProtoMessage() {}
 
 func (x *HostingRefused) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[67]
+	mi := &file_chive_v1_events_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5852,7 +5933,7 @@ func (x *HostingRefused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingRefused.ProtoReflect.Descriptor instead.
 func (*HostingRefused) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{67}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *HostingRefused) GetCount() uint64 {
@@ -5880,7 +5961,7 @@ type HostingMet struct {
 
 func (x *HostingMet) Reset() {
 	*x = HostingMet{}
-	mi := &file_chive_v1_events_proto_msgTypes[68]
+	mi := &file_chive_v1_events_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5892,7 +5973,7 @@ func (x *HostingMet) String() string {
 func (*HostingMet) ProtoMessage() {}
 
 func (x *HostingMet) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[68]
+	mi := &file_chive_v1_events_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5905,7 +5986,7 @@ func (x *HostingMet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingMet.ProtoReflect.Descriptor instead.
 func (*HostingMet) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{68}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *HostingMet) GetCircuitId() string {
@@ -5932,7 +6013,7 @@ type HostingMissed struct {
 
 func (x *HostingMissed) Reset() {
 	*x = HostingMissed{}
-	mi := &file_chive_v1_events_proto_msgTypes[69]
+	mi := &file_chive_v1_events_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5944,7 +6025,7 @@ func (x *HostingMissed) String() string {
 func (*HostingMissed) ProtoMessage() {}
 
 func (x *HostingMissed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[69]
+	mi := &file_chive_v1_events_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5957,7 +6038,7 @@ func (x *HostingMissed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingMissed.ProtoReflect.Descriptor instead.
 func (*HostingMissed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{69}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *HostingMissed) GetOutcome() Outcome {
@@ -5971,7 +6052,7 @@ var File_chive_v1_events_proto protoreflect.FileDescriptor
 
 const file_chive_v1_events_proto_rawDesc = "" +
 	"\n" +
-	"\x15chive/v1/events.proto\x12\bchive.v1\x1a\x13chive/v1/tier.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x84,\n" +
+	"\x15chive/v1/events.proto\x12\bchive.v1\x1a\x13chive/v1/tier.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd2,\n" +
 	"\bEnvelope\x12\x14\n" +
 	"\x02id\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\x02id\x124\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampB\x04\xa8\xd4\x18\x02R\x04time\x12\x18\n" +
@@ -6005,6 +6086,7 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x12circuit_leg_linked\x18/ \x01(\v2\x1a.chive.v1.CircuitLegLinkedB\x04\xa8\xd4\x18\x02H\x00R\x10circuitLegLinked\x12P\n" +
 	"\x12circuit_set_linked\x180 \x01(\v2\x1a.chive.v1.CircuitSetLinkedB\x04\xa8\xd4\x18\x02H\x00R\x10circuitSetLinked\x12J\n" +
 	"\x10circuit_leg_lost\x181 \x01(\v2\x18.chive.v1.CircuitLegLostB\x04\xa8\xd4\x18\x02H\x00R\x0ecircuitLegLost\x12L\n" +
+	"\x10circuit_assigned\x18; \x01(\v2\x19.chive.v1.CircuitAssignedB\x04\xa8\xd4\x18\x02H\x00R\x0fcircuitAssigned\x12L\n" +
 	"\x10stream_requested\x182 \x01(\v2\x19.chive.v1.StreamRequestedB\x04\xa8\xd4\x18\x02H\x00R\x0fstreamRequested\x12I\n" +
 	"\x0fstream_attached\x183 \x01(\v2\x18.chive.v1.StreamAttachedB\x04\xa8\xd4\x18\x02H\x00R\x0estreamAttached\x12L\n" +
 	"\x10stream_connected\x184 \x01(\v2\x19.chive.v1.StreamConnectedB\x04\xa8\xd4\x18\x02H\x00R\x0fstreamConnected\x12I\n" +
@@ -6118,7 +6200,11 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x04hops\x18\x01 \x01(\rB\x04\xa8\xd4\x18\x02R\x04hops\x123\n" +
 	"\x04took\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x04\xa8\xd4\x18\x02R\x04took\x123\n" +
 	"\x12congestion_control\x18\x03 \x01(\bB\x04\xa8\xd4\x18\x02R\x11congestionControl\x12\x1f\n" +
-	"\bcgo_hops\x18\x04 \x01(\rB\x04\xa8\xd4\x18\x02R\acgoHops\"4\n" +
+	"\bcgo_hops\x18\x04 \x01(\rB\x04\xa8\xd4\x18\x02R\acgoHops\"x\n" +
+	"\x0fCircuitAssigned\x121\n" +
+	"\apurpose\x18\x01 \x01(\x0e2\x11.chive.v1.PurposeB\x04\xa8\xd4\x18\x02R\apurpose\x12\x18\n" +
+	"\x04hops\x18\x02 \x01(\rB\x04\xa8\xd4\x18\x02R\x04hops\x12\x18\n" +
+	"\x04path\x18\x03 \x03(\fB\x04\xa8\xd4\x18\x03R\x04path\"4\n" +
 	"\x0eCircuitDirtied\x12\"\n" +
 	"\tisolation\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\tisolation\"\x8f\x01\n" +
 	"\rCircuitFailed\x121\n" +
@@ -6426,7 +6512,7 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\n" +
 	"KIND_ONION\x10\n" +
 	"\x12\x10\n" +
-	"\fKIND_HOSTING\x10\v*\xfe\x01\n" +
+	"\fKIND_HOSTING\x10\v*\x96\x02\n" +
 	"\aPurpose\x12\x17\n" +
 	"\x13PURPOSE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fPURPOSE_GENERAL\x10\x01\x12\x15\n" +
@@ -6436,7 +6522,8 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x12PURPOSE_RENDEZVOUS\x10\x05\x12 \n" +
 	"\x1cPURPOSE_HOSTING_INTRODUCTION\x10\x06\x12\x1e\n" +
 	"\x1aPURPOSE_HOSTING_RENDEZVOUS\x10\a\x12\x1d\n" +
-	"\x19PURPOSE_HOSTING_DIRECTORY\x10\b*\xb9\x02\n" +
+	"\x19PURPOSE_HOSTING_DIRECTORY\x10\b\x12\x16\n" +
+	"\x12PURPOSE_ONION_STEM\x10\t*\xb9\x02\n" +
 	"\x0eBootstrapPhase\x12\x1f\n" +
 	"\x1bBOOTSTRAP_PHASE_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18BOOTSTRAP_PHASE_STARTING\x10\x01\x12\x1e\n" +
@@ -6466,7 +6553,7 @@ func file_chive_v1_events_proto_rawDescGZIP() []byte {
 }
 
 var file_chive_v1_events_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_chive_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 70)
+var file_chive_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 71)
 var file_chive_v1_events_proto_goTypes = []any{
 	(Outcome)(0),                     // 0: chive.v1.Outcome
 	(Kind)(0),                        // 1: chive.v1.Kind
@@ -6491,63 +6578,64 @@ var file_chive_v1_events_proto_goTypes = []any{
 	(*CircuitLaunched)(nil),          // 20: chive.v1.CircuitLaunched
 	(*CircuitExtended)(nil),          // 21: chive.v1.CircuitExtended
 	(*CircuitOpened)(nil),            // 22: chive.v1.CircuitOpened
-	(*CircuitDirtied)(nil),           // 23: chive.v1.CircuitDirtied
-	(*CircuitFailed)(nil),            // 24: chive.v1.CircuitFailed
-	(*CircuitClosed)(nil),            // 25: chive.v1.CircuitClosed
-	(*CircuitSetLaunched)(nil),       // 26: chive.v1.CircuitSetLaunched
-	(*CircuitLegLinked)(nil),         // 27: chive.v1.CircuitLegLinked
-	(*CircuitSetLinked)(nil),         // 28: chive.v1.CircuitSetLinked
-	(*CircuitLegLost)(nil),           // 29: chive.v1.CircuitLegLost
-	(*StreamRequested)(nil),          // 30: chive.v1.StreamRequested
-	(*StreamAttached)(nil),           // 31: chive.v1.StreamAttached
-	(*StreamConnected)(nil),          // 32: chive.v1.StreamConnected
-	(*StreamDetached)(nil),           // 33: chive.v1.StreamDetached
-	(*StreamEnded)(nil),              // 34: chive.v1.StreamEnded
-	(*GuardSampled)(nil),             // 35: chive.v1.GuardSampled
-	(*GuardReachable)(nil),           // 36: chive.v1.GuardReachable
-	(*GuardUnreachable)(nil),         // 37: chive.v1.GuardUnreachable
-	(*GuardConfirmed)(nil),           // 38: chive.v1.GuardConfirmed
-	(*CircuitsRenewed)(nil),          // 39: chive.v1.CircuitsRenewed
-	(*GuardRemoved)(nil),             // 40: chive.v1.GuardRemoved
-	(*GuardsRetried)(nil),            // 41: chive.v1.GuardsRetried
-	(*PathBiasSuspected)(nil),        // 42: chive.v1.PathBiasSuspected
-	(*VanguardAdded)(nil),            // 43: chive.v1.VanguardAdded
-	(*VanguardRemoved)(nil),          // 44: chive.v1.VanguardRemoved
-	(*DocumentFetched)(nil),          // 45: chive.v1.DocumentFetched
-	(*DocumentVerified)(nil),         // 46: chive.v1.DocumentVerified
-	(*DocumentRejected)(nil),         // 47: chive.v1.DocumentRejected
-	(*ProtocolsMissing)(nil),         // 48: chive.v1.ProtocolsMissing
-	(*SupervisorStateChanged)(nil),   // 49: chive.v1.SupervisorStateChanged
-	(*BreakerOpened)(nil),            // 50: chive.v1.BreakerOpened
-	(*BreakerHalfOpened)(nil),        // 51: chive.v1.BreakerHalfOpened
-	(*BreakerClosed)(nil),            // 52: chive.v1.BreakerClosed
-	(*RetriesExhausted)(nil),         // 53: chive.v1.RetriesExhausted
-	(*InputQuarantined)(nil),         // 54: chive.v1.InputQuarantined
-	(*ConfigProposed)(nil),           // 55: chive.v1.ConfigProposed
-	(*ConfigApplied)(nil),            // 56: chive.v1.ConfigApplied
-	(*ConfigRejected)(nil),           // 57: chive.v1.ConfigRejected
-	(*ConfigReverted)(nil),           // 58: chive.v1.ConfigReverted
-	(*ServiceDescriptorFetched)(nil), // 59: chive.v1.ServiceDescriptorFetched
-	(*ServiceIntroduced)(nil),        // 60: chive.v1.ServiceIntroduced
-	(*ServiceJoined)(nil),            // 61: chive.v1.ServiceJoined
-	(*ServiceFailed)(nil),            // 62: chive.v1.ServiceFailed
-	(*HostingStarted)(nil),           // 63: chive.v1.HostingStarted
-	(*HostingStopped)(nil),           // 64: chive.v1.HostingStopped
-	(*HostingPointUp)(nil),           // 65: chive.v1.HostingPointUp
-	(*HostingPointDown)(nil),         // 66: chive.v1.HostingPointDown
-	(*HostingPointGone)(nil),         // 67: chive.v1.HostingPointGone
-	(*HostingDescribed)(nil),         // 68: chive.v1.HostingDescribed
-	(*HostingStored)(nil),            // 69: chive.v1.HostingStored
-	(*HostingPublished)(nil),         // 70: chive.v1.HostingPublished
-	(*HostingUnpublished)(nil),       // 71: chive.v1.HostingUnpublished
-	(*HostingRefused)(nil),           // 72: chive.v1.HostingRefused
-	(*HostingMet)(nil),               // 73: chive.v1.HostingMet
-	(*HostingMissed)(nil),            // 74: chive.v1.HostingMissed
-	(*timestamppb.Timestamp)(nil),    // 75: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 76: google.protobuf.Duration
+	(*CircuitAssigned)(nil),          // 23: chive.v1.CircuitAssigned
+	(*CircuitDirtied)(nil),           // 24: chive.v1.CircuitDirtied
+	(*CircuitFailed)(nil),            // 25: chive.v1.CircuitFailed
+	(*CircuitClosed)(nil),            // 26: chive.v1.CircuitClosed
+	(*CircuitSetLaunched)(nil),       // 27: chive.v1.CircuitSetLaunched
+	(*CircuitLegLinked)(nil),         // 28: chive.v1.CircuitLegLinked
+	(*CircuitSetLinked)(nil),         // 29: chive.v1.CircuitSetLinked
+	(*CircuitLegLost)(nil),           // 30: chive.v1.CircuitLegLost
+	(*StreamRequested)(nil),          // 31: chive.v1.StreamRequested
+	(*StreamAttached)(nil),           // 32: chive.v1.StreamAttached
+	(*StreamConnected)(nil),          // 33: chive.v1.StreamConnected
+	(*StreamDetached)(nil),           // 34: chive.v1.StreamDetached
+	(*StreamEnded)(nil),              // 35: chive.v1.StreamEnded
+	(*GuardSampled)(nil),             // 36: chive.v1.GuardSampled
+	(*GuardReachable)(nil),           // 37: chive.v1.GuardReachable
+	(*GuardUnreachable)(nil),         // 38: chive.v1.GuardUnreachable
+	(*GuardConfirmed)(nil),           // 39: chive.v1.GuardConfirmed
+	(*CircuitsRenewed)(nil),          // 40: chive.v1.CircuitsRenewed
+	(*GuardRemoved)(nil),             // 41: chive.v1.GuardRemoved
+	(*GuardsRetried)(nil),            // 42: chive.v1.GuardsRetried
+	(*PathBiasSuspected)(nil),        // 43: chive.v1.PathBiasSuspected
+	(*VanguardAdded)(nil),            // 44: chive.v1.VanguardAdded
+	(*VanguardRemoved)(nil),          // 45: chive.v1.VanguardRemoved
+	(*DocumentFetched)(nil),          // 46: chive.v1.DocumentFetched
+	(*DocumentVerified)(nil),         // 47: chive.v1.DocumentVerified
+	(*DocumentRejected)(nil),         // 48: chive.v1.DocumentRejected
+	(*ProtocolsMissing)(nil),         // 49: chive.v1.ProtocolsMissing
+	(*SupervisorStateChanged)(nil),   // 50: chive.v1.SupervisorStateChanged
+	(*BreakerOpened)(nil),            // 51: chive.v1.BreakerOpened
+	(*BreakerHalfOpened)(nil),        // 52: chive.v1.BreakerHalfOpened
+	(*BreakerClosed)(nil),            // 53: chive.v1.BreakerClosed
+	(*RetriesExhausted)(nil),         // 54: chive.v1.RetriesExhausted
+	(*InputQuarantined)(nil),         // 55: chive.v1.InputQuarantined
+	(*ConfigProposed)(nil),           // 56: chive.v1.ConfigProposed
+	(*ConfigApplied)(nil),            // 57: chive.v1.ConfigApplied
+	(*ConfigRejected)(nil),           // 58: chive.v1.ConfigRejected
+	(*ConfigReverted)(nil),           // 59: chive.v1.ConfigReverted
+	(*ServiceDescriptorFetched)(nil), // 60: chive.v1.ServiceDescriptorFetched
+	(*ServiceIntroduced)(nil),        // 61: chive.v1.ServiceIntroduced
+	(*ServiceJoined)(nil),            // 62: chive.v1.ServiceJoined
+	(*ServiceFailed)(nil),            // 63: chive.v1.ServiceFailed
+	(*HostingStarted)(nil),           // 64: chive.v1.HostingStarted
+	(*HostingStopped)(nil),           // 65: chive.v1.HostingStopped
+	(*HostingPointUp)(nil),           // 66: chive.v1.HostingPointUp
+	(*HostingPointDown)(nil),         // 67: chive.v1.HostingPointDown
+	(*HostingPointGone)(nil),         // 68: chive.v1.HostingPointGone
+	(*HostingDescribed)(nil),         // 69: chive.v1.HostingDescribed
+	(*HostingStored)(nil),            // 70: chive.v1.HostingStored
+	(*HostingPublished)(nil),         // 71: chive.v1.HostingPublished
+	(*HostingUnpublished)(nil),       // 72: chive.v1.HostingUnpublished
+	(*HostingRefused)(nil),           // 73: chive.v1.HostingRefused
+	(*HostingMet)(nil),               // 74: chive.v1.HostingMet
+	(*HostingMissed)(nil),            // 75: chive.v1.HostingMissed
+	(*timestamppb.Timestamp)(nil),    // 76: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 77: google.protobuf.Duration
 }
 var file_chive_v1_events_proto_depIdxs = []int32{
-	75,  // 0: chive.v1.Envelope.time:type_name -> google.protobuf.Timestamp
+	76,  // 0: chive.v1.Envelope.time:type_name -> google.protobuf.Timestamp
 	1,   // 1: chive.v1.Envelope.kind:type_name -> chive.v1.Kind
 	6,   // 2: chive.v1.Envelope.node_started:type_name -> chive.v1.NodeStarted
 	7,   // 3: chive.v1.Envelope.node_stopping:type_name -> chive.v1.NodeStopping
@@ -6566,117 +6654,119 @@ var file_chive_v1_events_proto_depIdxs = []int32{
 	20,  // 16: chive.v1.Envelope.circuit_launched:type_name -> chive.v1.CircuitLaunched
 	21,  // 17: chive.v1.Envelope.circuit_extended:type_name -> chive.v1.CircuitExtended
 	22,  // 18: chive.v1.Envelope.circuit_opened:type_name -> chive.v1.CircuitOpened
-	23,  // 19: chive.v1.Envelope.circuit_dirtied:type_name -> chive.v1.CircuitDirtied
-	24,  // 20: chive.v1.Envelope.circuit_failed:type_name -> chive.v1.CircuitFailed
-	25,  // 21: chive.v1.Envelope.circuit_closed:type_name -> chive.v1.CircuitClosed
-	26,  // 22: chive.v1.Envelope.circuit_set_launched:type_name -> chive.v1.CircuitSetLaunched
-	27,  // 23: chive.v1.Envelope.circuit_leg_linked:type_name -> chive.v1.CircuitLegLinked
-	28,  // 24: chive.v1.Envelope.circuit_set_linked:type_name -> chive.v1.CircuitSetLinked
-	29,  // 25: chive.v1.Envelope.circuit_leg_lost:type_name -> chive.v1.CircuitLegLost
-	30,  // 26: chive.v1.Envelope.stream_requested:type_name -> chive.v1.StreamRequested
-	31,  // 27: chive.v1.Envelope.stream_attached:type_name -> chive.v1.StreamAttached
-	32,  // 28: chive.v1.Envelope.stream_connected:type_name -> chive.v1.StreamConnected
-	33,  // 29: chive.v1.Envelope.stream_detached:type_name -> chive.v1.StreamDetached
-	34,  // 30: chive.v1.Envelope.stream_ended:type_name -> chive.v1.StreamEnded
-	39,  // 31: chive.v1.Envelope.circuits_renewed:type_name -> chive.v1.CircuitsRenewed
-	35,  // 32: chive.v1.Envelope.guard_sampled:type_name -> chive.v1.GuardSampled
-	36,  // 33: chive.v1.Envelope.guard_reachable:type_name -> chive.v1.GuardReachable
-	37,  // 34: chive.v1.Envelope.guard_unreachable:type_name -> chive.v1.GuardUnreachable
-	38,  // 35: chive.v1.Envelope.guard_confirmed:type_name -> chive.v1.GuardConfirmed
-	40,  // 36: chive.v1.Envelope.guard_removed:type_name -> chive.v1.GuardRemoved
-	41,  // 37: chive.v1.Envelope.guards_retried:type_name -> chive.v1.GuardsRetried
-	42,  // 38: chive.v1.Envelope.path_bias_suspected:type_name -> chive.v1.PathBiasSuspected
-	43,  // 39: chive.v1.Envelope.vanguard_added:type_name -> chive.v1.VanguardAdded
-	44,  // 40: chive.v1.Envelope.vanguard_removed:type_name -> chive.v1.VanguardRemoved
-	45,  // 41: chive.v1.Envelope.document_fetched:type_name -> chive.v1.DocumentFetched
-	46,  // 42: chive.v1.Envelope.document_verified:type_name -> chive.v1.DocumentVerified
-	47,  // 43: chive.v1.Envelope.document_rejected:type_name -> chive.v1.DocumentRejected
-	48,  // 44: chive.v1.Envelope.protocols_missing:type_name -> chive.v1.ProtocolsMissing
-	49,  // 45: chive.v1.Envelope.supervisor_state_changed:type_name -> chive.v1.SupervisorStateChanged
-	50,  // 46: chive.v1.Envelope.breaker_opened:type_name -> chive.v1.BreakerOpened
-	51,  // 47: chive.v1.Envelope.breaker_half_opened:type_name -> chive.v1.BreakerHalfOpened
-	52,  // 48: chive.v1.Envelope.breaker_closed:type_name -> chive.v1.BreakerClosed
-	53,  // 49: chive.v1.Envelope.retries_exhausted:type_name -> chive.v1.RetriesExhausted
-	54,  // 50: chive.v1.Envelope.input_quarantined:type_name -> chive.v1.InputQuarantined
-	55,  // 51: chive.v1.Envelope.config_proposed:type_name -> chive.v1.ConfigProposed
-	56,  // 52: chive.v1.Envelope.config_applied:type_name -> chive.v1.ConfigApplied
-	57,  // 53: chive.v1.Envelope.config_rejected:type_name -> chive.v1.ConfigRejected
-	58,  // 54: chive.v1.Envelope.config_reverted:type_name -> chive.v1.ConfigReverted
-	59,  // 55: chive.v1.Envelope.service_descriptor_fetched:type_name -> chive.v1.ServiceDescriptorFetched
-	60,  // 56: chive.v1.Envelope.service_introduced:type_name -> chive.v1.ServiceIntroduced
-	61,  // 57: chive.v1.Envelope.service_joined:type_name -> chive.v1.ServiceJoined
-	62,  // 58: chive.v1.Envelope.service_failed:type_name -> chive.v1.ServiceFailed
-	63,  // 59: chive.v1.Envelope.hosting_started:type_name -> chive.v1.HostingStarted
-	64,  // 60: chive.v1.Envelope.hosting_stopped:type_name -> chive.v1.HostingStopped
-	65,  // 61: chive.v1.Envelope.hosting_point_up:type_name -> chive.v1.HostingPointUp
-	66,  // 62: chive.v1.Envelope.hosting_point_down:type_name -> chive.v1.HostingPointDown
-	67,  // 63: chive.v1.Envelope.hosting_point_gone:type_name -> chive.v1.HostingPointGone
-	68,  // 64: chive.v1.Envelope.hosting_described:type_name -> chive.v1.HostingDescribed
-	69,  // 65: chive.v1.Envelope.hosting_stored:type_name -> chive.v1.HostingStored
-	70,  // 66: chive.v1.Envelope.hosting_published:type_name -> chive.v1.HostingPublished
-	71,  // 67: chive.v1.Envelope.hosting_unpublished:type_name -> chive.v1.HostingUnpublished
-	72,  // 68: chive.v1.Envelope.hosting_refused:type_name -> chive.v1.HostingRefused
-	73,  // 69: chive.v1.Envelope.hosting_met:type_name -> chive.v1.HostingMet
-	74,  // 70: chive.v1.Envelope.hosting_missed:type_name -> chive.v1.HostingMissed
-	0,   // 71: chive.v1.NodeStopping.outcome:type_name -> chive.v1.Outcome
-	3,   // 72: chive.v1.BootstrapAdvanced.phase:type_name -> chive.v1.BootstrapPhase
-	0,   // 73: chive.v1.ListenerClosed.outcome:type_name -> chive.v1.Outcome
-	76,  // 74: chive.v1.BuildTimeoutSet.timeout:type_name -> google.protobuf.Duration
-	76,  // 75: chive.v1.BuildTimeoutSet.close:type_name -> google.protobuf.Duration
-	2,   // 76: chive.v1.ConnectionDialled.purpose:type_name -> chive.v1.Purpose
-	76,  // 77: chive.v1.ConnectionOpened.took:type_name -> google.protobuf.Duration
-	76,  // 78: chive.v1.ConnectionOpened.clock_skew:type_name -> google.protobuf.Duration
-	0,   // 79: chive.v1.ConnectionFailed.outcome:type_name -> chive.v1.Outcome
-	76,  // 80: chive.v1.ConnectionFailed.took:type_name -> google.protobuf.Duration
-	0,   // 81: chive.v1.ConnectionClosed.outcome:type_name -> chive.v1.Outcome
-	76,  // 82: chive.v1.ConnectionClosed.lived:type_name -> google.protobuf.Duration
-	2,   // 83: chive.v1.CircuitLaunched.purpose:type_name -> chive.v1.Purpose
-	76,  // 84: chive.v1.CircuitOpened.took:type_name -> google.protobuf.Duration
-	0,   // 85: chive.v1.CircuitFailed.outcome:type_name -> chive.v1.Outcome
-	76,  // 86: chive.v1.CircuitFailed.took:type_name -> google.protobuf.Duration
-	0,   // 87: chive.v1.CircuitClosed.outcome:type_name -> chive.v1.Outcome
-	76,  // 88: chive.v1.CircuitClosed.lived:type_name -> google.protobuf.Duration
-	2,   // 89: chive.v1.CircuitSetLaunched.purpose:type_name -> chive.v1.Purpose
-	76,  // 90: chive.v1.CircuitLegLinked.round_trip:type_name -> google.protobuf.Duration
-	76,  // 91: chive.v1.CircuitSetLinked.took:type_name -> google.protobuf.Duration
-	0,   // 92: chive.v1.CircuitLegLost.outcome:type_name -> chive.v1.Outcome
-	2,   // 93: chive.v1.StreamRequested.purpose:type_name -> chive.v1.Purpose
-	76,  // 94: chive.v1.StreamConnected.took:type_name -> google.protobuf.Duration
-	0,   // 95: chive.v1.StreamDetached.outcome:type_name -> chive.v1.Outcome
-	0,   // 96: chive.v1.StreamEnded.outcome:type_name -> chive.v1.Outcome
-	76,  // 97: chive.v1.StreamEnded.lived:type_name -> google.protobuf.Duration
-	0,   // 98: chive.v1.GuardUnreachable.outcome:type_name -> chive.v1.Outcome
-	4,   // 99: chive.v1.DocumentFetched.kind:type_name -> chive.v1.DocumentKind
-	76,  // 100: chive.v1.DocumentFetched.took:type_name -> google.protobuf.Duration
-	4,   // 101: chive.v1.DocumentVerified.kind:type_name -> chive.v1.DocumentKind
-	75,  // 102: chive.v1.DocumentVerified.valid_until:type_name -> google.protobuf.Timestamp
-	4,   // 103: chive.v1.DocumentRejected.kind:type_name -> chive.v1.DocumentKind
-	0,   // 104: chive.v1.DocumentRejected.outcome:type_name -> chive.v1.Outcome
-	76,  // 105: chive.v1.SupervisorStateChanged.delay:type_name -> google.protobuf.Duration
-	0,   // 106: chive.v1.SupervisorStateChanged.outcome:type_name -> chive.v1.Outcome
-	76,  // 107: chive.v1.BreakerOpened.retry_after:type_name -> google.protobuf.Duration
-	0,   // 108: chive.v1.BreakerOpened.outcome:type_name -> chive.v1.Outcome
-	76,  // 109: chive.v1.RetriesExhausted.delay:type_name -> google.protobuf.Duration
-	0,   // 110: chive.v1.RetriesExhausted.outcome:type_name -> chive.v1.Outcome
-	76,  // 111: chive.v1.InputQuarantined.lasts:type_name -> google.protobuf.Duration
-	0,   // 112: chive.v1.InputQuarantined.outcome:type_name -> chive.v1.Outcome
-	76,  // 113: chive.v1.ConfigApplied.took:type_name -> google.protobuf.Duration
-	0,   // 114: chive.v1.ConfigRejected.outcome:type_name -> chive.v1.Outcome
-	0,   // 115: chive.v1.ServiceDescriptorFetched.outcome:type_name -> chive.v1.Outcome
-	76,  // 116: chive.v1.ServiceDescriptorFetched.took:type_name -> google.protobuf.Duration
-	0,   // 117: chive.v1.ServiceIntroduced.outcome:type_name -> chive.v1.Outcome
-	76,  // 118: chive.v1.ServiceJoined.took:type_name -> google.protobuf.Duration
-	0,   // 119: chive.v1.ServiceFailed.outcome:type_name -> chive.v1.Outcome
-	76,  // 120: chive.v1.ServiceFailed.took:type_name -> google.protobuf.Duration
-	0,   // 121: chive.v1.HostingStopped.outcome:type_name -> chive.v1.Outcome
-	0,   // 122: chive.v1.HostingPointDown.outcome:type_name -> chive.v1.Outcome
-	0,   // 123: chive.v1.HostingStored.outcome:type_name -> chive.v1.Outcome
-	0,   // 124: chive.v1.HostingMissed.outcome:type_name -> chive.v1.Outcome
-	125, // [125:125] is the sub-list for method output_type
-	125, // [125:125] is the sub-list for method input_type
-	125, // [125:125] is the sub-list for extension type_name
-	125, // [125:125] is the sub-list for extension extendee
-	0,   // [0:125] is the sub-list for field type_name
+	24,  // 19: chive.v1.Envelope.circuit_dirtied:type_name -> chive.v1.CircuitDirtied
+	25,  // 20: chive.v1.Envelope.circuit_failed:type_name -> chive.v1.CircuitFailed
+	26,  // 21: chive.v1.Envelope.circuit_closed:type_name -> chive.v1.CircuitClosed
+	27,  // 22: chive.v1.Envelope.circuit_set_launched:type_name -> chive.v1.CircuitSetLaunched
+	28,  // 23: chive.v1.Envelope.circuit_leg_linked:type_name -> chive.v1.CircuitLegLinked
+	29,  // 24: chive.v1.Envelope.circuit_set_linked:type_name -> chive.v1.CircuitSetLinked
+	30,  // 25: chive.v1.Envelope.circuit_leg_lost:type_name -> chive.v1.CircuitLegLost
+	23,  // 26: chive.v1.Envelope.circuit_assigned:type_name -> chive.v1.CircuitAssigned
+	31,  // 27: chive.v1.Envelope.stream_requested:type_name -> chive.v1.StreamRequested
+	32,  // 28: chive.v1.Envelope.stream_attached:type_name -> chive.v1.StreamAttached
+	33,  // 29: chive.v1.Envelope.stream_connected:type_name -> chive.v1.StreamConnected
+	34,  // 30: chive.v1.Envelope.stream_detached:type_name -> chive.v1.StreamDetached
+	35,  // 31: chive.v1.Envelope.stream_ended:type_name -> chive.v1.StreamEnded
+	40,  // 32: chive.v1.Envelope.circuits_renewed:type_name -> chive.v1.CircuitsRenewed
+	36,  // 33: chive.v1.Envelope.guard_sampled:type_name -> chive.v1.GuardSampled
+	37,  // 34: chive.v1.Envelope.guard_reachable:type_name -> chive.v1.GuardReachable
+	38,  // 35: chive.v1.Envelope.guard_unreachable:type_name -> chive.v1.GuardUnreachable
+	39,  // 36: chive.v1.Envelope.guard_confirmed:type_name -> chive.v1.GuardConfirmed
+	41,  // 37: chive.v1.Envelope.guard_removed:type_name -> chive.v1.GuardRemoved
+	42,  // 38: chive.v1.Envelope.guards_retried:type_name -> chive.v1.GuardsRetried
+	43,  // 39: chive.v1.Envelope.path_bias_suspected:type_name -> chive.v1.PathBiasSuspected
+	44,  // 40: chive.v1.Envelope.vanguard_added:type_name -> chive.v1.VanguardAdded
+	45,  // 41: chive.v1.Envelope.vanguard_removed:type_name -> chive.v1.VanguardRemoved
+	46,  // 42: chive.v1.Envelope.document_fetched:type_name -> chive.v1.DocumentFetched
+	47,  // 43: chive.v1.Envelope.document_verified:type_name -> chive.v1.DocumentVerified
+	48,  // 44: chive.v1.Envelope.document_rejected:type_name -> chive.v1.DocumentRejected
+	49,  // 45: chive.v1.Envelope.protocols_missing:type_name -> chive.v1.ProtocolsMissing
+	50,  // 46: chive.v1.Envelope.supervisor_state_changed:type_name -> chive.v1.SupervisorStateChanged
+	51,  // 47: chive.v1.Envelope.breaker_opened:type_name -> chive.v1.BreakerOpened
+	52,  // 48: chive.v1.Envelope.breaker_half_opened:type_name -> chive.v1.BreakerHalfOpened
+	53,  // 49: chive.v1.Envelope.breaker_closed:type_name -> chive.v1.BreakerClosed
+	54,  // 50: chive.v1.Envelope.retries_exhausted:type_name -> chive.v1.RetriesExhausted
+	55,  // 51: chive.v1.Envelope.input_quarantined:type_name -> chive.v1.InputQuarantined
+	56,  // 52: chive.v1.Envelope.config_proposed:type_name -> chive.v1.ConfigProposed
+	57,  // 53: chive.v1.Envelope.config_applied:type_name -> chive.v1.ConfigApplied
+	58,  // 54: chive.v1.Envelope.config_rejected:type_name -> chive.v1.ConfigRejected
+	59,  // 55: chive.v1.Envelope.config_reverted:type_name -> chive.v1.ConfigReverted
+	60,  // 56: chive.v1.Envelope.service_descriptor_fetched:type_name -> chive.v1.ServiceDescriptorFetched
+	61,  // 57: chive.v1.Envelope.service_introduced:type_name -> chive.v1.ServiceIntroduced
+	62,  // 58: chive.v1.Envelope.service_joined:type_name -> chive.v1.ServiceJoined
+	63,  // 59: chive.v1.Envelope.service_failed:type_name -> chive.v1.ServiceFailed
+	64,  // 60: chive.v1.Envelope.hosting_started:type_name -> chive.v1.HostingStarted
+	65,  // 61: chive.v1.Envelope.hosting_stopped:type_name -> chive.v1.HostingStopped
+	66,  // 62: chive.v1.Envelope.hosting_point_up:type_name -> chive.v1.HostingPointUp
+	67,  // 63: chive.v1.Envelope.hosting_point_down:type_name -> chive.v1.HostingPointDown
+	68,  // 64: chive.v1.Envelope.hosting_point_gone:type_name -> chive.v1.HostingPointGone
+	69,  // 65: chive.v1.Envelope.hosting_described:type_name -> chive.v1.HostingDescribed
+	70,  // 66: chive.v1.Envelope.hosting_stored:type_name -> chive.v1.HostingStored
+	71,  // 67: chive.v1.Envelope.hosting_published:type_name -> chive.v1.HostingPublished
+	72,  // 68: chive.v1.Envelope.hosting_unpublished:type_name -> chive.v1.HostingUnpublished
+	73,  // 69: chive.v1.Envelope.hosting_refused:type_name -> chive.v1.HostingRefused
+	74,  // 70: chive.v1.Envelope.hosting_met:type_name -> chive.v1.HostingMet
+	75,  // 71: chive.v1.Envelope.hosting_missed:type_name -> chive.v1.HostingMissed
+	0,   // 72: chive.v1.NodeStopping.outcome:type_name -> chive.v1.Outcome
+	3,   // 73: chive.v1.BootstrapAdvanced.phase:type_name -> chive.v1.BootstrapPhase
+	0,   // 74: chive.v1.ListenerClosed.outcome:type_name -> chive.v1.Outcome
+	77,  // 75: chive.v1.BuildTimeoutSet.timeout:type_name -> google.protobuf.Duration
+	77,  // 76: chive.v1.BuildTimeoutSet.close:type_name -> google.protobuf.Duration
+	2,   // 77: chive.v1.ConnectionDialled.purpose:type_name -> chive.v1.Purpose
+	77,  // 78: chive.v1.ConnectionOpened.took:type_name -> google.protobuf.Duration
+	77,  // 79: chive.v1.ConnectionOpened.clock_skew:type_name -> google.protobuf.Duration
+	0,   // 80: chive.v1.ConnectionFailed.outcome:type_name -> chive.v1.Outcome
+	77,  // 81: chive.v1.ConnectionFailed.took:type_name -> google.protobuf.Duration
+	0,   // 82: chive.v1.ConnectionClosed.outcome:type_name -> chive.v1.Outcome
+	77,  // 83: chive.v1.ConnectionClosed.lived:type_name -> google.protobuf.Duration
+	2,   // 84: chive.v1.CircuitLaunched.purpose:type_name -> chive.v1.Purpose
+	77,  // 85: chive.v1.CircuitOpened.took:type_name -> google.protobuf.Duration
+	2,   // 86: chive.v1.CircuitAssigned.purpose:type_name -> chive.v1.Purpose
+	0,   // 87: chive.v1.CircuitFailed.outcome:type_name -> chive.v1.Outcome
+	77,  // 88: chive.v1.CircuitFailed.took:type_name -> google.protobuf.Duration
+	0,   // 89: chive.v1.CircuitClosed.outcome:type_name -> chive.v1.Outcome
+	77,  // 90: chive.v1.CircuitClosed.lived:type_name -> google.protobuf.Duration
+	2,   // 91: chive.v1.CircuitSetLaunched.purpose:type_name -> chive.v1.Purpose
+	77,  // 92: chive.v1.CircuitLegLinked.round_trip:type_name -> google.protobuf.Duration
+	77,  // 93: chive.v1.CircuitSetLinked.took:type_name -> google.protobuf.Duration
+	0,   // 94: chive.v1.CircuitLegLost.outcome:type_name -> chive.v1.Outcome
+	2,   // 95: chive.v1.StreamRequested.purpose:type_name -> chive.v1.Purpose
+	77,  // 96: chive.v1.StreamConnected.took:type_name -> google.protobuf.Duration
+	0,   // 97: chive.v1.StreamDetached.outcome:type_name -> chive.v1.Outcome
+	0,   // 98: chive.v1.StreamEnded.outcome:type_name -> chive.v1.Outcome
+	77,  // 99: chive.v1.StreamEnded.lived:type_name -> google.protobuf.Duration
+	0,   // 100: chive.v1.GuardUnreachable.outcome:type_name -> chive.v1.Outcome
+	4,   // 101: chive.v1.DocumentFetched.kind:type_name -> chive.v1.DocumentKind
+	77,  // 102: chive.v1.DocumentFetched.took:type_name -> google.protobuf.Duration
+	4,   // 103: chive.v1.DocumentVerified.kind:type_name -> chive.v1.DocumentKind
+	76,  // 104: chive.v1.DocumentVerified.valid_until:type_name -> google.protobuf.Timestamp
+	4,   // 105: chive.v1.DocumentRejected.kind:type_name -> chive.v1.DocumentKind
+	0,   // 106: chive.v1.DocumentRejected.outcome:type_name -> chive.v1.Outcome
+	77,  // 107: chive.v1.SupervisorStateChanged.delay:type_name -> google.protobuf.Duration
+	0,   // 108: chive.v1.SupervisorStateChanged.outcome:type_name -> chive.v1.Outcome
+	77,  // 109: chive.v1.BreakerOpened.retry_after:type_name -> google.protobuf.Duration
+	0,   // 110: chive.v1.BreakerOpened.outcome:type_name -> chive.v1.Outcome
+	77,  // 111: chive.v1.RetriesExhausted.delay:type_name -> google.protobuf.Duration
+	0,   // 112: chive.v1.RetriesExhausted.outcome:type_name -> chive.v1.Outcome
+	77,  // 113: chive.v1.InputQuarantined.lasts:type_name -> google.protobuf.Duration
+	0,   // 114: chive.v1.InputQuarantined.outcome:type_name -> chive.v1.Outcome
+	77,  // 115: chive.v1.ConfigApplied.took:type_name -> google.protobuf.Duration
+	0,   // 116: chive.v1.ConfigRejected.outcome:type_name -> chive.v1.Outcome
+	0,   // 117: chive.v1.ServiceDescriptorFetched.outcome:type_name -> chive.v1.Outcome
+	77,  // 118: chive.v1.ServiceDescriptorFetched.took:type_name -> google.protobuf.Duration
+	0,   // 119: chive.v1.ServiceIntroduced.outcome:type_name -> chive.v1.Outcome
+	77,  // 120: chive.v1.ServiceJoined.took:type_name -> google.protobuf.Duration
+	0,   // 121: chive.v1.ServiceFailed.outcome:type_name -> chive.v1.Outcome
+	77,  // 122: chive.v1.ServiceFailed.took:type_name -> google.protobuf.Duration
+	0,   // 123: chive.v1.HostingStopped.outcome:type_name -> chive.v1.Outcome
+	0,   // 124: chive.v1.HostingPointDown.outcome:type_name -> chive.v1.Outcome
+	0,   // 125: chive.v1.HostingStored.outcome:type_name -> chive.v1.Outcome
+	0,   // 126: chive.v1.HostingMissed.outcome:type_name -> chive.v1.Outcome
+	127, // [127:127] is the sub-list for method output_type
+	127, // [127:127] is the sub-list for method input_type
+	127, // [127:127] is the sub-list for extension type_name
+	127, // [127:127] is the sub-list for extension extendee
+	0,   // [0:127] is the sub-list for field type_name
 }
 
 func init() { file_chive_v1_events_proto_init() }
@@ -6710,6 +6800,7 @@ func file_chive_v1_events_proto_init() {
 		(*Envelope_CircuitLegLinked)(nil),
 		(*Envelope_CircuitSetLinked)(nil),
 		(*Envelope_CircuitLegLost)(nil),
+		(*Envelope_CircuitAssigned)(nil),
 		(*Envelope_StreamRequested)(nil),
 		(*Envelope_StreamAttached)(nil),
 		(*Envelope_StreamConnected)(nil),
@@ -6762,7 +6853,7 @@ func file_chive_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chive_v1_events_proto_rawDesc), len(file_chive_v1_events_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   70,
+			NumMessages:   71,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
