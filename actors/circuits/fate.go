@@ -34,8 +34,8 @@ func (c *circuits) opened(ctx actor.Context, m *circuit.Opened) {
 	c.paced(r, m.Took)
 	c.ended(r)
 	c.failures = 0
+	c.built(r)
 	if r.purpose == chivev1.Purpose_PURPOSE_GENERAL {
-		c.built(r)
 		c.listen()
 		c.learn(c.times.Built(m.Took, r.slow))
 	} else if r.hops == circuit.LearnAt {

@@ -11,6 +11,7 @@ import (
 	"chive/messages/chivev1"
 	"chive/tor/netdoc"
 	"chive/tor/path"
+	"chive/tor/pathbias"
 )
 
 // A stem is a circuit that is built before it is known which onion service it will be for:
@@ -166,6 +167,7 @@ func (c *circuits) assign(ctx actor.Context, r *record, m *Open) {
 		c.ready(ctx, r)
 		return
 	}
+	c.o.Bias.Ended(r.id, pathbias.ByUs) // the new last hop may end it as it likes (C tor likewise)
 	r.last, r.open, r.extended = *m.Target, false, true
 	r.hops++
 	c.building++

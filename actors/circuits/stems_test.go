@@ -67,8 +67,8 @@ func atStems(t reporter, test func(*desk, *shifting)) {
 // stemsOf lists the stems that nobody waits for.
 func (d *desk) stemsOf() []*record { return d.spareStems() }
 
-// opens a circuit, as its actor would tell.
-func (d *desk) built(r *record) {
+// isOpen has a circuit open, as its actor would tell.
+func (d *desk) isOpen(r *record) {
 	d.opened(d.ctx, &circuit.Opened{ID: r.id, Took: 100 * time.Millisecond})
 }
 
@@ -94,7 +94,7 @@ func TestStemsAreDemanded(t *testing.T) {
 			t.Errorf("%d stems after a visit, want %d", n, leastStems)
 		}
 		for _, r := range d.stemsOf() {
-			d.built(r)
+			d.isOpen(r)
 		}
 		for i := range 20 {
 			d.openFor(d.ctx, &Open{Owner: d.quiet, Token: uint64(10 + i), Purpose: introduction, Target: target(20)})
@@ -103,7 +103,7 @@ func TestStemsAreDemanded(t *testing.T) {
 			t.Errorf("%d stems, and there may be %d", n, d.o.Settings.PoolMax)
 		}
 		for _, r := range d.stemsOf() {
-			d.built(r)
+			d.isOpen(r)
 		}
 		s.later.Add(int64(time.Hour)) // and the demand is over
 		d.sweepStems(d.ctx)
@@ -266,7 +266,7 @@ func TestStemsAreGivenOnce(t *testing.T) {
 					d.openFor(d.ctx, m)
 				case 3, 4:
 					if r := some(func(r *record) bool { return !r.open && !r.waits && !r.closing }); r != nil {
-						d.built(r)
+						d.isOpen(r)
 					}
 				case 5:
 					if r := some(func(*record) bool { return true }); r != nil {

@@ -234,6 +234,9 @@ func (c *circuits) unreached(r *record, m *circuit.Gone) {
 	if r.closing || r.extended || m.Outcome != chivev1.Outcome_OUTCOME_TIMEOUT || m.Hops >= circuit.LearnAt {
 		return
 	}
+	if counts(r.purpose) {
+		c.o.Bias.TimedOut(r.first)
+	}
 	c.listen()
 	c.learn(c.times.TimedOut(m.Hops > 0))
 	c.learn(c.times.Abandoned(r.launched))
