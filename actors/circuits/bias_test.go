@@ -61,10 +61,10 @@ func TestBiasOfOnions(t *testing.T) {
 			r := &record{id: "c", pid: d.quiet, purpose: tt.purpose, first: netdoc.Digest{1}, hops: 3, launched: d.o.Now()}
 			if tt.purpose == stem {
 				r.stem = []netdoc.Digest{{1}, {5}, {21}}
+				d.stems.spare = append(d.stems.spare, r)
 			} else {
 				r.wish = &Open{Owner: d.quiet, Token: 1, Purpose: tt.purpose}
 			}
-			d.places.clean[r] = struct{}{}
 			d.began(r)
 			if tt.opens {
 				d.isOpen(r)

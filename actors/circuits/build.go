@@ -171,7 +171,9 @@ func (c *circuits) launchWith(ctx actor.Context, purpose chivev1.Purpose, path [
 	o := c.options(r, path)
 	o.Onion = onion
 	r.pid = ctx.Spawn(circuit.Props(o))
-	c.places.clean[r] = struct{}{}
+	if onion == nil { // else it is its owner's
+		c.places.clean[r] = struct{}{}
+	}
 	c.began(r)
 	return r
 }

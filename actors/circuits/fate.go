@@ -131,6 +131,7 @@ func (c *circuits) forget(r *record) {
 	delete(c.records, r.id)
 	c.places.forget(r)
 	c.identities.forget(r)
+	c.stems.taken(r)
 	c.parted(r)
 	c.ended(r)
 	if r.set != nil {

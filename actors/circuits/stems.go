@@ -1,7 +1,6 @@
 package circuits
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -35,7 +34,8 @@ const leastStems = 3
 // stems says how many are kept.
 type stems struct {
 	pool
-	last time.Time // when one was of use last
+	last  time.Time // when one was of use last
+	spare []*record // that nobody was given or promised, oldest first
 }
 
 // fromStem says what is made of stems. What is done for a service at its leisure, and stays
@@ -73,23 +73,22 @@ func (r *record) aim() chivev1.Purpose {
 	return r.purpose
 }
 
-// spareStems are those that nobody was given: open ones first, oldest first.
-func (c *circuits) spareStems() (all []*record) {
-	for r := range c.places.clean {
-		if r.purpose == stem && r.wish == nil && !r.tired && !r.closing && !r.late {
-			all = append(all, r)
+// good says whether a stem may still be given away.
+func (r *record) good() bool { return !r.tired && !r.closing && !r.late }
+
+// good counts the spare ones that may be given away.
+func (s *stems) good() (n int) {
+	for _, r := range s.spare {
+		if r.good() {
+			n++
 		}
 	}
-	slices.SortFunc(all, func(a, b *record) int {
-		if a.open != b.open {
-			if a.open {
-				return -1
-			}
-			return 1
-		}
-		return cmp.Or(a.launched.Compare(b.launched), cmp.Compare(a.id, b.id))
-	})
-	return all
+	return n
+}
+
+// taken: a stem is spare no more.
+func (s *stems) taken(r *record) {
+	s.spare = slices.DeleteFunc(s.spare, func(o *record) bool { return o == r })
 }
 
 // bearing is by what paths are made now.
@@ -118,26 +117,39 @@ func (c *circuits) takeStem(ctx actor.Context, m *Open) bool {
 	if !fromStem(m.Purpose) {
 		return false
 	}
-	spare := c.spareStems()
-	if len(spare) == 0 {
+	if len(c.stems.spare) == 0 {
 		return false
 	}
 	b, ok := c.bearing(ctx)
 	if !ok {
 		return false
 	}
-	for _, r := range spare {
+	r := c.stemFor(&b, m)
+	switch {
+	case r == nil:
+		return false
+	case r.open:
+		c.assign(ctx, r, m)
+	default:
+		r.wish = m
+		c.stems.taken(r)
+	}
+	return true
+}
+
+// stemFor is the oldest open stem that may become what is asked for, else the oldest that is
+// being built; nil: there is none.
+func (c *circuits) stemFor(b *bearing, m *Open) (building *record) {
+	for _, r := range c.stems.spare {
 		switch {
-		case r.waits || !c.becomes(&b, r, m):
+		case !r.good() || r.waits || building != nil && !r.open || !c.becomes(b, r, m):
 		case r.open:
-			c.assign(ctx, r, m)
-			return true
+			return r
 		default:
-			r.wish = m
-			return true
+			building = r
 		}
 	}
-	return false
+	return building
 }
 
 // becomes says whether a stem may become what is asked for.
@@ -158,6 +170,7 @@ func (c *circuits) becomes(b *bearing, r *record, m *Open) bool {
 
 // assign makes an open stem what is asked for: becomes has said that it may be that.
 func (c *circuits) assign(ctx actor.Context, r *record, m *Open) {
+	c.stems.taken(r)
 	r.purpose, r.wish = m.Purpose, m
 	a := &circuit.Assign{Purpose: m.Purpose, Owner: m.Owner, Token: m.Token, Flow: c.network.onion, Hop: m.Target}
 	if m.Target == nil {
@@ -206,7 +219,7 @@ func (c *circuits) prepareStems(ctx actor.Context) {
 	if want == 0 || c.holdOff != nil || c.hungry() || c.building >= c.mostBuilding() {
 		return
 	}
-	for missing := want - len(c.spareStems()); missing > 0 && c.building < c.mostBuilding(); missing-- {
+	for missing := want - c.stems.good(); missing > 0 && c.building < c.mostBuilding(); missing-- {
 		if !c.launchStem(ctx) {
 			return
 		}
@@ -231,7 +244,9 @@ func (c *circuits) launchStem(ctx actor.Context) bool {
 		ctx.Logger().Debug("no path", "err", err)
 		return false
 	}
-	c.launchFrom(ctx, stem, hops(relays), &Open{}).stem = ids
+	r := c.launchFrom(ctx, stem, hops(relays), &Open{})
+	r.stem = ids
+	c.stems.spare = append(c.stems.spare, r)
 	return true
 }
 
@@ -245,18 +260,19 @@ func (c *circuits) sweepStems(ctx actor.Context) {
 		}
 	}
 	c.stems.follow(now, c.o.Settings.Period)
-	spare := c.spareStems()
-	if len(spare) == 0 {
+	if len(c.stems.spare) == 0 {
 		return
 	}
 	want := c.stems.wanted(&c.o.Settings, now)
 	if !c.o.Settings.Prebuild {
-		want = len(spare) // none is built any more; what is there is used
+		want = len(c.stems.spare) // none is built any more; what is there is used
 	}
 	b, ok := c.bearing(ctx)
-	for i, r := range spare {
-		if i >= want || ok && !b.holds(r) {
+	beyond := c.stems.good() - want
+	for _, r := range c.stems.spare {
+		if r.good() && (beyond > 0 || ok && !b.holds(r)) {
 			c.dismiss(ctx, r, chivev1.Outcome_OUTCOME_IDLE)
+			beyond--
 		}
 	}
 }

@@ -65,7 +65,9 @@ func atStems(t reporter, test func(*desk, *shifting)) {
 }
 
 // stemsOf lists the stems that nobody waits for.
-func (d *desk) stemsOf() []*record { return d.spareStems() }
+func (d *desk) stemsOf() []*record {
+	return slices.DeleteFunc(slices.Clone(d.stems.spare), func(r *record) bool { return !r.good() })
+}
 
 // isOpen has a circuit open, as its actor would tell.
 func (d *desk) isOpen(r *record) {
@@ -166,7 +168,7 @@ func TestStemsThatDoNotDo(t *testing.T) {
 			for _, b := range tt.stem {
 				r.stem = append(r.stem, netdoc.Digest{b})
 			}
-			d.records[r.id], d.places.clean[r] = r, struct{}{}
+			d.records[r.id], d.stems.spare = r, append(d.stems.spare, r)
 			if tt.change != nil {
 				tt.change(d, s, r)
 			}
