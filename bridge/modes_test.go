@@ -26,6 +26,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nkeys"
 
+	"chive/bridge/fleet"
 	shared "chive/bridge/fleet"
 	"chive/messages"
 	"chive/messages/chivev1"
@@ -216,6 +217,9 @@ var attempts = []attempt{
 	{"read acknowledgements", []Role{RoleOperate, RoleConfigure}, publishes("$JS.FLEET.API.STREAM.INFO.KV_chive-f-acks")},
 	{"read members", Roles, publishes("$JS.FLEET.API.STREAM.INFO.KV_chive-f-nodes")},
 	{"pretend to be a node", nil, publishes("chive.v1.f.n1.evt.circuit.c1.opened")},
+	{"see what is told of shared onion services", nil, subscribes("$KV.chive-f-onions.>")},
+	{"read it", nil, publishes("$JS.FLEET.API.STREAM.INFO.KV_chive-f-onions")},
+	{"take their leases", nil, publishes("$KV.chive-f-onions.t.lease")},
 	{"acknowledge", nil, publishes("$KV.chive-f-acks.1.n1")},
 	{"acknowledge as an event", nil, publishes("chive.v1.f.n1.cfg.acknowledged")},
 	{"be a member", nil, publishes("$KV.chive-f-nodes.n1")},
@@ -421,7 +425,7 @@ func TestNodesSpeakForThemselves(t *testing.T) {
 	nc := as(t, h.url, h.keys["n1"], nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err }))
 	for _, try := range []func(*nats.Conn) error{
 		publishes("chive.v1.f.n2.evt.circuit.c1.opened"), publishes("$KV.chive-f-nodes.n2"), publishes("$KV.chive-f-acks.1.n2"),
-		publishes("$KV.chive-f-config.all"), publishes("chive.v1.f.n2.ctl.drain"), publishes("$JS.API.STREAM.DELETE.KV_chive-f-config"),
+		publishes("$KV.chive-f-config.all"), publishes("$KV.chive-f-onions.t.node.n2"), publishes("chive.v1.f.n2.ctl.drain"), publishes("$JS.API.STREAM.DELETE.KV_chive-f-config"),
 		subscribes("chive.v1.f.n2.ctl.>"), subscribes("_INBOX.>"), subscribes("_R_.>"),
 	} {
 		if err := try(nc); err != nil {
@@ -566,6 +570,19 @@ func TestLoneNodeRunsNoFleet(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(b.dir, fleetSeed)); err == nil {
 		t.Error("a credential of a fleet is written")
+	}
+	// Who asks for its fleet is told why there is none, be others let in or not.
+	if _, err := ConnectFleet(t.Context(), FleetAccess{DataDir: b.dir}); !errors.Is(err, ErrElsewhere) {
+		t.Errorf("the fleet of a lone node: %v", err)
+	}
+	listens := joins(t, "n2", Options{Listen: "127.0.0.1:0"})
+	c, err := ConnectFleet(t.Context(), FleetAccess{DataDir: listens.dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Members(t.Context()); !errors.Is(err, fleet.ErrUnshared) {
+		t.Errorf("the members of no fleet: %v", err)
 	}
 	b.recorder.Emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, "c1", &chivev1.CircuitOpened{Hops: 3}))
 	if history, err := b.client(t).History(t.Context()); err != nil || len(history) > 1 {

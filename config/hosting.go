@@ -24,6 +24,11 @@ type OnionService struct {
 	PoW                   bool // clients may have to pay
 	PoWRate               int  // of those who pay, met a second; 0: as fast as can be
 	PoWBurst              int
+	OnionBalance          bool // clients of the services that ob_config names are met as well
+	ExportCircuitID       bool // the target is told in a PROXY line whose stream it is
+	Shared                bool // with other nodes of the fleet
+
+	From Origin // who says that it is hosted: the layer of its HiddenServiceDir
 }
 
 // OnionPort leads a port of a service to where it is served.
@@ -117,6 +122,33 @@ var serviceSettings = []setting{
 		func(s *OnionService) *int { return &s.PoWRate }),
 	serviceNumber("HiddenServicePoWQueueBurst", "clients", "So many at once. No less than the rate.", "", 0, maxIntroRate,
 		func(s *OnionService) *int { return &s.PoWBurst }),
+	serviceSwitch("HiddenServiceOnionBalanceInstance", "The service is a backend of an OnionBalance frontend: clients who read the frontend's descriptor, which lists introduction points of this service, are met as its own are. The service's folder must have the file ob_config with a line `MasterOnionAddress ADDRESS.onion` for each frontend, eight at most; it is read again at each reload.",
+		func(s *OnionService) *bool { return &s.OnionBalance }),
+	{Option{
+		Name: "HiddenServiceExportCircuitID", Default: "none", Type: "protocol", Range: "none or haproxy", Effect: serviceEffect,
+		Doc:     "haproxy: the first line that the target gets of each stream is a header of the PROXY protocol, version 1, `PROXY TCP6 fc00:dead:beef:4dad::AABB:CCDD ::1 …`, by which it can tell clients' circuits from each other: 0xAABBCCDD is a number for one circuit, which the event `met` of the service has as well. The target must expect the line." + belongs,
+		Differs: "The number is given to a client's circuit when he is met; numbers of one run of chive differ from those of another.",
+	}, func(s *OnionService, v string) error {
+		switch strings.ToLower(v) {
+		case "none", "haproxy":
+			s.ExportCircuitID = strings.EqualFold(v, "haproxy")
+			return nil
+		}
+		return fmt.Errorf("%q is no protocol: write haproxy or none", clip(v))
+	}, func(s *OnionService) []string {
+		if s.ExportCircuitID {
+			return []string{"haproxy"}
+		}
+		return nil
+	}},
+	ours(serviceSwitch("HiddenServiceShared", "Host the service together with other nodes of the fleet whose folders hold the same key: each has introduction points of its own, and one at a time publishes those of all.",
+		func(s *OnionService) *bool { return &s.Shared })),
+}
+
+// ours is an option that C tor does not have.
+func ours(s setting) setting {
+	s.Own = true
+	return s
 }
 
 func serviceSwitch(name, doc string, field func(*OnionService) *bool) setting {
@@ -174,7 +206,7 @@ var hostingOptions = func() []Option {
 		Name: serviceDir, Default: "", List: true, Class: Hot, RemoteDenied: deniedService,
 		Effect: "At once: services are started and stopped, and those that stay are changed, while they run.",
 		Range:  "FOLDER, then if wanted ; OPTION VALUE as often as needed",
-		Doc: "Host an onion service whose keys are in this folder. It is made, with a new key, if it is not there, and is C tor's: hostname, hs_ed25519_secret_key, hs_ed25519_public_key, and authorized_clients, with a file NAME.auth for each client who may find the service; without one everybody may who knows its address. That folder is read again at each reload. " +
+		Doc: "Host an onion service whose keys are in this folder. It is made, with a new key, if it is not there, and is C tor's: hostname, hs_ed25519_secret_key, hs_ed25519_public_key, and authorized_clients, with a file NAME.auth for each client who may find the service; without one everybody may who knows its address. That folder is read again at each reload. In place of hs_ed25519_secret_key there may be chive_delegation, which chive onion delegate makes where that key is kept. " +
 			"The options of the service follow, each on a line of its own, up to the next HiddenServiceDir; or behind semicolons on the same line, which is how they are given where lines have no order.",
 		Differs: "A relative folder counts from the working directory. A file in authorized_clients that holds no key stops a service that has no other, instead of opening it to everybody.",
 	}, "service", (*builder).onionService, func(c *Config) (out []string) {
@@ -229,7 +261,7 @@ func (b *builder) onionService(l Line) {
 		return
 	}
 	s := serviceDefaults
-	s.Dir = filepath.Clean(dir)
+	s.Dir, s.From = filepath.Clean(dir), originOf(l.File)
 	lines := make([]Line, 0, len(parts)-1+len(l.Of))
 	for _, part := range parts[1:] {
 		name, value := cutWord(strings.Trim(part, blank))
@@ -241,6 +273,8 @@ func (b *builder) onionService(l Line) {
 	switch c := &b.cfg; {
 	case len(s.Ports) == 0:
 		b.fail(l, ErrConflict, "the service has no HiddenServicePort")
+	case l.Append && s.From >= FromOperator && slices.ContainsFunc(c.OnionServices, func(o OnionService) bool { return o.Dir == s.Dir }):
+		b.warn(l, "%s is hosted without it: what is said there counts, and chive onion rm takes this one out", clip(s.Dir)) // it came there later
 	case slices.ContainsFunc(c.OnionServices, func(o OnionService) bool { return o.Dir == s.Dir }):
 		b.fail(l, ErrConflict, "given twice: one folder is one service")
 	case len(c.OnionServices) >= MaxOnionServices:
@@ -251,6 +285,30 @@ func (b *builder) onionService(l Line) {
 		b.fail(l, ErrConflict, "HiddenServicePoWQueueBurst %d is less than HiddenServicePoWQueueRate %d", s.PoWBurst, s.PoWRate)
 	default:
 		c.OnionServices = append(c.OnionServices, s)
+	}
+}
+
+// ServiceFolder is the folder that a value of HiddenServiceDir names.
+func ServiceFolder(value string) (string, error) {
+	dir, err := absolute(strings.Trim(splitService(value)[0], blank))
+	return filepath.Clean(dir), err
+}
+
+// originOf is the layer of a line.
+func originOf(file string) Origin {
+	if i := slices.Index(originNames[:], file); i > int(FromFile) {
+		return Origin(i)
+	}
+	return FromFile
+}
+
+// checkShared refuses services that are shared with nobody.
+func (b *builder) checkShared() {
+	c := &b.cfg
+	for i := range c.OnionServices {
+		if s := &c.OnionServices[i]; s.Shared && !c.InFleet() {
+			b.fail(b.set[serviceDir], ErrConflict, "%s: HiddenServiceShared 1 needs a fleet: set NatsUrl, NatsClusterListen or FleetConfigKey", clip(s.Dir))
+		}
 	}
 }
 

@@ -34,6 +34,8 @@ HiddenServiceEnableIntroDoSRatePerSec 10
 HiddenServiceEnableIntroDoSBurstPerSec 20
 HiddenServicePoWDefensesEnabled 1
 HiddenServiceDirGroupReadable 1
+HiddenServiceExportCircuitID HAProxy
+HiddenServiceOnionBalanceInstance 1
 `)
 	if err != nil {
 		t.Fatal(err)
@@ -46,13 +48,14 @@ HiddenServiceDirGroupReadable 1
 	a.Ports = []OnionPort{tcp(80, "127.0.0.1:80"), tcp(443, "127.0.0.1:8443")}
 	b := serviceDefaults
 	b.Dir, b.DirGroupReadable, b.MaxStreams, b.MaxStreamsCloseClient, b.AllowUnknownPorts = "/var/lib/tor/b", true, 10, true, true
-	b.IntroDoS, b.IntroDoSRate, b.IntroDoSBurst, b.PoW = true, 10, 20, true
+	b.IntroDoS, b.IntroDoSRate, b.IntroDoSBurst, b.PoW, b.ExportCircuitID, b.OnionBalance = true, 10, 20, true, true, true
 	b.Ports = []OnionPort{
 		{Port: 22, Path: "/run/ssh.sock"},
 		{Port: 22, Path: `/run/a "b".sock`},
 		tcp(23, "127.0.0.1:2300"),
 		tcp(24, "192.0.2.1:24"), tcp(25, "[2001:db8::1]:26"), tcp(27, "127.0.0.1:28"),
 	}
+	a.From, b.From = FromFile, FromFile
 	if diff := cmp.Diff([]OnionService{a, b}, c.OnionServices, cmpopts.EquateComparable(netip.AddrPort{})); diff != "" {
 		t.Error(diff)
 	}
@@ -61,6 +64,13 @@ HiddenServiceDirGroupReadable 1
 	again, err := s.Load()
 	if err != nil {
 		t.Fatal(err)
+	}
+	for i := range again.OnionServices {
+		if s := &again.OnionServices[i]; s.From != FromEnvironment {
+			t.Errorf("%s is from %v", s.Dir, s.From)
+		} else {
+			s.From = FromFile
+		}
 	}
 	if diff := cmp.Diff(c.OnionServices, again.OnionServices, cmpopts.EquateComparable(netip.AddrPort{})); diff != "" {
 		t.Error(diff)
@@ -96,8 +106,10 @@ func TestHostedServiceMistakes(t *testing.T) {
 		"HiddenServiceDir /a; HiddenServicePort 80;\n":             ErrUnknown,
 		a + port + "HiddenServiceNonAnonymousMode 1\n":             ErrUnsupported,
 		a + port + "HiddenServiceSingleHopMode 1\n":                ErrUnsupported,
-		a + port + "HiddenServiceExportCircuitID haproxy\n":        ErrUnsupported,
+		a + port + "HiddenServiceExportCircuitID socks\n":          ErrValue,
 		"HiddenServiceDir\n":                                       ErrValue,
+		a + port + "HiddenServiceShared 1\n":                       ErrConflict,
+		a + port + "HiddenServiceShared yes\n":                     ErrValue,
 	} {
 		_, err := written(t, torrc)
 		var errs Errors
@@ -105,7 +117,7 @@ func TestHostedServiceMistakes(t *testing.T) {
 			t.Errorf("%q: %v", torrc, err)
 		}
 	}
-	for _, fine := range []string{"HiddenServiceNonAnonymousMode 0\n", "HiddenServiceSingleHopMode 0\n"} {
+	for _, fine := range []string{a + port + "HiddenServiceShared 0\n", a + port + "HiddenServiceShared 1\nNatsUrl nats://127.0.0.1:4222\n", "HiddenServiceNonAnonymousMode 0\n", "HiddenServiceSingleHopMode 0\n"} {
 		if _, err := written(t, fine); err != nil {
 			t.Error(err)
 		}

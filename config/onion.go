@@ -34,3 +34,25 @@ var onionOptions = []Option{
 		Doc: "Pad circuits only in ways that cost little. None of those that there are now does, so that this is as CircuitPadding 0.",
 	}, func(c *Config) *bool { return &c.ReducedCircuitPadding }),
 }
+
+// checkLayers refuses layers of guards that are named and off, or that leave no path.
+func (b *builder) checkLayers() {
+	c := &b.cfg
+	second, third := &c.HSLayer2Nodes, &c.HSLayer3Nodes
+	for _, s := range []namedSet{{option: layer2Nodes, set: second}, {option: layer3Nodes, set: third}} {
+		if l := b.set[s.option]; !s.set.Empty() && c.VanguardsLiteEnabled == "0" && c.VanguardsFull != "1" {
+			b.fail(l, ErrConflict, "names relays for a layer of guards, and VanguardsLiteEnabled 0 has none")
+		}
+	}
+	if third.Empty() {
+		return
+	}
+	l := b.set[layer3Nodes]
+	if c.VanguardsFull == "0" {
+		b.fail(l, ErrConflict, "names relays for the third layer of guards, and VanguardsFull 0 has none")
+	}
+	one := len(second.Relays) == 1 && len(second.Countries)+len(second.Networks) == 0
+	if one && second.String() == third.String() {
+		b.fail(l, ErrConflict, "names the one relay of HSLayer2Nodes, which cannot stand in a path twice: no path is left")
+	}
+}

@@ -65,6 +65,9 @@ var (
 	purposes  = namesOf[chivev1.Purpose]("PURPOSE_")
 	phases    = namesOf[chivev1.BootstrapPhase]("BOOTSTRAP_PHASE_")
 	documents = namesOf[chivev1.DocumentKind]("DOCUMENT_KIND_")
+	stages    = namesOf[chivev1.ProbeStage]("PROBE_STAGE_")
+	causes    = namesOf[chivev1.HealthCause]("HEALTH_CAUSE_")
+	steps     = namesOf[chivev1.HealStep]("HEAL_STEP_")
 )
 
 // OutcomeName is the short name of an outcome ("exit-policy"), as in logs,
@@ -85,3 +88,12 @@ func PhaseName(p chivev1.BootstrapPhase) string { return phases.short(p) }
 
 // DocumentName is the short name of a kind of document ("consensus").
 func DocumentName(k chivev1.DocumentKind) string { return documents.short(k) }
+
+// StageName is the short name of a stage of a probe ("introduce").
+func StageName(s chivev1.ProbeStage) string { return stages.short(s) }
+
+// CauseName is the short name of why an onion service is not up ("relay-gone").
+func CauseName(c chivev1.HealthCause) string { return causes.short(c) }
+
+// StepName is the short name of a step of healing ("republish").
+func StepName(s chivev1.HealStep) string { return steps.short(s) }

@@ -28,6 +28,7 @@ type (
 		Purpose chivev1.Purpose
 		Target  *torcircuit.Hop // nil: a rendezvous point
 		Avoid   netdoc.Digest   // which that is not to be; zero: none
+		Visit   bool            // the owner hosts the service that is reached
 	}
 	// Shut ends a circuit, or the wish for it; there is no answer.
 	Shut struct {
@@ -283,8 +284,8 @@ func (c *circuits) over(ctx actor.Context, r *record, out chivev1.Outcome) {
 // what was built takes no new use.
 func (c *circuits) layers(ctx actor.Context) path.Layers {
 	l := c.o.Vanguards.Layers(c.o.Now())
-	if m := l.Mode(); m != c.mode {
-		c.mode = m
+	if m := l.Mode(); m != c.mode || l.Naming != c.naming {
+		c.mode, c.naming = m, l.Naming
 		c.relayer(ctx)
 	}
 	return l

@@ -105,7 +105,7 @@ func (c *connection) start(ctx actor.Context) {
 	c.cancel = cancel
 	root, self := ctx.ActorSystem().Root, ctx.Self()
 	kernel.Go("connection dial", func() {
-		res, err := c.o.Dialer.dial(dialCtx, c.o.Target)
+		res, err := c.o.Dialer.dial(dialCtx, c.o.Target, c.o.Now)
 		root.Send(self, &dialDone{res, err})
 	}, func(p *kernel.Panic) { root.Send(self, &dialDone{err: p}) })
 }

@@ -58,7 +58,7 @@ type dialled struct {
 // dial connects and runs TLS and the link handshake. The certificate of the
 // TLS layer is checked by the CERTS cell, not by a public authority
 // (tor-spec §4.2).
-func (d Dialer) dial(ctx context.Context, t Target) (dialled, error) {
+func (d Dialer) dial(ctx context.Context, t Target, now func() time.Time) (dialled, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	nd := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: time.Minute}}
@@ -101,7 +101,7 @@ func (d Dialer) dial(ctx context.Context, t Target) (dialled, error) {
 		SessionTicketsDisabled:      true,
 		DynamicRecordSizingDisabled: true,
 	})
-	res, err := handshake(ctx, conn, t, relay.Addr())
+	res, err := handshake(ctx, conn, t, relay.Addr(), now)
 	if err != nil {
 		return dialled{}, errors.Join(err, tcp.Close())
 	}
@@ -153,7 +153,7 @@ func unanswered(ctx context.Context, m *upstream.Machine, err error) error {
 // errTLS marks a failure of the TLS layer.
 var errTLS = errors.New("TLS handshake")
 
-func handshake(ctx context.Context, conn *tls.Conn, t Target, at netip.Addr) (dialled, error) {
+func handshake(ctx context.Context, conn *tls.Conn, t Target, at netip.Addr, now func() time.Time) (dialled, error) {
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return dialled{}, fmt.Errorf("%w: %w", errTLS, err)
 	}
@@ -180,7 +180,7 @@ func handshake(ctx context.Context, conn *tls.Conn, t Target, at netip.Addr) (di
 			return dialled{}, linkIO(ctx, err)
 		}
 		buf = buf[:len(buf)+n]
-		used, send, done, err := hs.Feed(buf, time.Now())
+		used, send, done, err := hs.Feed(buf, now())
 		if err != nil {
 			return dialled{}, err
 		}

@@ -63,7 +63,7 @@ func TestAFailingProxyIsNotTheRelays(t *testing.T) {
 		if c.stays {
 			ctx, cancel = context.WithTimeout(ctx, 100*time.Millisecond)
 		}
-		_, err = d.dial(ctx, target)
+		_, err = d.dial(ctx, target, time.Now)
 		cancel()
 		if got := outcome.FromDial(err); !errors.Is(err, c.cause) || got != c.want || errors.Is(err, upstream.ErrProxy) != (c.want == failed) {
 			t.Errorf("%s: %v (%v)", name, err, got)
@@ -72,7 +72,7 @@ func TestAFailingProxyIsNotTheRelays(t *testing.T) {
 		if err := l.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := d.dial(t.Context(), target); outcome.FromDial(err) != failed {
+		if _, err := d.dial(t.Context(), target, time.Now); outcome.FromDial(err) != failed {
 			t.Errorf("%s, then gone: %v", name, err)
 		}
 	}

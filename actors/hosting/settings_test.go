@@ -40,6 +40,12 @@ func TestSettings(t *testing.T) {
 	if c.DoS == nil || *c.DoS != (relaymsg.DoSParams{Rate: 10, Burst: 20}) || c.PoW == nil || *c.PoW != (host.PoW{Rate: 30, Burst: 40}) {
 		t.Errorf("%+v, %+v", c.DoS, c.PoW)
 	}
+	// In a private network the effort is looked at so often that a test can wait for it.
+	a := &serviceActor{h: &hosting{o: Options{Log: slog.New(slog.DiscardHandler), Testing: true}}, service: guarded, store: store}
+	a.service.Dir = dir
+	if c, err := a.settings(); err != nil || *c.PoW != (host.PoW{Rate: 30, Burst: 40, Period: testingEffort}) {
+		t.Errorf("%+v, %v", c.PoW, err)
+	}
 	// Files that are no keys let nobody in, and neither everybody; others mean nothing.
 	folder := filepath.Join(dir, "authorized_clients")
 	for name, restricts := range map[string]bool{"README": false, "alice.auth": true} {
@@ -63,7 +69,7 @@ func TestSettings(t *testing.T) {
 	if err := os.Chmod(folder, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	a := &serviceActor{h: &hosting{o: Options{Log: slog.New(slog.DiscardHandler)}}, service: plain, store: store}
+	a = &serviceActor{h: &hosting{o: Options{Log: slog.New(slog.DiscardHandler)}}, service: plain, store: store}
 	if _, err := a.settings(); err == nil {
 		t.Error("a list of clients that others can change is believed")
 	}

@@ -10,7 +10,6 @@ import (
 	"os"
 	"sync"
 	"syscall"
-	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -69,7 +68,7 @@ func (d *dirDialer) dial(ctx context.Context, purpose chivev1.Purpose, request f
 	front := &dirFront{result: make(chan chivev1.Outcome, 1)}
 	spec := &stream.Spec{
 		ID: messages.RandomID(), Conn: theirs, Purpose: purpose,
-		Front: front, Requested: time.Now(),
+		Front: front, Requested: d.n.o.Now(),
 	}
 	spec.Cause = d.n.recorder.Emit(messages.Because(messages.Event(chivev1.Kind_KIND_STREAM, spec.ID, &chivev1.StreamRequested{
 		Purpose: spec.Purpose, Isolation: spec.Isolation.Name(),

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"sync/atomic"
-	"time"
 
 	"chive/actors/circuits"
 	"chive/actors/fleet"
@@ -44,7 +43,7 @@ func (n *Node) joinFleet() (*membership, error) {
 	m := &membership{gauge: fleet.NewGauge()}
 	var err error
 	m.Member, err = n.bridge.Member(bridgefleet.Options{
-		Replicas: c.FleetReplicas, Keys: c.FleetConfigKeys, Now: time.Now,
+		Replicas: c.FleetReplicas, Keys: c.FleetConfigKeys, Now: n.o.Now,
 		See: func(p messages.FleetPublication) {
 			msg := &fleet.Publication{FleetPublication: p}
 			m.last.Store(msg)
@@ -63,7 +62,7 @@ func (n *Node) fleetProps() *actor.Props {
 	return fleet.Props(fleet.Options{
 		Node: n.recorder.Node(), Folder: n.o.Config.DataDirectory, Port: n.member, Config: n.control, Gauge: n.member.gauge,
 		Try:    func() { n.system.Root.Send(n.root, &circuits.Try{}) },
-		Member: n.asMember, Recorder: n.recorder, Log: n.o.Log, Now: time.Now, Every: bridgefleet.BeatEvery,
+		Member: n.asMember, Recorder: n.recorder, Log: n.o.Log, Now: n.o.Now, Every: bridgefleet.BeatEvery,
 	})
 }
 
@@ -71,7 +70,7 @@ func (n *Node) fleetProps() *actor.Props {
 func (n *Node) asMember() messages.FleetMember {
 	s := n.Status()
 	return messages.FleetMember{
-		Node: s.Node, Version: s.Version, Started: s.Started.UTC(), Time: time.Now().UTC(), Bootstrap: s.Bootstrap,
+		Node: s.Node, Version: s.Version, Started: s.Started.UTC(), Time: n.o.Now().UTC(), Bootstrap: s.Bootstrap,
 		Circuits: s.Circuits, Streams: s.Streams, Dropped: s.EventsDropped, Draining: s.Draining, Config: s.Revision,
 	}
 }

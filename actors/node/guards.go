@@ -23,6 +23,7 @@ import (
 type guards struct {
 	recorder *messages.Recorder
 	log      *slog.Logger
+	now      func() time.Time
 
 	mu      sync.Mutex // protects the fields below
 	retried func(relays [][20]byte)
@@ -38,7 +39,7 @@ type guards struct {
 // newGuards loads the guards. j may be nil: there is no journal then. trouble is told what
 // is wrong with it.
 func newGuards(j messages.Journal, dataDir string, recorder *messages.Recorder, log *slog.Logger, trouble func(error), rng *rand.Rand) (*guards, error) {
-	g := &guards{recorder: recorder, log: log, set: guard.New(rng), retried: func([][20]byte) {}, removed: func(netdoc.Digest) {}}
+	g := &guards{recorder: recorder, log: log, now: time.Now, set: guard.New(rng), retried: func([][20]byte) {}, removed: func(netdoc.Digest) {}}
 	g.store = openGuards(j, dataDir, log, trouble, func(document []byte) error {
 		_, err := guard.ParseList(document)
 		return err
@@ -246,7 +247,7 @@ func (g *guards) directories() []directory.Target {
 		return nil
 	}
 	var out []directory.Target
-	for _, id := range g.set.Candidates(time.Now(), true) {
+	for _, id := range g.set.Candidates(g.now(), true) {
 		if r, ok := g.x.ByIdentity(id); ok {
 			out = append(out, directory.Target{Identity: id, Ed25519: r.Ed25519, IPv4: r.IPv4, IPv6: r.IPv6, NtorKey: r.NtorKey})
 		}

@@ -57,10 +57,10 @@ const (
 	flushLimit = 5 * time.Second
 )
 
-func newDiary(dataDir string, head history.Head, age func() time.Duration, state func() *fold.Node, log *slog.Logger) *diary {
+func newDiary(dataDir string, head history.Head, age func() time.Duration, state func() *fold.Node, now func() time.Time, log *slog.Logger) *diary {
 	return &diary{
 		boot: head.Boot, age: age, state: state, log: log,
-		writer: history.NewWriter(history.Dir(dataDir), head, history.Limits{}, time.Now),
+		writer: history.NewWriter(history.Dir(dataDir), head, history.Limits{}, now),
 		wake:   make(chan struct{}, 1), hurry: make(chan struct{}, 1),
 		flushes: make(chan chan struct{}), stop: make(chan struct{}), done: make(chan struct{}),
 	}
@@ -222,7 +222,7 @@ func (d *diary) close() {
 func (n *Node) newHistory() *diary {
 	return newDiary(n.o.Config.DataDirectory, history.Head{
 		Boot: messages.RandomID(), Node: n.o.Config.NodeName, Fleet: n.o.Config.Fleet, Version: n.o.Version,
-	}, func() time.Duration { return n.Config().EventHistory }, n.status.copied, n.o.Log)
+	}, func() time.Duration { return n.Config().EventHistory }, n.status.copied, n.o.Now, n.o.Log)
 }
 
 // Ask is what can be asked of a node under the verb status; without one the

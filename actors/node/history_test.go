@@ -184,7 +184,7 @@ func TestHistoryThatCannotBeWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	var said bytes.Buffer
-	d := newDiary(dir, history.Head{Boot: "b"}, func() time.Duration { return time.Hour }, newStatus().copied, slog.New(slog.NewTextHandler(&said, nil)))
+	d := newDiary(dir, history.Head{Boot: "b"}, func() time.Duration { return time.Hour }, newStatus().copied, time.Now, slog.New(slog.NewTextHandler(&said, nil)))
 	d.start()
 	for range 3 {
 		d.see(messages.Event(connectionKind, "k", &chivev1.ConnectionOpened{}))
@@ -214,8 +214,8 @@ func TestHistoryThatCannotBeWritten(t *testing.T) {
 func TestHistoryThatDoesNotKeepUp(t *testing.T) {
 	dir := t.TempDir()
 	status := newStatus()
-	d := newDiary(dir, history.Head{Boot: "b"}, func() time.Duration { return time.Hour }, status.copied, slog.New(slog.DiscardHandler))
-	n := &Node{names: newNames(), status: status, diary: d}
+	d := newDiary(dir, history.Head{Boot: "b"}, func() time.Duration { return time.Hour }, status.copied, time.Now, slog.New(slog.DiscardHandler))
+	n := &Node{o: Options{Now: time.Now}, names: newNames(), status: status, diary: d}
 	r := messages.NewRecorder("n", time.Now, 1)
 	r.Observe(n.observe)
 	emit := func(count int) {
@@ -246,7 +246,7 @@ func TestHistoryThatDoesNotKeepUp(t *testing.T) {
 // What is lost at the very end is told, too.
 func TestHistoryEndsInAHole(t *testing.T) {
 	dir := t.TempDir()
-	d := newDiary(dir, history.Head{Boot: "b"}, func() time.Duration { return time.Hour }, newStatus().copied, slog.New(slog.DiscardHandler))
+	d := newDiary(dir, history.Head{Boot: "b"}, func() time.Duration { return time.Hour }, newStatus().copied, time.Now, slog.New(slog.DiscardHandler))
 	for range diaryRoom + 2 {
 		d.see(messages.Event(connectionKind, "k", &chivev1.ConnectionOpened{}))
 	}
@@ -274,9 +274,9 @@ func TestStateThatIsTooLarge(t *testing.T) {
 // and the queue.
 func BenchmarkSee(b *testing.B) {
 	status := newStatus()
-	d := newDiary(b.TempDir(), history.Head{Boot: "b"}, func() time.Duration { return time.Hour }, status.copied, slog.New(slog.DiscardHandler))
+	d := newDiary(b.TempDir(), history.Head{Boot: "b"}, func() time.Duration { return time.Hour }, status.copied, time.Now, slog.New(slog.DiscardHandler))
 	d.start()
-	n := &Node{names: newNames(), status: status, diary: d}
+	n := &Node{o: Options{Now: time.Now}, names: newNames(), status: status, diary: d}
 	r := messages.NewRecorder("n", time.Now, 1)
 	r.Observe(n.observe)
 	for b.Loop() {

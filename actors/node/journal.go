@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
-	"time"
 
 	"chive/bridge/journal"
 	"chive/messages"
@@ -19,7 +18,7 @@ const journalFolder = "journal"
 func (n *Node) openJournal() {
 	dir := n.o.Config.DataDirectory
 	j, rec, err := journal.Open(journal.Options{
-		Dir: filepath.Join(dir, journalFolder), Log: n.o.Log, Now: time.Now,
+		Dir: filepath.Join(dir, journalFolder), Log: n.o.Log, Now: n.o.Now,
 		OnState: n.journalState, OnRecovery: n.journalRecovered,
 	})
 	n.journalRecovered(rec)
@@ -42,15 +41,16 @@ func (n *Node) durable() messages.Journal {
 // openKept loads what is kept in the journal.
 func (n *Node) openKept() error {
 	j := n.durable()
-	n.breakers = openBreakers(j, n.o.Log, time.Now)
+	n.breakers = openBreakers(j, n.o.Log, n.o.Now)
 	n.newest = openDirectory(j, n.o.Log)
 	n.times = openTimes(j, n.o.Log)
-	n.bias = openBias(j, n.recorder, n.o.Log, time.Now, biasSettings(n.Config()))
+	n.bias = openBias(j, n.recorder, n.o.Log, n.o.Now, biasSettings(n.Config()))
 	n.vanguards = openVanguards(j, vanguardSettingsOf(n.Config()), n.recorder, n.o.Log, newRand())
 	var err error
 	n.guards, err = newGuards(j, n.o.Config.DataDirectory, n.recorder, n.o.Log, n.journalTrouble, newRand())
+	n.guards.now = n.o.Now
 	n.guards.onRemoved(n.bias.forget)
-	n.guards.configure(guardSettings(n.Config()), reachRules(n.Config()), time.Now())
+	n.guards.configure(guardSettings(n.Config()), reachRules(n.Config()), n.o.Now())
 	return err
 }
 

@@ -20,8 +20,10 @@ import (
 	"chive/actors/block"
 	"chive/actors/configuration"
 	"chive/actors/connections"
+	"chive/actors/hosting"
 	"chive/actors/kernel"
 	"chive/actors/limits"
+	"chive/actors/metrics"
 	"chive/bridge"
 	"chive/bridge/journal"
 	"chive/config"
@@ -44,6 +46,12 @@ type Options struct {
 	// OnEvent sees every event with all its fields, forensic ones included; it
 	// must be quick. For tests; nil otherwise.
 	OnEvent func(*chivev1.Envelope)
+	// Now is the clock; nil: the system's. What it gives has a monotonic reading, which
+	// durations go by. For tests.
+	Now func() time.Time
+	// Boot is the clock that goes on while the machine sleeps, and that nobody can set; nil: the
+	// machine's. For tests, as Now.
+	Boot func() time.Duration
 }
 
 // Progress is one step of bootstrapping.
@@ -89,6 +97,8 @@ type Node struct {
 	newest    *directoryLog
 	times     *timesLog
 	bias      *biasLog
+	metrics   *metrics.Server
+	signals   hosting.Signals
 }
 
 // ErrInUse means that another node uses the data directory.
@@ -96,15 +106,25 @@ var ErrInUse = errors.New("another chive uses this DataDirectory")
 
 // Start runs a node; it bootstraps in the background.
 func Start(_ context.Context, o Options) (*Node, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Boot == nil {
+		o.Boot = bootTime
+	}
 	n := &Node{
 		o: o, progress: make(chan Progress, 64), ending: make(chan struct{}), stopped: make(chan struct{}), status: newStatus(),
 		names: newNames(), failed: make(chan error, 1),
 		listening: make(chan net.Addr, len(o.Config.Listeners())*4+1),
 	}
+	var err error
+	if n.metrics, err = metrics.New(metrics.Sources{Node: n.counts, Services: n.hosted}, o.Log); err != nil {
+		return nil, err
+	}
 	if err := n.openData(); err != nil {
 		return nil, err
 	}
-	n.recorder = messages.NewRecorder(o.Config.NodeName, time.Now, ringSize)
+	n.recorder = messages.NewRecorder(o.Config.NodeName, n.o.Now, ringSize)
 	n.diary = n.newHistory()
 	n.cancels = append(n.cancels, n.recorder.Observe(n.observe))
 	if o.OnEvent != nil {
@@ -112,7 +132,7 @@ func Start(_ context.Context, o Options) (*Node, error) {
 	}
 	n.recorder.Emit(messages.Event(chivev1.Kind_KIND_NODE, n.recorder.Node(), &chivev1.NodeStarted{Version: o.Version}))
 	n.openJournal()
-	err := n.openState()
+	err = n.openState()
 	if err == nil {
 		n.bridge, err = bridge.Start(n.bridgeOptions())
 	}
@@ -141,7 +161,8 @@ func Start(_ context.Context, o Options) (*Node, error) {
 		err = errors.Join(n.bridge.Share(messages.VerbGuardsRetry, n.answerGuardsRetry),
 			n.bridge.Share(messages.VerbTimeoutsForget, n.answerTimeoutsForget),
 			n.bridge.Handle(messages.VerbRenew, n.answerRenew), n.bridge.Handle(messages.VerbIdentities, n.answerIdentities),
-			n.bridge.Handle(messages.VerbProfile, n.answerProfile), n.bridge.Handle(messages.VerbHosting, n.answerHosting))
+			n.bridge.Handle(messages.VerbProfile, n.answerProfile), n.bridge.Handle(messages.VerbHosting, n.answerHosting),
+			n.bridge.Handle(messages.VerbHostingVerify, n.answerHostingVerify))
 	}
 	if err != nil {
 		return nil, errors.Join(err, n.closeKept(context.Background()), n.bridge.Close(context.Background()), n.lock.Close())
@@ -162,7 +183,7 @@ func (n *Node) openState() error {
 		source = config.Fixed(n.o.Config)
 	}
 	var err error
-	n.state, err = configuration.Open(source, configuration.NewJournalStore(n.durable(), configuration.NewFileStore(n.o.Config.DataDirectory), n.o.Log), n.o.Log, time.Now())
+	n.state, err = configuration.Open(source, configuration.NewJournalStore(n.durable(), configuration.NewFileStore(n.o.Config.DataDirectory), n.o.Log), n.o.Log, n.o.Now())
 	if err != nil {
 		return err
 	}
@@ -174,7 +195,7 @@ func (n *Node) openState() error {
 		return err
 	}
 	n.onionKeys.Store(&keys)
-	if err := checkServices(n.Config()); err != nil {
+	if err := n.checkServices(n.Config()); err != nil {
 		return err
 	}
 	block.SetPooling(n.Config().EnableBufferPooling)
@@ -186,7 +207,7 @@ func (n *Node) openState() error {
 
 func (n *Node) configurationProps() *actor.Props {
 	return configuration.Props(configuration.Options{
-		State: n.state, Parts: n.subscribers(), Recorder: n.recorder, Log: n.o.Log, Watch: true, Now: time.Now,
+		State: n.state, Parts: n.subscribers(), Recorder: n.recorder, Log: n.o.Log, Watch: true, Now: n.o.Now,
 	})
 }
 
@@ -232,6 +253,7 @@ func (n *Node) observe(e *chivev1.Envelope) {
 	named := n.names.name(e)
 	n.diary.see(named) // before it counts: see may take the state before the event
 	n.status.apply(named)
+	n.signals.See(e, n.o.Now())
 	b := e.GetBootstrapAdvanced()
 	if b == nil {
 		return

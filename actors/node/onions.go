@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -28,7 +27,7 @@ func (r *rootActor) onions(ctx actor.Context) {
 	n, self := r.n, ctx.Self()
 	r.add(ctx, "onions", func() *actor.Props {
 		return onions.Props(onions.Options{
-			Circuits: self, Fetch: (&dirDialer{n: n, node: self}).descriptor, Recorder: n.recorder, Now: time.Now, Rand: newRand,
+			Circuits: self, Fetch: (&dirDialer{n: n, node: self}).descriptor, Recorder: n.recorder, Now: n.o.Now, Rand: newRand,
 			Settings: n.onionSettings(n.Config()),
 		})
 	})
@@ -72,6 +71,10 @@ func (r *rootActor) spawnedOnion(ctx actor.Context, name string, pid *actor.PID)
 		}
 		if r.parts.PID("hosting") != nil {
 			r.hosting(ctx) // likewise
+		}
+	case "sharing":
+		for _, m := range r.shares {
+			ctx.Send(pid, m)
 		}
 	case "onions":
 		r.pass(ctx, "circuits", &circuits.OnionsGone{})

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"sync/atomic"
 	"syscall"
-	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -126,7 +125,7 @@ func (r *rootActor) beginProgram(ctx actor.Context) {
 	r.names.Move(virtualNetworks(r.n.Config()))
 	r.program = ingress.NewProgram(ingress.Options{
 		Rules: &r.programRules, IsolationKey: r.isolationKey, Names: r.names, Circuits: ctx.Self(), Recorder: r.n.recorder,
-		Log: r.n.o.Log, Now: time.Now, Limits: &r.n.limits,
+		Log: r.n.o.Log, Now: r.n.o.Now, Limits: &r.n.limits,
 	})
 }
 

@@ -144,7 +144,7 @@ func askRoot[T any](n *Node, question func(kernel.Reply[T]) any) (T, error) {
 func (r *rootActor) reconfigure(ctx actor.Context, m *reconfigure) {
 	next := m.next
 	if reachRules(next) != reachRules(m.old) || guardSettings(next) != guardSettings(m.old) {
-		r.n.guards.configure(guardSettings(next), reachRules(next), time.Now()) // before circuits are built anew
+		r.n.guards.configure(guardSettings(next), reachRules(next), r.n.o.Now()) // before circuits are built anew
 	}
 	r.pass(ctx, "connections", &connections.Configure{Settings: connectionSettings(next), Dialer: dialer(next)})
 	r.pass(ctx, "circuits", &circuits.Configure{Settings: circuitSettings(next), Rebuild: dialer(next) != dialer(m.old)})

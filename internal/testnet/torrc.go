@@ -21,6 +21,50 @@ func (s schedule) settings(sep string) []string {
 	}
 }
 
+const (
+	roundsPerPhase = 12 // of the shared random protocol, votes each; a run is two phases
+	holdFor        = 45 * time.Second
+)
+
+// holdIntervals are those of schedules that C tor accepts and that are longer than holdFor.
+var holdIntervals = func() (all []time.Duration) {
+	for i := voteLater.interval; i >= holdFor; i -= time.Second {
+		if voteLater.interval%i == 0 {
+			all = append(all, i)
+		}
+	}
+	return all
+}()
+
+// hold is a schedule by which nobody votes before holdFor has passed, and first is when somebody
+// would. An authority takes what goes before the first vote of the schedule that it starts with for
+// no round of the shared random protocol: that vote has to be in the phase that lasts, both by its
+// own interval and by the voting interval. false: there is no such schedule now.
+func hold(now time.Time, voting time.Duration) (s schedule, first time.Time, ok bool) {
+	phase := roundsPerPhase * voting
+	ends := now.Truncate(phase).Add(phase)
+	reveals := func(interval time.Duration) bool {
+		return first.Unix()/int64(interval/time.Second)%(2*roundsPerPhase) >= roundsPerPhase
+	}
+	for _, interval := range holdIntervals {
+		first = now.Truncate(interval).Add(interval)
+		if first.Sub(now) >= holdFor && first.Before(ends) && reveals(interval) == reveals(voting) {
+			return schedule{interval: interval}, first, true
+		}
+	}
+	return schedule{}, time.Time{}, false
+}
+
+// inPhase is how long to wait for a time at which hold has a schedule.
+func inPhase(now time.Time, voting time.Duration) (wait time.Duration) {
+	for {
+		if _, _, ok := hold(now.Add(wait), voting); ok {
+			return wait
+		}
+		wait += time.Second
+	}
+}
+
 // Before every descriptor is everywhere nobody shall vote: half an hour is longer
 // than any start takes.
 var voteLater = schedule{interval: 30 * time.Minute}

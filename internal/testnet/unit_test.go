@@ -35,6 +35,7 @@ func TestOptionsAreChecked(t *testing.T) {
 		"detached in no place":  {Detached: true},
 		"interval too short":    {VotingInterval: time.Second},
 		"interval off the day":  {VotingInterval: 7 * time.Minute},
+		"interval too long":     {VotingInterval: time.Hour, SharedRandom: true},
 		"unknown parameter set": {Params: "quick"},
 		"no keyword":            {Override: map[string]int32{"a b": 1}},
 		"quote":                 {Override: map[string]int32{`a"`: 1}},
@@ -235,6 +236,34 @@ func TestTargetCommandIsNotForPeople(t *testing.T) {
 	for _, args := range [][]string{nil, {"--testnet-dir=/x", "more"}, {"--what"}} {
 		if code := TargetMain(args); code != 2 {
 			t.Errorf("%v: exit status %d", args, code)
+		}
+	}
+}
+
+// At any second of a day there soon is a schedule that holds the first vote back in the phase of
+// the shared random protocol that it is.
+func TestVotesAreHeldBackInPhase(t *testing.T) {
+	midnight := time.Date(2026, 11, 29, 0, 0, 0, 0, time.UTC)
+	for _, voting := range []time.Duration{10 * time.Second, 20 * time.Second, time.Minute} {
+		phase, longest, all := roundsPerPhase*voting, time.Duration(0), time.Duration(0)
+		for at := midnight; at.Before(midnight.Add(24 * time.Hour)); at = at.Add(37 * time.Second) {
+			wait := inPhase(at, voting)
+			longest, all = max(longest, wait), all+wait
+			now := at.Add(wait)
+			s, first, ok := hold(now, voting)
+			if !ok || 1800%int(s.interval.Seconds()) != 0 || s.offset != 0 || first.Unix()%int64(s.interval.Seconds()) != 0 || first.Sub(now) > s.interval {
+				t.Fatalf("%v, %v: waits %v, %+v, %v", voting, at, wait, s, first)
+			}
+			if first.Sub(now) < holdFor || now.Truncate(phase) != first.Truncate(phase) {
+				t.Fatalf("%v, %v: the first vote is at %v", voting, at, first)
+			}
+			if by := func(i time.Duration) bool { return first.Unix()/int64(i.Seconds())%24 >= 12 }; by(voting) != by(s.interval) {
+				t.Fatalf("%v, %v: %+v is in another phase", voting, at, s)
+			}
+		}
+		t.Logf("%v: waits %v at most, %v on average", voting, longest, all/(86400/37))
+		if longest > 3*phase {
+			t.Errorf("%v: waits %v", voting, longest)
 		}
 	}
 }

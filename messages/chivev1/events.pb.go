@@ -428,6 +428,214 @@ func (BootstrapPhase) EnumDescriptor() ([]byte, []int) {
 	return file_chive_v1_events_proto_rawDescGZIP(), []int{3}
 }
 
+// ProbeStage is what a probe of a hosted onion service does one after the other, as any
+// client of it would.
+type ProbeStage int32
+
+const (
+	ProbeStage_PROBE_STAGE_UNSPECIFIED ProbeStage = 0
+	ProbeStage_PROBE_STAGE_DIRECTORY   ProbeStage = 1 // ask a directory for the descriptor
+	ProbeStage_PROBE_STAGE_DESCRIPTOR  ProbeStage = 2 // read it: it is the newest, and names introduction points
+	ProbeStage_PROBE_STAGE_RENDEZVOUS  ProbeStage = 3 // a relay waits for the service
+	ProbeStage_PROBE_STAGE_POINT       ProbeStage = 4 // a circuit to the introduction point
+	ProbeStage_PROBE_STAGE_INTRODUCE   ProbeStage = 5 // the introduction point passes the introduction on
+	ProbeStage_PROBE_STAGE_MEETING     ProbeStage = 6 // the service comes to the rendezvous, and proves itself
+)
+
+// Enum value maps for ProbeStage.
+var (
+	ProbeStage_name = map[int32]string{
+		0: "PROBE_STAGE_UNSPECIFIED",
+		1: "PROBE_STAGE_DIRECTORY",
+		2: "PROBE_STAGE_DESCRIPTOR",
+		3: "PROBE_STAGE_RENDEZVOUS",
+		4: "PROBE_STAGE_POINT",
+		5: "PROBE_STAGE_INTRODUCE",
+		6: "PROBE_STAGE_MEETING",
+	}
+	ProbeStage_value = map[string]int32{
+		"PROBE_STAGE_UNSPECIFIED": 0,
+		"PROBE_STAGE_DIRECTORY":   1,
+		"PROBE_STAGE_DESCRIPTOR":  2,
+		"PROBE_STAGE_RENDEZVOUS":  3,
+		"PROBE_STAGE_POINT":       4,
+		"PROBE_STAGE_INTRODUCE":   5,
+		"PROBE_STAGE_MEETING":     6,
+	}
+)
+
+func (x ProbeStage) Enum() *ProbeStage {
+	p := new(ProbeStage)
+	*p = x
+	return p
+}
+
+func (x ProbeStage) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ProbeStage) Descriptor() protoreflect.EnumDescriptor {
+	return file_chive_v1_events_proto_enumTypes[4].Descriptor()
+}
+
+func (ProbeStage) Type() protoreflect.EnumType {
+	return &file_chive_v1_events_proto_enumTypes[4]
+}
+
+func (x ProbeStage) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ProbeStage.Descriptor instead.
+func (ProbeStage) EnumDescriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{4}
+}
+
+// HealthCause is why a hosted onion service is not up, or why it cannot be said.
+type HealthCause int32
+
+const (
+	HealthCause_HEALTH_CAUSE_UNSPECIFIED       HealthCause = 0
+	HealthCause_HEALTH_CAUSE_UNKNOWN           HealthCause = 1  // nothing explains it
+	HealthCause_HEALTH_CAUSE_RELAY_GONE        HealthCause = 2  // the relay of an introduction point is away: not in the consensus, or not to be reached
+	HealthCause_HEALTH_CAUSE_POINT_UNREACHABLE HealthCause = 3  // an introduction point that is listed does not introduce
+	HealthCause_HEALTH_CAUSE_NOT_STORED        HealthCause = 4  // directories do not give the newest descriptor
+	HealthCause_HEALTH_CAUSE_RENDEZVOUS        HealthCause = 5  // introductions come, and rendezvous points are not reached from here
+	HealthCause_HEALTH_CAUSE_CONNECTIONS       HealthCause = 6  // the guards cannot be reached, or the connections to them were lost
+	HealthCause_HEALTH_CAUSE_OFFLINE           HealthCause = 7  // this machine has no network
+	HealthCause_HEALTH_CAUSE_CONSENSUS         HealthCause = 8  // there is no consensus that is live
+	HealthCause_HEALTH_CAUSE_CLOCK             HealthCause = 9  // the clock was set
+	HealthCause_HEALTH_CAUSE_SLEPT             HealthCause = 10 // the machine was asleep, or this process stopped
+	HealthCause_HEALTH_CAUSE_RESTARTED         HealthCause = 11 // the node, or what hosts the service, was started anew
+	HealthCause_HEALTH_CAUSE_DISK              HealthCause = 12 // the service's folder could not be written
+	HealthCause_HEALTH_CAUSE_JOURNAL           HealthCause = 13 // the journal, or the NATS server with it, is away
+	HealthCause_HEALTH_CAUSE_OVERLOAD          HealthCause = 14 // more introductions come than are answered
+	HealthCause_HEALTH_CAUSE_NO_CLIENTS        HealthCause = 15 // it is for authorised clients, and has none
+)
+
+// Enum value maps for HealthCause.
+var (
+	HealthCause_name = map[int32]string{
+		0:  "HEALTH_CAUSE_UNSPECIFIED",
+		1:  "HEALTH_CAUSE_UNKNOWN",
+		2:  "HEALTH_CAUSE_RELAY_GONE",
+		3:  "HEALTH_CAUSE_POINT_UNREACHABLE",
+		4:  "HEALTH_CAUSE_NOT_STORED",
+		5:  "HEALTH_CAUSE_RENDEZVOUS",
+		6:  "HEALTH_CAUSE_CONNECTIONS",
+		7:  "HEALTH_CAUSE_OFFLINE",
+		8:  "HEALTH_CAUSE_CONSENSUS",
+		9:  "HEALTH_CAUSE_CLOCK",
+		10: "HEALTH_CAUSE_SLEPT",
+		11: "HEALTH_CAUSE_RESTARTED",
+		12: "HEALTH_CAUSE_DISK",
+		13: "HEALTH_CAUSE_JOURNAL",
+		14: "HEALTH_CAUSE_OVERLOAD",
+		15: "HEALTH_CAUSE_NO_CLIENTS",
+	}
+	HealthCause_value = map[string]int32{
+		"HEALTH_CAUSE_UNSPECIFIED":       0,
+		"HEALTH_CAUSE_UNKNOWN":           1,
+		"HEALTH_CAUSE_RELAY_GONE":        2,
+		"HEALTH_CAUSE_POINT_UNREACHABLE": 3,
+		"HEALTH_CAUSE_NOT_STORED":        4,
+		"HEALTH_CAUSE_RENDEZVOUS":        5,
+		"HEALTH_CAUSE_CONNECTIONS":       6,
+		"HEALTH_CAUSE_OFFLINE":           7,
+		"HEALTH_CAUSE_CONSENSUS":         8,
+		"HEALTH_CAUSE_CLOCK":             9,
+		"HEALTH_CAUSE_SLEPT":             10,
+		"HEALTH_CAUSE_RESTARTED":         11,
+		"HEALTH_CAUSE_DISK":              12,
+		"HEALTH_CAUSE_JOURNAL":           13,
+		"HEALTH_CAUSE_OVERLOAD":          14,
+		"HEALTH_CAUSE_NO_CLIENTS":        15,
+	}
+)
+
+func (x HealthCause) Enum() *HealthCause {
+	p := new(HealthCause)
+	*p = x
+	return p
+}
+
+func (x HealthCause) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (HealthCause) Descriptor() protoreflect.EnumDescriptor {
+	return file_chive_v1_events_proto_enumTypes[5].Descriptor()
+}
+
+func (HealthCause) Type() protoreflect.EnumType {
+	return &file_chive_v1_events_proto_enumTypes[5]
+}
+
+func (x HealthCause) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use HealthCause.Descriptor instead.
+func (HealthCause) EnumDescriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{5}
+}
+
+// HealStep is what is done to have a hosted onion service up again, the mildest first.
+type HealStep int32
+
+const (
+	HealStep_HEAL_STEP_UNSPECIFIED  HealStep = 0
+	HealStep_HEAL_STEP_NEW_CIRCUITS HealStep = 1 // to the introduction points that are suspected
+	HealStep_HEAL_STEP_REPUBLISH    HealStep = 2 // new descriptors, to every directory
+	HealStep_HEAL_STEP_ROTATE       HealStep = 3 // the suspected introduction points make room for others; the old ones stay until then
+	HealStep_HEAL_STEP_REBUILD      HealStep = 4 // everything is made anew
+)
+
+// Enum value maps for HealStep.
+var (
+	HealStep_name = map[int32]string{
+		0: "HEAL_STEP_UNSPECIFIED",
+		1: "HEAL_STEP_NEW_CIRCUITS",
+		2: "HEAL_STEP_REPUBLISH",
+		3: "HEAL_STEP_ROTATE",
+		4: "HEAL_STEP_REBUILD",
+	}
+	HealStep_value = map[string]int32{
+		"HEAL_STEP_UNSPECIFIED":  0,
+		"HEAL_STEP_NEW_CIRCUITS": 1,
+		"HEAL_STEP_REPUBLISH":    2,
+		"HEAL_STEP_ROTATE":       3,
+		"HEAL_STEP_REBUILD":      4,
+	}
+)
+
+func (x HealStep) Enum() *HealStep {
+	p := new(HealStep)
+	*p = x
+	return p
+}
+
+func (x HealStep) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (HealStep) Descriptor() protoreflect.EnumDescriptor {
+	return file_chive_v1_events_proto_enumTypes[6].Descriptor()
+}
+
+func (HealStep) Type() protoreflect.EnumType {
+	return &file_chive_v1_events_proto_enumTypes[6]
+}
+
+func (x HealStep) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use HealStep.Descriptor instead.
+func (HealStep) EnumDescriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{6}
+}
+
 type DocumentKind int32
 
 const (
@@ -464,11 +672,11 @@ func (x DocumentKind) String() string {
 }
 
 func (DocumentKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_chive_v1_events_proto_enumTypes[4].Descriptor()
+	return file_chive_v1_events_proto_enumTypes[7].Descriptor()
 }
 
 func (DocumentKind) Type() protoreflect.EnumType {
-	return &file_chive_v1_events_proto_enumTypes[4]
+	return &file_chive_v1_events_proto_enumTypes[7]
 }
 
 func (x DocumentKind) Number() protoreflect.EnumNumber {
@@ -477,7 +685,7 @@ func (x DocumentKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use DocumentKind.Descriptor instead.
 func (DocumentKind) EnumDescriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{4}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{7}
 }
 
 // Envelope is the one wrapper of every event.
@@ -563,6 +771,18 @@ type Envelope struct {
 	//	*Envelope_HostingRefused
 	//	*Envelope_HostingMet
 	//	*Envelope_HostingMissed
+	//	*Envelope_HostingProbed
+	//	*Envelope_HostingVerified
+	//	*Envelope_HostingUnverified
+	//	*Envelope_HostingBroken
+	//	*Envelope_HostingHealing
+	//	*Envelope_HostingHealed
+	//	*Envelope_HostingDelegationEnding
+	//	*Envelope_HostingLeaseTaken
+	//	*Envelope_HostingLeaseLost
+	//	*Envelope_HostingLeaseRefused
+	//	*Envelope_HostingPublisherChanged
+	//	*Envelope_HostingMembersChanged
 	Event         isEnvelope_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1291,6 +1511,114 @@ func (x *Envelope) GetHostingMissed() *HostingMissed {
 	return nil
 }
 
+func (x *Envelope) GetHostingProbed() *HostingProbed {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_HostingProbed); ok {
+			return x.HostingProbed
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetHostingVerified() *HostingVerified {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_HostingVerified); ok {
+			return x.HostingVerified
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetHostingUnverified() *HostingUnverified {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_HostingUnverified); ok {
+			return x.HostingUnverified
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetHostingBroken() *HostingBroken {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_HostingBroken); ok {
+			return x.HostingBroken
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetHostingHealing() *HostingHealing {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_HostingHealing); ok {
+			return x.HostingHealing
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetHostingHealed() *HostingHealed {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_HostingHealed); ok {
+			return x.HostingHealed
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetHostingDelegationEnding() *HostingDelegationEnding {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_HostingDelegationEnding); ok {
+			return x.HostingDelegationEnding
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetHostingLeaseTaken() *HostingLeaseTaken {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_HostingLeaseTaken); ok {
+			return x.HostingLeaseTaken
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetHostingLeaseLost() *HostingLeaseLost {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_HostingLeaseLost); ok {
+			return x.HostingLeaseLost
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetHostingLeaseRefused() *HostingLeaseRefused {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_HostingLeaseRefused); ok {
+			return x.HostingLeaseRefused
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetHostingPublisherChanged() *HostingPublisherChanged {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_HostingPublisherChanged); ok {
+			return x.HostingPublisherChanged
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetHostingMembersChanged() *HostingMembersChanged {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_HostingMembersChanged); ok {
+			return x.HostingMembersChanged
+		}
+	}
+	return nil
+}
+
 type isEnvelope_Event interface {
 	isEnvelope_Event()
 }
@@ -1575,6 +1903,54 @@ type Envelope_HostingMissed struct {
 	HostingMissed *HostingMissed `protobuf:"bytes,121,opt,name=hosting_missed,json=hostingMissed,proto3,oneof"`
 }
 
+type Envelope_HostingProbed struct {
+	HostingProbed *HostingProbed `protobuf:"bytes,122,opt,name=hosting_probed,json=hostingProbed,proto3,oneof"`
+}
+
+type Envelope_HostingVerified struct {
+	HostingVerified *HostingVerified `protobuf:"bytes,123,opt,name=hosting_verified,json=hostingVerified,proto3,oneof"`
+}
+
+type Envelope_HostingUnverified struct {
+	HostingUnverified *HostingUnverified `protobuf:"bytes,124,opt,name=hosting_unverified,json=hostingUnverified,proto3,oneof"`
+}
+
+type Envelope_HostingBroken struct {
+	HostingBroken *HostingBroken `protobuf:"bytes,125,opt,name=hosting_broken,json=hostingBroken,proto3,oneof"`
+}
+
+type Envelope_HostingHealing struct {
+	HostingHealing *HostingHealing `protobuf:"bytes,126,opt,name=hosting_healing,json=hostingHealing,proto3,oneof"`
+}
+
+type Envelope_HostingHealed struct {
+	HostingHealed *HostingHealed `protobuf:"bytes,127,opt,name=hosting_healed,json=hostingHealed,proto3,oneof"`
+}
+
+type Envelope_HostingDelegationEnding struct {
+	HostingDelegationEnding *HostingDelegationEnding `protobuf:"bytes,140,opt,name=hosting_delegation_ending,json=hostingDelegationEnding,proto3,oneof"`
+}
+
+type Envelope_HostingLeaseTaken struct {
+	HostingLeaseTaken *HostingLeaseTaken `protobuf:"bytes,141,opt,name=hosting_lease_taken,json=hostingLeaseTaken,proto3,oneof"`
+}
+
+type Envelope_HostingLeaseLost struct {
+	HostingLeaseLost *HostingLeaseLost `protobuf:"bytes,142,opt,name=hosting_lease_lost,json=hostingLeaseLost,proto3,oneof"`
+}
+
+type Envelope_HostingLeaseRefused struct {
+	HostingLeaseRefused *HostingLeaseRefused `protobuf:"bytes,143,opt,name=hosting_lease_refused,json=hostingLeaseRefused,proto3,oneof"`
+}
+
+type Envelope_HostingPublisherChanged struct {
+	HostingPublisherChanged *HostingPublisherChanged `protobuf:"bytes,144,opt,name=hosting_publisher_changed,json=hostingPublisherChanged,proto3,oneof"`
+}
+
+type Envelope_HostingMembersChanged struct {
+	HostingMembersChanged *HostingMembersChanged `protobuf:"bytes,145,opt,name=hosting_members_changed,json=hostingMembersChanged,proto3,oneof"`
+}
+
 func (*Envelope_NodeStarted) isEnvelope_Event() {}
 
 func (*Envelope_NodeStopping) isEnvelope_Event() {}
@@ -1714,6 +2090,30 @@ func (*Envelope_HostingRefused) isEnvelope_Event() {}
 func (*Envelope_HostingMet) isEnvelope_Event() {}
 
 func (*Envelope_HostingMissed) isEnvelope_Event() {}
+
+func (*Envelope_HostingProbed) isEnvelope_Event() {}
+
+func (*Envelope_HostingVerified) isEnvelope_Event() {}
+
+func (*Envelope_HostingUnverified) isEnvelope_Event() {}
+
+func (*Envelope_HostingBroken) isEnvelope_Event() {}
+
+func (*Envelope_HostingHealing) isEnvelope_Event() {}
+
+func (*Envelope_HostingHealed) isEnvelope_Event() {}
+
+func (*Envelope_HostingDelegationEnding) isEnvelope_Event() {}
+
+func (*Envelope_HostingLeaseTaken) isEnvelope_Event() {}
+
+func (*Envelope_HostingLeaseLost) isEnvelope_Event() {}
+
+func (*Envelope_HostingLeaseRefused) isEnvelope_Event() {}
+
+func (*Envelope_HostingPublisherChanged) isEnvelope_Event() {}
+
+func (*Envelope_HostingMembersChanged) isEnvelope_Event() {}
 
 type NodeStarted struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -4055,7 +4455,7 @@ func (x *VanguardAdded) GetLayer() uint32 {
 
 type VanguardRemoved struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"` // expired, unfit, too many, off (the layer is used no more)
+	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"` // expired, unfit, too many, off (the layer is used no more), not named (the user names others for it)
 	Relay         []byte                 `protobuf:"bytes,2,opt,name=relay,proto3" json:"relay,omitempty"`
 	Layer         uint32                 `protobuf:"varint,3,opt,name=layer,proto3" json:"layer,omitempty"` // 2 or 3
 	unknownFields protoimpl.UnknownFields
@@ -5604,7 +6004,7 @@ func (x *HostingPointDown) GetRelay() []byte {
 type HostingPointGone struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Point         uint64                 `protobuf:"varint,1,opt,name=point,proto3" json:"point,omitempty"`
-	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"` // age, introductions, unlisted, failing, surplus, revoked, settings, protocol, stopped
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"` // age, introductions, unlisted, failing, surplus, revoked, settings, protocol, stopped, repair
 	Relay         []byte                 `protobuf:"bytes,3,opt,name=relay,proto3" json:"relay,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5665,7 +6065,7 @@ func (x *HostingPointGone) GetRelay() []byte {
 type HostingDescribed struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Points        uint32                 `protobuf:"varint,1,opt,name=points,proto3" json:"points,omitempty"`
-	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`  // first, introduction-points, refresh, clients, proof-of-work, settings
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`  // first, introduction-points, refresh, clients, proof-of-work, settings, repair
 	Period        uint64                 `protobuf:"varint,3,opt,name=period,proto3" json:"period,omitempty"` // its number, which is the network's
 	Revision      uint64                 `protobuf:"varint,4,opt,name=revision,proto3" json:"revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -5955,6 +6355,8 @@ type HostingMet struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
 	CircuitId         string                 `protobuf:"bytes,1,opt,name=circuit_id,json=circuitId,proto3" json:"circuit_id,omitempty"`
 	CongestionControl bool                   `protobuf:"varint,2,opt,name=congestion_control,json=congestionControl,proto3" json:"congestion_control,omitempty"`
+	Effort            uint32                 `protobuf:"varint,3,opt,name=effort,proto3" json:"effort,omitempty"` // of the proof of work, rounded up to a power of two; 0: the client paid nothing
+	Number            uint32                 `protobuf:"varint,5,opt,name=number,proto3" json:"number,omitempty"` // of the client, as HiddenServiceExportCircuitID tells the target; 0: it does not
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -6003,6 +6405,73 @@ func (x *HostingMet) GetCongestionControl() bool {
 	return false
 }
 
+func (x *HostingMet) GetEffort() uint32 {
+	if x != nil {
+		return x.Effort
+	}
+	return 0
+}
+
+func (x *HostingMet) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+// HostingDelegationEnding: the keys that were delegated to the host run out soon, or have.
+type HostingDelegationEnding struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Over          bool                   `protobuf:"varint,1,opt,name=over,proto3" json:"over,omitempty"`
+	HoursLeft     uint32                 `protobuf:"varint,2,opt,name=hours_left,json=hoursLeft,proto3" json:"hours_left,omitempty"` // whole ones
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HostingDelegationEnding) Reset() {
+	*x = HostingDelegationEnding{}
+	mi := &file_chive_v1_events_proto_msgTypes[70]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HostingDelegationEnding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HostingDelegationEnding) ProtoMessage() {}
+
+func (x *HostingDelegationEnding) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[70]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HostingDelegationEnding.ProtoReflect.Descriptor instead.
+func (*HostingDelegationEnding) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{70}
+}
+
+func (x *HostingDelegationEnding) GetOver() bool {
+	if x != nil {
+		return x.Over
+	}
+	return false
+}
+
+func (x *HostingDelegationEnding) GetHoursLeft() uint32 {
+	if x != nil {
+		return x.HoursLeft
+	}
+	return 0
+}
+
 // HostingMissed: somebody who was introduced could not be met.
 type HostingMissed struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -6013,7 +6482,7 @@ type HostingMissed struct {
 
 func (x *HostingMissed) Reset() {
 	*x = HostingMissed{}
-	mi := &file_chive_v1_events_proto_msgTypes[70]
+	mi := &file_chive_v1_events_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6025,7 +6494,7 @@ func (x *HostingMissed) String() string {
 func (*HostingMissed) ProtoMessage() {}
 
 func (x *HostingMissed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[70]
+	mi := &file_chive_v1_events_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6038,7 +6507,7 @@ func (x *HostingMissed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingMissed.ProtoReflect.Descriptor instead.
 func (*HostingMissed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{70}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *HostingMissed) GetOutcome() Outcome {
@@ -6048,11 +6517,717 @@ func (x *HostingMissed) GetOutcome() Outcome {
 	return Outcome_OUTCOME_UNSPECIFIED
 }
 
+// HostingProbed: this node visited the service as its clients do, up to the rendezvous. It
+// takes the descriptor from a directory and circuits of its own each time.
+type HostingProbed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Outcome       Outcome                `protobuf:"varint,1,opt,name=outcome,proto3,enum=chive.v1.Outcome" json:"outcome,omitempty"` // ok: service and probe met; at the stage descriptor: that was good, and clients were met of late
+	Stage         ProbeStage             `protobuf:"varint,2,opt,name=stage,proto3,enum=chive.v1.ProbeStage" json:"stage,omitempty"`  // the last one begun
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`                          // why now: published, changed, network, woken, clock, period, confirm, step, asked
+	Took          *durationpb.Duration   `protobuf:"bytes,4,opt,name=took,proto3" json:"took,omitempty"`                              // rounded to 10 ms
+	Period        uint64                 `protobuf:"varint,5,opt,name=period,proto3" json:"period,omitempty"`                         // of the descriptor, the network's
+	Point         uint64                 `protobuf:"varint,6,opt,name=point,proto3" json:"point,omitempty"`                           // the introduction point; 0: none was tried
+	Arrived       bool                   `protobuf:"varint,7,opt,name=arrived,proto3" json:"arrived,omitempty"`                       // the service got the introduction
+	Cause         HealthCause            `protobuf:"varint,8,opt,name=cause,proto3,enum=chive.v1.HealthCause" json:"cause,omitempty"` // when it failed
+	Relay         []byte                 `protobuf:"bytes,9,opt,name=relay,proto3" json:"relay,omitempty"`                            // of the introduction point: 20-byte RSA identity digest
+	Directory     []byte                 `protobuf:"bytes,10,opt,name=directory,proto3" json:"directory,omitempty"`                   // Ed25519 identity
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HostingProbed) Reset() {
+	*x = HostingProbed{}
+	mi := &file_chive_v1_events_proto_msgTypes[72]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HostingProbed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HostingProbed) ProtoMessage() {}
+
+func (x *HostingProbed) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[72]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HostingProbed.ProtoReflect.Descriptor instead.
+func (*HostingProbed) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{72}
+}
+
+func (x *HostingProbed) GetOutcome() Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return Outcome_OUTCOME_UNSPECIFIED
+}
+
+func (x *HostingProbed) GetStage() ProbeStage {
+	if x != nil {
+		return x.Stage
+	}
+	return ProbeStage_PROBE_STAGE_UNSPECIFIED
+}
+
+func (x *HostingProbed) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *HostingProbed) GetTook() *durationpb.Duration {
+	if x != nil {
+		return x.Took
+	}
+	return nil
+}
+
+func (x *HostingProbed) GetPeriod() uint64 {
+	if x != nil {
+		return x.Period
+	}
+	return 0
+}
+
+func (x *HostingProbed) GetPoint() uint64 {
+	if x != nil {
+		return x.Point
+	}
+	return 0
+}
+
+func (x *HostingProbed) GetArrived() bool {
+	if x != nil {
+		return x.Arrived
+	}
+	return false
+}
+
+func (x *HostingProbed) GetCause() HealthCause {
+	if x != nil {
+		return x.Cause
+	}
+	return HealthCause_HEALTH_CAUSE_UNSPECIFIED
+}
+
+func (x *HostingProbed) GetRelay() []byte {
+	if x != nil {
+		return x.Relay
+	}
+	return nil
+}
+
+func (x *HostingProbed) GetDirectory() []byte {
+	if x != nil {
+		return x.Directory
+	}
+	return nil
+}
+
+// HostingVerified: the service is up: a probe, or a client, met it through what is published.
+type HostingVerified struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	By            string                 `protobuf:"bytes,1,opt,name=by,proto3" json:"by,omitempty"` // probe or client
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HostingVerified) Reset() {
+	*x = HostingVerified{}
+	mi := &file_chive_v1_events_proto_msgTypes[73]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HostingVerified) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HostingVerified) ProtoMessage() {}
+
+func (x *HostingVerified) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[73]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HostingVerified.ProtoReflect.Descriptor instead.
+func (*HostingVerified) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{73}
+}
+
+func (x *HostingVerified) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+// HostingUnverified: whether the service is up cannot be said, for a reason that no step
+// upon the service itself would change.
+type HostingUnverified struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cause         HealthCause            `protobuf:"varint,1,opt,name=cause,proto3,enum=chive.v1.HealthCause" json:"cause,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HostingUnverified) Reset() {
+	*x = HostingUnverified{}
+	mi := &file_chive_v1_events_proto_msgTypes[74]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HostingUnverified) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HostingUnverified) ProtoMessage() {}
+
+func (x *HostingUnverified) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[74]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HostingUnverified.ProtoReflect.Descriptor instead.
+func (*HostingUnverified) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{74}
+}
+
+func (x *HostingUnverified) GetCause() HealthCause {
+	if x != nil {
+		return x.Cause
+	}
+	return HealthCause_HEALTH_CAUSE_UNSPECIFIED
+}
+
+// HostingBroken: the service is not up for all its clients: two probes on different paths
+// failed, or what is known of introduction points and directories says so.
+type HostingBroken struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cause         HealthCause            `protobuf:"varint,1,opt,name=cause,proto3,enum=chive.v1.HealthCause" json:"cause,omitempty"`
+	Stage         ProbeStage             `protobuf:"varint,2,opt,name=stage,proto3,enum=chive.v1.ProbeStage" json:"stage,omitempty"`  // at which the probe failed
+	Outcome       Outcome                `protobuf:"varint,3,opt,name=outcome,proto3,enum=chive.v1.Outcome" json:"outcome,omitempty"` // how it failed
+	Point         uint64                 `protobuf:"varint,4,opt,name=point,proto3" json:"point,omitempty"`                           // the introduction point that is suspected; 0: none
+	Relay         []byte                 `protobuf:"bytes,5,opt,name=relay,proto3" json:"relay,omitempty"`                            // its relay
+	Directory     []byte                 `protobuf:"bytes,6,opt,name=directory,proto3" json:"directory,omitempty"`                    // the directory that is suspected
+	Partly        bool                   `protobuf:"varint,7,opt,name=partly,proto3" json:"partly,omitempty"`                         // one introduction point or directory is of no use, and others are
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HostingBroken) Reset() {
+	*x = HostingBroken{}
+	mi := &file_chive_v1_events_proto_msgTypes[75]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HostingBroken) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HostingBroken) ProtoMessage() {}
+
+func (x *HostingBroken) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[75]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HostingBroken.ProtoReflect.Descriptor instead.
+func (*HostingBroken) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{75}
+}
+
+func (x *HostingBroken) GetCause() HealthCause {
+	if x != nil {
+		return x.Cause
+	}
+	return HealthCause_HEALTH_CAUSE_UNSPECIFIED
+}
+
+func (x *HostingBroken) GetStage() ProbeStage {
+	if x != nil {
+		return x.Stage
+	}
+	return ProbeStage_PROBE_STAGE_UNSPECIFIED
+}
+
+func (x *HostingBroken) GetOutcome() Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return Outcome_OUTCOME_UNSPECIFIED
+}
+
+func (x *HostingBroken) GetPoint() uint64 {
+	if x != nil {
+		return x.Point
+	}
+	return 0
+}
+
+func (x *HostingBroken) GetRelay() []byte {
+	if x != nil {
+		return x.Relay
+	}
+	return nil
+}
+
+func (x *HostingBroken) GetDirectory() []byte {
+	if x != nil {
+		return x.Directory
+	}
+	return nil
+}
+
+func (x *HostingBroken) GetPartly() bool {
+	if x != nil {
+		return x.Partly
+	}
+	return false
+}
+
+// HostingHealing: a step is made to have the service up again.
+type HostingHealing struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Step          HealStep               `protobuf:"varint,1,opt,name=step,proto3,enum=chive.v1.HealStep" json:"step,omitempty"`
+	Cause         HealthCause            `protobuf:"varint,2,opt,name=cause,proto3,enum=chive.v1.HealthCause" json:"cause,omitempty"`
+	Attempt       uint32                 `protobuf:"varint,3,opt,name=attempt,proto3" json:"attempt,omitempty"` // from 1, of all steps since it broke
+	Point         uint64                 `protobuf:"varint,4,opt,name=point,proto3" json:"point,omitempty"`     // upon which; 0: all
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HostingHealing) Reset() {
+	*x = HostingHealing{}
+	mi := &file_chive_v1_events_proto_msgTypes[76]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HostingHealing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HostingHealing) ProtoMessage() {}
+
+func (x *HostingHealing) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[76]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HostingHealing.ProtoReflect.Descriptor instead.
+func (*HostingHealing) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{76}
+}
+
+func (x *HostingHealing) GetStep() HealStep {
+	if x != nil {
+		return x.Step
+	}
+	return HealStep_HEAL_STEP_UNSPECIFIED
+}
+
+func (x *HostingHealing) GetCause() HealthCause {
+	if x != nil {
+		return x.Cause
+	}
+	return HealthCause_HEALTH_CAUSE_UNSPECIFIED
+}
+
+func (x *HostingHealing) GetAttempt() uint32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *HostingHealing) GetPoint() uint64 {
+	if x != nil {
+		return x.Point
+	}
+	return 0
+}
+
+// HostingHealed: the service is up again.
+type HostingHealed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         *durationpb.Duration   `protobuf:"bytes,1,opt,name=after,proto3" json:"after,omitempty"`                            // since it was found to be broken, rounded to 10 ms
+	Cause         HealthCause            `protobuf:"varint,2,opt,name=cause,proto3,enum=chive.v1.HealthCause" json:"cause,omitempty"` // of the outage
+	Step          HealStep               `protobuf:"varint,3,opt,name=step,proto3,enum=chive.v1.HealStep" json:"step,omitempty"`      // the last that was made; unspecified: none had to be
+	Steps         uint32                 `protobuf:"varint,4,opt,name=steps,proto3" json:"steps,omitempty"`                           // made
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HostingHealed) Reset() {
+	*x = HostingHealed{}
+	mi := &file_chive_v1_events_proto_msgTypes[77]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HostingHealed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HostingHealed) ProtoMessage() {}
+
+func (x *HostingHealed) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[77]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HostingHealed.ProtoReflect.Descriptor instead.
+func (*HostingHealed) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{77}
+}
+
+func (x *HostingHealed) GetAfter() *durationpb.Duration {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+func (x *HostingHealed) GetCause() HealthCause {
+	if x != nil {
+		return x.Cause
+	}
+	return HealthCause_HEALTH_CAUSE_UNSPECIFIED
+}
+
+func (x *HostingHealed) GetStep() HealStep {
+	if x != nil {
+		return x.Step
+	}
+	return HealStep_HEAL_STEP_UNSPECIFIED
+}
+
+func (x *HostingHealed) GetSteps() uint32 {
+	if x != nil {
+		return x.Steps
+	}
+	return 0
+}
+
+// HostingLeaseTaken: of the nodes that share the service this one publishes it from now on.
+type HostingLeaseTaken struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Epoch         uint64                 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"` // grows with each holder
+	From          string                 `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`    // the node that held it before, as far as is known
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HostingLeaseTaken) Reset() {
+	*x = HostingLeaseTaken{}
+	mi := &file_chive_v1_events_proto_msgTypes[78]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HostingLeaseTaken) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HostingLeaseTaken) ProtoMessage() {}
+
+func (x *HostingLeaseTaken) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[78]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HostingLeaseTaken.ProtoReflect.Descriptor instead.
+func (*HostingLeaseTaken) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{78}
+}
+
+func (x *HostingLeaseTaken) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *HostingLeaseTaken) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+// HostingLeaseLost: it publishes the service no more.
+type HostingLeaseLost struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Epoch         uint64                 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"` // not-renewed, clock, replaced, given-back
+	Ago           *durationpb.Duration   `protobuf:"bytes,3,opt,name=ago,proto3" json:"ago,omitempty"`       // when the right ended, before this event: a process may have been stopped
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HostingLeaseLost) Reset() {
+	*x = HostingLeaseLost{}
+	mi := &file_chive_v1_events_proto_msgTypes[79]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HostingLeaseLost) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HostingLeaseLost) ProtoMessage() {}
+
+func (x *HostingLeaseLost) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[79]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HostingLeaseLost.ProtoReflect.Descriptor instead.
+func (*HostingLeaseLost) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{79}
+}
+
+func (x *HostingLeaseLost) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *HostingLeaseLost) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *HostingLeaseLost) GetAgo() *durationpb.Duration {
+	if x != nil {
+		return x.Ago
+	}
+	return nil
+}
+
+// HostingLeaseRefused: another node was quicker.
+type HostingLeaseRefused struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Epoch         uint64                 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HostingLeaseRefused) Reset() {
+	*x = HostingLeaseRefused{}
+	mi := &file_chive_v1_events_proto_msgTypes[80]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HostingLeaseRefused) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HostingLeaseRefused) ProtoMessage() {}
+
+func (x *HostingLeaseRefused) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[80]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HostingLeaseRefused.ProtoReflect.Descriptor instead.
+func (*HostingLeaseRefused) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{80}
+}
+
+func (x *HostingLeaseRefused) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+// HostingPublisherChanged: another node publishes the service.
+type HostingPublisherChanged struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Epoch         uint64                 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Publisher     string                 `protobuf:"bytes,2,opt,name=publisher,proto3" json:"publisher,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HostingPublisherChanged) Reset() {
+	*x = HostingPublisherChanged{}
+	mi := &file_chive_v1_events_proto_msgTypes[81]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HostingPublisherChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HostingPublisherChanged) ProtoMessage() {}
+
+func (x *HostingPublisherChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[81]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HostingPublisherChanged.ProtoReflect.Descriptor instead.
+func (*HostingPublisherChanged) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{81}
+}
+
+func (x *HostingPublisherChanged) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *HostingPublisherChanged) GetPublisher() string {
+	if x != nil {
+		return x.Publisher
+	}
+	return ""
+}
+
+// HostingMembersChanged: which other nodes of the service are there, and what they bring.
+type HostingMembersChanged struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Nodes         uint32                 `protobuf:"varint,1,opt,name=nodes,proto3" json:"nodes,omitempty"`
+	Points        uint32                 `protobuf:"varint,2,opt,name=points,proto3" json:"points,omitempty"` // introduction points
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HostingMembersChanged) Reset() {
+	*x = HostingMembersChanged{}
+	mi := &file_chive_v1_events_proto_msgTypes[82]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HostingMembersChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HostingMembersChanged) ProtoMessage() {}
+
+func (x *HostingMembersChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[82]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HostingMembersChanged.ProtoReflect.Descriptor instead.
+func (*HostingMembersChanged) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{82}
+}
+
+func (x *HostingMembersChanged) GetNodes() uint32 {
+	if x != nil {
+		return x.Nodes
+	}
+	return 0
+}
+
+func (x *HostingMembersChanged) GetPoints() uint32 {
+	if x != nil {
+		return x.Points
+	}
+	return 0
+}
+
 var File_chive_v1_events_proto protoreflect.FileDescriptor
 
 const file_chive_v1_events_proto_rawDesc = "" +
 	"\n" +
-	"\x15chive/v1/events.proto\x12\bchive.v1\x1a\x13chive/v1/tier.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd2,\n" +
+	"\x15chive/v1/events.proto\x12\bchive.v1\x1a\x13chive/v1/tier.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xce4\n" +
 	"\bEnvelope\x12\x14\n" +
 	"\x02id\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\x02id\x124\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampB\x04\xa8\xd4\x18\x02R\x04time\x12\x18\n" +
@@ -6132,7 +7307,19 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x0fhosting_refused\x18w \x01(\v2\x18.chive.v1.HostingRefusedB\x04\xa8\xd4\x18\x02H\x00R\x0ehostingRefused\x12=\n" +
 	"\vhosting_met\x18x \x01(\v2\x14.chive.v1.HostingMetB\x04\xa8\xd4\x18\x02H\x00R\n" +
 	"hostingMet\x12F\n" +
-	"\x0ehosting_missed\x18y \x01(\v2\x17.chive.v1.HostingMissedB\x04\xa8\xd4\x18\x02H\x00R\rhostingMissedB\a\n" +
+	"\x0ehosting_missed\x18y \x01(\v2\x17.chive.v1.HostingMissedB\x04\xa8\xd4\x18\x02H\x00R\rhostingMissed\x12F\n" +
+	"\x0ehosting_probed\x18z \x01(\v2\x17.chive.v1.HostingProbedB\x04\xa8\xd4\x18\x02H\x00R\rhostingProbed\x12L\n" +
+	"\x10hosting_verified\x18{ \x01(\v2\x19.chive.v1.HostingVerifiedB\x04\xa8\xd4\x18\x02H\x00R\x0fhostingVerified\x12R\n" +
+	"\x12hosting_unverified\x18| \x01(\v2\x1b.chive.v1.HostingUnverifiedB\x04\xa8\xd4\x18\x02H\x00R\x11hostingUnverified\x12F\n" +
+	"\x0ehosting_broken\x18} \x01(\v2\x17.chive.v1.HostingBrokenB\x04\xa8\xd4\x18\x02H\x00R\rhostingBroken\x12I\n" +
+	"\x0fhosting_healing\x18~ \x01(\v2\x18.chive.v1.HostingHealingB\x04\xa8\xd4\x18\x02H\x00R\x0ehostingHealing\x12F\n" +
+	"\x0ehosting_healed\x18\x7f \x01(\v2\x17.chive.v1.HostingHealedB\x04\xa8\xd4\x18\x02H\x00R\rhostingHealed\x12f\n" +
+	"\x19hosting_delegation_ending\x18\x8c\x01 \x01(\v2!.chive.v1.HostingDelegationEndingB\x04\xa8\xd4\x18\x02H\x00R\x17hostingDelegationEnding\x12T\n" +
+	"\x13hosting_lease_taken\x18\x8d\x01 \x01(\v2\x1b.chive.v1.HostingLeaseTakenB\x04\xa8\xd4\x18\x02H\x00R\x11hostingLeaseTaken\x12Q\n" +
+	"\x12hosting_lease_lost\x18\x8e\x01 \x01(\v2\x1a.chive.v1.HostingLeaseLostB\x04\xa8\xd4\x18\x02H\x00R\x10hostingLeaseLost\x12Z\n" +
+	"\x15hosting_lease_refused\x18\x8f\x01 \x01(\v2\x1d.chive.v1.HostingLeaseRefusedB\x04\xa8\xd4\x18\x02H\x00R\x13hostingLeaseRefused\x12f\n" +
+	"\x19hosting_publisher_changed\x18\x90\x01 \x01(\v2!.chive.v1.HostingPublisherChangedB\x04\xa8\xd4\x18\x02H\x00R\x17hostingPublisherChanged\x12`\n" +
+	"\x17hosting_members_changed\x18\x91\x01 \x01(\v2\x1f.chive.v1.HostingMembersChangedB\x04\xa8\xd4\x18\x02H\x00R\x15hostingMembersChangedB\a\n" +
 	"\x05event\"-\n" +
 	"\vNodeStarted\x12\x1e\n" +
 	"\aversion\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x01R\aversion\"A\n" +
@@ -6436,14 +7623,69 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x06reason\x18\x02 \x01(\tB\x04\xa8\xd4\x18\x02R\x06reason\"J\n" +
 	"\x0eHostingRefused\x12\x1a\n" +
 	"\x05count\x18\x01 \x01(\x04B\x04\xa8\xd4\x18\x01R\x05count\x12\x1c\n" +
-	"\x06reason\x18\x02 \x01(\tB\x04\xa8\xd4\x18\x02R\x06reason\"f\n" +
+	"\x06reason\x18\x02 \x01(\tB\x04\xa8\xd4\x18\x02R\x06reason\"\xa2\x01\n" +
 	"\n" +
 	"HostingMet\x12#\n" +
 	"\n" +
 	"circuit_id\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\tcircuitId\x123\n" +
-	"\x12congestion_control\x18\x02 \x01(\bB\x04\xa8\xd4\x18\x02R\x11congestionControl\"B\n" +
+	"\x12congestion_control\x18\x02 \x01(\bB\x04\xa8\xd4\x18\x02R\x11congestionControl\x12\x1c\n" +
+	"\x06effort\x18\x03 \x01(\rB\x04\xa8\xd4\x18\x02R\x06effort\x12\x1c\n" +
+	"\x06number\x18\x05 \x01(\rB\x04\xa8\xd4\x18\x02R\x06number\"X\n" +
+	"\x17HostingDelegationEnding\x12\x18\n" +
+	"\x04over\x18\x01 \x01(\bB\x04\xa8\xd4\x18\x02R\x04over\x12#\n" +
+	"\n" +
+	"hours_left\x18\x02 \x01(\rB\x04\xa8\xd4\x18\x02R\thoursLeft\"B\n" +
 	"\rHostingMissed\x121\n" +
-	"\aoutcome\x18\x01 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome*\x97\n" +
+	"\aoutcome\x18\x01 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome\"\x94\x03\n" +
+	"\rHostingProbed\x121\n" +
+	"\aoutcome\x18\x01 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome\x120\n" +
+	"\x05stage\x18\x02 \x01(\x0e2\x14.chive.v1.ProbeStageB\x04\xa8\xd4\x18\x02R\x05stage\x12\x1c\n" +
+	"\x06reason\x18\x03 \x01(\tB\x04\xa8\xd4\x18\x02R\x06reason\x123\n" +
+	"\x04took\x18\x04 \x01(\v2\x19.google.protobuf.DurationB\x04\xa8\xd4\x18\x02R\x04took\x12\x1c\n" +
+	"\x06period\x18\x05 \x01(\x04B\x04\xa8\xd4\x18\x02R\x06period\x12\x1a\n" +
+	"\x05point\x18\x06 \x01(\x04B\x04\xa8\xd4\x18\x02R\x05point\x12\x1e\n" +
+	"\aarrived\x18\a \x01(\bB\x04\xa8\xd4\x18\x02R\aarrived\x121\n" +
+	"\x05cause\x18\b \x01(\x0e2\x15.chive.v1.HealthCauseB\x04\xa8\xd4\x18\x02R\x05cause\x12\x1a\n" +
+	"\x05relay\x18\t \x01(\fB\x04\xa8\xd4\x18\x03R\x05relay\x12\"\n" +
+	"\tdirectory\x18\n" +
+	" \x01(\fB\x04\xa8\xd4\x18\x03R\tdirectory\"'\n" +
+	"\x0fHostingVerified\x12\x14\n" +
+	"\x02by\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\x02by\"F\n" +
+	"\x11HostingUnverified\x121\n" +
+	"\x05cause\x18\x01 \x01(\x0e2\x15.chive.v1.HealthCauseB\x04\xa8\xd4\x18\x02R\x05cause\"\xa1\x02\n" +
+	"\rHostingBroken\x121\n" +
+	"\x05cause\x18\x01 \x01(\x0e2\x15.chive.v1.HealthCauseB\x04\xa8\xd4\x18\x02R\x05cause\x120\n" +
+	"\x05stage\x18\x02 \x01(\x0e2\x14.chive.v1.ProbeStageB\x04\xa8\xd4\x18\x02R\x05stage\x121\n" +
+	"\aoutcome\x18\x03 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome\x12\x1a\n" +
+	"\x05point\x18\x04 \x01(\x04B\x04\xa8\xd4\x18\x02R\x05point\x12\x1a\n" +
+	"\x05relay\x18\x05 \x01(\fB\x04\xa8\xd4\x18\x03R\x05relay\x12\"\n" +
+	"\tdirectory\x18\x06 \x01(\fB\x04\xa8\xd4\x18\x03R\tdirectory\x12\x1c\n" +
+	"\x06partly\x18\a \x01(\bB\x04\xa8\xd4\x18\x02R\x06partly\"\xad\x01\n" +
+	"\x0eHostingHealing\x12,\n" +
+	"\x04step\x18\x01 \x01(\x0e2\x12.chive.v1.HealStepB\x04\xa8\xd4\x18\x02R\x04step\x121\n" +
+	"\x05cause\x18\x02 \x01(\x0e2\x15.chive.v1.HealthCauseB\x04\xa8\xd4\x18\x02R\x05cause\x12\x1e\n" +
+	"\aattempt\x18\x03 \x01(\rB\x04\xa8\xd4\x18\x02R\aattempt\x12\x1a\n" +
+	"\x05point\x18\x04 \x01(\x04B\x04\xa8\xd4\x18\x02R\x05point\"\xc3\x01\n" +
+	"\rHostingHealed\x125\n" +
+	"\x05after\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\x04\xa8\xd4\x18\x02R\x05after\x121\n" +
+	"\x05cause\x18\x02 \x01(\x0e2\x15.chive.v1.HealthCauseB\x04\xa8\xd4\x18\x02R\x05cause\x12,\n" +
+	"\x04step\x18\x03 \x01(\x0e2\x12.chive.v1.HealStepB\x04\xa8\xd4\x18\x02R\x04step\x12\x1a\n" +
+	"\x05steps\x18\x04 \x01(\rB\x04\xa8\xd4\x18\x02R\x05steps\"I\n" +
+	"\x11HostingLeaseTaken\x12\x1a\n" +
+	"\x05epoch\x18\x01 \x01(\x04B\x04\xa8\xd4\x18\x02R\x05epoch\x12\x18\n" +
+	"\x04from\x18\x02 \x01(\tB\x04\xa8\xd4\x18\x02R\x04from\"\x7f\n" +
+	"\x10HostingLeaseLost\x12\x1a\n" +
+	"\x05epoch\x18\x01 \x01(\x04B\x04\xa8\xd4\x18\x02R\x05epoch\x12\x1c\n" +
+	"\x06reason\x18\x02 \x01(\tB\x04\xa8\xd4\x18\x02R\x06reason\x121\n" +
+	"\x03ago\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\x04\xa8\xd4\x18\x02R\x03ago\"1\n" +
+	"\x13HostingLeaseRefused\x12\x1a\n" +
+	"\x05epoch\x18\x01 \x01(\x04B\x04\xa8\xd4\x18\x02R\x05epoch\"Y\n" +
+	"\x17HostingPublisherChanged\x12\x1a\n" +
+	"\x05epoch\x18\x01 \x01(\x04B\x04\xa8\xd4\x18\x02R\x05epoch\x12\"\n" +
+	"\tpublisher\x18\x02 \x01(\tB\x04\xa8\xd4\x18\x02R\tpublisher\"Q\n" +
+	"\x15HostingMembersChanged\x12\x1a\n" +
+	"\x05nodes\x18\x01 \x01(\rB\x04\xa8\xd4\x18\x02R\x05nodes\x12\x1c\n" +
+	"\x06points\x18\x02 \x01(\rB\x04\xa8\xd4\x18\x02R\x06points*\x97\n" +
 	"\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x0e\n" +
@@ -6533,7 +7775,40 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	" BOOTSTRAP_PHASE_MICRODESCRIPTORS\x10\x05\x12$\n" +
 	" BOOTSTRAP_PHASE_ENOUGH_DIRECTORY\x10\x06\x12!\n" +
 	"\x1dBOOTSTRAP_PHASE_FIRST_CIRCUIT\x10\a\x12\x18\n" +
-	"\x14BOOTSTRAP_PHASE_DONE\x10\b*\x8e\x01\n" +
+	"\x14BOOTSTRAP_PHASE_DONE\x10\b*\xc7\x01\n" +
+	"\n" +
+	"ProbeStage\x12\x1b\n" +
+	"\x17PROBE_STAGE_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15PROBE_STAGE_DIRECTORY\x10\x01\x12\x1a\n" +
+	"\x16PROBE_STAGE_DESCRIPTOR\x10\x02\x12\x1a\n" +
+	"\x16PROBE_STAGE_RENDEZVOUS\x10\x03\x12\x15\n" +
+	"\x11PROBE_STAGE_POINT\x10\x04\x12\x19\n" +
+	"\x15PROBE_STAGE_INTRODUCE\x10\x05\x12\x17\n" +
+	"\x13PROBE_STAGE_MEETING\x10\x06*\xc9\x03\n" +
+	"\vHealthCause\x12\x1c\n" +
+	"\x18HEALTH_CAUSE_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14HEALTH_CAUSE_UNKNOWN\x10\x01\x12\x1b\n" +
+	"\x17HEALTH_CAUSE_RELAY_GONE\x10\x02\x12\"\n" +
+	"\x1eHEALTH_CAUSE_POINT_UNREACHABLE\x10\x03\x12\x1b\n" +
+	"\x17HEALTH_CAUSE_NOT_STORED\x10\x04\x12\x1b\n" +
+	"\x17HEALTH_CAUSE_RENDEZVOUS\x10\x05\x12\x1c\n" +
+	"\x18HEALTH_CAUSE_CONNECTIONS\x10\x06\x12\x18\n" +
+	"\x14HEALTH_CAUSE_OFFLINE\x10\a\x12\x1a\n" +
+	"\x16HEALTH_CAUSE_CONSENSUS\x10\b\x12\x16\n" +
+	"\x12HEALTH_CAUSE_CLOCK\x10\t\x12\x16\n" +
+	"\x12HEALTH_CAUSE_SLEPT\x10\n" +
+	"\x12\x1a\n" +
+	"\x16HEALTH_CAUSE_RESTARTED\x10\v\x12\x15\n" +
+	"\x11HEALTH_CAUSE_DISK\x10\f\x12\x18\n" +
+	"\x14HEALTH_CAUSE_JOURNAL\x10\r\x12\x19\n" +
+	"\x15HEALTH_CAUSE_OVERLOAD\x10\x0e\x12\x1b\n" +
+	"\x17HEALTH_CAUSE_NO_CLIENTS\x10\x0f*\x87\x01\n" +
+	"\bHealStep\x12\x19\n" +
+	"\x15HEAL_STEP_UNSPECIFIED\x10\x00\x12\x1a\n" +
+	"\x16HEAL_STEP_NEW_CIRCUITS\x10\x01\x12\x17\n" +
+	"\x13HEAL_STEP_REPUBLISH\x10\x02\x12\x14\n" +
+	"\x10HEAL_STEP_ROTATE\x10\x03\x12\x15\n" +
+	"\x11HEAL_STEP_REBUILD\x10\x04*\x8e\x01\n" +
 	"\fDocumentKind\x12\x1d\n" +
 	"\x19DOCUMENT_KIND_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17DOCUMENT_KIND_CONSENSUS\x10\x01\x12\x1e\n" +
@@ -6552,221 +7827,262 @@ func file_chive_v1_events_proto_rawDescGZIP() []byte {
 	return file_chive_v1_events_proto_rawDescData
 }
 
-var file_chive_v1_events_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_chive_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 71)
+var file_chive_v1_events_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
+var file_chive_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 83)
 var file_chive_v1_events_proto_goTypes = []any{
 	(Outcome)(0),                     // 0: chive.v1.Outcome
 	(Kind)(0),                        // 1: chive.v1.Kind
 	(Purpose)(0),                     // 2: chive.v1.Purpose
 	(BootstrapPhase)(0),              // 3: chive.v1.BootstrapPhase
-	(DocumentKind)(0),                // 4: chive.v1.DocumentKind
-	(*Envelope)(nil),                 // 5: chive.v1.Envelope
-	(*NodeStarted)(nil),              // 6: chive.v1.NodeStarted
-	(*NodeStopping)(nil),             // 7: chive.v1.NodeStopping
-	(*BootstrapAdvanced)(nil),        // 8: chive.v1.BootstrapAdvanced
-	(*EventsDropped)(nil),            // 9: chive.v1.EventsDropped
-	(*ActorFailed)(nil),              // 10: chive.v1.ActorFailed
-	(*ListenerOpened)(nil),           // 11: chive.v1.ListenerOpened
-	(*ListenerClosed)(nil),           // 12: chive.v1.ListenerClosed
-	(*MemoryPressure)(nil),           // 13: chive.v1.MemoryPressure
-	(*JournalChanged)(nil),           // 14: chive.v1.JournalChanged
-	(*BuildTimeoutSet)(nil),          // 15: chive.v1.BuildTimeoutSet
-	(*ConnectionDialled)(nil),        // 16: chive.v1.ConnectionDialled
-	(*ConnectionOpened)(nil),         // 17: chive.v1.ConnectionOpened
-	(*ConnectionFailed)(nil),         // 18: chive.v1.ConnectionFailed
-	(*ConnectionClosed)(nil),         // 19: chive.v1.ConnectionClosed
-	(*CircuitLaunched)(nil),          // 20: chive.v1.CircuitLaunched
-	(*CircuitExtended)(nil),          // 21: chive.v1.CircuitExtended
-	(*CircuitOpened)(nil),            // 22: chive.v1.CircuitOpened
-	(*CircuitAssigned)(nil),          // 23: chive.v1.CircuitAssigned
-	(*CircuitDirtied)(nil),           // 24: chive.v1.CircuitDirtied
-	(*CircuitFailed)(nil),            // 25: chive.v1.CircuitFailed
-	(*CircuitClosed)(nil),            // 26: chive.v1.CircuitClosed
-	(*CircuitSetLaunched)(nil),       // 27: chive.v1.CircuitSetLaunched
-	(*CircuitLegLinked)(nil),         // 28: chive.v1.CircuitLegLinked
-	(*CircuitSetLinked)(nil),         // 29: chive.v1.CircuitSetLinked
-	(*CircuitLegLost)(nil),           // 30: chive.v1.CircuitLegLost
-	(*StreamRequested)(nil),          // 31: chive.v1.StreamRequested
-	(*StreamAttached)(nil),           // 32: chive.v1.StreamAttached
-	(*StreamConnected)(nil),          // 33: chive.v1.StreamConnected
-	(*StreamDetached)(nil),           // 34: chive.v1.StreamDetached
-	(*StreamEnded)(nil),              // 35: chive.v1.StreamEnded
-	(*GuardSampled)(nil),             // 36: chive.v1.GuardSampled
-	(*GuardReachable)(nil),           // 37: chive.v1.GuardReachable
-	(*GuardUnreachable)(nil),         // 38: chive.v1.GuardUnreachable
-	(*GuardConfirmed)(nil),           // 39: chive.v1.GuardConfirmed
-	(*CircuitsRenewed)(nil),          // 40: chive.v1.CircuitsRenewed
-	(*GuardRemoved)(nil),             // 41: chive.v1.GuardRemoved
-	(*GuardsRetried)(nil),            // 42: chive.v1.GuardsRetried
-	(*PathBiasSuspected)(nil),        // 43: chive.v1.PathBiasSuspected
-	(*VanguardAdded)(nil),            // 44: chive.v1.VanguardAdded
-	(*VanguardRemoved)(nil),          // 45: chive.v1.VanguardRemoved
-	(*DocumentFetched)(nil),          // 46: chive.v1.DocumentFetched
-	(*DocumentVerified)(nil),         // 47: chive.v1.DocumentVerified
-	(*DocumentRejected)(nil),         // 48: chive.v1.DocumentRejected
-	(*ProtocolsMissing)(nil),         // 49: chive.v1.ProtocolsMissing
-	(*SupervisorStateChanged)(nil),   // 50: chive.v1.SupervisorStateChanged
-	(*BreakerOpened)(nil),            // 51: chive.v1.BreakerOpened
-	(*BreakerHalfOpened)(nil),        // 52: chive.v1.BreakerHalfOpened
-	(*BreakerClosed)(nil),            // 53: chive.v1.BreakerClosed
-	(*RetriesExhausted)(nil),         // 54: chive.v1.RetriesExhausted
-	(*InputQuarantined)(nil),         // 55: chive.v1.InputQuarantined
-	(*ConfigProposed)(nil),           // 56: chive.v1.ConfigProposed
-	(*ConfigApplied)(nil),            // 57: chive.v1.ConfigApplied
-	(*ConfigRejected)(nil),           // 58: chive.v1.ConfigRejected
-	(*ConfigReverted)(nil),           // 59: chive.v1.ConfigReverted
-	(*ServiceDescriptorFetched)(nil), // 60: chive.v1.ServiceDescriptorFetched
-	(*ServiceIntroduced)(nil),        // 61: chive.v1.ServiceIntroduced
-	(*ServiceJoined)(nil),            // 62: chive.v1.ServiceJoined
-	(*ServiceFailed)(nil),            // 63: chive.v1.ServiceFailed
-	(*HostingStarted)(nil),           // 64: chive.v1.HostingStarted
-	(*HostingStopped)(nil),           // 65: chive.v1.HostingStopped
-	(*HostingPointUp)(nil),           // 66: chive.v1.HostingPointUp
-	(*HostingPointDown)(nil),         // 67: chive.v1.HostingPointDown
-	(*HostingPointGone)(nil),         // 68: chive.v1.HostingPointGone
-	(*HostingDescribed)(nil),         // 69: chive.v1.HostingDescribed
-	(*HostingStored)(nil),            // 70: chive.v1.HostingStored
-	(*HostingPublished)(nil),         // 71: chive.v1.HostingPublished
-	(*HostingUnpublished)(nil),       // 72: chive.v1.HostingUnpublished
-	(*HostingRefused)(nil),           // 73: chive.v1.HostingRefused
-	(*HostingMet)(nil),               // 74: chive.v1.HostingMet
-	(*HostingMissed)(nil),            // 75: chive.v1.HostingMissed
-	(*timestamppb.Timestamp)(nil),    // 76: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 77: google.protobuf.Duration
+	(ProbeStage)(0),                  // 4: chive.v1.ProbeStage
+	(HealthCause)(0),                 // 5: chive.v1.HealthCause
+	(HealStep)(0),                    // 6: chive.v1.HealStep
+	(DocumentKind)(0),                // 7: chive.v1.DocumentKind
+	(*Envelope)(nil),                 // 8: chive.v1.Envelope
+	(*NodeStarted)(nil),              // 9: chive.v1.NodeStarted
+	(*NodeStopping)(nil),             // 10: chive.v1.NodeStopping
+	(*BootstrapAdvanced)(nil),        // 11: chive.v1.BootstrapAdvanced
+	(*EventsDropped)(nil),            // 12: chive.v1.EventsDropped
+	(*ActorFailed)(nil),              // 13: chive.v1.ActorFailed
+	(*ListenerOpened)(nil),           // 14: chive.v1.ListenerOpened
+	(*ListenerClosed)(nil),           // 15: chive.v1.ListenerClosed
+	(*MemoryPressure)(nil),           // 16: chive.v1.MemoryPressure
+	(*JournalChanged)(nil),           // 17: chive.v1.JournalChanged
+	(*BuildTimeoutSet)(nil),          // 18: chive.v1.BuildTimeoutSet
+	(*ConnectionDialled)(nil),        // 19: chive.v1.ConnectionDialled
+	(*ConnectionOpened)(nil),         // 20: chive.v1.ConnectionOpened
+	(*ConnectionFailed)(nil),         // 21: chive.v1.ConnectionFailed
+	(*ConnectionClosed)(nil),         // 22: chive.v1.ConnectionClosed
+	(*CircuitLaunched)(nil),          // 23: chive.v1.CircuitLaunched
+	(*CircuitExtended)(nil),          // 24: chive.v1.CircuitExtended
+	(*CircuitOpened)(nil),            // 25: chive.v1.CircuitOpened
+	(*CircuitAssigned)(nil),          // 26: chive.v1.CircuitAssigned
+	(*CircuitDirtied)(nil),           // 27: chive.v1.CircuitDirtied
+	(*CircuitFailed)(nil),            // 28: chive.v1.CircuitFailed
+	(*CircuitClosed)(nil),            // 29: chive.v1.CircuitClosed
+	(*CircuitSetLaunched)(nil),       // 30: chive.v1.CircuitSetLaunched
+	(*CircuitLegLinked)(nil),         // 31: chive.v1.CircuitLegLinked
+	(*CircuitSetLinked)(nil),         // 32: chive.v1.CircuitSetLinked
+	(*CircuitLegLost)(nil),           // 33: chive.v1.CircuitLegLost
+	(*StreamRequested)(nil),          // 34: chive.v1.StreamRequested
+	(*StreamAttached)(nil),           // 35: chive.v1.StreamAttached
+	(*StreamConnected)(nil),          // 36: chive.v1.StreamConnected
+	(*StreamDetached)(nil),           // 37: chive.v1.StreamDetached
+	(*StreamEnded)(nil),              // 38: chive.v1.StreamEnded
+	(*GuardSampled)(nil),             // 39: chive.v1.GuardSampled
+	(*GuardReachable)(nil),           // 40: chive.v1.GuardReachable
+	(*GuardUnreachable)(nil),         // 41: chive.v1.GuardUnreachable
+	(*GuardConfirmed)(nil),           // 42: chive.v1.GuardConfirmed
+	(*CircuitsRenewed)(nil),          // 43: chive.v1.CircuitsRenewed
+	(*GuardRemoved)(nil),             // 44: chive.v1.GuardRemoved
+	(*GuardsRetried)(nil),            // 45: chive.v1.GuardsRetried
+	(*PathBiasSuspected)(nil),        // 46: chive.v1.PathBiasSuspected
+	(*VanguardAdded)(nil),            // 47: chive.v1.VanguardAdded
+	(*VanguardRemoved)(nil),          // 48: chive.v1.VanguardRemoved
+	(*DocumentFetched)(nil),          // 49: chive.v1.DocumentFetched
+	(*DocumentVerified)(nil),         // 50: chive.v1.DocumentVerified
+	(*DocumentRejected)(nil),         // 51: chive.v1.DocumentRejected
+	(*ProtocolsMissing)(nil),         // 52: chive.v1.ProtocolsMissing
+	(*SupervisorStateChanged)(nil),   // 53: chive.v1.SupervisorStateChanged
+	(*BreakerOpened)(nil),            // 54: chive.v1.BreakerOpened
+	(*BreakerHalfOpened)(nil),        // 55: chive.v1.BreakerHalfOpened
+	(*BreakerClosed)(nil),            // 56: chive.v1.BreakerClosed
+	(*RetriesExhausted)(nil),         // 57: chive.v1.RetriesExhausted
+	(*InputQuarantined)(nil),         // 58: chive.v1.InputQuarantined
+	(*ConfigProposed)(nil),           // 59: chive.v1.ConfigProposed
+	(*ConfigApplied)(nil),            // 60: chive.v1.ConfigApplied
+	(*ConfigRejected)(nil),           // 61: chive.v1.ConfigRejected
+	(*ConfigReverted)(nil),           // 62: chive.v1.ConfigReverted
+	(*ServiceDescriptorFetched)(nil), // 63: chive.v1.ServiceDescriptorFetched
+	(*ServiceIntroduced)(nil),        // 64: chive.v1.ServiceIntroduced
+	(*ServiceJoined)(nil),            // 65: chive.v1.ServiceJoined
+	(*ServiceFailed)(nil),            // 66: chive.v1.ServiceFailed
+	(*HostingStarted)(nil),           // 67: chive.v1.HostingStarted
+	(*HostingStopped)(nil),           // 68: chive.v1.HostingStopped
+	(*HostingPointUp)(nil),           // 69: chive.v1.HostingPointUp
+	(*HostingPointDown)(nil),         // 70: chive.v1.HostingPointDown
+	(*HostingPointGone)(nil),         // 71: chive.v1.HostingPointGone
+	(*HostingDescribed)(nil),         // 72: chive.v1.HostingDescribed
+	(*HostingStored)(nil),            // 73: chive.v1.HostingStored
+	(*HostingPublished)(nil),         // 74: chive.v1.HostingPublished
+	(*HostingUnpublished)(nil),       // 75: chive.v1.HostingUnpublished
+	(*HostingRefused)(nil),           // 76: chive.v1.HostingRefused
+	(*HostingMet)(nil),               // 77: chive.v1.HostingMet
+	(*HostingDelegationEnding)(nil),  // 78: chive.v1.HostingDelegationEnding
+	(*HostingMissed)(nil),            // 79: chive.v1.HostingMissed
+	(*HostingProbed)(nil),            // 80: chive.v1.HostingProbed
+	(*HostingVerified)(nil),          // 81: chive.v1.HostingVerified
+	(*HostingUnverified)(nil),        // 82: chive.v1.HostingUnverified
+	(*HostingBroken)(nil),            // 83: chive.v1.HostingBroken
+	(*HostingHealing)(nil),           // 84: chive.v1.HostingHealing
+	(*HostingHealed)(nil),            // 85: chive.v1.HostingHealed
+	(*HostingLeaseTaken)(nil),        // 86: chive.v1.HostingLeaseTaken
+	(*HostingLeaseLost)(nil),         // 87: chive.v1.HostingLeaseLost
+	(*HostingLeaseRefused)(nil),      // 88: chive.v1.HostingLeaseRefused
+	(*HostingPublisherChanged)(nil),  // 89: chive.v1.HostingPublisherChanged
+	(*HostingMembersChanged)(nil),    // 90: chive.v1.HostingMembersChanged
+	(*timestamppb.Timestamp)(nil),    // 91: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 92: google.protobuf.Duration
 }
 var file_chive_v1_events_proto_depIdxs = []int32{
-	76,  // 0: chive.v1.Envelope.time:type_name -> google.protobuf.Timestamp
+	91,  // 0: chive.v1.Envelope.time:type_name -> google.protobuf.Timestamp
 	1,   // 1: chive.v1.Envelope.kind:type_name -> chive.v1.Kind
-	6,   // 2: chive.v1.Envelope.node_started:type_name -> chive.v1.NodeStarted
-	7,   // 3: chive.v1.Envelope.node_stopping:type_name -> chive.v1.NodeStopping
-	8,   // 4: chive.v1.Envelope.bootstrap_advanced:type_name -> chive.v1.BootstrapAdvanced
-	9,   // 5: chive.v1.Envelope.events_dropped:type_name -> chive.v1.EventsDropped
-	10,  // 6: chive.v1.Envelope.actor_failed:type_name -> chive.v1.ActorFailed
-	11,  // 7: chive.v1.Envelope.listener_opened:type_name -> chive.v1.ListenerOpened
-	12,  // 8: chive.v1.Envelope.listener_closed:type_name -> chive.v1.ListenerClosed
-	13,  // 9: chive.v1.Envelope.memory_pressure:type_name -> chive.v1.MemoryPressure
-	14,  // 10: chive.v1.Envelope.journal_changed:type_name -> chive.v1.JournalChanged
-	15,  // 11: chive.v1.Envelope.build_timeout_set:type_name -> chive.v1.BuildTimeoutSet
-	16,  // 12: chive.v1.Envelope.connection_dialled:type_name -> chive.v1.ConnectionDialled
-	17,  // 13: chive.v1.Envelope.connection_opened:type_name -> chive.v1.ConnectionOpened
-	18,  // 14: chive.v1.Envelope.connection_failed:type_name -> chive.v1.ConnectionFailed
-	19,  // 15: chive.v1.Envelope.connection_closed:type_name -> chive.v1.ConnectionClosed
-	20,  // 16: chive.v1.Envelope.circuit_launched:type_name -> chive.v1.CircuitLaunched
-	21,  // 17: chive.v1.Envelope.circuit_extended:type_name -> chive.v1.CircuitExtended
-	22,  // 18: chive.v1.Envelope.circuit_opened:type_name -> chive.v1.CircuitOpened
-	24,  // 19: chive.v1.Envelope.circuit_dirtied:type_name -> chive.v1.CircuitDirtied
-	25,  // 20: chive.v1.Envelope.circuit_failed:type_name -> chive.v1.CircuitFailed
-	26,  // 21: chive.v1.Envelope.circuit_closed:type_name -> chive.v1.CircuitClosed
-	27,  // 22: chive.v1.Envelope.circuit_set_launched:type_name -> chive.v1.CircuitSetLaunched
-	28,  // 23: chive.v1.Envelope.circuit_leg_linked:type_name -> chive.v1.CircuitLegLinked
-	29,  // 24: chive.v1.Envelope.circuit_set_linked:type_name -> chive.v1.CircuitSetLinked
-	30,  // 25: chive.v1.Envelope.circuit_leg_lost:type_name -> chive.v1.CircuitLegLost
-	23,  // 26: chive.v1.Envelope.circuit_assigned:type_name -> chive.v1.CircuitAssigned
-	31,  // 27: chive.v1.Envelope.stream_requested:type_name -> chive.v1.StreamRequested
-	32,  // 28: chive.v1.Envelope.stream_attached:type_name -> chive.v1.StreamAttached
-	33,  // 29: chive.v1.Envelope.stream_connected:type_name -> chive.v1.StreamConnected
-	34,  // 30: chive.v1.Envelope.stream_detached:type_name -> chive.v1.StreamDetached
-	35,  // 31: chive.v1.Envelope.stream_ended:type_name -> chive.v1.StreamEnded
-	40,  // 32: chive.v1.Envelope.circuits_renewed:type_name -> chive.v1.CircuitsRenewed
-	36,  // 33: chive.v1.Envelope.guard_sampled:type_name -> chive.v1.GuardSampled
-	37,  // 34: chive.v1.Envelope.guard_reachable:type_name -> chive.v1.GuardReachable
-	38,  // 35: chive.v1.Envelope.guard_unreachable:type_name -> chive.v1.GuardUnreachable
-	39,  // 36: chive.v1.Envelope.guard_confirmed:type_name -> chive.v1.GuardConfirmed
-	41,  // 37: chive.v1.Envelope.guard_removed:type_name -> chive.v1.GuardRemoved
-	42,  // 38: chive.v1.Envelope.guards_retried:type_name -> chive.v1.GuardsRetried
-	43,  // 39: chive.v1.Envelope.path_bias_suspected:type_name -> chive.v1.PathBiasSuspected
-	44,  // 40: chive.v1.Envelope.vanguard_added:type_name -> chive.v1.VanguardAdded
-	45,  // 41: chive.v1.Envelope.vanguard_removed:type_name -> chive.v1.VanguardRemoved
-	46,  // 42: chive.v1.Envelope.document_fetched:type_name -> chive.v1.DocumentFetched
-	47,  // 43: chive.v1.Envelope.document_verified:type_name -> chive.v1.DocumentVerified
-	48,  // 44: chive.v1.Envelope.document_rejected:type_name -> chive.v1.DocumentRejected
-	49,  // 45: chive.v1.Envelope.protocols_missing:type_name -> chive.v1.ProtocolsMissing
-	50,  // 46: chive.v1.Envelope.supervisor_state_changed:type_name -> chive.v1.SupervisorStateChanged
-	51,  // 47: chive.v1.Envelope.breaker_opened:type_name -> chive.v1.BreakerOpened
-	52,  // 48: chive.v1.Envelope.breaker_half_opened:type_name -> chive.v1.BreakerHalfOpened
-	53,  // 49: chive.v1.Envelope.breaker_closed:type_name -> chive.v1.BreakerClosed
-	54,  // 50: chive.v1.Envelope.retries_exhausted:type_name -> chive.v1.RetriesExhausted
-	55,  // 51: chive.v1.Envelope.input_quarantined:type_name -> chive.v1.InputQuarantined
-	56,  // 52: chive.v1.Envelope.config_proposed:type_name -> chive.v1.ConfigProposed
-	57,  // 53: chive.v1.Envelope.config_applied:type_name -> chive.v1.ConfigApplied
-	58,  // 54: chive.v1.Envelope.config_rejected:type_name -> chive.v1.ConfigRejected
-	59,  // 55: chive.v1.Envelope.config_reverted:type_name -> chive.v1.ConfigReverted
-	60,  // 56: chive.v1.Envelope.service_descriptor_fetched:type_name -> chive.v1.ServiceDescriptorFetched
-	61,  // 57: chive.v1.Envelope.service_introduced:type_name -> chive.v1.ServiceIntroduced
-	62,  // 58: chive.v1.Envelope.service_joined:type_name -> chive.v1.ServiceJoined
-	63,  // 59: chive.v1.Envelope.service_failed:type_name -> chive.v1.ServiceFailed
-	64,  // 60: chive.v1.Envelope.hosting_started:type_name -> chive.v1.HostingStarted
-	65,  // 61: chive.v1.Envelope.hosting_stopped:type_name -> chive.v1.HostingStopped
-	66,  // 62: chive.v1.Envelope.hosting_point_up:type_name -> chive.v1.HostingPointUp
-	67,  // 63: chive.v1.Envelope.hosting_point_down:type_name -> chive.v1.HostingPointDown
-	68,  // 64: chive.v1.Envelope.hosting_point_gone:type_name -> chive.v1.HostingPointGone
-	69,  // 65: chive.v1.Envelope.hosting_described:type_name -> chive.v1.HostingDescribed
-	70,  // 66: chive.v1.Envelope.hosting_stored:type_name -> chive.v1.HostingStored
-	71,  // 67: chive.v1.Envelope.hosting_published:type_name -> chive.v1.HostingPublished
-	72,  // 68: chive.v1.Envelope.hosting_unpublished:type_name -> chive.v1.HostingUnpublished
-	73,  // 69: chive.v1.Envelope.hosting_refused:type_name -> chive.v1.HostingRefused
-	74,  // 70: chive.v1.Envelope.hosting_met:type_name -> chive.v1.HostingMet
-	75,  // 71: chive.v1.Envelope.hosting_missed:type_name -> chive.v1.HostingMissed
-	0,   // 72: chive.v1.NodeStopping.outcome:type_name -> chive.v1.Outcome
-	3,   // 73: chive.v1.BootstrapAdvanced.phase:type_name -> chive.v1.BootstrapPhase
-	0,   // 74: chive.v1.ListenerClosed.outcome:type_name -> chive.v1.Outcome
-	77,  // 75: chive.v1.BuildTimeoutSet.timeout:type_name -> google.protobuf.Duration
-	77,  // 76: chive.v1.BuildTimeoutSet.close:type_name -> google.protobuf.Duration
-	2,   // 77: chive.v1.ConnectionDialled.purpose:type_name -> chive.v1.Purpose
-	77,  // 78: chive.v1.ConnectionOpened.took:type_name -> google.protobuf.Duration
-	77,  // 79: chive.v1.ConnectionOpened.clock_skew:type_name -> google.protobuf.Duration
-	0,   // 80: chive.v1.ConnectionFailed.outcome:type_name -> chive.v1.Outcome
-	77,  // 81: chive.v1.ConnectionFailed.took:type_name -> google.protobuf.Duration
-	0,   // 82: chive.v1.ConnectionClosed.outcome:type_name -> chive.v1.Outcome
-	77,  // 83: chive.v1.ConnectionClosed.lived:type_name -> google.protobuf.Duration
-	2,   // 84: chive.v1.CircuitLaunched.purpose:type_name -> chive.v1.Purpose
-	77,  // 85: chive.v1.CircuitOpened.took:type_name -> google.protobuf.Duration
-	2,   // 86: chive.v1.CircuitAssigned.purpose:type_name -> chive.v1.Purpose
-	0,   // 87: chive.v1.CircuitFailed.outcome:type_name -> chive.v1.Outcome
-	77,  // 88: chive.v1.CircuitFailed.took:type_name -> google.protobuf.Duration
-	0,   // 89: chive.v1.CircuitClosed.outcome:type_name -> chive.v1.Outcome
-	77,  // 90: chive.v1.CircuitClosed.lived:type_name -> google.protobuf.Duration
-	2,   // 91: chive.v1.CircuitSetLaunched.purpose:type_name -> chive.v1.Purpose
-	77,  // 92: chive.v1.CircuitLegLinked.round_trip:type_name -> google.protobuf.Duration
-	77,  // 93: chive.v1.CircuitSetLinked.took:type_name -> google.protobuf.Duration
-	0,   // 94: chive.v1.CircuitLegLost.outcome:type_name -> chive.v1.Outcome
-	2,   // 95: chive.v1.StreamRequested.purpose:type_name -> chive.v1.Purpose
-	77,  // 96: chive.v1.StreamConnected.took:type_name -> google.protobuf.Duration
-	0,   // 97: chive.v1.StreamDetached.outcome:type_name -> chive.v1.Outcome
-	0,   // 98: chive.v1.StreamEnded.outcome:type_name -> chive.v1.Outcome
-	77,  // 99: chive.v1.StreamEnded.lived:type_name -> google.protobuf.Duration
-	0,   // 100: chive.v1.GuardUnreachable.outcome:type_name -> chive.v1.Outcome
-	4,   // 101: chive.v1.DocumentFetched.kind:type_name -> chive.v1.DocumentKind
-	77,  // 102: chive.v1.DocumentFetched.took:type_name -> google.protobuf.Duration
-	4,   // 103: chive.v1.DocumentVerified.kind:type_name -> chive.v1.DocumentKind
-	76,  // 104: chive.v1.DocumentVerified.valid_until:type_name -> google.protobuf.Timestamp
-	4,   // 105: chive.v1.DocumentRejected.kind:type_name -> chive.v1.DocumentKind
-	0,   // 106: chive.v1.DocumentRejected.outcome:type_name -> chive.v1.Outcome
-	77,  // 107: chive.v1.SupervisorStateChanged.delay:type_name -> google.protobuf.Duration
-	0,   // 108: chive.v1.SupervisorStateChanged.outcome:type_name -> chive.v1.Outcome
-	77,  // 109: chive.v1.BreakerOpened.retry_after:type_name -> google.protobuf.Duration
-	0,   // 110: chive.v1.BreakerOpened.outcome:type_name -> chive.v1.Outcome
-	77,  // 111: chive.v1.RetriesExhausted.delay:type_name -> google.protobuf.Duration
-	0,   // 112: chive.v1.RetriesExhausted.outcome:type_name -> chive.v1.Outcome
-	77,  // 113: chive.v1.InputQuarantined.lasts:type_name -> google.protobuf.Duration
-	0,   // 114: chive.v1.InputQuarantined.outcome:type_name -> chive.v1.Outcome
-	77,  // 115: chive.v1.ConfigApplied.took:type_name -> google.protobuf.Duration
-	0,   // 116: chive.v1.ConfigRejected.outcome:type_name -> chive.v1.Outcome
-	0,   // 117: chive.v1.ServiceDescriptorFetched.outcome:type_name -> chive.v1.Outcome
-	77,  // 118: chive.v1.ServiceDescriptorFetched.took:type_name -> google.protobuf.Duration
-	0,   // 119: chive.v1.ServiceIntroduced.outcome:type_name -> chive.v1.Outcome
-	77,  // 120: chive.v1.ServiceJoined.took:type_name -> google.protobuf.Duration
-	0,   // 121: chive.v1.ServiceFailed.outcome:type_name -> chive.v1.Outcome
-	77,  // 122: chive.v1.ServiceFailed.took:type_name -> google.protobuf.Duration
-	0,   // 123: chive.v1.HostingStopped.outcome:type_name -> chive.v1.Outcome
-	0,   // 124: chive.v1.HostingPointDown.outcome:type_name -> chive.v1.Outcome
-	0,   // 125: chive.v1.HostingStored.outcome:type_name -> chive.v1.Outcome
-	0,   // 126: chive.v1.HostingMissed.outcome:type_name -> chive.v1.Outcome
-	127, // [127:127] is the sub-list for method output_type
-	127, // [127:127] is the sub-list for method input_type
-	127, // [127:127] is the sub-list for extension type_name
-	127, // [127:127] is the sub-list for extension extendee
-	0,   // [0:127] is the sub-list for field type_name
+	9,   // 2: chive.v1.Envelope.node_started:type_name -> chive.v1.NodeStarted
+	10,  // 3: chive.v1.Envelope.node_stopping:type_name -> chive.v1.NodeStopping
+	11,  // 4: chive.v1.Envelope.bootstrap_advanced:type_name -> chive.v1.BootstrapAdvanced
+	12,  // 5: chive.v1.Envelope.events_dropped:type_name -> chive.v1.EventsDropped
+	13,  // 6: chive.v1.Envelope.actor_failed:type_name -> chive.v1.ActorFailed
+	14,  // 7: chive.v1.Envelope.listener_opened:type_name -> chive.v1.ListenerOpened
+	15,  // 8: chive.v1.Envelope.listener_closed:type_name -> chive.v1.ListenerClosed
+	16,  // 9: chive.v1.Envelope.memory_pressure:type_name -> chive.v1.MemoryPressure
+	17,  // 10: chive.v1.Envelope.journal_changed:type_name -> chive.v1.JournalChanged
+	18,  // 11: chive.v1.Envelope.build_timeout_set:type_name -> chive.v1.BuildTimeoutSet
+	19,  // 12: chive.v1.Envelope.connection_dialled:type_name -> chive.v1.ConnectionDialled
+	20,  // 13: chive.v1.Envelope.connection_opened:type_name -> chive.v1.ConnectionOpened
+	21,  // 14: chive.v1.Envelope.connection_failed:type_name -> chive.v1.ConnectionFailed
+	22,  // 15: chive.v1.Envelope.connection_closed:type_name -> chive.v1.ConnectionClosed
+	23,  // 16: chive.v1.Envelope.circuit_launched:type_name -> chive.v1.CircuitLaunched
+	24,  // 17: chive.v1.Envelope.circuit_extended:type_name -> chive.v1.CircuitExtended
+	25,  // 18: chive.v1.Envelope.circuit_opened:type_name -> chive.v1.CircuitOpened
+	27,  // 19: chive.v1.Envelope.circuit_dirtied:type_name -> chive.v1.CircuitDirtied
+	28,  // 20: chive.v1.Envelope.circuit_failed:type_name -> chive.v1.CircuitFailed
+	29,  // 21: chive.v1.Envelope.circuit_closed:type_name -> chive.v1.CircuitClosed
+	30,  // 22: chive.v1.Envelope.circuit_set_launched:type_name -> chive.v1.CircuitSetLaunched
+	31,  // 23: chive.v1.Envelope.circuit_leg_linked:type_name -> chive.v1.CircuitLegLinked
+	32,  // 24: chive.v1.Envelope.circuit_set_linked:type_name -> chive.v1.CircuitSetLinked
+	33,  // 25: chive.v1.Envelope.circuit_leg_lost:type_name -> chive.v1.CircuitLegLost
+	26,  // 26: chive.v1.Envelope.circuit_assigned:type_name -> chive.v1.CircuitAssigned
+	34,  // 27: chive.v1.Envelope.stream_requested:type_name -> chive.v1.StreamRequested
+	35,  // 28: chive.v1.Envelope.stream_attached:type_name -> chive.v1.StreamAttached
+	36,  // 29: chive.v1.Envelope.stream_connected:type_name -> chive.v1.StreamConnected
+	37,  // 30: chive.v1.Envelope.stream_detached:type_name -> chive.v1.StreamDetached
+	38,  // 31: chive.v1.Envelope.stream_ended:type_name -> chive.v1.StreamEnded
+	43,  // 32: chive.v1.Envelope.circuits_renewed:type_name -> chive.v1.CircuitsRenewed
+	39,  // 33: chive.v1.Envelope.guard_sampled:type_name -> chive.v1.GuardSampled
+	40,  // 34: chive.v1.Envelope.guard_reachable:type_name -> chive.v1.GuardReachable
+	41,  // 35: chive.v1.Envelope.guard_unreachable:type_name -> chive.v1.GuardUnreachable
+	42,  // 36: chive.v1.Envelope.guard_confirmed:type_name -> chive.v1.GuardConfirmed
+	44,  // 37: chive.v1.Envelope.guard_removed:type_name -> chive.v1.GuardRemoved
+	45,  // 38: chive.v1.Envelope.guards_retried:type_name -> chive.v1.GuardsRetried
+	46,  // 39: chive.v1.Envelope.path_bias_suspected:type_name -> chive.v1.PathBiasSuspected
+	47,  // 40: chive.v1.Envelope.vanguard_added:type_name -> chive.v1.VanguardAdded
+	48,  // 41: chive.v1.Envelope.vanguard_removed:type_name -> chive.v1.VanguardRemoved
+	49,  // 42: chive.v1.Envelope.document_fetched:type_name -> chive.v1.DocumentFetched
+	50,  // 43: chive.v1.Envelope.document_verified:type_name -> chive.v1.DocumentVerified
+	51,  // 44: chive.v1.Envelope.document_rejected:type_name -> chive.v1.DocumentRejected
+	52,  // 45: chive.v1.Envelope.protocols_missing:type_name -> chive.v1.ProtocolsMissing
+	53,  // 46: chive.v1.Envelope.supervisor_state_changed:type_name -> chive.v1.SupervisorStateChanged
+	54,  // 47: chive.v1.Envelope.breaker_opened:type_name -> chive.v1.BreakerOpened
+	55,  // 48: chive.v1.Envelope.breaker_half_opened:type_name -> chive.v1.BreakerHalfOpened
+	56,  // 49: chive.v1.Envelope.breaker_closed:type_name -> chive.v1.BreakerClosed
+	57,  // 50: chive.v1.Envelope.retries_exhausted:type_name -> chive.v1.RetriesExhausted
+	58,  // 51: chive.v1.Envelope.input_quarantined:type_name -> chive.v1.InputQuarantined
+	59,  // 52: chive.v1.Envelope.config_proposed:type_name -> chive.v1.ConfigProposed
+	60,  // 53: chive.v1.Envelope.config_applied:type_name -> chive.v1.ConfigApplied
+	61,  // 54: chive.v1.Envelope.config_rejected:type_name -> chive.v1.ConfigRejected
+	62,  // 55: chive.v1.Envelope.config_reverted:type_name -> chive.v1.ConfigReverted
+	63,  // 56: chive.v1.Envelope.service_descriptor_fetched:type_name -> chive.v1.ServiceDescriptorFetched
+	64,  // 57: chive.v1.Envelope.service_introduced:type_name -> chive.v1.ServiceIntroduced
+	65,  // 58: chive.v1.Envelope.service_joined:type_name -> chive.v1.ServiceJoined
+	66,  // 59: chive.v1.Envelope.service_failed:type_name -> chive.v1.ServiceFailed
+	67,  // 60: chive.v1.Envelope.hosting_started:type_name -> chive.v1.HostingStarted
+	68,  // 61: chive.v1.Envelope.hosting_stopped:type_name -> chive.v1.HostingStopped
+	69,  // 62: chive.v1.Envelope.hosting_point_up:type_name -> chive.v1.HostingPointUp
+	70,  // 63: chive.v1.Envelope.hosting_point_down:type_name -> chive.v1.HostingPointDown
+	71,  // 64: chive.v1.Envelope.hosting_point_gone:type_name -> chive.v1.HostingPointGone
+	72,  // 65: chive.v1.Envelope.hosting_described:type_name -> chive.v1.HostingDescribed
+	73,  // 66: chive.v1.Envelope.hosting_stored:type_name -> chive.v1.HostingStored
+	74,  // 67: chive.v1.Envelope.hosting_published:type_name -> chive.v1.HostingPublished
+	75,  // 68: chive.v1.Envelope.hosting_unpublished:type_name -> chive.v1.HostingUnpublished
+	76,  // 69: chive.v1.Envelope.hosting_refused:type_name -> chive.v1.HostingRefused
+	77,  // 70: chive.v1.Envelope.hosting_met:type_name -> chive.v1.HostingMet
+	79,  // 71: chive.v1.Envelope.hosting_missed:type_name -> chive.v1.HostingMissed
+	80,  // 72: chive.v1.Envelope.hosting_probed:type_name -> chive.v1.HostingProbed
+	81,  // 73: chive.v1.Envelope.hosting_verified:type_name -> chive.v1.HostingVerified
+	82,  // 74: chive.v1.Envelope.hosting_unverified:type_name -> chive.v1.HostingUnverified
+	83,  // 75: chive.v1.Envelope.hosting_broken:type_name -> chive.v1.HostingBroken
+	84,  // 76: chive.v1.Envelope.hosting_healing:type_name -> chive.v1.HostingHealing
+	85,  // 77: chive.v1.Envelope.hosting_healed:type_name -> chive.v1.HostingHealed
+	78,  // 78: chive.v1.Envelope.hosting_delegation_ending:type_name -> chive.v1.HostingDelegationEnding
+	86,  // 79: chive.v1.Envelope.hosting_lease_taken:type_name -> chive.v1.HostingLeaseTaken
+	87,  // 80: chive.v1.Envelope.hosting_lease_lost:type_name -> chive.v1.HostingLeaseLost
+	88,  // 81: chive.v1.Envelope.hosting_lease_refused:type_name -> chive.v1.HostingLeaseRefused
+	89,  // 82: chive.v1.Envelope.hosting_publisher_changed:type_name -> chive.v1.HostingPublisherChanged
+	90,  // 83: chive.v1.Envelope.hosting_members_changed:type_name -> chive.v1.HostingMembersChanged
+	0,   // 84: chive.v1.NodeStopping.outcome:type_name -> chive.v1.Outcome
+	3,   // 85: chive.v1.BootstrapAdvanced.phase:type_name -> chive.v1.BootstrapPhase
+	0,   // 86: chive.v1.ListenerClosed.outcome:type_name -> chive.v1.Outcome
+	92,  // 87: chive.v1.BuildTimeoutSet.timeout:type_name -> google.protobuf.Duration
+	92,  // 88: chive.v1.BuildTimeoutSet.close:type_name -> google.protobuf.Duration
+	2,   // 89: chive.v1.ConnectionDialled.purpose:type_name -> chive.v1.Purpose
+	92,  // 90: chive.v1.ConnectionOpened.took:type_name -> google.protobuf.Duration
+	92,  // 91: chive.v1.ConnectionOpened.clock_skew:type_name -> google.protobuf.Duration
+	0,   // 92: chive.v1.ConnectionFailed.outcome:type_name -> chive.v1.Outcome
+	92,  // 93: chive.v1.ConnectionFailed.took:type_name -> google.protobuf.Duration
+	0,   // 94: chive.v1.ConnectionClosed.outcome:type_name -> chive.v1.Outcome
+	92,  // 95: chive.v1.ConnectionClosed.lived:type_name -> google.protobuf.Duration
+	2,   // 96: chive.v1.CircuitLaunched.purpose:type_name -> chive.v1.Purpose
+	92,  // 97: chive.v1.CircuitOpened.took:type_name -> google.protobuf.Duration
+	2,   // 98: chive.v1.CircuitAssigned.purpose:type_name -> chive.v1.Purpose
+	0,   // 99: chive.v1.CircuitFailed.outcome:type_name -> chive.v1.Outcome
+	92,  // 100: chive.v1.CircuitFailed.took:type_name -> google.protobuf.Duration
+	0,   // 101: chive.v1.CircuitClosed.outcome:type_name -> chive.v1.Outcome
+	92,  // 102: chive.v1.CircuitClosed.lived:type_name -> google.protobuf.Duration
+	2,   // 103: chive.v1.CircuitSetLaunched.purpose:type_name -> chive.v1.Purpose
+	92,  // 104: chive.v1.CircuitLegLinked.round_trip:type_name -> google.protobuf.Duration
+	92,  // 105: chive.v1.CircuitSetLinked.took:type_name -> google.protobuf.Duration
+	0,   // 106: chive.v1.CircuitLegLost.outcome:type_name -> chive.v1.Outcome
+	2,   // 107: chive.v1.StreamRequested.purpose:type_name -> chive.v1.Purpose
+	92,  // 108: chive.v1.StreamConnected.took:type_name -> google.protobuf.Duration
+	0,   // 109: chive.v1.StreamDetached.outcome:type_name -> chive.v1.Outcome
+	0,   // 110: chive.v1.StreamEnded.outcome:type_name -> chive.v1.Outcome
+	92,  // 111: chive.v1.StreamEnded.lived:type_name -> google.protobuf.Duration
+	0,   // 112: chive.v1.GuardUnreachable.outcome:type_name -> chive.v1.Outcome
+	7,   // 113: chive.v1.DocumentFetched.kind:type_name -> chive.v1.DocumentKind
+	92,  // 114: chive.v1.DocumentFetched.took:type_name -> google.protobuf.Duration
+	7,   // 115: chive.v1.DocumentVerified.kind:type_name -> chive.v1.DocumentKind
+	91,  // 116: chive.v1.DocumentVerified.valid_until:type_name -> google.protobuf.Timestamp
+	7,   // 117: chive.v1.DocumentRejected.kind:type_name -> chive.v1.DocumentKind
+	0,   // 118: chive.v1.DocumentRejected.outcome:type_name -> chive.v1.Outcome
+	92,  // 119: chive.v1.SupervisorStateChanged.delay:type_name -> google.protobuf.Duration
+	0,   // 120: chive.v1.SupervisorStateChanged.outcome:type_name -> chive.v1.Outcome
+	92,  // 121: chive.v1.BreakerOpened.retry_after:type_name -> google.protobuf.Duration
+	0,   // 122: chive.v1.BreakerOpened.outcome:type_name -> chive.v1.Outcome
+	92,  // 123: chive.v1.RetriesExhausted.delay:type_name -> google.protobuf.Duration
+	0,   // 124: chive.v1.RetriesExhausted.outcome:type_name -> chive.v1.Outcome
+	92,  // 125: chive.v1.InputQuarantined.lasts:type_name -> google.protobuf.Duration
+	0,   // 126: chive.v1.InputQuarantined.outcome:type_name -> chive.v1.Outcome
+	92,  // 127: chive.v1.ConfigApplied.took:type_name -> google.protobuf.Duration
+	0,   // 128: chive.v1.ConfigRejected.outcome:type_name -> chive.v1.Outcome
+	0,   // 129: chive.v1.ServiceDescriptorFetched.outcome:type_name -> chive.v1.Outcome
+	92,  // 130: chive.v1.ServiceDescriptorFetched.took:type_name -> google.protobuf.Duration
+	0,   // 131: chive.v1.ServiceIntroduced.outcome:type_name -> chive.v1.Outcome
+	92,  // 132: chive.v1.ServiceJoined.took:type_name -> google.protobuf.Duration
+	0,   // 133: chive.v1.ServiceFailed.outcome:type_name -> chive.v1.Outcome
+	92,  // 134: chive.v1.ServiceFailed.took:type_name -> google.protobuf.Duration
+	0,   // 135: chive.v1.HostingStopped.outcome:type_name -> chive.v1.Outcome
+	0,   // 136: chive.v1.HostingPointDown.outcome:type_name -> chive.v1.Outcome
+	0,   // 137: chive.v1.HostingStored.outcome:type_name -> chive.v1.Outcome
+	0,   // 138: chive.v1.HostingMissed.outcome:type_name -> chive.v1.Outcome
+	0,   // 139: chive.v1.HostingProbed.outcome:type_name -> chive.v1.Outcome
+	4,   // 140: chive.v1.HostingProbed.stage:type_name -> chive.v1.ProbeStage
+	92,  // 141: chive.v1.HostingProbed.took:type_name -> google.protobuf.Duration
+	5,   // 142: chive.v1.HostingProbed.cause:type_name -> chive.v1.HealthCause
+	5,   // 143: chive.v1.HostingUnverified.cause:type_name -> chive.v1.HealthCause
+	5,   // 144: chive.v1.HostingBroken.cause:type_name -> chive.v1.HealthCause
+	4,   // 145: chive.v1.HostingBroken.stage:type_name -> chive.v1.ProbeStage
+	0,   // 146: chive.v1.HostingBroken.outcome:type_name -> chive.v1.Outcome
+	6,   // 147: chive.v1.HostingHealing.step:type_name -> chive.v1.HealStep
+	5,   // 148: chive.v1.HostingHealing.cause:type_name -> chive.v1.HealthCause
+	92,  // 149: chive.v1.HostingHealed.after:type_name -> google.protobuf.Duration
+	5,   // 150: chive.v1.HostingHealed.cause:type_name -> chive.v1.HealthCause
+	6,   // 151: chive.v1.HostingHealed.step:type_name -> chive.v1.HealStep
+	92,  // 152: chive.v1.HostingLeaseLost.ago:type_name -> google.protobuf.Duration
+	153, // [153:153] is the sub-list for method output_type
+	153, // [153:153] is the sub-list for method input_type
+	153, // [153:153] is the sub-list for extension type_name
+	153, // [153:153] is the sub-list for extension extendee
+	0,   // [0:153] is the sub-list for field type_name
 }
 
 func init() { file_chive_v1_events_proto_init() }
@@ -6846,14 +8162,26 @@ func file_chive_v1_events_proto_init() {
 		(*Envelope_HostingRefused)(nil),
 		(*Envelope_HostingMet)(nil),
 		(*Envelope_HostingMissed)(nil),
+		(*Envelope_HostingProbed)(nil),
+		(*Envelope_HostingVerified)(nil),
+		(*Envelope_HostingUnverified)(nil),
+		(*Envelope_HostingBroken)(nil),
+		(*Envelope_HostingHealing)(nil),
+		(*Envelope_HostingHealed)(nil),
+		(*Envelope_HostingDelegationEnding)(nil),
+		(*Envelope_HostingLeaseTaken)(nil),
+		(*Envelope_HostingLeaseLost)(nil),
+		(*Envelope_HostingLeaseRefused)(nil),
+		(*Envelope_HostingPublisherChanged)(nil),
+		(*Envelope_HostingMembersChanged)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chive_v1_events_proto_rawDesc), len(file_chive_v1_events_proto_rawDesc)),
-			NumEnums:      5,
-			NumMessages:   71,
+			NumEnums:      8,
+			NumMessages:   83,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -44,6 +44,8 @@ const (
 type Layers struct {
 	Second []netdoc.Digest // nil: not used, and any relay is the second hop
 	Third  []netdoc.Digest // nil: not used; not without the second
+	// Naming is another number when the user names relays otherwise than before.
+	Naming uint64
 }
 
 // Mode is which layers are used.

@@ -152,13 +152,21 @@ func (s *Signer) writeIntro(b *bytes.Buffer, ip *IntroPoint) error {
 	if err != nil {
 		return fmt.Errorf("introduction point: %w", err)
 	}
-	if !usablePoint(ip.OnionKey) || !usablePoint(ip.EncKey) || !onion.ValidKey(ip.AuthKey) {
-		return errIntro
+	if err := ip.Check(); err != nil {
+		return err
 	}
 	fmt.Fprintf(b, "%s %s\nonion-key ntor %s\nauth-key\n", introKeyword, b64(specs), b64(ip.OnionKey[:]))
 	writeObject(b, certType, s.introCert(cert.TypeHSIntroAuth, ip.AuthKey))
 	fmt.Fprintf(b, "enc-key ntor %s\nenc-key-cert\n", b64(ip.EncKey[:]))
 	writeObject(b, certType, s.introCert(cert.TypeHSIntroEnc, edwards(ip.EncKey)))
+	return nil
+}
+
+// Check refuses keys that are zero or of low order.
+func (ip *IntroPoint) Check() error {
+	if !usablePoint(ip.OnionKey) || !usablePoint(ip.EncKey) || !onion.ValidKey(ip.AuthKey) {
+		return errIntro
+	}
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"chive/tor/netdoc"
 	"chive/tor/onion"
 	"chive/tor/onion/descriptor"
+	"chive/tor/onion/pow"
 	"chive/tor/onion/relaymsg"
 )
 
@@ -34,11 +35,40 @@ type Config struct {
 	Clients [][32]byte
 	// PoW is nil when no proof of work is asked for.
 	PoW *PoW
+	// Shared: other nodes host the service too, and one at a time publishes it: see
+	// [Service.Share].
+	Shared bool
+	// Masters are services that list introduction points of this one as theirs
+	// (OnionBalance): their clients are met like its own. At most MaxMasters.
+	Masters []onion.Address
+	// Seeds are what they derive the seeds of proofs of work from; only with Shared.
+	Seeds pow.SeedKey
 }
 
 // PoW is at which rate clients that paid are met, a second, with a burst. Zero is
 // as fast as can be.
-type PoW struct{ Rate, Burst int }
+type PoW struct {
+	Rate, Burst int
+	// Period is the time between two looks at the effort to suggest, and at least that
+	// between two descriptors that only suggest another; zero: five minutes and one.
+	Period time.Duration
+}
+
+// period is how often the effort is looked at.
+func (p *PoW) period() time.Duration {
+	if p.Period > 0 {
+		return p.Period
+	}
+	return pow.UpdatePeriod
+}
+
+// gap is how long a descriptor stays before another effort is suggested.
+func (p *PoW) gap() time.Duration {
+	if p.Period > 0 {
+		return min(p.Period, minGap)
+	}
+	return minGap
+}
 
 func (c *Config) check() error {
 	if c.Points < 1 || c.Points > descriptor.MaxIntroPoints {
@@ -49,8 +79,14 @@ func (c *Config) check() error {
 			return fmt.Errorf("%w: %w", ErrConfig, err)
 		}
 	}
-	if p := c.PoW; p != nil && (p.Rate < 0 || p.Burst < p.Rate) {
-		return fmt.Errorf("%w: proof of work: burst %d is below the rate %d", ErrConfig, p.Burst, p.Rate)
+	if p := c.PoW; p != nil && (p.Rate < 0 || p.Burst < p.Rate || p.Period < 0) {
+		return fmt.Errorf("%w: proof of work: burst %d is below the rate %d, or the period %v below zero", ErrConfig, p.Burst, p.Rate, p.Period)
+	}
+	if c.Shared && c.PoW != nil && c.Seeds == (pow.SeedKey{}) {
+		return fmt.Errorf("%w: proof of work with other nodes needs seeds that all agree on", ErrConfig)
+	}
+	if err := c.checkMasters(); err != nil {
+		return err
 	}
 	if len(c.Clients) > 0 && !c.Restricted {
 		return fmt.Errorf("%w: clients of a service that everyone may find", ErrConfig)
@@ -61,7 +97,7 @@ func (c *Config) check() error {
 // clone is a copy that shares nothing with the caller's.
 func (c *Config) clone() Config {
 	out := *c
-	out.Clients = slices.Clone(c.Clients)
+	out.Clients, out.Masters = slices.Clone(c.Clients), slices.Clone(c.Masters)
 	slices.SortFunc(out.Clients, compareKeys)
 	out.Clients = slices.Compact(out.Clients)
 	if c.DoS != nil {

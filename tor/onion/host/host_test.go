@@ -368,6 +368,7 @@ func TestSettings(t *testing.T) {
 		{Points: 21},
 		{Points: 3, DoS: &relaymsg.DoSParams{Rate: 9, Burst: 3}},
 		{Points: 3, PoW: &PoW{Rate: 9, Burst: 3}},
+		{Points: 3, PoW: &PoW{Period: -1}},
 		{Points: 3, Clients: [][32]byte{{9}}},
 	} {
 		if err := m.s.Configure(bad, m.now); !errors.Is(err, ErrConfig) {

@@ -272,3 +272,61 @@ func TestProofOfWork(t *testing.T) {
 		t.Error("a new seed is not published")
 	}
 }
+
+// Who pays nothing and is too many has an effort suggested, in a new descriptor, after the
+// period that is set; from then on who pays it is met at once, and when they are gone nothing
+// is suggested any more.
+func TestFloodHasAnEffortSuggested(t *testing.T) {
+	for _, period := range []time.Duration{0, 5 * time.Second} {
+		work := &PoW{Rate: 1, Burst: 1, Period: period}
+		m := newSim(t, 18, 30, Config{Points: 1, PoW: work})
+		m.run(2 * time.Minute)
+		m.faults.lost = 1 << 30
+		auth := m.anyPoint()
+		sl, _ := m.network.Store()
+		blinded, err := m.identity.Address().Blind(sl.Period)
+		if err != nil {
+			t.Fatal(err)
+		}
+		met := func() (efforts []uint32) {
+			for _, meet := range m.asks() {
+				efforts = append(efforts, meet.Effort)
+			}
+			return efforts
+		}
+		flood := func(while func() bool) time.Duration {
+			began := m.now
+			for while() && m.now.Sub(began) < time.Hour {
+				for range 2 {
+					body, _ := m.introduction(auth, sl, nil)
+					m.s.Introduce2(m.byAuth[auth], body, m.now)
+				}
+				m.run(time.Second)
+			}
+			return m.now.Sub(began)
+		}
+		suggests := func() uint32 { return m.s.slots[0].effort }
+		took := flood(func() bool { return suggests() == 0 })
+		if suggests() == 0 || took > 2*work.period()+minGap+10*time.Second {
+			t.Fatalf("%v: an effort of %d is published after %v", work.period(), suggests(), took)
+		}
+		met()
+		params := m.s.gate.Params(suggests())
+		proof, err := pow.NewSolver(nil).Solve(t.Context(), pow.Puzzle{BlindedID: blinded, Seed: params.Seed, Effort: params.Suggested}, pow.Nonce{1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := m.request()
+		r.Extensions = []relaymsg.Extension{{Type: relaymsg.ExtProofOfWork, Body: proof.Append(nil)}}
+		body, _ := m.introduction(auth, sl, r)
+		m.s.Introduce2(m.byAuth[auth], body, m.now)
+		m.run(2 * time.Second)
+		if next := met(); !slices.Contains(next, params.Suggested) {
+			t.Errorf("%v: who paid %d is not met before those who paid nothing: %v", work.period(), params.Suggested, next)
+		}
+		m.run(4*work.period() + minGap + 10*time.Second)
+		if suggests() != 0 {
+			t.Errorf("%v: an effort of %d is suggested when nobody comes", work.period(), suggests())
+		}
+	}
+}

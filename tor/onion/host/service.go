@@ -16,6 +16,7 @@ import (
 type Service struct {
 	address onion.Address
 	keys    Keys
+	ending  keysTold
 	rand    random
 	config  Config
 	view    *View
@@ -30,6 +31,7 @@ type Service struct {
 
 	slots     []*slot // those of the view, in its order
 	past      *credential
+	masters   []*credential // see Config.Masters
 	floors    Floors
 	uploads   map[UploadID]*upload
 	unsettled time.Time // since when some points are up and others are due
@@ -40,6 +42,10 @@ type Service struct {
 	bucket   bucket
 	cookies  cookies
 	meetings map[MeetingID]*meeting
+
+	visits   *[32]byte // who may read descriptors beside the clients; nil: nobody
+	expected []tag     // of visits by the host itself
+	shared   *sharing  // nil: this node alone hosts it
 
 	out    []Command
 	wakeAt time.Time
@@ -62,6 +68,7 @@ func New(address onion.Address, keys Keys, rand io.Reader, config Config, floors
 	for _, f := range floors {
 		s.floors.Raise(f)
 	}
+	s.setShared()
 	return s, s.setWork(now)
 }
 
@@ -83,6 +90,7 @@ func (s *Service) SetView(v *View, now time.Time) {
 	s.view, s.noPick, s.pickAt = v, false, time.Time{}
 	s.reviewPoints(now)
 	s.reviewSlots()
+	s.setMasters()
 	s.settle(now)
 }
 
@@ -95,13 +103,15 @@ func (s *Service) Configure(config Config, now time.Time) error {
 	}
 	before := s.config
 	s.config = config.clone()
-	if !samePoW(before.PoW, s.config.PoW) {
+	if !samePoW(before.PoW, s.config.PoW) || before.Shared != s.config.Shared || before.Seeds != s.config.Seeds {
 		if err := s.setWork(now); err != nil {
 			s.config = before
 			return err
 		}
 		s.dirty(Settings)
 	}
+	s.setShared()
+	s.setMasters()
 	if s.config.Restricted != before.Restricted || !slices.Equal(s.config.Clients, before.Clients) {
 		s.dirty(Access)
 	}
@@ -154,6 +164,7 @@ func (s *Service) settle(now time.Time) {
 	if s.stopped {
 		return
 	}
+	s.tendKeys(now)
 	s.tendWork(now)
 	s.tendPoints(now)
 	s.tendSlots(now)

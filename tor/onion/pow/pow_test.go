@@ -229,6 +229,14 @@ func TestEffortOfAttempts(t *testing.T) {
 	}
 }
 
+func TestEffortsAreRounded(t *testing.T) {
+	for effort, want := range map[uint32]uint32{0: 0, 1: 1, 2: 2, 3: 4, 8: 8, 9: 16, 1 << 31: 1 << 31, 1<<31 + 1: 1<<32 - 1, 1<<32 - 1: 1<<32 - 1} {
+		if got := Rounded(effort); got != want {
+			t.Errorf("%d: %d, want %d", effort, got, want)
+		}
+	}
+}
+
 func TestParamsAreReadAsWritten(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := Params{

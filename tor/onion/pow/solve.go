@@ -2,6 +2,8 @@ package pow
 
 import (
 	"context"
+	"math"
+	"math/bits"
 
 	"chive/tor/equix"
 	"chive/tor/hashx"
@@ -33,6 +35,17 @@ func Effort(suggested uint32, failures int) uint32 {
 		effort = min(max(effort, minRetryEffort), MaxEffort)
 	}
 	return effort
+}
+
+// Rounded is an effort up to a power of two, for logs: so it tells neither service nor client.
+func Rounded(effort uint32) uint32 {
+	switch {
+	case effort == 0:
+		return 0
+	case effort > 1<<31:
+		return math.MaxUint32
+	}
+	return 1 << bits.Len32(effort-1)
 }
 
 // Solver searches for proofs. It holds the megabytes an [equix.Solver] does and
