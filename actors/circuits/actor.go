@@ -449,19 +449,6 @@ func (c *circuits) mayLaunch(ctx actor.Context) bool {
 	return ok
 }
 
-// noPathOutcome names why no circuit can be built for a request: what the
-// exits said before, if any was asked.
-func noPathOutcome(err error, last chivev1.Outcome) chivev1.Outcome {
-	if last != chivev1.Outcome_OUTCOME_UNSPECIFIED {
-		return last
-	}
-	var none *path.NoPathError
-	if errors.As(err, &none) && none.Rule == path.RulePort {
-		return chivev1.Outcome_OUTCOME_EXIT_POLICY
-	}
-	return chivev1.Outcome_OUTCOME_NO_PATH
-}
-
 func (c *circuits) attach(ctx actor.Context, r *record, w *waiting) {
 	now := c.o.Now()
 	if r.dirtied.IsZero() {

@@ -293,3 +293,16 @@ func (c *circuits) dismiss(ctx actor.Context, r *record, why chivev1.Outcome) {
 
 // wantOf says what exit a stream needs.
 func wantOf(spec *stream.Spec) path.Want { return path.Want{Port: spec.Port, IPv6: spec.IPv6} }
+
+// noPathOutcome names why no circuit can be built for a request: what the
+// exits said before, if any was asked.
+func noPathOutcome(err error, last chivev1.Outcome) chivev1.Outcome {
+	if last != chivev1.Outcome_OUTCOME_UNSPECIFIED {
+		return last
+	}
+	var none *path.NoPathError
+	if errors.As(err, &none) && none.Rule == path.RulePort {
+		return chivev1.Outcome_OUTCOME_EXIT_POLICY
+	}
+	return chivev1.Outcome_OUTCOME_NO_PATH
+}
