@@ -18,6 +18,14 @@ func purposeOf(e *chivev1.Envelope) chivev1.Purpose {
 	return e.GetCircuitLaunched().GetPurpose()
 }
 
+// pathOf is the circuit's path from such an event on.
+func pathOf(e *chivev1.Envelope) [][]byte {
+	if a := e.GetCircuitAssigned(); a != nil {
+		return a.GetPath()
+	}
+	return e.GetCircuitLaunched().GetPath()
+}
+
 // TestOnionStems: circuits that are built ahead, by a client of C tor's service. The shapes,
 // and that each is given away once and carried nothing before, is for the invariants to say.
 func TestOnionStems(t *testing.T) {

@@ -55,10 +55,7 @@ func behindGuard(t *testing.T, log []*chivev1.Envelope) (hops [2]map[string]bool
 		if !layered {
 			continue
 		}
-		path := e.GetCircuitLaunched().GetPath()
-		if a := e.GetCircuitAssigned(); a != nil {
-			path = a.GetPath()
-		}
+		path := pathOf(e)
 		if len(path) != want {
 			t.Errorf("%v: a path of %d hops, want %d", purposeOf(e), len(path), want)
 			continue
