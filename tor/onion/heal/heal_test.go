@@ -302,7 +302,15 @@ func TestLadder(t *testing.T) {
 			[]string{"found not-stored at descriptor directory 3", "healing republish 0", "healing republish 0", "verified"},
 		},
 		"one directory is away": {func(w *world) { w.unreached[dir(3)] = true }, Rebuild, nil},
-		"overloaded":            {func(w *world) { w.crowded = true }, Rebuild, []string{"found overload at meeting"}},
+		"no directory is reached": {
+			func(w *world) {
+				for _, d := range w.f.Directories {
+					w.unreached[d] = true
+				}
+			}, Rebuild,
+			[]string{"doubted connections"},
+		},
+		"overloaded": {func(w *world) { w.crowded = true }, Rebuild, []string{"found overload at meeting"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
