@@ -22,5 +22,10 @@
 // Nobody out there chooses a guard or a relay of the second layer: clients name the
 // rendezvous point, which is the end of a path of four hops (tor/path).
 //
-// Messages it understands: OnionNetwork, Configure, List, Verify, Shaken, Role; those of its children.
+// A service of the program that the node runs in (Program) has the program itself where
+// others have a target, and may have no folder: what would be in it is then kept in memory
+// alone, for the process's life. When it is ended its clients' streams go on to their ends.
+//
+// Messages it understands: OnionNetwork, Configure, Look, List, Verify, Shaken, Role; those
+// of its children.
 package hosting
