@@ -199,9 +199,6 @@ func (a *serviceActor) start(ctx actor.Context, now time.Time) error {
 func (a *serviceActor) settings() (host.Config, error) {
 	s := &a.service
 	c := host.Config{Points: s.IntroductionPoints, Shared: s.Shared}
-	if s.Shared && a.store.Key == nil {
-		return c, ErrSharedKey
-	}
 	if s.IntroDoS {
 		c.DoS = &relaymsg.DoSParams{Rate: uint32(s.IntroDoSRate), Burst: uint32(s.IntroDoSBurst)}
 	}

@@ -57,15 +57,13 @@ type Shared struct {
 // changed, or failed. It comes after the last Shared.
 type Unshared struct{ Service string }
 
-// ErrSharedKey: delegated keys are for one node.
-var ErrSharedKey = errors.New("HiddenServiceShared 1 needs hs_ed25519_secret_key in the folder, with which the nodes seal what they tell each other: delegated keys are for a service of one node")
 
 var (
 	errNotOurTurn = errors.New("another node publishes the service")
 	errNoFleet    = errors.New("HiddenServiceShared 1: the node is in no fleet, so the service is not published")
 )
 
-// What is derived from the identity key for all nodes: the seeds of proofs of work, and the
+// What is derived for all nodes alike: the seeds of proofs of work, and the
 // key that their visits read the descriptor with.
 const (
 	seedsLabel  = "proof-of-work seeds"
@@ -152,7 +150,7 @@ func (a *serviceActor) unbound(id host.UploadID) {
 
 // share tells the others what is new.
 func (a *serviceActor) share(ctx actor.Context, now time.Time) {
-	if a.h.o.Sharing == nil || !a.service.Shared || a.store.Key == nil {
+	if a.h.o.Sharing == nil || !a.service.Shared {
 		a.unshare(ctx)
 		return
 	}

@@ -119,9 +119,6 @@ func checkService(s *config.OnionService) error {
 	if err == nil && store.Key == nil && store.Delegation == nil {
 		err = keystore.ErrNoKeys
 	}
-	if err == nil && s.Shared && store.Key == nil {
-		err = hosting.ErrSharedKey
-	}
 	if err == nil && s.OnionBalance {
 		_, err = store.Masters()
 	}
