@@ -115,8 +115,8 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("%v introductions were rejected: %s", n, reason)
 		}
 	}
-	if n := metric(t, after, "chive_onion_services", "state=published"); n != 1 {
-		t.Errorf("%v services are published", n)
+	if n := metric(t, after, "chive_onion_services", "state=up"); n != 1 {
+		t.Errorf("%v services are up", n)
 	}
 	if n := metric(t, after, "chive_bootstrap_ratio"); n != 1 {
 		t.Errorf("the start is at %v", n)
