@@ -124,11 +124,12 @@ func (a *serviceActor) ready(ctx actor.Context, m *circuits.Ready, now time.Time
 	case u.upload != nil:
 		a.publish(ctx, m.Token, u.upload, now)
 	default:
+		u.number = a.h.number()
 		inc := 0
 		if u.meeting.CongestionControl {
 			inc = a.network.shared.Increment
 		}
-		ctx.Send(m.PID, &circuit.Meet{Message: u.meeting.Message, Keys: u.meeting.Keys, Increment: inc, Serve: a.rules.serve})
+		ctx.Send(m.PID, &circuit.Meet{Message: u.meeting.Message, Keys: u.meeting.Keys, Increment: inc, Serve: a.rules.serving(m.ID, u.number)})
 	}
 }
 

@@ -555,40 +555,6 @@ func TestOff(t *testing.T) {
 	}
 }
 
-// While another node publishes the service nothing is judged or done, and then everything
-// begins anew.
-func TestStandby(t *testing.T) {
-	w := newWorld(t)
-	w.f = Facts{Live: true, Standby: true}
-	w.s = New(period, rand.New(rand.NewPCG(1, 2)), w.now)
-	w.look()
-	w.run(time.Hour)
-	w.s.Ask(w.now)
-	w.obey()
-	w.run(time.Minute)
-	if len(w.probes) != 1 || len(w.made) > 0 || len(w.story) > 0 {
-		t.Fatalf("probes %v, steps %v, %v", w.probes, w.made, w.story)
-	}
-	w.f = Facts{Live: true, Published: true, Points: []uint64{1}, Directories: [][32]byte{dir(1)}}
-	w.look()
-	w.run(3 * time.Minute)
-	w.expect("verified")
-	for p := range uint64(100) {
-		w.badPoint[p] = Introduce
-	}
-	w.run(30 * time.Second)
-	w.f = Facts{Live: true, Standby: true}
-	w.look()
-	made := len(w.made)
-	w.story = nil
-	w.run(time.Hour)
-	w.expect()
-	w.verdict(Starting)
-	if len(w.made) > made {
-		t.Error("steps, though another node publishes")
-	}
-}
-
 // A probe that is never heard of again is not waited for for ever.
 func TestLostProbe(t *testing.T) {
 	w := newWorld(t)

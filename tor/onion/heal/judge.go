@@ -261,6 +261,9 @@ func (s *Service) step(now time.Time) {
 	t := s.trouble
 	t.stepAt = time.Time{}
 	ladder, ends := t.ladder()
+	if s.facts.Elsewhere && t.target.Point == 0 {
+		ladder = nil
+	}
 	if cause := s.cannot(); cause != 0 || len(ladder) == 0 {
 		s.routine(now)
 		return
