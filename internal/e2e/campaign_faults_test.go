@@ -186,4 +186,3 @@ func (l *campaignLab) sleep(t *testing.T) func() {
 	l.host.asleep(t, 15*time.Second, 10*time.Minute)
 	return func() { l.host.move(-10 * time.Minute) }
 }
-
