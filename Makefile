@@ -49,6 +49,7 @@ fuzz: ## each fuzz target for FUZZTIME (default 20s)
 soak: deps ## SOAKGIB of mixed traffic and the demo again and again, SOAKTIME seconds each (default 600)
 	CHIVE_SOAK=1000 $(GO) test -count=1 -timeout 30m -run TestKilledAtAnyMoment ./bridge/journal
 	CHIVE_SOAK_TIME=$(SOAKTIME)s CHIVE_SOAK_GIB=$(SOAKGIB) $(GO) test -race -count=1 -v -timeout 0 -run 'TestSoak$$' ./internal/e2e
+	CHIVE_ONION_FLOOD=1 CHIVE_ONION_CHANGES=4 $(GO) test -race -count=1 -v -parallel 2 -timeout 30m -run 'TestOnionPeriods$$|TestOnionFloodOfCTor$$' ./internal/e2e
 	$(GO) build -o bin/demo ./internal/demo
 	@end=$$(( $$(date +%s) + $(SOAKTIME) )); n=0; \
 	while [ $$(date +%s) -lt $$end ]; do \

@@ -54,6 +54,7 @@ var foreign = []struct {
 	{"github.com/asynkron/protoactor-go/extensions", "named by the actor package's own signatures", []string{"actors/kernel"}},
 	{"github.com/asynkron/protoactor-go/", "protoactor beyond actor and eventstream is not used", nil},
 	{"filippo.io/edwards25519", "only the core computes with points", []string{"tor"}},
+	{"github.com/prometheus/", "only metrics speaks Prometheus' format", []string{"actors/metrics"}},
 	{"github.com/alecthomas/kong", "only the command line parses flags", []string{"cmd"}},
 }
 

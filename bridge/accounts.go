@@ -85,7 +85,12 @@ func nodeRights(fleet, node, key string) rights {
 		},
 	}
 	r.publish = append(r.publish, directoryRights(fleet)...)
-	for _, bucket := range []string{shared.ConfigBucket(fleet), shared.AckBucket(fleet), shared.NodeBucket(fleet)} {
+	// Of onion services that nodes share each writes its own entries and all write the
+	// lease, behind the last writer; to read them takes the service's key.
+	onions := "$KV." + shared.OnionBucket(fleet)
+	r.publish = append(r.publish, onions+".*."+shared.LeaseToken, onions+".*."+shared.NodeToken+"."+node)
+	r.subscribe = append(r.subscribe, onions+".>")
+	for _, bucket := range []string{shared.ConfigBucket(fleet), shared.AckBucket(fleet), shared.NodeBucket(fleet), shared.OnionBucket(fleet)} {
 		r.publish = append(r.publish, readBucket(bucket)...)
 		r.publish = append(r.publish, "$JS.API.STREAM.CREATE.KV_"+bucket)
 	}

@@ -216,6 +216,9 @@ var attempts = []attempt{
 	{"read acknowledgements", []Role{RoleOperate, RoleConfigure}, publishes("$JS.FLEET.API.STREAM.INFO.KV_chive-f-acks")},
 	{"read members", Roles, publishes("$JS.FLEET.API.STREAM.INFO.KV_chive-f-nodes")},
 	{"pretend to be a node", nil, publishes("chive.v1.f.n1.evt.circuit.c1.opened")},
+	{"see what is told of shared onion services", nil, subscribes("$KV.chive-f-onions.>")},
+	{"read it", nil, publishes("$JS.FLEET.API.STREAM.INFO.KV_chive-f-onions")},
+	{"take their leases", nil, publishes("$KV.chive-f-onions.t.lease")},
 	{"acknowledge", nil, publishes("$KV.chive-f-acks.1.n1")},
 	{"acknowledge as an event", nil, publishes("chive.v1.f.n1.cfg.acknowledged")},
 	{"be a member", nil, publishes("$KV.chive-f-nodes.n1")},
@@ -421,7 +424,7 @@ func TestNodesSpeakForThemselves(t *testing.T) {
 	nc := as(t, h.url, h.keys["n1"], nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err }))
 	for _, try := range []func(*nats.Conn) error{
 		publishes("chive.v1.f.n2.evt.circuit.c1.opened"), publishes("$KV.chive-f-nodes.n2"), publishes("$KV.chive-f-acks.1.n2"),
-		publishes("$KV.chive-f-config.all"), publishes("chive.v1.f.n2.ctl.drain"), publishes("$JS.API.STREAM.DELETE.KV_chive-f-config"),
+		publishes("$KV.chive-f-config.all"), publishes("$KV.chive-f-onions.t.node.n2"), publishes("chive.v1.f.n2.ctl.drain"), publishes("$JS.API.STREAM.DELETE.KV_chive-f-config"),
 		subscribes("chive.v1.f.n2.ctl.>"), subscribes("_INBOX.>"), subscribes("_R_.>"),
 	} {
 		if err := try(nc); err != nil {

@@ -18,6 +18,8 @@ type Config struct {
 	SocksPorts             []SocksPort // in order of the torrc; empty when SocksPort 0
 	HTTPTunnelPorts        []SocksPort // likewise, of Protocol HTTP
 	DNSPorts               []SocksPort // likewise, of Protocol DNS
+	MetricsPorts           []SocksPort // likewise, of Protocol Metrics; they take no flags
+	MetricsPolicy          Policy      // who may read there
 	MapAddresses           []Mapping
 	AutomapHostsOnResolve  bool
 	AutomapHostsSuffixes   []string // each begins with a dot
@@ -75,6 +77,8 @@ type Config struct {
 	ReducedCircuitPadding    bool // not at all: all there is of it costs
 
 	OnionServices []OnionService // that the node hosts, in order of the torrc
+
+	OnionVerifyPeriod time.Duration // 0: they are not verified unless asked for
 	Reach
 	ConfluxEnabled  string // auto, 0 or 1
 	ConfluxClientUX string // throughput, latency, throughput_lowmem or latency_lowmem
@@ -134,17 +138,18 @@ const (
 	SOCKS     Protocol = iota // SOCKS4, 4a, 5 and HTTP CONNECT
 	HTTP                      // HTTP CONNECT
 	DNS                       // over UDP and TCP
+	Metrics                   // HTTP, for who gathers metrics
 	protocols                 // how many there are
 )
 
 // String is the name of the protocol's option.
 func (p Protocol) String() string {
-	return [protocols]string{"SocksPort", "HTTPTunnelPort", "DNSPort"}[p]
+	return [protocols]string{"SocksPort", "HTTPTunnelPort", "DNSPort", "MetricsPort"}[p]
 }
 
 // ports are the listeners of a protocol.
 func (c *Config) ports(p Protocol) *[]SocksPort {
-	return [protocols]*[]SocksPort{&c.SocksPorts, &c.HTTPTunnelPorts, &c.DNSPorts}[p]
+	return [protocols]*[]SocksPort{&c.SocksPorts, &c.HTTPTunnelPorts, &c.DNSPorts, &c.MetricsPorts}[p]
 }
 
 // Listeners are those of every protocol.
@@ -155,7 +160,7 @@ func (c *Config) Listeners() (out []SocksPort) {
 	return out
 }
 
-// SocksPort is one listener for applications, of any Protocol.
+// SocksPort is one listener, of any Protocol.
 type SocksPort struct {
 	Protocol Protocol
 	Network  string         // "tcp" or "unix"

@@ -75,7 +75,7 @@ func (e Errors) Unwrap() []error {
 // sort puts the mistakes in the order of their lines, file after file as they
 // were first met, the command line last.
 func (e Errors) sort() {
-	rank := map[string]int{environmentFile: len(e), commandLine: len(e) + 1, fleetFile: len(e) + 2, operatorFile: len(e) + 3}
+	rank := map[string]int{environmentFile: len(e), commandLine: len(e) + 1, fleetFile: len(e) + 2, operatorFile: len(e) + 3, addedFile: len(e) + 4}
 	for i, x := range e {
 		if _, known := rank[x.File]; !known {
 			rank[x.File] = i
@@ -92,4 +92,5 @@ const (
 	commandLine     = "command line"
 	fleetFile       = "fleet"
 	operatorFile    = "chive config set"
+	addedFile       = "chive onion add"
 )

@@ -25,6 +25,8 @@ type OnionService struct {
 	PoWRate               int  // of those who pay, met a second; 0: as fast as can be
 	PoWBurst              int
 	Shared                bool // with other nodes of the fleet
+
+	From Origin // who says that it is hosted: the layer of its HiddenServiceDir
 }
 
 // OnionPort leads a port of a service to where it is served.
@@ -183,7 +185,7 @@ var hostingOptions = func() []Option {
 		Name: serviceDir, Default: "", List: true, Class: Hot, RemoteDenied: deniedService,
 		Effect: "At once: services are started and stopped, and those that stay are changed, while they run.",
 		Range:  "FOLDER, then if wanted ; OPTION VALUE as often as needed",
-		Doc: "Host an onion service whose keys are in this folder. It is made, with a new key, if it is not there, and is C tor's: hostname, hs_ed25519_secret_key, hs_ed25519_public_key, and authorized_clients, with a file NAME.auth for each client who may find the service; without one everybody may who knows its address. That folder is read again at each reload. " +
+		Doc: "Host an onion service whose keys are in this folder. It is made, with a new key, if it is not there, and is C tor's: hostname, hs_ed25519_secret_key, hs_ed25519_public_key, and authorized_clients, with a file NAME.auth for each client who may find the service; without one everybody may who knows its address. That folder is read again at each reload. In place of hs_ed25519_secret_key there may be chive_delegation, which chive onion delegate makes where that key is kept. " +
 			"The options of the service follow, each on a line of its own, up to the next HiddenServiceDir; or behind semicolons on the same line, which is how they are given where lines have no order.",
 		Differs: "A relative folder counts from the working directory. A file in authorized_clients that holds no key stops a service that has no other, instead of opening it to everybody.",
 	}, "service", (*builder).onionService, func(c *Config) (out []string) {
@@ -238,7 +240,7 @@ func (b *builder) onionService(l Line) {
 		return
 	}
 	s := serviceDefaults
-	s.Dir = filepath.Clean(dir)
+	s.Dir, s.From = filepath.Clean(dir), originOf(l.File)
 	lines := make([]Line, 0, len(parts)-1+len(l.Of))
 	for _, part := range parts[1:] {
 		name, value := cutWord(strings.Trim(part, blank))
@@ -250,6 +252,8 @@ func (b *builder) onionService(l Line) {
 	switch c := &b.cfg; {
 	case len(s.Ports) == 0:
 		b.fail(l, ErrConflict, "the service has no HiddenServicePort")
+	case l.Append && s.From >= FromOperator && slices.ContainsFunc(c.OnionServices, func(o OnionService) bool { return o.Dir == s.Dir }):
+		b.warn(l, "%s is hosted without it: what is said there counts, and chive onion rm takes this one out", clip(s.Dir)) // it came there later
 	case slices.ContainsFunc(c.OnionServices, func(o OnionService) bool { return o.Dir == s.Dir }):
 		b.fail(l, ErrConflict, "given twice: one folder is one service")
 	case len(c.OnionServices) >= MaxOnionServices:
@@ -261,6 +265,20 @@ func (b *builder) onionService(l Line) {
 	default:
 		c.OnionServices = append(c.OnionServices, s)
 	}
+}
+
+// ServiceFolder is the folder that a value of HiddenServiceDir names.
+func ServiceFolder(value string) (string, error) {
+	dir, err := absolute(strings.Trim(splitService(value)[0], blank))
+	return filepath.Clean(dir), err
+}
+
+// originOf is the layer of a line.
+func originOf(file string) Origin {
+	if i := slices.Index(originNames[:], file); i > int(FromFile) {
+		return Origin(i)
+	}
+	return FromFile
 }
 
 // checkShared refuses services that are shared with nobody.

@@ -53,6 +53,7 @@ HiddenServiceDirGroupReadable 1
 		tcp(23, "127.0.0.1:2300"),
 		tcp(24, "192.0.2.1:24"), tcp(25, "[2001:db8::1]:26"), tcp(27, "127.0.0.1:28"),
 	}
+	a.From, b.From = FromFile, FromFile
 	if diff := cmp.Diff([]OnionService{a, b}, c.OnionServices, cmpopts.EquateComparable(netip.AddrPort{})); diff != "" {
 		t.Error(diff)
 	}
@@ -61,6 +62,13 @@ HiddenServiceDirGroupReadable 1
 	again, err := s.Load()
 	if err != nil {
 		t.Fatal(err)
+	}
+	for i := range again.OnionServices {
+		if s := &again.OnionServices[i]; s.From != FromEnvironment {
+			t.Errorf("%s is from %v", s.Dir, s.From)
+		} else {
+			s.From = FromFile
+		}
 	}
 	if diff := cmp.Diff(c.OnionServices, again.OnionServices, cmpopts.EquateComparable(netip.AddrPort{})); diff != "" {
 		t.Error(diff)

@@ -184,8 +184,10 @@ func (b *builder) finish() {
 	b.checkReach()
 	b.checkNodes()
 	b.checkIdentities()
+	b.checkVerify()
 	b.checkGuards()
 	b.checkMapping()
+	b.checkMetrics()
 	b.isolate()
 	b.finishSocks()
 }
@@ -197,14 +199,14 @@ func (b *builder) finishSocks() {
 		ports, off := *c.ports(proto), b.off[proto]
 		if off != nil && len(ports) > 0 {
 			b.fail(*off, ErrConflict, "%v 0 beside another %v: drop one of them", proto, proto)
-		} else if off != nil && proto == SOCKS && len(c.Listeners()) == 0 {
+		} else if off != nil && proto == SOCKS && len(c.Listeners()) == len(c.MetricsPorts) {
 			b.warn(*off, "no listener is open: no program can use this node")
 		}
 		for _, p := range ports {
 			if p.KeepAliveIsolateSOCKSAuth && !p.IsolateSOCKSAuth {
 				b.fail(b.set[proto.String()], ErrConflict, "%s: KeepAliveIsolateSOCKSAuth needs IsolateSOCKSAuth: circuits that streams of others share are not kept for one", p)
 			}
-			if p.Loopback() {
+			if p.Loopback() || proto == Metrics {
 				continue
 			}
 			nonLocal = true

@@ -62,7 +62,7 @@ func TestDefaults(t *testing.T) {
 		Nodes:               Nodes{GeoIPFile: "/usr/share/tor/geoip", GeoIPv6File: "/usr/share/tor/geoip6", GeoIPExcludeUnknown: "auto"},
 		PathBias:            PathBias{-1, -1, -1, -1, -1, -1, -1, -1, -1},
 		MaxCircuitDirtiness: 10 * time.Minute, LearnCircuitBuildTimeout: true, CircuitsAvailableTimeout: 30 * time.Minute, SocksTimeout: 2 * time.Minute,
-		ShutdownWaitLength: 30 * time.Second, SafeLogging: true,
+		ShutdownWaitLength: 30 * time.Second, OnionVerifyPeriod: 40 * time.Second, SafeLogging: true,
 		RelayBreakerFailures: 5, RelayBreakerOpenTime: 30 * time.Second, BandwidthRate: 1 << 30, BandwidthBurst: 1 << 30, MaxClientCircuitsPending: 32, CircuitBurst: 50,
 		SocksRequestBurst: 200, DirectoryFetchRate: 120, DirectoryFetchBurst: 120, MaxMemInQueues: 512 << 20,
 		Logs:               []Log{{Severity: Notice, Max: Err, Target: TargetStderr}},

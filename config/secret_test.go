@@ -83,7 +83,7 @@ func TestRedactedIsNoSecret(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if _, err := (&Source{}).Load(Live{"Socks5ProxyPassword", []string{Redacted}, FromOperator}); !errors.Is(err, ErrValue) {
+	if _, err := (&Source{}).Load(Live{Name: "Socks5ProxyPassword", Values: []string{Redacted}, Origin: FromOperator}); !errors.Is(err, ErrValue) {
 		t.Error(err)
 	}
 }

@@ -30,11 +30,7 @@ func (b *builder) listener(proto Protocol, l Line) {
 		b.off[proto] = &l
 		return
 	}
-	p := SocksPort{
-		Protocol: proto, Network: "tcp", IsolateClientAddr: true, IsolateSOCKSAuth: true,
-		SessionGroup: -1 - len(b.cfg.Listeners()), IPv4Traffic: true, IPv6Traffic: true,
-		DNSRequest: true, OnionTraffic: true,
-	}
+	p := b.newListener(proto)
 	if path, ok := strings.CutPrefix(where, "unix:"); ok {
 		p.Network = "unix"
 		p.Path, err = socketPath(path)
@@ -60,6 +56,15 @@ func (b *builder) listener(proto Protocol, l Line) {
 	ports := b.cfg.ports(proto)
 	*ports = append(*ports, p)
 	b.explicit[proto] = append(b.explicit[proto], explicit)
+}
+
+// newListener is one without flags.
+func (b *builder) newListener(proto Protocol) SocksPort {
+	return SocksPort{
+		Protocol: proto, Network: "tcp", IsolateClientAddr: true, IsolateSOCKSAuth: true,
+		SessionGroup: -1 - len(b.cfg.Listeners()), IPv4Traffic: true, IPv6Traffic: true,
+		DNSRequest: true, OnionTraffic: true,
+	}
 }
 
 // isolate gives every listener what the options of all listeners say, where its
@@ -141,6 +146,11 @@ func (b *builder) checkSocksPort(l Line, p *SocksPort) {
 	if p.PreferIPv6 && !p.IPv6Traffic {
 		b.fail(l, ErrConflict, "PreferIPv6 contradicts NoIPv6Traffic")
 	}
+	b.checkTwice(l, p)
+}
+
+// checkTwice: an address is one listener.
+func (b *builder) checkTwice(l Line, p *SocksPort) {
 	for _, other := range b.cfg.Listeners() {
 		same := p.Network == other.Network && p.Path == other.Path && p.Address == other.Address
 		if same && !p.Auto && !other.Auto {

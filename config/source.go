@@ -24,9 +24,10 @@ const (
 	FromCommandLine        // --Option VALUE
 	FromFleet              // the fleet's configuration, while the node runs
 	FromOperator           // chive config set, while the node runs
+	FromAdded              // chive onion add: beside what the others say
 )
 
-var originNames = [...]string{"default", "file", environmentFile, commandLine, fleetFile, operatorFile}
+var originNames = [...]string{"default", "file", environmentFile, commandLine, fleetFile, operatorFile, addedFile}
 
 // String names the layer as `chive config show` does.
 func (o Origin) String() string { return originNames[o] }
@@ -47,7 +48,8 @@ type Source struct {
 type Live struct {
 	Name   string
 	Values []string // as a torrc would say them; more than one only for lists
-	Origin Origin   // FromFleet or FromOperator
+	Origin Origin   // FromFleet, FromOperator or FromAdded
+	Append bool     `json:",omitempty"` // beside the values of the layers below, in place of replacing them
 }
 
 // Loaded is what a Source held at one moment.
@@ -73,13 +75,14 @@ func (s *Source) Load(live ...Live) (*Loaded, error) {
 	if err != nil {
 		return out, err
 	}
-	fleet, operator := liveLines(live)
+	fleet, operator, added := liveLines(live)
 	b, err := build([]layer{
 		{FromFile, r.lines},
 		{FromEnvironment, environmentLines(s.Environment)},
 		{FromCommandLine, commandLines(s.Flags)},
 		{FromFleet, fleet},
 		{FromOperator, operator},
+		{FromAdded, added},
 	}, r.errs)
 	if err != nil {
 		return out, err
@@ -185,17 +188,20 @@ func environmentLines(environment []string) (lines []Line) {
 	return lines
 }
 
-func liveLines(live []Live) (fleet, operator []Line) {
+func liveLines(live []Live) (fleet, operator, added []Line) {
 	for _, o := range live {
 		to, file := &operator, operatorFile
-		if o.Origin == FromFleet {
+		switch o.Origin {
+		case FromFleet:
 			to, file = &fleet, fleetFile
+		case FromAdded:
+			to, file = &added, addedFile
 		}
 		for _, v := range o.Values {
-			*to = append(*to, Line{File: file, Key: o.Name, Value: strings.Trim(v, blank)})
+			*to = append(*to, Line{File: file, Key: o.Name, Value: strings.Trim(v, blank), Append: o.Append})
 		}
 	}
-	return fleet, operator
+	return fleet, operator, added
 }
 
 // Find gives an option by name; case does not count. Nil: chive has none such.

@@ -22,8 +22,12 @@ func TestPrecedence(t *testing.T) {
 		{FromFile, func(s *Source, _ *[]Live, v string) { s.files = oneFile("SocksTimeout " + v + "\n") }},
 		{FromEnvironment, func(s *Source, _ *[]Live, v string) { s.Environment = []string{"HOME=/x", "CHIVE_SOCKS_TIMEOUT=" + v} }},
 		{FromCommandLine, func(s *Source, _ *[]Live, v string) { s.Flags = []Override{{"sockstimeout", v}} }},
-		{FromFleet, func(_ *Source, l *[]Live, v string) { *l = append(*l, Live{"SocksTimeout", []string{v}, FromFleet}) }},
-		{FromOperator, func(_ *Source, l *[]Live, v string) { *l = append(*l, Live{"SocksTimeout", []string{v}, FromOperator}) }},
+		{FromFleet, func(_ *Source, l *[]Live, v string) {
+			*l = append(*l, Live{Name: "SocksTimeout", Values: []string{v}, Origin: FromFleet})
+		}},
+		{FromOperator, func(_ *Source, l *[]Live, v string) {
+			*l = append(*l, Live{Name: "SocksTimeout", Values: []string{v}, Origin: FromOperator})
+		}},
 	}
 	for given := range 1 << len(layers) {
 		s := &Source{File: "torrc", files: oneFile("")}
@@ -221,6 +225,8 @@ func values(t *rapid.T, o *Option) []string {
 		return some("127.0.0.1:6222", "nats.example:6222")
 	case "nkey":
 		return some("UB5SO5SZO3ZSCZS6WWKZNE6C4J6ZWTENMV5FBPELB7N3CH3BEXPDMYAY")
+	case "policy":
+		return some("accept 127.0.0.1", "reject 10.0.0.0/8", "accept *6", "reject *", "accept private")
 	case "listener":
 		switch o.Name {
 		case "SocksPort":
@@ -228,6 +234,8 @@ func values(t *rapid.T, o *Option) []string {
 			return some("0", "127.0.0.1:8118 NoIPv6Traffic", "auto")
 		case "DNSPort":
 			return some("0", "127.0.0.1:5353 IsolateDestAddr", "[::1]:auto SessionGroup=7")
+		case "MetricsPort":
+			return some("0", "127.0.0.1:9035", "[::1]:auto")
 		default:
 			return some("0", "127.0.0.1:4222")
 		}

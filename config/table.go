@@ -19,7 +19,7 @@ const (
 )
 
 // table is every option that chive honours.
-var table = sections(placeOptions, socksOptions, frontOptions, onionOptions, hostingOptions, mapOptions, upstreamOptions, directoryOptions, reachOptions, pathOptions, nodeOptions, circuitOptions, identityOptions, buildOptions, pathBiasOptions, guardOptions, connectionOptions, limitOptions, logOptions, fleetOptions, natsOptions)
+var table = sections(placeOptions, socksOptions, frontOptions, metricsOptions, onionOptions, hostingOptions, verifyOptions, mapOptions, upstreamOptions, directoryOptions, reachOptions, pathOptions, nodeOptions, circuitOptions, identityOptions, buildOptions, pathBiasOptions, guardOptions, connectionOptions, limitOptions, logOptions, fleetOptions, natsOptions)
 
 func sections(all ...[]Option) (out []Option) {
 	for _, s := range all {
@@ -66,7 +66,7 @@ const newStreams = "From the next stream on; open streams stay where they are. W
 var socksOptions = []Option{
 	custom(Option{
 		Name: "SocksPort", Default: "127.0.0.1:9050", List: true, Class: Hot, RemoteDenied: deniedListener,
-		Effect: "At once: new listeners open before old ones close, and a listener whose address stays is never closed, though it become an HTTPTunnelPort or a DNSPort: clients that have connected finish what they began. Streams of a closed listener go on. If one cannot open, nothing changes.",
+		Effect: "At once: new listeners open before old ones close, and a listener whose address stays is never closed, though it become an HTTPTunnelPort, a DNSPort or a MetricsPort: clients that have connected finish what they began. Streams of a closed listener go on. If one cannot open, nothing changes.",
 		Range:  "[address:]port, auto, unix:/path or 0, then flags",
 		Doc: "Where SOCKS4, SOCKS4a and SOCKS5 clients connect, and HTTP clients that ask for a tunnel with CONNECT. Streams of different SocksPorts never share a circuit unless their SessionGroup is equal. 0 opens none. " +
 			"Flags, each with a No- form: IsolateClientAddr and IsolateSOCKSAuth (both on by default), IsolateClientProtocol, IsolateDestAddr, IsolateDestPort, KeepAliveIsolateSOCKSAuth (a circuit whose streams gave a user name or password counts its age from when the last of them came or left, not from the first), SessionGroup=N, IPv4Traffic and IPv6Traffic (both on by default), PreferIPv6, DNSRequest (on; off, names other than .onion are refused), OnionTraffic (on), PreferSOCKSNoAuth, ExtendedErrors; for unix sockets GroupWritable, WorldWritable, RelaxDirModeCheck. OnionTrafficOnly is NoIPv4Traffic, NoIPv6Traffic and NoDNSRequest in one. " +

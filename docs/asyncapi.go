@@ -67,7 +67,7 @@ func asyncPage(root string) ([]byte, error) {
 	if a.roles, err = readRoles(); err != nil {
 		return nil, err
 	}
-	if a.schemas, err = newSchemas(root, root+"/../actors/node", root+"/../bridge"); err != nil {
+	if a.schemas, err = newSchemas(root, root+"/../actors/node", root+"/../actors/hosting", root+"/../bridge"); err != nil {
 		return nil, err
 	}
 	a.events(src)

@@ -129,6 +129,9 @@ func (a *api) control() {
 
 	a.message("hosting-answer", "", a.schemas.answer(node.HostingAnswer{}))
 	a.verb("hosting", "The onion services that the node hosts, with their addresses.", "nothing", "hosting-answer", "refusal")
+	a.message("hosting-verify-question", "", a.schemas.answer(node.HostingVerifyRequest{}))
+	a.message("hosting-verify-answer", "", a.schemas.answer(node.HostingVerifyAnswer{}))
+	a.verb("hosting-verify", "Visit one of them as a client does, and tell what was found. It takes some seconds, and two minutes at most.", "hosting-verify-question", "hosting-verify-answer", "refusal")
 	a.message("identities-question", "SOCKS user names that are to be told beside their tokens.", a.schemas.answer(node.IdentitiesAsk{}))
 	a.message("identities-answer", "", a.schemas.answer(node.IdentitiesAnswer{}))
 	a.verb("identities", "The identities that use the node: their tokens, circuits and streams.", "identities-question", "identities-answer", "refusal")

@@ -20,7 +20,8 @@ type schemas struct {
 	packages map[string]*goSource // by import path
 	names    []string             // in the order they were asked for
 	done     map[string]object
-	closed   bool // what is asked for now is refused by nodes when it has other fields
+	types    map[string]reflect.Type // by name
+	closed   bool                    // what is asked for now is refused by nodes when it has other fields
 	err      error
 }
 
@@ -32,7 +33,7 @@ type goSource struct {
 
 // newSchemas reads the packages in folders below this module.
 func newSchemas(folders ...string) (*schemas, error) {
-	s := &schemas{packages: map[string]*goSource{}, done: map[string]object{}}
+	s := &schemas{packages: map[string]*goSource{}, done: map[string]object{}, types: map[string]reflect.Type{}}
 	for _, folder := range folders {
 		set := token.NewFileSet()
 		g := &goSource{about: map[string]string{}, values: map[string][]string{}}
@@ -147,15 +148,19 @@ func (s *schemas) source(t reflect.Type) *goSource {
 
 func (s *schemas) named(t reflect.Type) object {
 	name := t.Name()
+	if other := s.types[name]; other != nil && other != t { // of two packages
+		at := strings.LastIndexByte(t.PkgPath(), '/') + 1
+		name = strings.ToUpper(t.PkgPath()[at:at+1]) + t.PkgPath()[at+1:] + name
+	}
 	if _, known := s.done[name]; !known {
-		s.done[name] = nil
+		s.done[name], s.types[name] = nil, t
 		s.names = append(s.names, name)
 		switch t.Kind() {
 		case reflect.Struct:
 			s.done[name] = s.structure(t)
 		case reflect.String:
-			o := object{{"type", "string"}, {"enum", s.source(t).values[name]}}
-			o.text("description", s.source(t).about[name])
+			o := object{{"type", "string"}, {"enum", s.source(t).values[t.Name()]}}
+			o.text("description", s.source(t).about[t.Name()])
 			s.done[name] = o
 		default:
 			s.err = fmt.Errorf("asyncapi: no schema of %s", t)
@@ -225,7 +230,7 @@ func (s *schemas) of(t reflect.Type, optional bool) object {
 		return object{{"type", "number"}}
 	case reflect.Int, reflect.Int64, reflect.Int32:
 		return object{{"type", "integer"}}
-	case reflect.Uint64, reflect.Uint32, reflect.Uint:
+	case reflect.Uint64, reflect.Uint32, reflect.Uint16, reflect.Uint:
 		return object{{"type", "integer"}, {"minimum", 0}}
 	}
 	s.err = fmt.Errorf("asyncapi: no schema of %s", t)

@@ -24,6 +24,11 @@ type ConfigLine struct {
 	Name  string `json:"name"`
 	Value string `json:"value,omitempty"`
 	Reset bool   `json:"reset,omitempty"`
+	// Append adds the service of a HiddenServiceDir line to those that are hosted
+	// otherwise, in place of replacing them; Remove takes out one that was added so: Value
+	// is its folder. From control only.
+	Append bool `json:"append,omitempty"`
+	Remove bool `json:"remove,omitempty"`
 }
 
 // ConfigProposal asks the node to change its configuration as a whole or not at all.
@@ -42,6 +47,8 @@ type ConfigProposal struct {
 	// set they replace all of it.
 	Lines   []ConfigLine `json:"lines,omitempty"`
 	Replace bool         `json:"replace,omitempty"`
+	// Keep has what Lines append outlive the run. All of them must append.
+	Keep bool `json:"keep,omitempty"`
 	// DryRun validates and plans, and changes nothing.
 	DryRun bool `json:"dry_run,omitempty"`
 }
@@ -65,6 +72,9 @@ type ConfigResult struct {
 	// Reason says, when the proposal was not applied, what was wrong and the remedy.
 	Reason  string         `json:"reason,omitempty"`
 	Changes []ConfigChange `json:"changes,omitempty"`
+	// Unkept says why what was to outlive the run may not: the change is in force, and
+	// could not be written down.
+	Unkept string `json:"unkept,omitempty"`
 }
 
 // ConfigTarget is what a mouth outside the actors hands proposals to. It is safe for use by

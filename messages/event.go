@@ -23,7 +23,9 @@ type Body interface {
 		*chivev1.ServiceDescriptorFetched | *chivev1.ServiceIntroduced | *chivev1.ServiceJoined | *chivev1.ServiceFailed |
 		*chivev1.HostingStarted | *chivev1.HostingStopped | *chivev1.HostingPointUp | *chivev1.HostingPointDown | *chivev1.HostingPointGone | *chivev1.HostingDescribed |
 		*chivev1.HostingStored | *chivev1.HostingPublished | *chivev1.HostingUnpublished | *chivev1.HostingRefused | *chivev1.HostingMet | *chivev1.HostingMissed |
-		*chivev1.HostingProbed | *chivev1.HostingVerified | *chivev1.HostingUnverified | *chivev1.HostingBroken | *chivev1.HostingHealing | *chivev1.HostingHealed
+		*chivev1.HostingProbed | *chivev1.HostingVerified | *chivev1.HostingUnverified | *chivev1.HostingBroken | *chivev1.HostingHealing | *chivev1.HostingHealed |
+		*chivev1.HostingDelegationEnding |
+		*chivev1.HostingLeaseTaken | *chivev1.HostingLeaseLost | *chivev1.HostingLeaseRefused | *chivev1.HostingPublisherChanged | *chivev1.HostingMembersChanged
 }
 
 // Event wraps body as an event about the actor id of the given kind, ready for
@@ -194,5 +196,17 @@ func wrap(e *chivev1.Envelope, body any) {
 		e.Event = &chivev1.Envelope_HostingHealing{HostingHealing: b}
 	case *chivev1.HostingHealed:
 		e.Event = &chivev1.Envelope_HostingHealed{HostingHealed: b}
+	case *chivev1.HostingDelegationEnding:
+		e.Event = &chivev1.Envelope_HostingDelegationEnding{HostingDelegationEnding: b}
+	case *chivev1.HostingLeaseTaken:
+		e.Event = &chivev1.Envelope_HostingLeaseTaken{HostingLeaseTaken: b}
+	case *chivev1.HostingLeaseLost:
+		e.Event = &chivev1.Envelope_HostingLeaseLost{HostingLeaseLost: b}
+	case *chivev1.HostingLeaseRefused:
+		e.Event = &chivev1.Envelope_HostingLeaseRefused{HostingLeaseRefused: b}
+	case *chivev1.HostingPublisherChanged:
+		e.Event = &chivev1.Envelope_HostingPublisherChanged{HostingPublisherChanged: b}
+	case *chivev1.HostingMembersChanged:
+		e.Event = &chivev1.Envelope_HostingMembersChanged{HostingMembersChanged: b}
 	}
 }

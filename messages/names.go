@@ -27,6 +27,10 @@ const VerbIdentities = "identities"
 // VerbHosting lists the onion services that a node hosts, for its operator.
 const VerbHosting = "hosting"
 
+// VerbHostingVerify has a node visit an onion service that it hosts, as a client does, for
+// its operator.
+const VerbHostingVerify = "hosting-verify"
+
 // VerbProfile has a node take a profile of itself.
 const VerbProfile = "profile"
 

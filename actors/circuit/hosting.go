@@ -46,8 +46,9 @@ type (
 	Serve func(port uint16, open int) Served
 	// Served is that.
 	Served struct {
-		Dial  stream.Dial // nil: the stream is refused
-		Close bool        // and the circuit closed
+		Dial  stream.Dial   // nil: the stream is refused
+		Close bool          // and the circuit closed
+		Count *stream.Count // of what the stream carries; nil: nobody counts
 	}
 )
 
@@ -123,7 +124,7 @@ func (c *circuitActor) asked(ctx actor.Context, ev circuit.Event) {
 		return
 	}
 	spec := &stream.Spec{
-		ID: messages.RandomID(), Purpose: c.o.Purpose, Port: ev.Port, Serve: served.Dial, Requested: c.o.Now(),
+		ID: messages.RandomID(), Purpose: c.o.Purpose, Port: ev.Port, Serve: served.Dial, Count: served.Count, Requested: c.o.Now(),
 	}
 	spec.Cause = c.o.Recorder.Emit(messages.Because(messages.Event(chivev1.Kind_KIND_STREAM, spec.ID, &chivev1.StreamRequested{
 		Purpose: spec.Purpose, Isolation: spec.Isolation.Name(),

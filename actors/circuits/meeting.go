@@ -165,11 +165,11 @@ func (c *circuits) onionsGone(ctx actor.Context) {
 		c.notMet(ctx, &NotMet{Meeting: id, Outcome: chivev1.Outcome_OUTCOME_INTERNAL})
 	}
 	for _, r := range c.records {
-		if r.owned() && !hosts(r.purpose) {
+		if r.owned() && !hosts(r.purpose) && !r.wish.Visit {
 			c.disown(ctx, r)
 		}
 	}
-	c.opens = slices.DeleteFunc(c.opens, func(o *Open) bool { return !hosts(o.Purpose) })
+	c.opens = slices.DeleteFunc(c.opens, func(o *Open) bool { return !hosts(o.Purpose) && !o.Visit })
 }
 
 // parted forgets a circuit that is no more.

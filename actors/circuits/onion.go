@@ -28,6 +28,7 @@ type (
 		Purpose chivev1.Purpose
 		Target  *torcircuit.Hop // nil: a rendezvous point
 		Avoid   netdoc.Digest   // which that is not to be; zero: none
+		Visit   bool            // the owner hosts the service that is reached
 	}
 	// Shut ends a circuit, or the wish for it; there is no answer.
 	Shut struct {

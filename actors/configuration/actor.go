@@ -195,7 +195,8 @@ type State struct {
 type book struct {
 	revisions []Revision // oldest first; the last one is in force
 	rejected  []messages.ConfigRevision
-	live      []config.Live // settings made while the node runs
+	live      []config.Live // settings made while the node runs, and services that were added to stay
+	aside     []config.Live // services that were added to stay and do not go with the files, until the next start
 	origins   map[string]config.Origin
 	pending   []config.Change
 	fleet     uint64 // the fleet's revision that was applied last

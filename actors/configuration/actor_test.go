@@ -30,13 +30,21 @@ func writeTorrc(t *testing.T, dir, text string) string {
 
 // memory is a store that forgets with the test.
 type memory struct {
+	fails error
+
+	mu        sync.Mutex // protects the field below
 	revisions []Revision
-	fails     error
 }
 
-func (m *memory) Load() ([]Revision, error) { return slices.Clone(m.revisions), m.fails }
+func (m *memory) Load() ([]Revision, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.revisions), m.fails
+}
 
 func (m *memory) Append(r Revision) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.revisions = append(m.revisions, r)
 	return m.fails
 }

@@ -19,14 +19,21 @@ func Open(source *config.Source, store Store, log *slog.Logger, now time.Time) (
 		log.Warn("the history of configurations is lost", "err", err)
 	}
 	b := &book{revisions: kept}
+	var added []config.Live
 	if len(kept) > 0 {
 		last := b.last()
-		b.live, b.fleet = allowed(last.Fleet), last.FleetRevision
+		added = toAdd(last.Added)
+		b.live, b.fleet = append(allowed(last.Fleet), added...), last.FleetRevision
 	}
 	loaded, err := source.Load(b.live...)
-	if err != nil && len(b.live) > 0 {
+	if err != nil && len(b.live) > len(added) {
 		log.Warn("what the fleet had set does not go with the files: starting without it", "err", err)
-		b.live, b.fleet = nil, b.fleet-1 // it may be sent again when the files have changed
+		b.live, b.fleet = added, b.fleet-1 // it may be sent again when the files have changed
+		loaded, err = source.Load(b.live...)
+	}
+	if err != nil && len(added) > 0 {
+		log.Warn("onion services that were added do not go with the files: starting without them; they come back when the files have changed, or chive onion rm FOLDER takes them out", "err", err)
+		b.live, b.aside = nil, added
 		loaded, err = source.Load()
 	}
 	if err != nil {
@@ -54,10 +61,10 @@ func (s *State) begin(b *book, c *config.Config, log *slog.Logger, now time.Time
 		ConfigRevision: messages.ConfigRevision{
 			Revision: 1, Time: stamp(now), Source: messages.ConfigFromStart, FleetRevision: b.fleet,
 		},
-		Values: valuesOf(c), Fleet: b.live,
+		Values: valuesOf(c), Fleet: only(b.live, config.FromFleet), Added: b.added(b.live),
 	}
 	if len(b.revisions) > 0 {
-		last := b.last()
+		last := b.last() // what was added is kept with its being set aside
 		r.Changes = between(last.Values, r.Values)
 		if len(r.Changes) == 0 && len(last.Fleet) == len(r.Fleet) {
 			return

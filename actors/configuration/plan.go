@@ -29,7 +29,7 @@ const maxLines = 4096
 func (o *Options) plan(j *job) (*plan, error) {
 	s := o.State
 	b := s.book.Load()
-	p := &plan{job: j, live: b.live, fleet: b.fleet}
+	p := &plan{job: j, live: b.live, aside: b.aside, fleet: b.fleet}
 	checked := func(err error) (*plan, error) { return nil, &StageError{Stage: stageCheck, Err: err} }
 	if j.revert != 0 {
 		if err := p.revert(s, b); err != nil {
@@ -39,6 +39,11 @@ func (o *Options) plan(j *job) (*plan, error) {
 		return checked(err)
 	}
 	var err error
+	if j.revert == 0 {
+		if err := p.service(s.Current(), b); err != nil {
+			return checked(err)
+		}
+	}
 	if p.loaded, err = s.source.Load(p.live...); err != nil {
 		return nil, &StageError{Stage: stageRead, Err: err}
 	}
@@ -82,7 +87,7 @@ func (p *plan) propose(b *book) error {
 			return err
 		}
 	}
-	p.live = overlay(b.live, origin, m.Lines, m.Replace)
+	p.live = overlay(b.live, origin, plain(m.Lines), m.Replace)
 	if origin == config.FromFleet && p.fleet == b.fleet && !m.FleetUndo && !sameLive(only(p.live, origin), only(b.live, origin)) {
 		return fmt.Errorf("%w: %d was applied with another content", ErrReplay, p.fleet)
 	}
@@ -113,6 +118,8 @@ func checkLine(from messages.ConfigSource, l messages.ConfigLine) error {
 	}
 	o := config.Find(l.Name)
 	switch {
+	case (l.Append || l.Remove) && (from != messages.ConfigFromControl || o.Name != serviceDir || l.Reset || l.Append && l.Remove):
+		return fmt.Errorf("%s: only %s is added to and taken from, and only by the operator", o.Name, serviceDir)
 	case l.Reset && l.Value != "":
 		return fmt.Errorf("%s: a reset has no value", o.Name)
 	case o.Class == config.Restart && from != messages.ConfigFromFleet:
@@ -161,14 +168,16 @@ func (p *plan) revert(s *State, b *book) error {
 	if !ok {
 		return fmt.Errorf("%w: %d; chive config history lists them", ErrNoRevision, p.job.revert)
 	}
-	without, err := s.source.Load(only(b.live, config.FromFleet)...)
+	p.live = append(only(b.live, config.FromFleet), toAdd(r.Added)...)
+	p.aside = nil
+	without, err := s.source.Load(p.live...)
 	if err != nil {
 		return err
 	}
 	running := s.Current()
-	p.live = only(b.live, config.FromFleet)
 	for _, o := range config.Options() {
 		then, known := r.Values[o.Name]
+		own := withoutAdded(o.Name, then, r.Added)
 		if o.Secret {
 			if err := p.revertSecret(b, &o, r, without.Config); err != nil {
 				return err
@@ -179,10 +188,10 @@ func (p *plan) revert(s *State, b *book) error {
 		case o.Class == config.Restart && known && join(then) != join(o.Values(running)):
 			return fmt.Errorf("%s was different at revision %d and %w", o.Name, r.Revision, ErrRestart)
 		case o.Class == config.Restart, !known, join(then) == join(o.Values(without.Config)):
-		case len(then) == 0:
-			return fmt.Errorf("%s was not set at revision %d, and a layer below says %q: take it out there", o.Name, r.Revision, join(o.Values(without.Config)))
+		case len(own) == 0:
+			return fmt.Errorf("%s was not set at revision %d, and a layer below says %q: take it out there", o.Name, r.Revision, join(withoutAdded(o.Name, o.Values(without.Config), r.Added)))
 		default:
-			p.live = append(p.live, config.Live{Name: o.Name, Values: then, Origin: config.FromOperator})
+			p.live = append(p.live, config.Live{Name: o.Name, Values: own, Origin: config.FromOperator})
 		}
 	}
 	return nil

@@ -22,6 +22,8 @@ type Revision struct {
 	Values map[string][]string `json:"values"`
 	// Fleet is what the fleet had set.
 	Fleet []config.Live `json:"fleet,omitempty"`
+	// Added is the onion services that were added to stay.
+	Added []config.Live `json:"added,omitempty"`
 }
 
 // Store keeps revisions over restarts. Append returns when the revision is

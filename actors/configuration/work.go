@@ -20,6 +20,7 @@ type outcome struct{ result messages.ConfigResult }
 type plan struct {
 	job     *job
 	live    []config.Live
+	aside   []config.Live
 	fleet   uint64
 	loaded  *config.Loaded
 	next    *config.Config
@@ -70,7 +71,7 @@ func (o *Options) work(ctx context.Context, j *job) outcome {
 // again.
 func (p *plan) idle(s *State) bool {
 	b := s.book.Load()
-	return len(p.changes) == 0 && p.job.proposal.Source != messages.ConfigFromSignal && sameLive(b.live, p.live) &&
+	return len(p.changes) == 0 && p.job.proposal.Source != messages.ConfigFromSignal && sameLive(b.live, p.live) && sameLive(b.aside, p.aside) &&
 		b.fleet == p.fleet && join(names(b.pending)) == join(names(p.pending)) && p.job.revert == 0
 }
 
@@ -101,19 +102,23 @@ func (p *plan) result(revision uint64) messages.ConfigResult {
 // applied writes down a change that was made.
 func (o *Options) applied(p *plan, cause string, took time.Duration) outcome {
 	b := *o.State.book.Load()
-	b.live, b.origins, b.pending, b.fleet, b.refused = p.live, p.loaded.Origins, p.pending, p.fleet, ""
-	fleet := only(p.live, config.FromFleet)
-	if last := b.last(); len(p.changes) > 0 || p.job.revert != 0 || p.fleet != last.FleetRevision || !sameLive(fleet, last.Fleet) {
+	b.live, b.aside, b.origins, b.pending, b.fleet, b.refused = p.live, p.aside, p.loaded.Origins, p.pending, p.fleet, ""
+	fleet, added := only(p.live, config.FromFleet), b.added(p.live)
+	out := p.result(0)
+	if last := b.last(); len(p.changes) > 0 || p.job.revert != 0 || p.fleet != last.FleetRevision || !sameLive(fleet, last.Fleet) || !sameLive(added, last.Added) {
 		r := Revision{
 			ConfigRevision: messages.ConfigRevision{
 				Revision: last.Revision + 1, Time: stamp(o.Now()), Source: p.job.proposal.Source,
 				FleetRevision: p.fleet, Author: p.job.proposal.Author,
 				RevertOf: p.job.revert, Changes: changes(p.changes),
 			},
-			Values: valuesOf(p.next), Fleet: fleet,
+			Values: valuesOf(p.next), Fleet: fleet, Added: added,
 		}
 		b.add(r)
 		if err := o.State.store.Append(r); err != nil {
+			if !sameLive(added, last.Added) {
+				out.Unkept = err.Error()
+			}
 			o.Log.Warn("the configuration's revision is not kept over a restart", "revision", r.Revision, "err", err)
 		}
 	}
@@ -127,7 +132,8 @@ func (o *Options) applied(p *plan, cause string, took time.Duration) outcome {
 		Rebuilds: config.MostOf(p.changes) == config.Rebuild, Took: messages.Took(took),
 	}), cause)
 	o.say(p, b.last().Revision)
-	return outcome{p.result(b.last().Revision)}
+	out.Revision = b.last().Revision
+	return outcome{out}
 }
 
 // say tells the operator what a change of the files came to.
@@ -219,7 +225,7 @@ func only(live []config.Live, origin config.Origin) (out []config.Live) {
 
 func sameLive(a, b []config.Live) bool {
 	return slices.EqualFunc(a, b, func(x, y config.Live) bool {
-		return x.Name == y.Name && x.Origin == y.Origin && slices.Equal(x.Values, y.Values)
+		return x.Name == y.Name && x.Origin == y.Origin && x.Append == y.Append && slices.Equal(x.Values, y.Values)
 	})
 }
 

@@ -280,6 +280,7 @@ func (r *recordConn) fill() error {
 	}
 	n, err := r.receive(r.buf[r.end : r.end+room])
 	r.limit.Refund(room - n)
+	r.limit.Count(n)
 	r.end += n
 	r.filled = r.end == len(r.buf)
 	if n > 0 {

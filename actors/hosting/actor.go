@@ -13,6 +13,7 @@ import (
 
 	"chive/actors/circuits"
 	"chive/actors/kernel"
+	"chive/actors/onions"
 	"chive/config"
 	"chive/messages"
 	"chive/messages/chivev1"
@@ -23,6 +24,8 @@ import (
 type Options struct {
 	Circuits *actor.PID // or who passes on what is for the circuits
 	Publish  Publish
+	Fetch    onions.Fetch // of descriptors, for visits
+	Signals  *Signals
 	Recorder *messages.Recorder
 	Log      *slog.Logger
 	Now      func() time.Time
@@ -32,6 +35,11 @@ type Options struct {
 	Testing      bool // TestingTorNetwork
 	// Services are those of the configuration, until a Configure.
 	Services []config.OnionService
+	// Sharing is told of services that several nodes host (Shared, Unshared), and sends
+	// a Role for each; nil: there are no other nodes.
+	Sharing *actor.PID
+	// VerifyPeriod is how often each is visited, on average; 0: when asked.
+	VerifyPeriod time.Duration
 }
 
 // Publish gives a descriptor to the directory at the end of a circuit that its owner calls
@@ -40,12 +48,16 @@ type Publish func(ctx context.Context, owner *actor.PID, token uint64, text []by
 
 type (
 	// Configure changes the services, at once; the clients of each are read anew.
-	Configure struct{ Services []config.OnionService }
+	Configure struct {
+		Services     []config.OnionService
+		VerifyPeriod time.Duration
+	}
 	// List tells of the services, in the order of the configuration. Tell is called in the
 	// actor's turn.
 	List struct{ Tell func([]Status) }
 
-	configured struct{ service config.OnionService }
+	configured  struct{ service config.OnionService }
+	verifyEvery struct{ period time.Duration }
 )
 
 // entry is one service as the supervising actor knows it.
@@ -53,6 +65,8 @@ type entry struct {
 	id      string // in events; random, for one boot
 	service config.OnionService
 	status  atomic.Pointer[Status]
+	role    *Role // the last; nil: none
+	meter   meter
 }
 
 type hosting struct {
@@ -60,6 +74,7 @@ type hosting struct {
 	children *supervisor.Children
 	entries  []*entry
 	network  *circuits.OnionNetwork // nil: none is known yet
+	period   atomic.Int64           // VerifyPeriod, for services that begin
 }
 
 // Props makes the actor.
@@ -87,19 +102,28 @@ func (h *hosting) Receive(ctx actor.Context) {
 	}
 	switch m := ctx.Message().(type) {
 	case *actor.Started:
+		h.period.Store(int64(h.o.VerifyPeriod))
+		h.children.Supervise(ctx, supervisor.Supervise{Name: proberName, Props: h.proberProps})
 		h.configure(ctx, h.o.Services)
 	case *Configure:
+		h.verifyEvery(ctx, m.VerifyPeriod)
 		h.configure(ctx, m.Services)
+	case *Verify, *Shaken, *visit, *left:
+		h.health(ctx, m)
 	case *circuits.OnionNetwork:
 		h.network = m
+		_ = h.children.Pass(ctx, proberName, m) // likewise
 		for _, e := range h.entries {
 			_ = h.children.Pass(ctx, e.id, m) // one that is started anew is told by spawned
 		}
+	case *Role:
+		h.assign(ctx, m)
 	case *List:
 		out := make([]Status, 0, len(h.entries))
 		for _, e := range h.entries {
 			if s := e.status.Load(); s != nil {
 				out = append(out, *s)
+				out[len(out)-1].meter, out[len(out)-1].From = &e.meter, e.service.From.String()
 			}
 		}
 		m.Tell(out)
@@ -132,6 +156,9 @@ func (h *hosting) configure(ctx actor.Context, services []config.OnionService) {
 }
 
 func (h *hosting) childFailed(ctx actor.Context, m *kernel.ChildFailed) {
+	if pid := h.children.PID(proberName); pid != nil && pid.Equal(m.PID) {
+		h.toAll(ctx, &visitsLost{})
+	}
 	ctx.Send(h.o.Circuits, &circuits.Orphaned{Owner: m.PID})
 	for _, e := range h.entries {
 		if pid := h.children.PID(e.id); pid != nil && pid.Equal(m.PID) {
@@ -158,8 +185,13 @@ func (h *hosting) changed(c supervisor.StateChanged) {
 	h.o.Recorder.Emit(c.Event(c.Child, c.Kind+"/"+c.Child, chivev1.Outcome_OUTCOME_INTERNAL))
 }
 
-func (h *hosting) spawned(ctx actor.Context, _ string, pid *actor.PID) {
+func (h *hosting) spawned(ctx actor.Context, name string, pid *actor.PID) {
 	if h.network != nil {
 		ctx.Send(pid, h.network)
+	}
+	for _, e := range h.entries {
+		if e.id == name && e.role != nil {
+			ctx.Send(pid, e.role)
+		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"chive/messages"
 	"chive/messages/chivev1"
 	torcircuit "chive/tor/circuit"
+	"chive/tor/onion/heal"
 	"chive/tor/onion/host"
 )
 
@@ -50,6 +51,7 @@ func (a *serviceActor) do(ctx actor.Context, c host.Command) {
 		a.endWork(c.ID)
 		a.shut(ctx, a.uploads[c.ID])
 	case host.Meet:
+		a.e.meter.rendezvous.Add(1)
 		a.meetings[c.ID] = a.open(ctx, &use{meeting: &c}, chivev1.Purpose_PURPOSE_HOSTING_RENDEZVOUS, circuits.HopAt(c.Point))
 	case host.Abandon:
 		a.shut(ctx, a.meetings[c.ID])
@@ -71,12 +73,14 @@ var errNoRelay = errors.New("not a relay of the consensus")
 func (a *serviceActor) keep(f host.Floor) {
 	a.floors.Raise(f)
 	if err := a.store.SaveFloors(a.floors); err != nil {
+		a.health.judge.Note(heal.Disk, a.h.o.Now())
 		a.h.o.Log.Warn("the revision of an onion service's descriptor could not be kept", "folder", a.service.Dir, "err", err)
 	}
 }
 
 func (a *serviceActor) open(ctx actor.Context, u *use, purpose chivev1.Purpose, target *torcircuit.Hop) uint64 {
 	a.token++
+	u.began = a.h.o.Now()
 	a.uses[a.token] = u
 	ctx.Send(a.h.o.Circuits, &circuits.Open{Owner: ctx.Self(), Token: a.token, Purpose: purpose, Target: target})
 	return a.token
@@ -116,7 +120,7 @@ func (a *serviceActor) ready(ctx actor.Context, m *circuits.Ready, now time.Time
 	case u.point != 0:
 		ctx.Send(m.PID, &circuit.Prove{})
 	case u.upload != nil:
-		a.publish(ctx, m.Token, u.upload)
+		a.publish(ctx, m.Token, u.upload, now)
 	default:
 		inc := 0
 		if u.meeting.CongestionControl {
@@ -126,8 +130,14 @@ func (a *serviceActor) ready(ctx actor.Context, m *circuits.Ready, now time.Time
 	}
 }
 
-func (a *serviceActor) publish(ctx actor.Context, token uint64, up *host.Upload) {
+func (a *serviceActor) publish(ctx actor.Context, token uint64, up *host.Upload, now time.Time) {
 	work, cancel := context.WithTimeout(context.Background(), publishTime)
+	if !a.bound(up.ID, cancel, now) {
+		cancel()
+		a.shut(ctx, token)
+		a.machine.Uploaded(up.ID, errNotOurTurn, now)
+		return
+	}
 	a.work[up.ID] = cancel
 	root, self, publish := ctx.ActorSystem().Root, ctx.Self(), a.h.o.Publish
 	kernel.Go("publish a descriptor", func() {
@@ -141,6 +151,7 @@ func (a *serviceActor) publish(ctx actor.Context, token uint64, up *host.Upload)
 
 func (a *serviceActor) endWork(id host.UploadID) {
 	if cancel := a.work[id]; cancel != nil {
+		a.unbound(id)
 		cancel()
 		delete(a.work, id)
 	}
@@ -167,6 +178,7 @@ func (a *serviceActor) over(m *circuits.Over, now time.Time) {
 		a.endWork(u.upload.ID)
 		a.machine.Uploaded(u.upload.ID, lostError(m.Outcome), now)
 	case !u.met:
+		a.e.meter.lost(m.Outcome, u.ready != nil, u.meeting.Attempt > 1)
 		a.machine.MeetingFailed(u.meeting.ID, lostError(m.Outcome), now)
 	}
 }
@@ -203,11 +215,13 @@ func outcomeOf(err error) chivev1.Outcome {
 func (a *serviceActor) told(e host.Event) {
 	id := a.e.id
 	const kind = chivev1.Kind_KIND_HOSTING
+	a.toldMachine(e, a.h.o.Now())
 	switch e := e.(type) {
 	case host.PointUp:
 		up := &chivev1.HostingPointUp{Point: uint64(e.Point), Relay: e.Relay[:]}
 		if u := a.uses[a.points[e.Point]]; u != nil && u.ready != nil {
 			up.CircuitId = u.ready.ID
+			a.e.meter.toIntroduction.observe(a.h.o.Now().Sub(u.began))
 		}
 		a.emit(messages.Event(kind, id, up))
 	case host.PointDown:
@@ -225,10 +239,19 @@ func (a *serviceActor) told(e host.Event) {
 	case host.Unpublishable:
 		a.h.o.Log.Warn("an onion service cannot be published", "folder", a.service.Dir, "err", e.Cause)
 		a.emit(messages.Event(kind, id, &chivev1.HostingUnpublished{Period: e.Period.Number, Reason: e.Cause.Error()}))
+	case host.KeysEnd:
+		a.keysEnd(e)
 	case host.Refused:
 		a.tally.refuse(e.Cause, a.h.o.Now())
+		if !a.e.meter.reject(e.Cause) {
+			a.taken--
+		}
 	case host.MeetingLost:
+		if e.Visit {
+			return // it is told with the visit
+		}
 		a.tally.missed++
+		a.e.meter.missed(e.Cause)
 		a.emit(messages.Event(kind, id, &chivev1.HostingMissed{Outcome: outcomeOf(e.Cause)}))
 	}
 }

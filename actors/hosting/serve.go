@@ -14,16 +14,23 @@ import (
 
 // rules say what becomes of clients' streams. Circuits ask them in their own turns.
 type rules struct {
-	now atomic.Pointer[config.OnionService]
+	meter *meter
+	now   atomic.Pointer[ruling]
 }
 
-func newRules(s config.OnionService) *rules {
-	r := new(rules)
+// ruling is what holds at a time; it is not changed.
+type ruling struct {
+	config.OnionService
+	counts map[uint16]*stream.Count // by port
+}
+
+func newRules(s config.OnionService, m *meter) *rules {
+	r := &rules{meter: m}
 	r.set(s)
 	return r
 }
 
-func (r *rules) set(s config.OnionService) { r.now.Store(&s) }
+func (r *rules) set(s config.OnionService) { r.now.Store(&ruling{s, r.meter.serve(ports(&s))}) }
 
 // serve implements circuit.Serve.
 func (r *rules) serve(port uint16, open int) circuit.Served {
@@ -41,7 +48,7 @@ func (r *rules) serve(port uint16, open int) circuit.Served {
 		return circuit.Served{Close: !s.AllowUnknownPorts}
 	}
 	target := targets[rand.IntN(len(targets))]
-	return circuit.Served{Dial: func(ctx context.Context) (stream.Conn, error) { return dial(ctx, target) }}
+	return circuit.Served{Count: s.counts[port], Dial: func(ctx context.Context) (stream.Conn, error) { return dial(ctx, target) }}
 }
 
 func dial(ctx context.Context, p config.OnionPort) (stream.Conn, error) {

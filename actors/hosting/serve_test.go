@@ -13,7 +13,9 @@ import (
 	"chive/config"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("chive/actors/kernel.(*pool).work"))
+}
 
 // What becomes of a stream, by the options of the service, as they are now.
 func TestServe(t *testing.T) {
@@ -31,7 +33,7 @@ func TestServe(t *testing.T) {
 		"too many streams":                {config.OnionService{Ports: ports, MaxStreams: 2}, 80, 2, false, false},
 		"too many, which costs a circuit": {config.OnionService{Ports: ports, MaxStreams: 2, MaxStreamsCloseClient: true}, 80, 2, false, true},
 	} {
-		r := newRules(config.OnionService{})
+		r := newRules(config.OnionService{}, new(meter))
 		r.set(tt.service)
 		got := r.serve(tt.port, tt.open)
 		if (got.Dial != nil) != tt.served || got.Close != tt.closeClient {
@@ -55,7 +57,7 @@ func TestTargets(t *testing.T) {
 	defer tcp.Close()
 	r := newRules(config.OnionService{Ports: []config.OnionPort{
 		{Port: 80, Path: path}, {Port: 80, Target: tcp.Addr().(*net.TCPAddr).AddrPort()}, {Port: 81, Path: path + "-none"},
-	}})
+	}}, new(meter))
 	reached := map[string]bool{}
 	for range 200 {
 		conn, err := r.serve(80, 0).Dial(t.Context())

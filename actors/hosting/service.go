@@ -3,7 +3,6 @@ package hosting
 import (
 	"context"
 	crand "crypto/rand"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -49,6 +48,7 @@ type use struct {
 	meeting *host.Meet
 	ready   *circuits.Ready
 	met     bool // the client is there
+	began   time.Time
 }
 
 // serviceActor hosts one service.
@@ -72,13 +72,16 @@ type serviceActor struct {
 	work     map[host.UploadID]context.CancelFunc
 	waiting  *atomic.Int64 // introductions on their way here
 	tally    tally
+	shares   shares
+	taken    int // introductions of this turn that were not rejected at once
+	health   health
 }
 
 func (h *hosting) props(e *entry) *actor.Props {
 	service := e.service
 	return kernel.Props(func() actor.Actor {
 		return &serviceActor{
-			h: h, e: e, service: service, rules: newRules(service), uses: map[uint64]*use{},
+			h: h, e: e, service: service, rules: newRules(service, &e.meter), uses: map[uint64]*use{},
 			points: map[host.PointID]uint64{}, uploads: map[host.UploadID]uint64{}, meetings: map[host.MeetingID]uint64{},
 			work: map[host.UploadID]context.CancelFunc{}, waiting: new(atomic.Int64),
 		}
@@ -97,15 +100,20 @@ func (a *serviceActor) Receive(ctx actor.Context) {
 	case *actor.Stopping:
 		a.stopping(ctx)
 		return
+	case *actor.Stopped:
+		return
 	}
 	if a.machine == nil {
 		return // it could not start, and stops
 	}
-	a.sound = false
+	a.sound, a.taken = false, 0
 	a.hear(ctx, now)
 	a.perform(ctx)
+	a.tend(ctx, now)
 	a.sound = true
+	a.e.meter.introductions.Add(uint64(max(a.taken, 0)))
 	a.tally.flush(a, now)
+	a.share(ctx, now)
 	a.e.status.Store(a.look())
 	a.rest(ctx, now)
 }
@@ -127,6 +135,8 @@ func (a *serviceActor) hear(ctx actor.Context, now time.Time) {
 		a.heard(ctx, m, now)
 	case *circuit.Joined:
 		a.joined(m, now)
+	case *Role:
+		a.take(m, now)
 	case *published:
 		a.endWork(m.id)
 		if token, ok := a.uploads[m.id]; ok {
@@ -135,17 +145,16 @@ func (a *serviceActor) hear(ctx actor.Context, now time.Time) {
 		}
 	case *tick:
 		a.machine.Tick(now)
+	default:
+		a.hearHealth(ctx, now)
 	}
 }
 
 // start opens the service's folder. What it holds is small, and nothing can be done before.
 func (a *serviceActor) start(ctx actor.Context, now time.Time) error {
-	var err error
-	if a.store, err = keystore.OpenService(a.service.Dir, a.service.DirGroupReadable, crand.Reader); err != nil {
+	keys, err := a.unlock(now)
+	if err != nil {
 		return err
-	}
-	if a.store.Key == nil {
-		return errors.New("the folder holds no hs_ed25519_secret_key")
 	}
 	if a.floors, err = a.store.Floors(); err != nil {
 		return err
@@ -154,7 +163,7 @@ func (a *serviceActor) start(ctx actor.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	machine, err := host.New(a.store.Address, host.NewOnline(a.store.Key), crand.Reader, settings, a.floors, now)
+	machine, err := host.New(a.store.Address, keys, crand.Reader, settings, a.floors, now)
 	if err != nil {
 		return err
 	}
@@ -165,10 +174,16 @@ func (a *serviceActor) start(ctx actor.Context, now time.Time) error {
 	if err != nil { // it has other introduction points then
 		a.h.o.Log.Warn("the introduction points of an onion service could not be kept", "folder", a.service.Dir, "err", err)
 	}
-	a.machine, a.sound = machine, true
+	a.machine = machine
+	if err := a.beginHealth(now); err != nil {
+		a.machine = nil
+		return err
+	}
+	a.sound = true
 	a.emit(messages.Event(chivev1.Kind_KIND_HOSTING, a.e.id, &chivev1.HostingStarted{
 		Restricted: settings.Restricted, Address: a.store.Address.Host(),
 	}))
+	a.share(ctx, now)
 	a.e.status.Store(a.look())
 	a.rest(ctx, now)
 	return nil
@@ -178,12 +193,15 @@ func (a *serviceActor) start(ctx actor.Context, now time.Time) error {
 // that cannot be read, or of which nothing can be used, opens the service to nobody.
 func (a *serviceActor) settings() (host.Config, error) {
 	s := &a.service
-	c := host.Config{Points: s.IntroductionPoints}
+	c := host.Config{Points: s.IntroductionPoints, Shared: s.Shared}
 	if s.IntroDoS {
 		c.DoS = &relaymsg.DoSParams{Rate: uint32(s.IntroDoSRate), Burst: uint32(s.IntroDoSBurst)}
 	}
 	if s.PoW {
 		c.PoW = &host.PoW{Rate: s.PoWRate, Burst: s.PoWBurst}
+		if s.Shared {
+			copy(c.Seeds[:], a.store.Key.Derive(seedsLabel, len(c.Seeds)))
+		}
 		if a.h.o.Testing {
 			c.PoW.Period = testingEffort
 		}
@@ -204,7 +222,11 @@ func (a *serviceActor) settings() (host.Config, error) {
 func (a *serviceActor) configure(ctx actor.Context, service config.OnionService, now time.Time) {
 	a.service = service
 	a.rules.set(service)
-	settings, err := a.settings()
+	err := a.rekey(now)
+	var settings host.Config
+	if err == nil {
+		settings, err = a.settings()
+	}
 	if err == nil {
 		err = a.machine.Configure(settings, now)
 	}
@@ -221,6 +243,9 @@ func (a *serviceActor) rest(ctx actor.Context, now time.Time) {
 	if due := a.tally.due(); !due.IsZero() && (next.IsZero() || due.Before(next)) {
 		next = due
 	}
+	if due := a.health.judge.Next(); !due.IsZero() && (next.IsZero() || due.Before(next)) {
+		next = due
+	}
 	if !next.IsZero() {
 		a.timer = kernel.After(ctx.ActorSystem(), ctx.Self(), next.Sub(now), &tick{})
 	}
@@ -230,13 +255,16 @@ func (a *serviceActor) rest(ctx actor.Context, now time.Time) {
 // failure.
 func (a *serviceActor) stopping(ctx actor.Context) {
 	a.timer.Stop()
-	for _, cancel := range a.work {
+	for id, cancel := range a.work {
+		a.unbound(id)
 		cancel()
 	}
+	a.unshare(ctx)
 	ctx.Send(a.h.o.Circuits, &circuits.Orphaned{Owner: ctx.Self()})
 	if a.machine == nil {
 		return
 	}
+	a.leaveHealth(ctx)
 	out := chivev1.Outcome_OUTCOME_INTERNAL
 	if a.sound {
 		out = chivev1.Outcome_OUTCOME_SHUTDOWN
@@ -282,6 +310,7 @@ func (a *serviceActor) heard(ctx actor.Context, m *circuit.Heard, now time.Time)
 		a.machine.Established(u.point, m.Data, now)
 	case torcircuit.Introduce2:
 		a.tally.introductions++
+		a.taken++
 		a.machine.Introduce2(u.point, m.Data, now)
 	}
 }
@@ -291,9 +320,15 @@ func (a *serviceActor) joined(m *circuit.Joined, now time.Time) {
 	if u == nil || u.meeting == nil || u.met {
 		return
 	}
+	delete(a.meetings, u.meeting.ID)
+	if u.meeting.Visit { // it is no client, and sends nothing
+		a.machine.Met(u.meeting.ID, now)
+		return
+	}
 	u.met = true
 	a.tally.met++
-	delete(a.meetings, u.meeting.ID)
+	a.e.meter.toRendezvous.observe(now.Sub(u.began))
+	a.health.judge.Met(now)
 	a.emit(messages.Event(chivev1.Kind_KIND_HOSTING, a.e.id, &chivev1.HostingMet{
 		CircuitId: u.ready.ID, CongestionControl: m.CongestionControl, Effort: pow.Rounded(u.meeting.Effort),
 	}))

@@ -7,16 +7,20 @@ import (
 
 	"chive/messages"
 	"chive/messages/chivev1"
+	"chive/tor/onion/heal"
 	"chive/tor/onion/host"
 	"chive/tor/onion/pow"
 )
 
 // Status is one service for people and scripts of this machine: it has the address in it.
 type Status struct {
-	ID            string   `json:"id"` // in events, for one boot
-	Dir           string   `json:"dir"`
-	Address       string   `json:"address,omitempty"`
-	State         string   `json:"state"` // starting, publishing, published or failed
+	ID      string `json:"id"` // in events, for one boot
+	Dir     string `json:"dir"`
+	From    string `json:"from"` // who says that it is hosted: file, environment, command line, chive config set or chive onion add
+	Address string `json:"address,omitempty"`
+	// State is starting, publishing, published, standby (another node publishes) or failed; and
+	// when it is known, up, impaired, broken or unverified.
+	State         string   `json:"state"`
 	Ports         []uint16 `json:"ports,omitempty"`
 	Restricted    bool     `json:"restricted,omitempty"` // for authorised clients only
 	Points        []Point  `json:"introduction_points,omitempty"`
@@ -27,7 +31,13 @@ type Status struct {
 	Missed        uint64   `json:"missed,omitempty"`  // clients that could not be met
 	Refused       uint64   `json:"refused,omitempty"` // introductions that were not answered
 	Effort        uint32   `json:"effort,omitempty"`  // of the proof of work that is suggested
+	Waiting       int      `json:"waiting,omitempty"` // introductions that are to be answered
+	Keys          *Keys    `json:"delegated_keys,omitempty"`
 	Problem       string   `json:"problem,omitempty"`
+	Health        *Health  `json:"health,omitempty"`
+
+	Shared *SharedStatus `json:"shared,omitempty"` // with other nodes
+	meter  *meter
 }
 
 // Point is one introduction point.
@@ -56,7 +66,7 @@ func (a *serviceActor) look() *Status {
 	out := &Status{
 		ID: a.e.id, Dir: a.service.Dir, Address: a.store.Address.Host(), State: "publishing", Ports: ports(&a.service),
 		Restricted: a.machine.Restricted(), Introductions: a.tally.introductions, Met: a.tally.met, Missed: a.tally.missed,
-		Refused: a.tally.refused, Effort: s.Effort,
+		Refused: a.tally.refused, Effort: s.Effort, Waiting: s.Waiting,
 	}
 	for _, p := range s.Points {
 		v := Point{ID: uint64(p.ID), Relay: p.Relay.String(), State: "building", Introductions: p.Introductions, Expires: p.Expires}
@@ -81,11 +91,17 @@ func (a *serviceActor) look() *Status {
 	case !slices.ContainsFunc(s.Periods, func(p host.PeriodStatus) bool { return p.Stored == 0 || p.Problem != nil }):
 		out.State = "published"
 	}
+	out.Health = a.wellness()
+	if v := a.health.judge.Status().Verdict; v != heal.Starting {
+		out.State = v.String()
+	}
+	a.lookAtKeys(out, &s)
 	for _, u := range a.uses {
 		if u.met {
 			out.Clients++
 		}
 	}
+	a.lookShared(out)
 	return out
 }
 

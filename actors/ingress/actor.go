@@ -36,6 +36,9 @@ type Options struct {
 	Now          func() time.Time
 	OnOpen       func(net.Addr) // called with the bound address
 	Limits       *limits.Limits // nil: none
+	// Scrape answers a client of a MetricsPort, or refuses him if the policy does not accept
+	// him, and closes his connection.
+	Scrape func(c net.Conn, accepted bool)
 }
 
 // Rules is what the configuration says about a listener's requests. Where it is
@@ -46,6 +49,7 @@ type Rules struct {
 	RejectInternal bool   // ClientRejectInternalAddresses
 	RejectAnswers  bool   // ClientDNSRejectInternalAddresses
 	Mapping        Mapping
+	Policy         config.Policy // who may read at a MetricsPort
 }
 
 type (
@@ -211,6 +215,8 @@ func protocolName(p config.Protocol) string {
 		return "http"
 	case config.DNS:
 		return "dns"
+	case config.Metrics:
+		return "metrics"
 	default:
 		return "socks"
 	}

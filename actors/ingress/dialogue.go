@@ -29,8 +29,12 @@ var (
 func (l *listener) dialogue(root *actor.RootContext, self *actor.PID, c stream.Conn) {
 	defer l.over(root, self)
 	rules := l.o.Rules.Load()
-	if rules.Port.Protocol == config.DNS {
+	switch rules.Port.Protocol {
+	case config.DNS:
 		l.questions(root, c)
+		return
+	case config.Metrics:
+		l.scrape(rules, c)
 		return
 	}
 	a, early := l.negotiate(rules, c)

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"chive/tor/onion"
+	"chive/tor/onion/host"
 	"chive/tor/onion/keyfile"
 )
 
@@ -19,9 +20,10 @@ var ErrMismatch = errors.New("key files of two services in one directory")
 // Service is one service's directory (torrc HiddenServiceDir).
 type Service struct {
 	Address onion.Address
-	// Key is the identity's secret key; nil when only the public part is here
-	// and the key is kept elsewhere.
+	// Key is the identity's secret key; nil when the key is kept elsewhere.
 	Key *onion.SecretKey
+	// Delegation is what is here in its place; nil when there is none.
+	Delegation *host.Delegation
 
 	dir           string
 	groupReadable bool
@@ -50,6 +52,9 @@ func OpenService(dir string, groupReadable bool, rand io.Reader) (*Service, erro
 		return nil, fmt.Errorf("onion service: %w", err)
 	}
 	if err := s.loadPublic(); err != nil {
+		return nil, err
+	}
+	if err := s.loadDelegation(); err != nil {
 		return nil, err
 	}
 	if s.Address == (onion.Address{}) {

@@ -9,7 +9,8 @@ import (
 
 // Bucket is a token bucket. The zero value, and nil, give whatever is asked.
 type Bucket struct {
-	limited atomic.Bool // false: nothing below counts
+	used    atomic.Uint64 // by Count
+	limited atomic.Bool   // false: nothing below counts
 
 	mu      sync.Mutex // protects the fields below
 	rate    float64    // tokens a second
@@ -117,6 +118,21 @@ func (b *Bucket) Refund(n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.tokens = min(b.burst, b.tokens+float64(n))
+}
+
+// Count notes that n tokens were of use, limit or not.
+func (b *Bucket) Count(n int) {
+	if b != nil && n > 0 {
+		b.used.Add(uint64(n))
+	}
+}
+
+// Used is what Count was told so far.
+func (b *Bucket) Used() uint64 {
+	if b == nil {
+		return 0
+	}
+	return b.used.Load()
 }
 
 // Spend takes n tokens at once, whether or not they are there, and waits until

@@ -14,7 +14,7 @@ import (
 )
 
 // A listener that stays where it is keeps its socket, whatever becomes of its flags and of
-// the protocol that is spoken there (SocksPort, HTTPTunnelPort, DNSPort): it could not be
+// the protocol that is spoken there (SocksPort, HTTPTunnelPort, DNSPort, MetricsPort): it could not be
 // bound twice, and clients that wait to be accepted are not lost. In events, and to
 // isolation, another protocol is another listener.
 
@@ -146,7 +146,7 @@ func (r *rootActor) listen(ctx actor.Context, cfg *config.Config, b *bound) {
 		}
 	}
 	for _, want := range keyed(cfg) {
-		rules := &ingress.Rules{Port: want.port, RejectInternal: cfg.ClientRejectInternalAddresses, RejectAnswers: cfg.ClientDNSRejectInternalAddresses, Mapping: mapping}
+		rules := &ingress.Rules{Port: want.port, RejectInternal: cfg.ClientRejectInternalAddresses, RejectAnswers: cfg.ClientDNSRejectInternalAddresses, Mapping: mapping, Policy: cfg.MetricsPolicy}
 		if l := r.listeners[keys[want.key]]; l != nil {
 			l.leaving = false
 			rules.Group = l.rules.Load().Group

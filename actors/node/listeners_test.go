@@ -54,6 +54,10 @@ func speaks(t *testing.T, option, network, at string) {
 	t.Helper()
 	tcp := func(text string) string { return string(binary.BigEndian.AppendUint16(nil, uint16(len(text)))) + text }
 	switch option {
+	case "MetricsPort":
+		if got := dialog(t, network, at, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n", 15); got != "HTTP/1.1 200 OK" {
+			t.Fatalf("no metrics: %q", got)
+		}
 	case "SocksPort":
 		if got := dialog(t, network, at, socksGreeting, 2); got != socksAnswer {
 			t.Fatalf("no SOCKS: %q", got)
@@ -83,8 +87,8 @@ func speaks(t *testing.T, option, network, at string) {
 
 // only says which listener there is to be; the other kinds have none.
 func only(option, at string) []string {
-	out := []string{option + " " + at}
-	for _, other := range []string{"SocksPort", "HTTPTunnelPort", "DNSPort"} {
+	out := []string{option + " " + at, "MetricsPortPolicy accept 127.0.0.1"}
+	for _, other := range []string{"SocksPort", "HTTPTunnelPort", "DNSPort", "MetricsPort"} {
 		if other != option {
 			out = append(out, other+" 0")
 		}
@@ -138,7 +142,7 @@ func TestListenerBecomesAnother(t *testing.T) {
 			}
 		})
 	}
-	kinds := []string{"SocksPort", "HTTPTunnelPort", "SocksPort", "DNSPort", "HTTPTunnelPort", "DNSPort", "SocksPort"}
+	kinds := []string{"SocksPort", "HTTPTunnelPort", "SocksPort", "DNSPort", "HTTPTunnelPort", "MetricsPort", "DNSPort", "MetricsPort", "SocksPort", "MetricsPort", "HTTPTunnelPort", "SocksPort"}
 	for i, kind := range kinds {
 		if i > 0 {
 			var began net.Conn
@@ -170,7 +174,7 @@ func TestListenerBecomesAnother(t *testing.T) {
 		}
 		ids[words[len(words)-1]] = true
 	}
-	if len(groups) != 3 || groups[0] == groups[1] || groups[1] == groups[2] {
+	if len(groups) != 4 || groups[0] == groups[1] || groups[1] == groups[2] || groups[2] == groups[3] {
 		t.Errorf("what came before another protocol was spoken here may share circuits with what comes after: %q", groups)
 	}
 	if len(told) != 2*len(kinds)-1 {

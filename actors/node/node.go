@@ -20,8 +20,10 @@ import (
 	"chive/actors/block"
 	"chive/actors/configuration"
 	"chive/actors/connections"
+	"chive/actors/hosting"
 	"chive/actors/kernel"
 	"chive/actors/limits"
+	"chive/actors/metrics"
 	"chive/bridge"
 	"chive/bridge/journal"
 	"chive/config"
@@ -92,6 +94,8 @@ type Node struct {
 	newest    *directoryLog
 	times     *timesLog
 	bias      *biasLog
+	metrics   *metrics.Server
+	signals   hosting.Signals
 }
 
 // ErrInUse means that another node uses the data directory.
@@ -107,6 +111,10 @@ func Start(_ context.Context, o Options) (*Node, error) {
 		names: newNames(), failed: make(chan error, 1),
 		listening: make(chan net.Addr, len(o.Config.Listeners())*4+1),
 	}
+	var err error
+	if n.metrics, err = metrics.New(metrics.Sources{Node: n.counts, Services: n.hosted}, o.Log); err != nil {
+		return nil, err
+	}
 	if err := n.openData(); err != nil {
 		return nil, err
 	}
@@ -118,7 +126,7 @@ func Start(_ context.Context, o Options) (*Node, error) {
 	}
 	n.recorder.Emit(messages.Event(chivev1.Kind_KIND_NODE, n.recorder.Node(), &chivev1.NodeStarted{Version: o.Version}))
 	n.openJournal()
-	err := n.openState()
+	err = n.openState()
 	if err == nil {
 		n.bridge, err = bridge.Start(n.bridgeOptions())
 	}
@@ -147,7 +155,8 @@ func Start(_ context.Context, o Options) (*Node, error) {
 		err = errors.Join(n.bridge.Share(messages.VerbGuardsRetry, n.answerGuardsRetry),
 			n.bridge.Share(messages.VerbTimeoutsForget, n.answerTimeoutsForget),
 			n.bridge.Handle(messages.VerbRenew, n.answerRenew), n.bridge.Handle(messages.VerbIdentities, n.answerIdentities),
-			n.bridge.Handle(messages.VerbProfile, n.answerProfile), n.bridge.Handle(messages.VerbHosting, n.answerHosting))
+			n.bridge.Handle(messages.VerbProfile, n.answerProfile), n.bridge.Handle(messages.VerbHosting, n.answerHosting),
+			n.bridge.Handle(messages.VerbHostingVerify, n.answerHostingVerify))
 	}
 	if err != nil {
 		return nil, errors.Join(err, n.closeKept(context.Background()), n.bridge.Close(context.Background()), n.lock.Close())
@@ -180,7 +189,7 @@ func (n *Node) openState() error {
 		return err
 	}
 	n.onionKeys.Store(&keys)
-	if err := checkServices(n.Config()); err != nil {
+	if err := n.checkServices(n.Config()); err != nil {
 		return err
 	}
 	block.SetPooling(n.Config().EnableBufferPooling)
@@ -238,6 +247,7 @@ func (n *Node) observe(e *chivev1.Envelope) {
 	named := n.names.name(e)
 	n.diary.see(named) // before it counts: see may take the state before the event
 	n.status.apply(named)
+	n.signals.See(e, time.Now())
 	b := e.GetBootstrapAdvanced()
 	if b == nil {
 		return

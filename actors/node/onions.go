@@ -72,6 +72,10 @@ func (r *rootActor) spawnedOnion(ctx actor.Context, name string, pid *actor.PID)
 		if r.parts.PID("hosting") != nil {
 			r.hosting(ctx) // likewise
 		}
+	case "sharing":
+		for _, m := range r.shares {
+			ctx.Send(pid, m)
+		}
 	case "onions":
 		r.pass(ctx, "circuits", &circuits.OnionsGone{})
 		fallthrough

@@ -42,6 +42,7 @@ type rootActor struct {
 	parts        *supervisor.Children
 	listeners    map[string]*listener // by name
 	names        *ingress.Names
+	shares       map[string]*hosting.Shared // of services that other nodes host too, by folder
 	program      *ingress.Program
 	programRules atomic.Pointer[ingress.Rules]
 	opened       int              // listeners so far: names are not used again
@@ -54,7 +55,7 @@ type rootActor struct {
 }
 
 func newRoot(n *Node) (*rootActor, error) {
-	r := &rootActor{n: n, names: ingress.NewNames(addrmap.Networks{}), listeners: map[string]*listener{}, seed: maphash.MakeSeed()}
+	r := &rootActor{n: n, names: ingress.NewNames(addrmap.Networks{}), listeners: map[string]*listener{}, shares: map[string]*hosting.Shared{}, seed: maphash.MakeSeed()}
 	if _, err := crand.Read(r.isolationKey[:]); err != nil {
 		return nil, err
 	}
@@ -98,8 +99,16 @@ func (r *rootActor) Receive(ctx actor.Context) {
 	case *circuits.Open, *circuits.Shut, *circuits.Carry, *circuits.Orphaned, *circuits.Met, *circuits.NotMet,
 		*circuits.Meet, *circuits.NoMeet, *onions.Configure:
 		r.onion(ctx, m)
+	case *hosting.Verify:
+		if !r.pass(ctx, "hosting", m) {
+			m.Tell(hosting.Verification{}, hosting.ErrNotHosted)
+		}
 	case *hosting.Configure:
 		r.pass(ctx, "hosting", m) // one that is started anew begins with what is in force
+	case *hosting.Shared, *hosting.Unshared:
+		r.shared(ctx, m)
+	case *hosting.Role:
+		r.pass(ctx, "hosting", m) // its time is over before one that is started anew is told again
 	case *hosting.List:
 		if !r.pass(ctx, "hosting", m) {
 			m.Tell(nil)
@@ -210,6 +219,7 @@ func (r *rootActor) start(ctx actor.Context) {
 		})
 	})
 	r.onions(ctx)
+	r.sharing(ctx)
 	r.hosting(ctx)
 	r.directory(ctx)
 	if !n.deaf.Load() {
@@ -250,7 +260,7 @@ func (r *rootActor) listener(self *actor.PID, l *listener) *actor.Props {
 			}
 			return ingress.Listen(l.rules.Load().Port)
 		},
-		Names: r.names, Circuits: self, Recorder: n.recorder, Log: n.o.Log, Now: n.o.Now, Limits: &n.limits,
+		Names: r.names, Circuits: self, Recorder: n.recorder, Log: n.o.Log, Now: n.o.Now, Limits: &n.limits, Scrape: n.metrics.Serve,
 		OnOpen: func(a net.Addr) {
 			l.open.Store(true)
 			n.o.Log.Info("listener is open", "option", l.rules.Load().Port.Protocol, "address", a.String())
@@ -331,6 +341,7 @@ func (r *rootActor) shutdown(ctx actor.Context, m *shutdown) {
 	r.parts.Halt()
 	r.parts.Forget(ctx, "directory")
 	r.parts.Forget(ctx, "onions")
+	r.parts.Forget(ctx, "sharing")
 	r.parts.Forget(ctx, "hosting")
 	r.closeListeners(ctx)
 	if !r.pass(ctx, "circuits", &circuits.Close{Reply: ctx.Self()}) {

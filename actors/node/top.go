@@ -74,6 +74,10 @@ func (t *topActor) Receive(ctx actor.Context) {
 		if t.node.Pass(ctx, "node", m) != nil {
 			m.reply.Send(IdentitiesAnswer{})
 		}
+	case *hosting.Verify:
+		if t.node.Pass(ctx, "node", m) != nil {
+			m.Tell(hosting.Verification{}, hosting.ErrNotHosted)
+		}
 	case *hosting.List:
 		if t.node.Pass(ctx, "node", m) != nil {
 			m.Tell(nil)

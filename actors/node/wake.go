@@ -47,6 +47,8 @@ type wake struct {
 	retried   time.Time
 	pending   guard.Reason
 	renew     bool // what is open may be dead: the machine slept, or an address is gone
+	boot      time.Duration
+	clock     bool // it was the clock that was set; the machine did not sleep
 }
 
 // see takes a look: now is of the monotonic clock, which stands still while the machine
@@ -75,6 +77,21 @@ func (w *wake) see(now, wallNow time.Time, addresses string) guard.Reason {
 	why := w.pending
 	w.pending, w.retried = "", now
 	return why
+}
+
+// set looks whether the clock was set since the last look, before see takes one: boot is of
+// the clock that goes on while the machine sleeps and cannot be set, 0 where there is none.
+// Then only a clock that was set back is known from sleep.
+func (w *wake) set(wallNow time.Time, boot time.Duration) {
+	before := w.boot
+	w.boot = boot
+	switch wall := wallNow.Sub(w.wall); {
+	case w.last.IsZero():
+	case before == 0 || boot == 0:
+		w.clock = w.clock || wall < -sleptFor
+	default:
+		w.clock = w.clock || (wall-(boot-before)).Abs() > sleptFor
+	}
 }
 
 // localAddresses are the machine's that reach further than its own links; "" if it has
@@ -107,6 +124,7 @@ func (r *rootActor) look(ctx actor.Context) {
 	}
 	r.looker = kernel.After(ctx.ActorSystem(), ctx.Self(), lookEvery, &look{})
 	now := r.n.o.Now()
+	r.wake.set(now.Round(0), bootTime())
 	why := r.wake.see(now, now.Round(0), localAddresses())
 	if why == "" {
 		return
@@ -114,7 +132,8 @@ func (r *rootActor) look(ctx actor.Context) {
 	r.n.o.Log.Info("guards and relays that failed are tried again", "because", string(why))
 	r.n.guards.retry(why)
 	r.tryAgain(ctx, &tryAgain{renew: r.wake.renew})
-	r.wake.renew = false
+	r.shaken(ctx, why, r.wake.clock)
+	r.wake.renew, r.wake.clock = false, false
 }
 
 // tryAgain passes on that relays may be tried at once.

@@ -7,6 +7,39 @@ import (
 	"chive/tor/guard"
 )
 
+// Sleep and a clock that is set are told apart.
+func TestClockSet(t *testing.T) {
+	const hour, look = time.Hour, 2 * time.Second
+	for name, tt := range map[string]struct {
+		wall, boot time.Duration // passed
+		booted     bool          // there is such a clock
+		want       bool
+	}{
+		"nothing":                   {look, look, true, false},
+		"slept":                     {hour, hour, true, false},
+		"set forward":               {hour, look, true, true},
+		"set back":                  {look - hour, look, true, true},
+		"slept, and set":            {2 * hour, hour, true, true},
+		"slept, without that clock": {hour, 0, false, false},
+		"set back, likewise":        {look - hour, 0, false, true},
+	} {
+		var w wake
+		wall, boot := time.Unix(1_700_000_000, 0), time.Duration(0)
+		if tt.booted {
+			boot = 100 * hour
+		}
+		w.set(wall, boot)
+		w.see(time.Unix(1, 0), wall, "a")
+		if tt.booted {
+			boot += tt.boot
+		}
+		w.set(wall.Add(tt.wall), boot)
+		if w.clock != tt.want {
+			t.Errorf("%s: %v", name, w.clock)
+		}
+	}
+}
+
 func TestWake(t *testing.T) {
 	type step struct {
 		mono, wall time.Duration // passed since the step before

@@ -209,8 +209,14 @@ func (s *onions) spawned(ctx actor.Context, _ string, pid *actor.PID) {
 }
 
 func (s *onions) updated(ctx actor.Context, m *circuits.OnionNetwork) {
-	n := onion.NewNetwork(m.Consensus, s.o.Settings.Testing)
-	s.network = &network{m, &client.View{
+	s.network = &network{m, ViewOf(m, s.o.Settings.Testing)}
+	s.tell(ctx, s.network)
+}
+
+// ViewOf is what a view of the network says to a client.
+func ViewOf(m *circuits.OnionNetwork, testing bool) *client.View {
+	n := onion.NewNetwork(m.Consensus, testing)
+	return &client.View{
 		Network: n, Ring: m.Ring(n.Fetch()), SendmeIncrement: m.Increment,
 		// The user's rules for relays hold for those that others chose.
 		Avoid: func(p client.Point) bool { return m.Index.Excluded(p.RSA, p.IPv4) },
@@ -218,8 +224,7 @@ func (s *onions) updated(ctx actor.Context, m *circuits.OnionNetwork) {
 			r := m.Directory(id)
 			return r != nil && m.Index.Excluded(r.Identity, r.IPv4)
 		},
-	}}
-	s.tell(ctx, s.network)
+	}
 }
 
 func (s *onions) tell(ctx actor.Context, m any) {

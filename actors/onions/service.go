@@ -35,9 +35,9 @@ const (
 	lookEvery = time.Minute
 )
 
-// timesOf are how long others may take, when a circuit of three hops may take limit (C
+// TimesOf are how long others may take, when a circuit of three hops may take limit (C
 // tor's cutoffs).
-func timesOf(limit time.Duration) client.Times {
+func TimesOf(limit time.Duration) client.Times {
 	return client.Times{
 		Fetch: fetchTime, Open: openTime,
 		Ack:        min(max(minAck, limit*14/6+time.Second), maxAck),
@@ -101,7 +101,7 @@ func (s *onions) props(sv *service) *actor.Props {
 		}
 		a.machine = client.New(client.Options{
 			Address: sv.address, Keys: crand.Reader, Rand: s.o.Rand(), AllowPrivate: s.o.Settings.AllowPrivate,
-			Testing: s.o.Settings.Testing, Times: timesOf(0),
+			Testing: s.o.Settings.Testing, Times: TimesOf(0),
 		})
 		a.machine.Authorize(key, s.o.Now())
 		return a
@@ -207,7 +207,7 @@ func (a *serviceActor) ready(ctx actor.Context, m *circuits.Ready, now time.Time
 	if c == nil {
 		return // it was shut meanwhile
 	}
-	a.machine.SetTimes(timesOf(m.Limit))
+	a.machine.SetTimes(TimesOf(m.Limit))
 	c.ready = m
 	switch what := c.what.(type) {
 	case *client.Fetch:

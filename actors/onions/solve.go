@@ -25,12 +25,12 @@ func (a *serviceActor) solve(ctx actor.Context, m *client.Solve) {
 	a.work[m.ID] = cancel
 	root, self, turn := ctx.ActorSystem().Root, ctx.Self(), a.s.solver
 	kernel.Go("proof of work", func() {
-		root.Send(self, &solved{m.ID, search(work, turn, m.Puzzle)})
+		root.Send(self, &solved{m.ID, Search(work, turn, m.Puzzle)})
 	}, func(*kernel.Panic) { root.Send(self, &solved{id: m.ID}) })
 }
 
-// search gives a proof, or nil when ctx ends before.
-func search(ctx context.Context, turn chan struct{}, p pow.Puzzle) *pow.Proof {
+// Search gives a proof, or nil when ctx ends before. turn holds one: who searches.
+func Search(ctx context.Context, turn chan struct{}, p pow.Puzzle) *pow.Proof {
 	select {
 	case turn <- struct{}{}:
 		defer func() { <-turn }()

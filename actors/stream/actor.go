@@ -105,7 +105,6 @@ func (s *stream) Receive(ctx actor.Context) {
 	case *actor.Started:
 		s.circuit = ctx.Parent()
 		s.timer = kernel.After(ctx.ActorSystem(), ctx.Self(), connectTimeout, &tooSlow{})
-		s.dial(ctx)
 	case *dialled:
 		s.dialled(ctx, m)
 	case *Attached:
@@ -145,6 +144,7 @@ func (s *stream) attached(ctx actor.Context, m *Attached) {
 		attached.Isolates, attached.Isolation = uint32(s.spec.Isolation.Isolates()), s.spec.Isolation.Values.Bytes()
 	}
 	s.emit(messages.Event(chivev1.Kind_KIND_STREAM, s.spec.ID, attached))
+	s.dial(ctx) // not before: the circuit is told of an application by the stream's number
 	if s.spec.Optimistic && !s.spec.Resolve {
 		s.sendEarly(ctx)
 	}
@@ -218,6 +218,9 @@ func (s *stream) block(ctx actor.Context, b *block.Block) {
 	}
 	s.moved = true
 	s.in += uint64(len(b.Bytes))
+	if s.spec.Count != nil {
+		s.spec.Count.To.Add(uint64(len(b.Bytes)))
+	}
 	if s.sock == nil { // a client of ours sends before our application is there
 		s.queue = append(s.queue, b)
 		return
@@ -233,6 +236,9 @@ func (s *stream) upload(ctx actor.Context, b *block.Block) {
 		return
 	}
 	s.out += uint64(len(b.Bytes))
+	if s.spec.Count != nil {
+		s.spec.Count.From.Add(uint64(len(b.Bytes)))
+	}
 	b.Stream = s.id
 	ctx.Send(s.circuit, b)
 }

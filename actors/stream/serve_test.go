@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -45,6 +46,32 @@ func (r *rig) hear() any {
 			return m
 		}
 	}
+}
+
+// However soon the application answers, the circuit is told by the number of the stream.
+func TestServedAtOnce(t *testing.T) {
+	attached := make(chan bool, 1)
+	var r *rig
+	built := make(chan struct{})
+	r = newRig(t, func(s *Spec) {
+		conn := s.Conn
+		s.Conn, s.Front, s.Target = nil, nil, ""
+		s.Serve = func(context.Context) (Conn, error) {
+			<-built
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			attached <- slices.ContainsFunc(r.events, func(e *chivev1.Envelope) bool { return e.GetStreamAttached() != nil })
+			return conn, nil
+		}
+	})
+	close(built)
+	if m, ok := r.hear().(*Accepted); !ok || m.Stream != 7 {
+		t.Errorf("%+v", m)
+	}
+	if !<-attached {
+		t.Error("the application is asked before the stream has a number")
+	}
+	r.tell(&CircuitGone{})
 }
 
 // What a client sends before the application is there comes first; what it answers goes

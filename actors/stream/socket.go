@@ -103,6 +103,7 @@ func (s *socket) read(post func(*block.Block)) error {
 		case err == nil && b != nil:
 			b.Bytes, b.Credit, b.Here = b.Buf[:n], s.credit, true
 			post(b)
+			s.limit.Count(n)
 			s.limit.Spend(n, s.stop)
 			// Slow streams, of which there may be many, keep small blocks.
 			fast = fast && len(s.credit) == credits

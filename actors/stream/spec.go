@@ -3,6 +3,7 @@ package stream
 import (
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -34,6 +35,9 @@ type Front interface {
 	Resolved(answers []cell.Answer) (reply []byte, o chivev1.Outcome)
 }
 
+// Count is bytes of many streams, to their applications and from them.
+type Count struct{ To, From atomic.Uint64 }
+
 // Spec is a request for a stream, and all that must survive when one circuit
 // hands it back for another.
 type Spec struct {
@@ -61,6 +65,8 @@ type Spec struct {
 	// Serve is for a stream that a client of an onion service of ours began: it gives the
 	// application's end. Conn and Front are nil then.
 	Serve Dial
+	// Count counts what goes to the application and comes from it; nil: nobody does.
+	Count *Count
 	// Unwanted says of an address that no exit may connect to for this stream; nil:
 	// of none. An exit that names one is told END.
 	Unwanted  func(netip.Addr) bool

@@ -30,7 +30,8 @@ type Options struct {
 	See func(messages.FleetPublication)
 }
 
-// Member is a node's part in its fleet. It implements messages.FleetPort.
+// Member is a node's part in its fleet. It implements messages.FleetPort and
+// messages.SharePort.
 type Member struct {
 	o      Options
 	js     jetstream.JetStream
@@ -43,8 +44,9 @@ type Member struct {
 	beat *messages.FleetMember
 	wake chan struct{}
 
-	offer *messages.DirectoryCopy // waits for its moment
-	left  bool
+	offer  *messages.DirectoryCopy // waits for its moment
+	left   bool
+	shares jetstream.Stream // nil: not found yet
 }
 
 const (
@@ -81,6 +83,11 @@ func (m *Member) Begin() {
 
 func (m *Member) begin(name string, f func()) {
 	m.work.Add(1)
+	m.begun(name, f)
+}
+
+// begun is begin for work that is counted already.
+func (m *Member) begun(name string, f func()) {
 	safego.Go(name, func() { defer m.work.Done(); f() }, func(p safego.Panic) {
 		m.o.Log.Error("the node has left its fleet; start it again", "panic", p.Reason())
 	})

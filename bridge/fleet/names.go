@@ -9,6 +9,9 @@ func AckBucket(fleet string) string { return "chive-" + fleet + "-acks" }
 // NodeBucket holds the members.
 func NodeBucket(fleet string) string { return "chive-" + fleet + "-nodes" }
 
+// OnionBucket holds what nodes tell each other of onion services that they share.
+func OnionBucket(fleet string) string { return "chive-" + fleet + "-onions" }
+
 // DirectoryBucket is the object store of the shared directory.
 func DirectoryBucket(fleet string) string { return "chive-" + fleet + "-directory" }
 

@@ -211,13 +211,24 @@ func historyLine(r messages.ConfigRevision) string {
 
 type configDiff struct {
 	nodeFlags
-	From   uint64 `arg:"" help:"The one revision."`
+	From   uint64 `arg:"" optional:"" help:"The one revision."`
 	To     uint64 `arg:"" optional:"" help:"The other; none is what is in force."`
 	Output string `short:"o" enum:"text,json" default:"text" help:"text or json."`
 }
 
+// Help is printed by chive config diff --help.
+func (configDiff) Help() string {
+	return `Examples:
+  chive config history
+  chive config diff 3
+  chive config diff 2 3`
+}
+
 // Run asks and prints.
 func (c configDiff) Run(std streams) error {
+	if c.From == 0 {
+		return usage("name the revision to compare with what is in force, or two revisions: chive config history lists them")
+	}
 	return c.with(func(ctx context.Context, client *bridge.Client) error {
 		changes, err := client.ConfigDiff(ctx, c.From, c.To)
 		if err != nil {

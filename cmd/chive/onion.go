@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -19,10 +18,13 @@ import (
 )
 
 type onionCommand struct {
-	Ls   onionList   `cmd:"" help:"List the onion services that the node hosts."`
-	Show onionShow   `cmd:"" help:"Show one with its introduction points and what is published."`
-	Add  onionAdd    `cmd:"" help:"Host one more, for this run of the node."`
-	Rm   onionRemove `cmd:"" help:"Host one no more, for this run of the node; its keys stay."`
+	Ls     onionList   `cmd:"" help:"List the onion services that the node hosts."`
+	Show   onionShow   `cmd:"" help:"Show one with its introduction points and what is published."`
+	Verify onionVerify `cmd:"" help:"Visit one as its clients do, and say how far that came."`
+	Add    onionAdd    `cmd:"" help:"Host one more."`
+	Rm     onionRemove `cmd:"" help:"Host one no more that was added; its keys stay."`
+
+	Delegate onionDelegate `cmd:"" help:"Make keys for a host that does not get the identity key."`
 }
 
 const serviceDir = "HiddenServiceDir"
@@ -34,9 +36,14 @@ type onionList struct {
 
 // Help is printed by chive onion ls --help.
 func (onionList) Help() string {
-	return `A service is published when both of its periods have a descriptor at a directory; UP are
-its introduction points that work. CLIENTS are circuits on which somebody is met now.
-Addresses are shown on this machine only.
+	return `A service is up when somebody met it of late through what is published: a client, or the
+node itself, which visits it (OnionVerifyPeriod); VERIFIED says how long ago that was. It is
+impaired when one introduction point or directory is of no use, broken when nobody reaches
+it, and unverified when there is no network to visit it by. Before the first visit it is
+published when both of its periods have a descriptor at a directory. POINTS are its
+introduction points that work. CLIENTS are circuits on which somebody is met now. FROM is
+where it comes from: the torrc, the environment or the command-line; added is chive onion
+add, and transient the same for this run alone. Addresses are shown on this machine only.
 
 Examples:
   chive onion ls
@@ -51,7 +58,7 @@ func (c onionList) Run(std streams) error {
 			return err
 		}
 		return table[hosting.Status]{
-			head: "ADDRESS\tSTATE\tPORTS\tUP\tSTORED\tCLIENTS\tMET\tFOLDER", row: serviceRow, none: "onion services",
+			head: "ADDRESS\tSTATE\tVERIFIED\tPORTS\tPOINTS\tSTORED\tCLIENTS\tMET\tFROM\tFOLDER", row: serviceRow, none: "onion services",
 		}.print(std, c.Output, all, time.Now())
 	})
 }
@@ -68,7 +75,7 @@ func hosted(ctx context.Context, client *bridge.Client) ([]hosting.Status, error
 	return a.Services, nil
 }
 
-func serviceRow(s hosting.Status, _ time.Time) string {
+func serviceRow(s hosting.Status, now time.Time) string {
 	up, stored, directories := 0, 0, 0
 	for _, p := range s.Points {
 		if p.State == "up" {
@@ -79,8 +86,21 @@ func serviceRow(s hosting.Status, _ time.Time) string {
 		stored += p.Stored
 		directories += p.Directories
 	}
-	return cells(s.Address, s.State, portList(s.Ports), fmt.Sprint(up), fmt.Sprintf("%d/%d", stored, directories),
-		fmt.Sprint(s.Clients), fmt.Sprint(s.Met), s.Dir)
+	return cells(s.Address, s.State, verifiedAgo(s.Health, now), portList(s.Ports), fmt.Sprint(up), fmt.Sprintf("%d/%d", stored, directories),
+		fmt.Sprint(s.Clients), fmt.Sprint(s.Met), fromWord(s.From), s.Dir)
+}
+
+// fromWord is one word for who says that a service is hosted.
+func fromWord(from string) string {
+	switch from {
+	case config.FromAdded.String():
+		return "added"
+	case config.FromOperator.String():
+		return "transient"
+	case config.FromFile.String():
+		return "torrc"
+	}
+	return strings.ReplaceAll(from, " ", "-")
 }
 
 func portList(ports []uint16) string {
@@ -140,6 +160,7 @@ func printService(std streams, s hosting.Status) {
 	}
 	line("address", "%s", s.Address)
 	line("folder", "%s", s.Dir)
+	line("from", "%s", fromWord(s.From))
 	line("state", "%s", s.State)
 	line("ports", "%s", portList(s.Ports))
 	if s.Restricted {
@@ -150,9 +171,20 @@ func printService(std streams, s hosting.Status) {
 	if s.Effort > 0 {
 		line("proof of work", "effort %d is suggested", s.Effort)
 	}
+	if k := s.Keys; k != nil {
+		line("keys", "%s", delegatedKeys(k, time.Now()))
+	}
+	if s.Shared != nil {
+		role := "another node publishes"
+		if s.Shared.Publishes {
+			role = "this node publishes"
+		}
+		line("shared", "%s; %d introduction points of %d other nodes", role, s.Shared.Points, s.Shared.Nodes)
+	}
 	if s.Problem != "" {
 		line("problem", "%s", s.Problem)
 	}
+	printHealth(line, s.Health, time.Now())
 	for _, p := range s.Points {
 		line("introduction", "point %d: %s, relay %s, %d introductions, until %s", p.ID, p.State, p.Relay, p.Introductions, p.Expires.UTC().Format(time.DateTime))
 	}
@@ -171,22 +203,25 @@ func printService(std streams, s hosting.Status) {
 
 type onionAdd struct {
 	nodeFlags
-	Folder string   `arg:"" help:"The folder of its keys; it is made, with a new key, if it is not there."`
-	Ports  []string `arg:"" help:"Its ports, each as in HiddenServicePort."`
-	With   []string `sep:"none" help:"A further option of the service, as in a torrc; may be given many times."`
-	DryRun bool     `help:"Only say what it would do."`
-	Output string   `short:"o" enum:"text,json" default:"text" help:"text or json."`
+	Folder    string   `arg:"" help:"The folder of its keys; it is made, with a new key, if it is not there."`
+	Ports     []string `arg:"" help:"Its ports, each as in HiddenServicePort."`
+	With      []string `sep:"none" help:"A further option of the service, as in a torrc; may be given many times."`
+	Transient bool     `help:"For this run of the node alone."`
+	DryRun    bool     `help:"Only say what it would do."`
+	Output    string   `short:"o" enum:"text,json" default:"text" help:"text or json."`
 }
 
 // Help is printed by chive onion add --help.
 func (onionAdd) Help() string {
-	return `Has the running node host one more onion service, until chive onion rm or the end of the
-run. To have it for ever put the lines into the torrc. A value with blanks is one argument.
+	return `Has the running node host one more onion service, until chive onion rm: it is there again
+when the node starts again. The torrc is not changed; the node remembers it, with the history
+of its configuration, in its DataDirectory. A value with blanks is one argument.
 
 Examples:
   chive onion add /var/lib/chive/site 80
   chive onion add /var/lib/chive/site '80 127.0.0.1:8080' '22 unix:/run/ssh.sock'
-  chive onion add /var/lib/chive/site 80 --with 'HiddenServiceMaxStreams 20'`
+  chive onion add /var/lib/chive/site 80 --with 'HiddenServiceMaxStreams 20'
+  chive onion add /tmp/try 80 --transient`
 }
 
 // Run asks and prints.
@@ -202,7 +237,12 @@ func (c onionAdd) Run(std streams) error {
 	for _, w := range c.With {
 		value += "; " + w
 	}
-	err = c.rewrite(std, c.Output, c.DryRun, func(values []string) ([]string, error) { return append(values, value), nil })
+	err = c.change(std, c.Output, func(ctx context.Context, client *bridge.Client) (messages.ConfigResult, error) {
+		return client.ProposeConfig(ctx, messages.ConfigProposal{
+			Source: messages.ConfigFromControl, DryRun: c.DryRun, Keep: !c.Transient,
+			Lines: []messages.ConfigLine{{Name: serviceDir, Value: value, Append: true}},
+		})
+	})
 	if err != nil || c.DryRun || c.Output == "json" {
 		return err
 	}
@@ -221,57 +261,33 @@ type onionRemove struct {
 	Output  string `short:"o" enum:"text,json" default:"text" help:"text or json."`
 }
 
-// Run asks and prints.
-func (c onionRemove) Run(std streams) error {
-	var dir string
-	err := c.with(func(ctx context.Context, client *bridge.Client) error {
-		all, err := hosted(ctx, client)
-		if err != nil {
-			return err
-		}
-		s, err := pick(all, c.Service)
-		dir = s.Dir
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	return c.rewrite(std, c.Output, c.DryRun, func(values []string) ([]string, error) {
-		left := slices.DeleteFunc(slices.Clone(values), func(v string) bool {
-			return v == dir || strings.HasPrefix(v, dir+";")
-		})
-		if len(left) == len(values) {
-			return nil, errors.New("the node's configuration has no such service")
-		}
-		return left, nil
-	})
+// Help is printed by chive onion rm --help.
+func (onionRemove) Help() string {
+	return `Takes out what chive onion add added, for ever; the folder with its keys stays. What stands
+in the torrc is taken out there, and followed by chive reload.
+
+Examples:
+  chive onion rm /var/lib/chive/site
+  chive onion rm 3g2upl4p`
 }
 
-// rewrite changes the services of the running node.
-func (f nodeFlags) rewrite(std streams, output string, dryRun bool, change func([]string) ([]string, error)) error {
-	return f.change(std, output, func(ctx context.Context, client *bridge.Client) (messages.ConfigResult, error) {
-		v, err := client.ConfigView(ctx)
+// Run asks and prints.
+func (c onionRemove) Run(std streams) error {
+	return c.change(std, c.Output, func(ctx context.Context, client *bridge.Client) (messages.ConfigResult, error) {
+		all, err := hosted(ctx, client)
 		if err != nil {
 			return messages.ConfigResult{}, err
 		}
-		i := slices.IndexFunc(v.Settings, func(s messages.ConfigSetting) bool { return s.Option == serviceDir })
-		if i < 0 {
-			return messages.ConfigResult{}, errors.New("the node hosts no onion services: it is of another version")
+		s, err := pick(all, c.Service)
+		if err != nil && strings.Contains(c.Service, string(filepath.Separator)) { // one that could not be hosted again
+			s.Dir, err = filepath.Abs(c.Service)
 		}
-		values, err := change(v.Settings[i].Values)
 		if err != nil {
 			return messages.ConfigResult{}, err
 		}
-		p := messages.ConfigProposal{Source: messages.ConfigFromControl, DryRun: dryRun}
-		for _, value := range values {
-			p.Lines = append(p.Lines, messages.ConfigLine{Name: serviceDir, Value: value})
-		}
-		if len(values) == 0 {
-			if v.Settings[i].Origin != config.FromOperator.String() {
-				return messages.ConfigResult{}, errors.New("it is the only one, and stands in the torrc: take its lines out there, then chive reload")
-			}
-			p.Lines = []messages.ConfigLine{{Name: serviceDir, Reset: true}}
-		}
-		return client.ProposeConfig(ctx, p)
+		return client.ProposeConfig(ctx, messages.ConfigProposal{
+			Source: messages.ConfigFromControl, DryRun: c.DryRun,
+			Lines: []messages.ConfigLine{{Name: serviceDir, Value: s.Dir, Remove: true}},
+		})
 	})
 }

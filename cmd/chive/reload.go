@@ -57,5 +57,8 @@ func (f nodeFlags) change(std streams, output string, ask func(context.Context, 
 		printChanges(std.out, r.Changes)
 		_, err = fmt.Fprintf(std.out, "revision %d\n", r.Revision)
 	}
+	if err == nil && r.Unkept != "" {
+		return &exitError{exitFailed, fmt.Errorf("it is in force, but may be gone after a restart: %s", r.Unkept)}
+	}
 	return err
 }

@@ -100,6 +100,12 @@ func start(t testing.TB, n *testnet.Network, lines ...string) *client {
 // goes to the test's.
 func launch(t testing.TB, dir string, log slog.Handler, lines ...string) (*client, error) {
 	t.Helper()
+	return launchBy(t, dir, log, nil, lines...)
+}
+
+// launchBy gives the node a clock; nil: the machine's.
+func launchBy(t testing.TB, dir string, log slog.Handler, now func() time.Time, lines ...string) (*client, error) {
+	t.Helper()
 	c := &client{t: t, dir: dir, ready: make(chan struct{}), grown: make(chan struct{}, 1)}
 	torrc := filepath.Join(c.dir, "torrc")
 	text := strings.Join(lines, "\n") + "\nSocksPort 127.0.0.1:auto\nDataDirectory " + c.dir + "/data\n"
@@ -114,7 +120,7 @@ func launch(t testing.TB, dir string, log slog.Handler, lines ...string) (*clien
 		log = slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})
 	}
 	c.Node, err = node.Start(t.Context(), node.Options{
-		Config: cfg, Version: "test", OnEvent: c.see, Log: slog.New(log),
+		Config: cfg, Version: "test", OnEvent: c.see, Log: slog.New(log), Now: now,
 	})
 	if err != nil {
 		return nil, err

@@ -5,29 +5,13 @@ import (
 	"crypto/ecdh"
 	"crypto/rand"
 	"fmt"
-	"io"
-	"net"
 	"os"
 	"path/filepath"
-	"sync"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"chive/internal/testnet"
 	"chive/messages/chivev1"
 )
-
-const (
-	floodUsers    = 30               // that knock at a time
-	floodPatience = 8 * time.Second  // of each of them
-	floodMost     = 400              // knocks
-	floodTime     = 75 * time.Second // at most
-	floodWaiting  = 18               // introductions that wait, before somebody pays: at one a second nobody else is met in time
-)
-
-// fewMet are the lines of a service that meets one client a second, who pays most first.
-var fewMet = []string{"HiddenServicePoWDefensesEnabled 1", "HiddenServicePoWQueueRate 1", "HiddenServicePoWQueueBurst 1"}
 
 // pairsLab has each kind of service hosted by each program.
 type pairsLab struct {
@@ -37,24 +21,17 @@ type pairsLab struct {
 	host             *client           // chive's
 }
 
-func startPairsLab(t *testing.T) *pairsLab {
+// startPairsLab starts them in a network of o, chive's host with more lines.
+func startPairsLab(t *testing.T, o testnet.Options, lines ...string) *pairsLab {
 	t.Helper()
 	key, err := ecdh.X25519().GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	public := base32Key.EncodeToString(key.PublicKey().Bytes())
-	n, err := testnet.Start(t.Context(), testnet.Options{
-		Onions: 2, OnionClients: map[string][]string{"onion1": {public}}, Torrc: map[string][]string{"onion2": fewMet},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := n.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	o.Onions, o.OnionClients = 2, map[string][]string{"onion1": {public}}
+	o.Torrc = map[string][]string{"onion2": fewMet}
+	n := testnet.ForTest(t, o)
 	l := &pairsLab{Network: n, key: base32Key.EncodeToString(key.Bytes())}
 	private, guarded := filepath.Join(t.TempDir(), "private"), filepath.Join(t.TempDir(), "guarded")
 	if err := os.MkdirAll(filepath.Join(private, "authorized_clients"), 0o700); err != nil {
@@ -67,7 +44,8 @@ func startPairsLab(t *testing.T) *pairsLab {
 		t.Fatal(err)
 	}
 	port := fmt.Sprintf("HiddenServicePort 80 %v:%d", n.Target().IP, n.Target().HTTPPort)
-	l.host = hosts(t, t.TempDir(), 4, append(append(n.ClientTorrc(), "HiddenServiceDir "+private, port, "HiddenServiceDir "+guarded, port), fewMet...)...)
+	lines = append(append(n.ClientTorrc(), lines...), "HiddenServiceDir "+private, port, "HiddenServiceDir "+guarded, port)
+	l.host = hosts(t, t.TempDir(), 4, append(lines, fewMet...)...)
 	l.private = map[string]string{"chive": addressOf(t, private)}
 	l.guarded = map[string]string{"chive": addressOf(t, guarded)}
 	for name, of := range map[string]map[string]string{"onion1": l.private, "onion2": l.guarded} {
@@ -77,14 +55,21 @@ func startPairsLab(t *testing.T) *pairsLab {
 	return l
 }
 
-// TestOnionPairs: chive and C tor visit what either hosts, for authorised clients and under a
-// flood of introductions that pay nothing.
-func TestOnionPairs(t *testing.T) {
-	l := startPairsLab(t)
+// keys is a ClientOnionAuthDir that lets into both private services.
+func (l *pairsLab) keys(t *testing.T) string {
+	t.Helper()
 	dir := keyDir(t, auth(l.private["chive"], l.key))
 	if err := os.WriteFile(filepath.Join(dir, "b.auth_private"), []byte(auth(l.private["C tor"], l.key)), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return dir
+}
+
+// TestOnionPairs: chive and C tor visit what either hosts, for authorised clients and under a
+// flood of introductions that pay nothing.
+func TestOnionPairs(t *testing.T) {
+	l := startPairsLab(t, testnet.Options{})
+	dir := l.keys(t)
 	tor := ctor(t, l.Network, "visitor", "ClientOnionAuthDir "+dir)
 	own := start(t, l.Network, "ClientOnionAuthDir "+dir)
 	stranger := map[string]*client{"chive": start(t, l.Network), "C tor": ctor(t, l.Network, "stranger")}
@@ -114,9 +99,10 @@ func TestOnionPairs(t *testing.T) {
 func (l *pairsLab) payerIsMet(t *testing.T, address string) {
 	// A short build timeout has who is not met try again soon.
 	payer := start(t, l.Network, "LearnCircuitBuildTimeout 0", "CircuitBuildTimeout 3 seconds")
-	f := l.flood(t, address)
+	f := floods(t, l.Network, address)
+	f.bars(t)
 	tries, err := payer.insists(f.ctx, address)
-	waiting := f.waiting()
+	inVain := f.inVain.Load()
 	f.stop()
 	efforts := map[uint32]int{}
 	payer.count(func(e *chivev1.Envelope) bool {
@@ -125,8 +111,8 @@ func (l *pairsLab) payerIsMet(t *testing.T, address string) {
 		}
 		return false
 	})
-	t.Logf("request %d, %v; introductions by effort: %v; of the flood's %d were not met, %d of %d paid", tries, err, efforts, waiting, f.introduced(1), f.introduced(0))
-	if err != nil || len(efforts) == 0 || efforts[0] > 0 && len(efforts) < 2 || waiting == 0 {
+	t.Logf("request %d, %v; introductions by effort: %v; of the flood %d were let in, %d were not", tries, err, efforts, f.let.Load(), inVain)
+	if err != nil || len(efforts) == 0 || efforts[0] > 0 && len(efforts) < 2 {
 		t.Error("it is not met for its proof of work, before those who pay nothing")
 	}
 }
@@ -139,74 +125,4 @@ func (c *client) insists(ctx context.Context, address string) (tries int, err er
 			return tries, err
 		}
 	}
-}
-
-// flood is many users of one client who knock at a service, each on circuits of its own, and
-// are gone before they would pay, as a rule.
-type flood struct {
-	*client
-	ctx  context.Context // for as long as it is to last
-	stop func()          // ends it; may be called twice
-}
-
-// flood returns when so many introductions wait that nobody else is met in time.
-func (l *pairsLab) flood(t *testing.T, address string) *flood {
-	t.Helper()
-	// It waits for the service as long as a client ever does, so that little fails for which it
-	// would pay.
-	c := start(t, l.Network, "LearnCircuitBuildTimeout 0", "CircuitBuildTimeout 60 seconds")
-	ctx, cancel := context.WithTimeout(t.Context(), floodTime)
-	f := &flood{client: c, ctx: ctx}
-	var wg sync.WaitGroup
-	f.stop = sync.OnceFunc(func() {
-		cancel()
-		wg.Wait()
-	})
-	t.Cleanup(f.stop)
-	var knocks atomic.Int64
-	for range floodUsers {
-		wg.Go(func() {
-			for ctx.Err() == nil {
-				k := knocks.Add(1)
-				if k > floodMost {
-					return
-				}
-				c.knock(ctx, fmt.Sprint("flood", k), address)
-			}
-		})
-	}
-	c.eventually(t, "introductions wait", floodTime, func() bool { return f.waiting() >= floodWaiting })
-	return f
-}
-
-// introduced counts acknowledged introductions of at least an effort.
-func (f *flood) introduced(effort uint32) int {
-	return f.count(func(e *chivev1.Envelope) bool {
-		i := e.GetServiceIntroduced()
-		return i != nil && i.GetOutcome() == chivev1.Outcome_OUTCOME_OK && i.GetEffort() >= effort
-	})
-}
-
-// waiting is how many were introduced and not met.
-func (f *flood) waiting() int {
-	return f.introduced(0) - f.count(func(e *chivev1.Envelope) bool { return e.GetServiceJoined() != nil })
-}
-
-// knock asks for a stream, and is gone when it comes or takes too long.
-func (c *client) knock(ctx context.Context, user, host string) {
-	ctx, cancel := context.WithTimeout(ctx, floodPatience)
-	defer cancel()
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", c.socks)
-	if err != nil {
-		return
-	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-	say := "\x05\x01\x02\x01" + string([]byte{byte(len(user))}) + user + "\x01x" +
-		"\x05\x01\x00\x03" + string([]byte{byte(len(host))}) + host + "\x00\x50"
-	if _, err := io.WriteString(conn, say); err != nil {
-		return
-	}
-	var got [6]byte                  // method, authentication, version and code
-	_, _ = io.ReadFull(conn, got[:]) // whatever comes of it
 }

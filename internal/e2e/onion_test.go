@@ -347,46 +347,6 @@ func onionFronts(t *testing.T, l *onionLab) {
 	}
 }
 
-// TestOnionPeriods: a service is reached before, while and after its network goes from one
-// time period to the next, and after a new shared random value. A period is 24 voting
-// intervals here: the test takes some five minutes, and runs when CHIVE_ONION_PERIODS is set.
-func TestOnionPeriods(t *testing.T) {
-	if os.Getenv("CHIVE_ONION_PERIODS") == "" {
-		t.Skip("CHIVE_ONION_PERIODS is not set")
-	}
-	n, err := testnet.Start(t.Context(), testnet.Options{VotingInterval: 10 * time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := n.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	c := start(t, n)
-	tick := time.NewTicker(8 * time.Second)
-	defer tick.Stop()
-	failed, reached := 0, 0
-	for began := time.Now(); time.Since(began) < 270*time.Second; <-tick.C {
-		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
-		_, _, err := c.get(ctx, fmt.Sprintf("user%d", reached+failed), bytesOf(n.Onion(), 10_000))
-		cancel()
-		if err != nil {
-			failed++
-			t.Errorf("after %v: %v", time.Since(began).Round(time.Second), err)
-			continue
-		}
-		reached++
-	}
-	fetches := c.count(func(e *chivev1.Envelope) bool {
-		return e.GetServiceDescriptorFetched().GetOutcome() == chivev1.Outcome_OUTCOME_OK
-	})
-	t.Logf("reached %d times, failed %d; %d descriptors", reached, failed, fetches)
-	if fetches < 2 {
-		t.Errorf("%d descriptors in more than one period", fetches)
-	}
-}
-
 // circuitsPadded: C tor's relays padded the introductions, 7 to 10 cells each, and had a
 // cell for one with each rendezvous; no other circuit has any. It ends the client.
 func (c *client) circuitsPadded(t *testing.T) {

@@ -57,6 +57,12 @@ type reloadable struct {
 // and those that each change replaces.
 func startReloadable(t *testing.T, n *testnet.Network, stay []string, change ...string) *reloadable {
 	t.Helper()
+	return startReloadableBy(t, n, nil, stay, change...)
+}
+
+// startReloadableBy gives it a clock.
+func startReloadableBy(t *testing.T, n *testnet.Network, now func() time.Time, stay []string, change ...string) *reloadable {
+	t.Helper()
 	c := &client{t: t, dir: t.TempDir(), ready: make(chan struct{})}
 	r := &reloadable{client: c, torrc: filepath.Join(c.dir, "torrc"), logged: &lines{}, stirred: make(chan struct{}, 1), opened: make(chan string, 4096)}
 	r.common = append(append(n.ClientTorrc(), "DataDirectory "+c.dir+"/data"), stay...)
@@ -71,7 +77,7 @@ func startReloadable(t *testing.T, n *testnet.Network, stay []string, change ...
 		t.Fatal(err)
 	}
 	c.Node, err = node.Start(t.Context(), node.Options{
-		Config: loaded.Config, Source: source, Log: log.Logger, Logs: log, Version: "test",
+		Config: loaded.Config, Source: source, Log: log.Logger, Logs: log, Version: "test", Now: now,
 		OnEvent: func(e *chivev1.Envelope) {
 			c.see(e)
 			select {

@@ -32,6 +32,7 @@ type proxy struct {
 	passed  [3]atomic.Int64 // connections made, by protocol
 	refused atomic.Int64    // connections not made
 	refuses atomic.Bool     // it has no network of its own
+	forgot  atomic.Int64    // so many times, all that goes through it
 	mu      sync.Mutex
 	conns   []net.Conn
 }
@@ -59,6 +60,24 @@ func startProxyAt(t *testing.T, at string) *proxy {
 	})
 	t.Cleanup(p.stop)
 	return p
+}
+
+// forget drops what goes through the proxy from now on and ends nothing, as a router that
+// forgot its connections.
+func (p *proxy) forget() { p.forgot.Add(1) }
+
+// remembered writes for as long as the proxy forgets nothing.
+type remembered struct {
+	io.Writer
+	p     *proxy
+	since int64
+}
+
+func (r *remembered) Write(b []byte) (int, error) {
+	if r.p.forgot.Load() != r.since {
+		return len(b), nil
+	}
+	return r.Writer.Write(b)
 }
 
 // cut ends what goes through the proxy.
@@ -153,11 +172,12 @@ func (p *proxy) serve(c net.Conn) {
 	if _, err := c.Write(reply); err != nil {
 		return
 	}
+	since := p.forgot.Load()
 	p.wg.Go(func() {
-		_, _ = io.Copy(relay, r)
+		_, _ = io.Copy(&remembered{relay, p, since}, r)
 		_ = relay.Close()
 	})
-	_, _ = io.Copy(c, relay)
+	_, _ = io.Copy(&remembered{c, p, since}, relay)
 }
 
 // Connections to real relays go through a proxy of each kind, and through none

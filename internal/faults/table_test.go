@@ -51,6 +51,7 @@ func table(t *testing.T) (rows []row) {
 	if !found {
 		t.Fatal("docs/testing.md has no section Faults")
 	}
+	faults, _, _ = strings.Cut(faults, "\n## ")
 	name := regexp.MustCompile("`([^`]+)`")
 	for line := range strings.Lines(faults) {
 		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
@@ -142,6 +143,41 @@ func isEventOutcome(s string) bool {
 		}
 	}
 	return false
+}
+
+// Each relay of an onion service is in the table in each way, with tests that exist.
+func TestTableOfOnionRelays(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(root, "docs", "testing.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := regexp.MustCompile("`([^`]+)`")
+	sources, rows := map[string]source{}, 0
+	_, table, _ := strings.Cut(string(text), "\n| Relay of an onion service |")
+	for line := range strings.Lines(table) {
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
+		if strings.TrimSpace(line) == "" {
+			break
+		}
+		if !strings.Contains(cells[0], ", to a ") {
+			continue
+		}
+		rows++
+		for _, cell := range cells[1:] {
+			tests := name.FindAllStringSubmatch(cell, -1)
+			if len(tests) == 0 || len(cells) != 5 {
+				t.Errorf("%s: %d cells, one without a test", cells[0], len(cells))
+			}
+			for _, m := range tests {
+				if problem := exists(t, sources, m[1]); problem != "" {
+					t.Errorf("%s: %s", cells[0], problem)
+				}
+			}
+		}
+	}
+	if rows != 6 {
+		t.Errorf("%d rows, want three kinds of relay to client and host", rows)
+	}
 }
 
 // The table of docs/testing.md tells the truth.

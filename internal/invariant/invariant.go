@@ -23,6 +23,8 @@
 //     isolates by the same wherever it goes, and the epoch of none is to come.
 //
 // After dropped events only what cannot come from the hole is told.
+//
+// What holds between nodes that share an onion service is Publishers'.
 package invariant
 
 import (

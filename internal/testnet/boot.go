@@ -28,6 +28,15 @@ const (
 
 // boot takes the network from nothing to ready.
 func (n *Network) boot(ctx context.Context) error {
+	if n.opts.SharedRandom {
+		wait := inPhase(time.Now(), n.opts.VotingInterval)
+		n.opts.Progress(fmt.Sprintf("wait %.1f s for the next phase of the shared random protocol", wait.Seconds()))
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
 	begin := time.Now()
@@ -92,6 +101,13 @@ func (n *Network) startTarget(context.Context) error {
 }
 
 func (n *Network) startRelays(ctx context.Context) error {
+	first := voteLater
+	if n.opts.SharedRandom {
+		ok := false
+		if first, ok = hold(time.Now(), n.opts.VotingInterval); !ok {
+			return errors.New("no schedule of the first vote is in the phase of the shared random protocol")
+		}
+	}
 	if err := n.seed(time.Now()); err != nil {
 		return err
 	}
@@ -99,7 +115,7 @@ func (n *Network) startRelays(ctx context.Context) error {
 		if !x.relay() {
 			continue
 		}
-		if err := n.writeTorrc(x, voteLater); err != nil {
+		if err := n.writeTorrc(x, first); err != nil {
 			return err
 		}
 		if err := n.startNode(x); err != nil {

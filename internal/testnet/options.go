@@ -62,6 +62,10 @@ type Options struct {
 	// hour, so that no vote disturbs a test and the time period of onion services
 	// is the public network's. At least 10 s, and a whole fraction of a day.
 	VotingInterval time.Duration
+	// SharedRandom has the shared random value be another every 24 votes. Without it, it stays
+	// for up to half an hour, whatever VotingInterval is. It costs a minute at the start, as a
+	// rule, and wants a VotingInterval of a minute at most.
+	SharedRandom bool
 
 	// TargetCommand is how a detached network starts its far end: a command that
 	// calls TargetMain with the arguments appended to it. Empty means this
@@ -120,6 +124,9 @@ func (o Options) check() error {
 	}
 	if s := o.VotingInterval; s < 10*time.Second || s%time.Second != 0 || 24*time.Hour%s != 0 {
 		errs = append(errs, fmt.Errorf("voting interval %v: want at least 10s and a whole fraction of a day", s))
+	}
+	if o.SharedRandom && o.VotingInterval > time.Minute {
+		errs = append(errs, fmt.Errorf("shared random values change with a voting interval of a minute at most, not %v", o.VotingInterval))
 	}
 	if _, ok := paramSets[o.Params]; !ok {
 		errs = append(errs, fmt.Errorf("parameter set %q: want public, fast, public+dos or none", o.Params))

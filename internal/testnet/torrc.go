@@ -21,6 +21,43 @@ func (s schedule) settings(sep string) []string {
 	}
 }
 
+const (
+	roundsPerPhase = 12 // of the shared random protocol, votes each; a run is two phases
+	holdFor        = time.Minute
+)
+
+// hold is a schedule by which nobody votes before holdFor has passed. An authority takes what
+// goes before the first vote of the schedule that it starts with for no round of the shared random
+// protocol: that vote has to be in the phase, by its interval, in which it is by the voting
+// interval. false: there is none.
+func hold(now time.Time, voting time.Duration) (schedule, bool) {
+	at := now.Add(holdFor)
+	reveals := func(interval time.Duration) bool {
+		return at.Unix()/int64(interval/time.Second)%(2*roundsPerPhase) >= roundsPerPhase
+	}
+	for parts := int64(1); parts <= 15; parts++ {
+		interval := voteLater.interval / time.Duration(parts)
+		if 1800%parts == 0 && reveals(interval) == reveals(voting) {
+			return schedule{interval, int(at.Unix() % int64(interval/time.Second))}, true
+		}
+	}
+	return schedule{}, false
+}
+
+// inPhase is how long to wait for a time when nobody votes before the phase has its first vote to
+// come, and hold has a schedule.
+func inPhase(now time.Time, voting time.Duration) (wait time.Duration) {
+	phase := roundsPerPhase * voting
+	for {
+		at := now.Add(wait)
+		left := phase - at.Sub(at.Truncate(phase))
+		if _, ok := hold(at, voting); ok && left >= holdFor+15*time.Second {
+			return wait
+		}
+		wait += left
+	}
+}
+
 // Before every descriptor is everywhere nobody shall vote: half an hour is longer
 // than any start takes.
 var voteLater = schedule{interval: 30 * time.Minute}

@@ -35,6 +35,7 @@ func TestOptionsAreChecked(t *testing.T) {
 		"detached in no place":  {Detached: true},
 		"interval too short":    {VotingInterval: time.Second},
 		"interval off the day":  {VotingInterval: 7 * time.Minute},
+		"interval too long":     {VotingInterval: time.Hour, SharedRandom: true},
 		"unknown parameter set": {Params: "quick"},
 		"no keyword":            {Override: map[string]int32{"a b": 1}},
 		"quote":                 {Override: map[string]int32{`a"`: 1}},
@@ -235,6 +236,29 @@ func TestTargetCommandIsNotForPeople(t *testing.T) {
 	for _, args := range [][]string{nil, {"--testnet-dir=/x", "more"}, {"--what"}} {
 		if code := TargetMain(args); code != 2 {
 			t.Errorf("%v: exit status %d", args, code)
+		}
+	}
+}
+
+// At any second of a day there is a schedule that holds the first vote back in the phase of the
+// shared random protocol that it is.
+func TestVotesAreHeldBackInPhase(t *testing.T) {
+	midnight := time.Date(2026, 11, 29, 0, 0, 0, 0, time.UTC)
+	for _, voting := range []time.Duration{10 * time.Second, 20 * time.Second, time.Minute} {
+		for at := midnight; at.Before(midnight.Add(24 * time.Hour)); at = at.Add(time.Second) {
+			wait := inPhase(at, voting)
+			now := at.Add(wait)
+			s, ok := hold(now, voting)
+			first := now.Add(holdFor).Unix()
+			if wait > 3*roundsPerPhase*voting || !ok || 1800%int(s.interval.Seconds()) != 0 || int64(s.offset) != first%int64(s.interval.Seconds()) {
+				t.Fatalf("%v, %v: waits %v, %+v", voting, at, wait, s)
+			}
+			if phase := roundsPerPhase * voting; now.Truncate(phase) != now.Add(holdFor).Truncate(phase) {
+				t.Fatalf("%v, %v: the phase ends before the first vote may be", voting, at)
+			}
+			if by := func(i time.Duration) bool { return first/int64(i.Seconds())%24 >= 12 }; by(voting) != by(s.interval) {
+				t.Fatalf("%v, %v: %+v is in another phase", voting, at, s)
+			}
 		}
 	}
 }

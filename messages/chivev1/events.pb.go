@@ -773,6 +773,12 @@ type Envelope struct {
 	//	*Envelope_HostingBroken
 	//	*Envelope_HostingHealing
 	//	*Envelope_HostingHealed
+	//	*Envelope_HostingDelegationEnding
+	//	*Envelope_HostingLeaseTaken
+	//	*Envelope_HostingLeaseLost
+	//	*Envelope_HostingLeaseRefused
+	//	*Envelope_HostingPublisherChanged
+	//	*Envelope_HostingMembersChanged
 	Event         isEnvelope_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1546,6 +1552,60 @@ func (x *Envelope) GetHostingHealed() *HostingHealed {
 	return nil
 }
 
+func (x *Envelope) GetHostingDelegationEnding() *HostingDelegationEnding {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_HostingDelegationEnding); ok {
+			return x.HostingDelegationEnding
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetHostingLeaseTaken() *HostingLeaseTaken {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_HostingLeaseTaken); ok {
+			return x.HostingLeaseTaken
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetHostingLeaseLost() *HostingLeaseLost {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_HostingLeaseLost); ok {
+			return x.HostingLeaseLost
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetHostingLeaseRefused() *HostingLeaseRefused {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_HostingLeaseRefused); ok {
+			return x.HostingLeaseRefused
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetHostingPublisherChanged() *HostingPublisherChanged {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_HostingPublisherChanged); ok {
+			return x.HostingPublisherChanged
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetHostingMembersChanged() *HostingMembersChanged {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_HostingMembersChanged); ok {
+			return x.HostingMembersChanged
+		}
+	}
+	return nil
+}
+
 type isEnvelope_Event interface {
 	isEnvelope_Event()
 }
@@ -1850,6 +1910,30 @@ type Envelope_HostingHealed struct {
 	HostingHealed *HostingHealed `protobuf:"bytes,127,opt,name=hosting_healed,json=hostingHealed,proto3,oneof"`
 }
 
+type Envelope_HostingDelegationEnding struct {
+	HostingDelegationEnding *HostingDelegationEnding `protobuf:"bytes,140,opt,name=hosting_delegation_ending,json=hostingDelegationEnding,proto3,oneof"`
+}
+
+type Envelope_HostingLeaseTaken struct {
+	HostingLeaseTaken *HostingLeaseTaken `protobuf:"bytes,141,opt,name=hosting_lease_taken,json=hostingLeaseTaken,proto3,oneof"`
+}
+
+type Envelope_HostingLeaseLost struct {
+	HostingLeaseLost *HostingLeaseLost `protobuf:"bytes,142,opt,name=hosting_lease_lost,json=hostingLeaseLost,proto3,oneof"`
+}
+
+type Envelope_HostingLeaseRefused struct {
+	HostingLeaseRefused *HostingLeaseRefused `protobuf:"bytes,143,opt,name=hosting_lease_refused,json=hostingLeaseRefused,proto3,oneof"`
+}
+
+type Envelope_HostingPublisherChanged struct {
+	HostingPublisherChanged *HostingPublisherChanged `protobuf:"bytes,144,opt,name=hosting_publisher_changed,json=hostingPublisherChanged,proto3,oneof"`
+}
+
+type Envelope_HostingMembersChanged struct {
+	HostingMembersChanged *HostingMembersChanged `protobuf:"bytes,145,opt,name=hosting_members_changed,json=hostingMembersChanged,proto3,oneof"`
+}
+
 func (*Envelope_NodeStarted) isEnvelope_Event() {}
 
 func (*Envelope_NodeStopping) isEnvelope_Event() {}
@@ -1999,6 +2083,18 @@ func (*Envelope_HostingBroken) isEnvelope_Event() {}
 func (*Envelope_HostingHealing) isEnvelope_Event() {}
 
 func (*Envelope_HostingHealed) isEnvelope_Event() {}
+
+func (*Envelope_HostingDelegationEnding) isEnvelope_Event() {}
+
+func (*Envelope_HostingLeaseTaken) isEnvelope_Event() {}
+
+func (*Envelope_HostingLeaseLost) isEnvelope_Event() {}
+
+func (*Envelope_HostingLeaseRefused) isEnvelope_Event() {}
+
+func (*Envelope_HostingPublisherChanged) isEnvelope_Event() {}
+
+func (*Envelope_HostingMembersChanged) isEnvelope_Event() {}
 
 type NodeStarted struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -5827,7 +5923,7 @@ func (x *HostingPointDown) GetRelay() []byte {
 type HostingPointGone struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Point         uint64                 `protobuf:"varint,1,opt,name=point,proto3" json:"point,omitempty"`
-	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"` // age, introductions, unlisted, failing, surplus, revoked, settings, protocol, stopped
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"` // age, introductions, unlisted, failing, surplus, revoked, settings, protocol, stopped, repair
 	Relay         []byte                 `protobuf:"bytes,3,opt,name=relay,proto3" json:"relay,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5888,7 +5984,7 @@ func (x *HostingPointGone) GetRelay() []byte {
 type HostingDescribed struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Points        uint32                 `protobuf:"varint,1,opt,name=points,proto3" json:"points,omitempty"`
-	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`  // first, introduction-points, refresh, clients, proof-of-work, settings
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`  // first, introduction-points, refresh, clients, proof-of-work, settings, repair
 	Period        uint64                 `protobuf:"varint,3,opt,name=period,proto3" json:"period,omitempty"` // its number, which is the network's
 	Revision      uint64                 `protobuf:"varint,4,opt,name=revision,proto3" json:"revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -6234,6 +6330,59 @@ func (x *HostingMet) GetEffort() uint32 {
 	return 0
 }
 
+// HostingDelegationEnding: the keys that were delegated to the host run out soon, or have.
+type HostingDelegationEnding struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Over          bool                   `protobuf:"varint,1,opt,name=over,proto3" json:"over,omitempty"`
+	HoursLeft     uint32                 `protobuf:"varint,2,opt,name=hours_left,json=hoursLeft,proto3" json:"hours_left,omitempty"` // whole ones
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HostingDelegationEnding) Reset() {
+	*x = HostingDelegationEnding{}
+	mi := &file_chive_v1_events_proto_msgTypes[69]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HostingDelegationEnding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HostingDelegationEnding) ProtoMessage() {}
+
+func (x *HostingDelegationEnding) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[69]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HostingDelegationEnding.ProtoReflect.Descriptor instead.
+func (*HostingDelegationEnding) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{69}
+}
+
+func (x *HostingDelegationEnding) GetOver() bool {
+	if x != nil {
+		return x.Over
+	}
+	return false
+}
+
+func (x *HostingDelegationEnding) GetHoursLeft() uint32 {
+	if x != nil {
+		return x.HoursLeft
+	}
+	return 0
+}
+
 // HostingMissed: somebody who was introduced could not be met.
 type HostingMissed struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -6244,7 +6393,7 @@ type HostingMissed struct {
 
 func (x *HostingMissed) Reset() {
 	*x = HostingMissed{}
-	mi := &file_chive_v1_events_proto_msgTypes[69]
+	mi := &file_chive_v1_events_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6256,7 +6405,7 @@ func (x *HostingMissed) String() string {
 func (*HostingMissed) ProtoMessage() {}
 
 func (x *HostingMissed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[69]
+	mi := &file_chive_v1_events_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6269,7 +6418,7 @@ func (x *HostingMissed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingMissed.ProtoReflect.Descriptor instead.
 func (*HostingMissed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{69}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *HostingMissed) GetOutcome() Outcome {
@@ -6283,7 +6432,7 @@ func (x *HostingMissed) GetOutcome() Outcome {
 // takes the descriptor from a directory and circuits of its own each time.
 type HostingProbed struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Outcome       Outcome                `protobuf:"varint,1,opt,name=outcome,proto3,enum=chive.v1.Outcome" json:"outcome,omitempty"` // ok: service and probe met
+	Outcome       Outcome                `protobuf:"varint,1,opt,name=outcome,proto3,enum=chive.v1.Outcome" json:"outcome,omitempty"` // ok: service and probe met; at the stage descriptor: that was good, and clients were met of late
 	Stage         ProbeStage             `protobuf:"varint,2,opt,name=stage,proto3,enum=chive.v1.ProbeStage" json:"stage,omitempty"`  // the last one begun
 	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`                          // why now: published, changed, network, woken, clock, period, confirm, step, asked
 	Took          *durationpb.Duration   `protobuf:"bytes,4,opt,name=took,proto3" json:"took,omitempty"`                              // rounded to 10 ms
@@ -6299,7 +6448,7 @@ type HostingProbed struct {
 
 func (x *HostingProbed) Reset() {
 	*x = HostingProbed{}
-	mi := &file_chive_v1_events_proto_msgTypes[70]
+	mi := &file_chive_v1_events_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6311,7 +6460,7 @@ func (x *HostingProbed) String() string {
 func (*HostingProbed) ProtoMessage() {}
 
 func (x *HostingProbed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[70]
+	mi := &file_chive_v1_events_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6324,7 +6473,7 @@ func (x *HostingProbed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingProbed.ProtoReflect.Descriptor instead.
 func (*HostingProbed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{70}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *HostingProbed) GetOutcome() Outcome {
@@ -6407,7 +6556,7 @@ type HostingVerified struct {
 
 func (x *HostingVerified) Reset() {
 	*x = HostingVerified{}
-	mi := &file_chive_v1_events_proto_msgTypes[71]
+	mi := &file_chive_v1_events_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6419,7 +6568,7 @@ func (x *HostingVerified) String() string {
 func (*HostingVerified) ProtoMessage() {}
 
 func (x *HostingVerified) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[71]
+	mi := &file_chive_v1_events_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6432,7 +6581,7 @@ func (x *HostingVerified) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingVerified.ProtoReflect.Descriptor instead.
 func (*HostingVerified) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{71}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *HostingVerified) GetBy() string {
@@ -6453,7 +6602,7 @@ type HostingUnverified struct {
 
 func (x *HostingUnverified) Reset() {
 	*x = HostingUnverified{}
-	mi := &file_chive_v1_events_proto_msgTypes[72]
+	mi := &file_chive_v1_events_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6465,7 +6614,7 @@ func (x *HostingUnverified) String() string {
 func (*HostingUnverified) ProtoMessage() {}
 
 func (x *HostingUnverified) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[72]
+	mi := &file_chive_v1_events_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6478,7 +6627,7 @@ func (x *HostingUnverified) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingUnverified.ProtoReflect.Descriptor instead.
 func (*HostingUnverified) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{72}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *HostingUnverified) GetCause() HealthCause {
@@ -6498,13 +6647,14 @@ type HostingBroken struct {
 	Point         uint64                 `protobuf:"varint,4,opt,name=point,proto3" json:"point,omitempty"`                           // the introduction point that is suspected; 0: none
 	Relay         []byte                 `protobuf:"bytes,5,opt,name=relay,proto3" json:"relay,omitempty"`                            // its relay
 	Directory     []byte                 `protobuf:"bytes,6,opt,name=directory,proto3" json:"directory,omitempty"`                    // the directory that is suspected
+	Partly        bool                   `protobuf:"varint,7,opt,name=partly,proto3" json:"partly,omitempty"`                         // one introduction point or directory is of no use, and others are
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *HostingBroken) Reset() {
 	*x = HostingBroken{}
-	mi := &file_chive_v1_events_proto_msgTypes[73]
+	mi := &file_chive_v1_events_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6516,7 +6666,7 @@ func (x *HostingBroken) String() string {
 func (*HostingBroken) ProtoMessage() {}
 
 func (x *HostingBroken) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[73]
+	mi := &file_chive_v1_events_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6529,7 +6679,7 @@ func (x *HostingBroken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingBroken.ProtoReflect.Descriptor instead.
 func (*HostingBroken) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{73}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *HostingBroken) GetCause() HealthCause {
@@ -6574,6 +6724,13 @@ func (x *HostingBroken) GetDirectory() []byte {
 	return nil
 }
 
+func (x *HostingBroken) GetPartly() bool {
+	if x != nil {
+		return x.Partly
+	}
+	return false
+}
+
 // HostingHealing: a step is made to have the service up again.
 type HostingHealing struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -6587,7 +6744,7 @@ type HostingHealing struct {
 
 func (x *HostingHealing) Reset() {
 	*x = HostingHealing{}
-	mi := &file_chive_v1_events_proto_msgTypes[74]
+	mi := &file_chive_v1_events_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6599,7 +6756,7 @@ func (x *HostingHealing) String() string {
 func (*HostingHealing) ProtoMessage() {}
 
 func (x *HostingHealing) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[74]
+	mi := &file_chive_v1_events_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6612,7 +6769,7 @@ func (x *HostingHealing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingHealing.ProtoReflect.Descriptor instead.
 func (*HostingHealing) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{74}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *HostingHealing) GetStep() HealStep {
@@ -6656,7 +6813,7 @@ type HostingHealed struct {
 
 func (x *HostingHealed) Reset() {
 	*x = HostingHealed{}
-	mi := &file_chive_v1_events_proto_msgTypes[75]
+	mi := &file_chive_v1_events_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6668,7 +6825,7 @@ func (x *HostingHealed) String() string {
 func (*HostingHealed) ProtoMessage() {}
 
 func (x *HostingHealed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[75]
+	mi := &file_chive_v1_events_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6681,7 +6838,7 @@ func (x *HostingHealed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingHealed.ProtoReflect.Descriptor instead.
 func (*HostingHealed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{75}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *HostingHealed) GetAfter() *durationpb.Duration {
@@ -6712,11 +6869,276 @@ func (x *HostingHealed) GetSteps() uint32 {
 	return 0
 }
 
+// HostingLeaseTaken: of the nodes that share the service this one publishes it from now on.
+type HostingLeaseTaken struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Epoch         uint64                 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"` // grows with each holder
+	From          string                 `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`    // the node that held it before, as far as is known
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HostingLeaseTaken) Reset() {
+	*x = HostingLeaseTaken{}
+	mi := &file_chive_v1_events_proto_msgTypes[77]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HostingLeaseTaken) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HostingLeaseTaken) ProtoMessage() {}
+
+func (x *HostingLeaseTaken) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[77]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HostingLeaseTaken.ProtoReflect.Descriptor instead.
+func (*HostingLeaseTaken) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{77}
+}
+
+func (x *HostingLeaseTaken) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *HostingLeaseTaken) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+// HostingLeaseLost: it publishes the service no more.
+type HostingLeaseLost struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Epoch         uint64                 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"` // not-renewed, clock, replaced, given-back
+	Ago           *durationpb.Duration   `protobuf:"bytes,3,opt,name=ago,proto3" json:"ago,omitempty"`       // when the right ended, before this event: a process may have been stopped
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HostingLeaseLost) Reset() {
+	*x = HostingLeaseLost{}
+	mi := &file_chive_v1_events_proto_msgTypes[78]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HostingLeaseLost) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HostingLeaseLost) ProtoMessage() {}
+
+func (x *HostingLeaseLost) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[78]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HostingLeaseLost.ProtoReflect.Descriptor instead.
+func (*HostingLeaseLost) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{78}
+}
+
+func (x *HostingLeaseLost) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *HostingLeaseLost) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *HostingLeaseLost) GetAgo() *durationpb.Duration {
+	if x != nil {
+		return x.Ago
+	}
+	return nil
+}
+
+// HostingLeaseRefused: another node was quicker.
+type HostingLeaseRefused struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Epoch         uint64                 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HostingLeaseRefused) Reset() {
+	*x = HostingLeaseRefused{}
+	mi := &file_chive_v1_events_proto_msgTypes[79]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HostingLeaseRefused) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HostingLeaseRefused) ProtoMessage() {}
+
+func (x *HostingLeaseRefused) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[79]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HostingLeaseRefused.ProtoReflect.Descriptor instead.
+func (*HostingLeaseRefused) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{79}
+}
+
+func (x *HostingLeaseRefused) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+// HostingPublisherChanged: another node publishes the service.
+type HostingPublisherChanged struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Epoch         uint64                 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Publisher     string                 `protobuf:"bytes,2,opt,name=publisher,proto3" json:"publisher,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HostingPublisherChanged) Reset() {
+	*x = HostingPublisherChanged{}
+	mi := &file_chive_v1_events_proto_msgTypes[80]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HostingPublisherChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HostingPublisherChanged) ProtoMessage() {}
+
+func (x *HostingPublisherChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[80]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HostingPublisherChanged.ProtoReflect.Descriptor instead.
+func (*HostingPublisherChanged) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{80}
+}
+
+func (x *HostingPublisherChanged) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *HostingPublisherChanged) GetPublisher() string {
+	if x != nil {
+		return x.Publisher
+	}
+	return ""
+}
+
+// HostingMembersChanged: which other nodes of the service are there, and what they bring.
+type HostingMembersChanged struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Nodes         uint32                 `protobuf:"varint,1,opt,name=nodes,proto3" json:"nodes,omitempty"`
+	Points        uint32                 `protobuf:"varint,2,opt,name=points,proto3" json:"points,omitempty"` // introduction points
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HostingMembersChanged) Reset() {
+	*x = HostingMembersChanged{}
+	mi := &file_chive_v1_events_proto_msgTypes[81]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HostingMembersChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HostingMembersChanged) ProtoMessage() {}
+
+func (x *HostingMembersChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[81]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HostingMembersChanged.ProtoReflect.Descriptor instead.
+func (*HostingMembersChanged) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{81}
+}
+
+func (x *HostingMembersChanged) GetNodes() uint32 {
+	if x != nil {
+		return x.Nodes
+	}
+	return 0
+}
+
+func (x *HostingMembersChanged) GetPoints() uint32 {
+	if x != nil {
+		return x.Points
+	}
+	return 0
+}
+
 var File_chive_v1_events_proto protoreflect.FileDescriptor
 
 const file_chive_v1_events_proto_rawDesc = "" +
 	"\n" +
-	"\x15chive/v1/events.proto\x12\bchive.v1\x1a\x13chive/v1/tier.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc9/\n" +
+	"\x15chive/v1/events.proto\x12\bchive.v1\x1a\x13chive/v1/tier.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x804\n" +
 	"\bEnvelope\x12\x14\n" +
 	"\x02id\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\x02id\x124\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampB\x04\xa8\xd4\x18\x02R\x04time\x12\x18\n" +
@@ -6801,7 +7223,13 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x12hosting_unverified\x18| \x01(\v2\x1b.chive.v1.HostingUnverifiedB\x04\xa8\xd4\x18\x02H\x00R\x11hostingUnverified\x12F\n" +
 	"\x0ehosting_broken\x18} \x01(\v2\x17.chive.v1.HostingBrokenB\x04\xa8\xd4\x18\x02H\x00R\rhostingBroken\x12I\n" +
 	"\x0fhosting_healing\x18~ \x01(\v2\x18.chive.v1.HostingHealingB\x04\xa8\xd4\x18\x02H\x00R\x0ehostingHealing\x12F\n" +
-	"\x0ehosting_healed\x18\x7f \x01(\v2\x17.chive.v1.HostingHealedB\x04\xa8\xd4\x18\x02H\x00R\rhostingHealedB\a\n" +
+	"\x0ehosting_healed\x18\x7f \x01(\v2\x17.chive.v1.HostingHealedB\x04\xa8\xd4\x18\x02H\x00R\rhostingHealed\x12f\n" +
+	"\x19hosting_delegation_ending\x18\x8c\x01 \x01(\v2!.chive.v1.HostingDelegationEndingB\x04\xa8\xd4\x18\x02H\x00R\x17hostingDelegationEnding\x12T\n" +
+	"\x13hosting_lease_taken\x18\x8d\x01 \x01(\v2\x1b.chive.v1.HostingLeaseTakenB\x04\xa8\xd4\x18\x02H\x00R\x11hostingLeaseTaken\x12Q\n" +
+	"\x12hosting_lease_lost\x18\x8e\x01 \x01(\v2\x1a.chive.v1.HostingLeaseLostB\x04\xa8\xd4\x18\x02H\x00R\x10hostingLeaseLost\x12Z\n" +
+	"\x15hosting_lease_refused\x18\x8f\x01 \x01(\v2\x1d.chive.v1.HostingLeaseRefusedB\x04\xa8\xd4\x18\x02H\x00R\x13hostingLeaseRefused\x12f\n" +
+	"\x19hosting_publisher_changed\x18\x90\x01 \x01(\v2!.chive.v1.HostingPublisherChangedB\x04\xa8\xd4\x18\x02H\x00R\x17hostingPublisherChanged\x12`\n" +
+	"\x17hosting_members_changed\x18\x91\x01 \x01(\v2\x1f.chive.v1.HostingMembersChangedB\x04\xa8\xd4\x18\x02H\x00R\x15hostingMembersChangedB\a\n" +
 	"\x05event\"-\n" +
 	"\vNodeStarted\x12\x1e\n" +
 	"\aversion\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x01R\aversion\"A\n" +
@@ -7107,7 +7535,11 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\n" +
 	"circuit_id\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\tcircuitId\x123\n" +
 	"\x12congestion_control\x18\x02 \x01(\bB\x04\xa8\xd4\x18\x02R\x11congestionControl\x12\x1c\n" +
-	"\x06effort\x18\x03 \x01(\rB\x04\xa8\xd4\x18\x02R\x06effort\"B\n" +
+	"\x06effort\x18\x03 \x01(\rB\x04\xa8\xd4\x18\x02R\x06effort\"X\n" +
+	"\x17HostingDelegationEnding\x12\x18\n" +
+	"\x04over\x18\x01 \x01(\bB\x04\xa8\xd4\x18\x02R\x04over\x12#\n" +
+	"\n" +
+	"hours_left\x18\x02 \x01(\rB\x04\xa8\xd4\x18\x02R\thoursLeft\"B\n" +
 	"\rHostingMissed\x121\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome\"\x94\x03\n" +
 	"\rHostingProbed\x121\n" +
@@ -7125,14 +7557,15 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x0fHostingVerified\x12\x14\n" +
 	"\x02by\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\x02by\"F\n" +
 	"\x11HostingUnverified\x121\n" +
-	"\x05cause\x18\x01 \x01(\x0e2\x15.chive.v1.HealthCauseB\x04\xa8\xd4\x18\x02R\x05cause\"\x83\x02\n" +
+	"\x05cause\x18\x01 \x01(\x0e2\x15.chive.v1.HealthCauseB\x04\xa8\xd4\x18\x02R\x05cause\"\xa1\x02\n" +
 	"\rHostingBroken\x121\n" +
 	"\x05cause\x18\x01 \x01(\x0e2\x15.chive.v1.HealthCauseB\x04\xa8\xd4\x18\x02R\x05cause\x120\n" +
 	"\x05stage\x18\x02 \x01(\x0e2\x14.chive.v1.ProbeStageB\x04\xa8\xd4\x18\x02R\x05stage\x121\n" +
 	"\aoutcome\x18\x03 \x01(\x0e2\x11.chive.v1.OutcomeB\x04\xa8\xd4\x18\x01R\aoutcome\x12\x1a\n" +
 	"\x05point\x18\x04 \x01(\x04B\x04\xa8\xd4\x18\x02R\x05point\x12\x1a\n" +
 	"\x05relay\x18\x05 \x01(\fB\x04\xa8\xd4\x18\x03R\x05relay\x12\"\n" +
-	"\tdirectory\x18\x06 \x01(\fB\x04\xa8\xd4\x18\x03R\tdirectory\"\xad\x01\n" +
+	"\tdirectory\x18\x06 \x01(\fB\x04\xa8\xd4\x18\x03R\tdirectory\x12\x1c\n" +
+	"\x06partly\x18\a \x01(\bB\x04\xa8\xd4\x18\x02R\x06partly\"\xad\x01\n" +
 	"\x0eHostingHealing\x12,\n" +
 	"\x04step\x18\x01 \x01(\x0e2\x12.chive.v1.HealStepB\x04\xa8\xd4\x18\x02R\x04step\x121\n" +
 	"\x05cause\x18\x02 \x01(\x0e2\x15.chive.v1.HealthCauseB\x04\xa8\xd4\x18\x02R\x05cause\x12\x1e\n" +
@@ -7142,7 +7575,22 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x05after\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\x04\xa8\xd4\x18\x02R\x05after\x121\n" +
 	"\x05cause\x18\x02 \x01(\x0e2\x15.chive.v1.HealthCauseB\x04\xa8\xd4\x18\x02R\x05cause\x12,\n" +
 	"\x04step\x18\x03 \x01(\x0e2\x12.chive.v1.HealStepB\x04\xa8\xd4\x18\x02R\x04step\x12\x1a\n" +
-	"\x05steps\x18\x04 \x01(\rB\x04\xa8\xd4\x18\x02R\x05steps*\x97\n" +
+	"\x05steps\x18\x04 \x01(\rB\x04\xa8\xd4\x18\x02R\x05steps\"I\n" +
+	"\x11HostingLeaseTaken\x12\x1a\n" +
+	"\x05epoch\x18\x01 \x01(\x04B\x04\xa8\xd4\x18\x02R\x05epoch\x12\x18\n" +
+	"\x04from\x18\x02 \x01(\tB\x04\xa8\xd4\x18\x02R\x04from\"\x7f\n" +
+	"\x10HostingLeaseLost\x12\x1a\n" +
+	"\x05epoch\x18\x01 \x01(\x04B\x04\xa8\xd4\x18\x02R\x05epoch\x12\x1c\n" +
+	"\x06reason\x18\x02 \x01(\tB\x04\xa8\xd4\x18\x02R\x06reason\x121\n" +
+	"\x03ago\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\x04\xa8\xd4\x18\x02R\x03ago\"1\n" +
+	"\x13HostingLeaseRefused\x12\x1a\n" +
+	"\x05epoch\x18\x01 \x01(\x04B\x04\xa8\xd4\x18\x02R\x05epoch\"Y\n" +
+	"\x17HostingPublisherChanged\x12\x1a\n" +
+	"\x05epoch\x18\x01 \x01(\x04B\x04\xa8\xd4\x18\x02R\x05epoch\x12\"\n" +
+	"\tpublisher\x18\x02 \x01(\tB\x04\xa8\xd4\x18\x02R\tpublisher\"Q\n" +
+	"\x15HostingMembersChanged\x12\x1a\n" +
+	"\x05nodes\x18\x01 \x01(\rB\x04\xa8\xd4\x18\x02R\x05nodes\x12\x1c\n" +
+	"\x06points\x18\x02 \x01(\rB\x04\xa8\xd4\x18\x02R\x06points*\x97\n" +
 	"\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x0e\n" +
@@ -7284,7 +7732,7 @@ func file_chive_v1_events_proto_rawDescGZIP() []byte {
 }
 
 var file_chive_v1_events_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_chive_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 76)
+var file_chive_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 82)
 var file_chive_v1_events_proto_goTypes = []any{
 	(Outcome)(0),                     // 0: chive.v1.Outcome
 	(Kind)(0),                        // 1: chive.v1.Kind
@@ -7363,18 +7811,24 @@ var file_chive_v1_events_proto_goTypes = []any{
 	(*HostingUnpublished)(nil),       // 74: chive.v1.HostingUnpublished
 	(*HostingRefused)(nil),           // 75: chive.v1.HostingRefused
 	(*HostingMet)(nil),               // 76: chive.v1.HostingMet
-	(*HostingMissed)(nil),            // 77: chive.v1.HostingMissed
-	(*HostingProbed)(nil),            // 78: chive.v1.HostingProbed
-	(*HostingVerified)(nil),          // 79: chive.v1.HostingVerified
-	(*HostingUnverified)(nil),        // 80: chive.v1.HostingUnverified
-	(*HostingBroken)(nil),            // 81: chive.v1.HostingBroken
-	(*HostingHealing)(nil),           // 82: chive.v1.HostingHealing
-	(*HostingHealed)(nil),            // 83: chive.v1.HostingHealed
-	(*timestamppb.Timestamp)(nil),    // 84: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 85: google.protobuf.Duration
+	(*HostingDelegationEnding)(nil),  // 77: chive.v1.HostingDelegationEnding
+	(*HostingMissed)(nil),            // 78: chive.v1.HostingMissed
+	(*HostingProbed)(nil),            // 79: chive.v1.HostingProbed
+	(*HostingVerified)(nil),          // 80: chive.v1.HostingVerified
+	(*HostingUnverified)(nil),        // 81: chive.v1.HostingUnverified
+	(*HostingBroken)(nil),            // 82: chive.v1.HostingBroken
+	(*HostingHealing)(nil),           // 83: chive.v1.HostingHealing
+	(*HostingHealed)(nil),            // 84: chive.v1.HostingHealed
+	(*HostingLeaseTaken)(nil),        // 85: chive.v1.HostingLeaseTaken
+	(*HostingLeaseLost)(nil),         // 86: chive.v1.HostingLeaseLost
+	(*HostingLeaseRefused)(nil),      // 87: chive.v1.HostingLeaseRefused
+	(*HostingPublisherChanged)(nil),  // 88: chive.v1.HostingPublisherChanged
+	(*HostingMembersChanged)(nil),    // 89: chive.v1.HostingMembersChanged
+	(*timestamppb.Timestamp)(nil),    // 90: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 91: google.protobuf.Duration
 }
 var file_chive_v1_events_proto_depIdxs = []int32{
-	84,  // 0: chive.v1.Envelope.time:type_name -> google.protobuf.Timestamp
+	90,  // 0: chive.v1.Envelope.time:type_name -> google.protobuf.Timestamp
 	1,   // 1: chive.v1.Envelope.kind:type_name -> chive.v1.Kind
 	9,   // 2: chive.v1.Envelope.node_started:type_name -> chive.v1.NodeStarted
 	10,  // 3: chive.v1.Envelope.node_stopping:type_name -> chive.v1.NodeStopping
@@ -7444,85 +7898,92 @@ var file_chive_v1_events_proto_depIdxs = []int32{
 	74,  // 67: chive.v1.Envelope.hosting_unpublished:type_name -> chive.v1.HostingUnpublished
 	75,  // 68: chive.v1.Envelope.hosting_refused:type_name -> chive.v1.HostingRefused
 	76,  // 69: chive.v1.Envelope.hosting_met:type_name -> chive.v1.HostingMet
-	77,  // 70: chive.v1.Envelope.hosting_missed:type_name -> chive.v1.HostingMissed
-	78,  // 71: chive.v1.Envelope.hosting_probed:type_name -> chive.v1.HostingProbed
-	79,  // 72: chive.v1.Envelope.hosting_verified:type_name -> chive.v1.HostingVerified
-	80,  // 73: chive.v1.Envelope.hosting_unverified:type_name -> chive.v1.HostingUnverified
-	81,  // 74: chive.v1.Envelope.hosting_broken:type_name -> chive.v1.HostingBroken
-	82,  // 75: chive.v1.Envelope.hosting_healing:type_name -> chive.v1.HostingHealing
-	83,  // 76: chive.v1.Envelope.hosting_healed:type_name -> chive.v1.HostingHealed
-	0,   // 77: chive.v1.NodeStopping.outcome:type_name -> chive.v1.Outcome
-	3,   // 78: chive.v1.BootstrapAdvanced.phase:type_name -> chive.v1.BootstrapPhase
-	0,   // 79: chive.v1.ListenerClosed.outcome:type_name -> chive.v1.Outcome
-	85,  // 80: chive.v1.BuildTimeoutSet.timeout:type_name -> google.protobuf.Duration
-	85,  // 81: chive.v1.BuildTimeoutSet.close:type_name -> google.protobuf.Duration
-	2,   // 82: chive.v1.ConnectionDialled.purpose:type_name -> chive.v1.Purpose
-	85,  // 83: chive.v1.ConnectionOpened.took:type_name -> google.protobuf.Duration
-	85,  // 84: chive.v1.ConnectionOpened.clock_skew:type_name -> google.protobuf.Duration
-	0,   // 85: chive.v1.ConnectionFailed.outcome:type_name -> chive.v1.Outcome
-	85,  // 86: chive.v1.ConnectionFailed.took:type_name -> google.protobuf.Duration
-	0,   // 87: chive.v1.ConnectionClosed.outcome:type_name -> chive.v1.Outcome
-	85,  // 88: chive.v1.ConnectionClosed.lived:type_name -> google.protobuf.Duration
-	2,   // 89: chive.v1.CircuitLaunched.purpose:type_name -> chive.v1.Purpose
-	85,  // 90: chive.v1.CircuitOpened.took:type_name -> google.protobuf.Duration
-	0,   // 91: chive.v1.CircuitFailed.outcome:type_name -> chive.v1.Outcome
-	85,  // 92: chive.v1.CircuitFailed.took:type_name -> google.protobuf.Duration
-	0,   // 93: chive.v1.CircuitClosed.outcome:type_name -> chive.v1.Outcome
-	85,  // 94: chive.v1.CircuitClosed.lived:type_name -> google.protobuf.Duration
-	2,   // 95: chive.v1.CircuitSetLaunched.purpose:type_name -> chive.v1.Purpose
-	85,  // 96: chive.v1.CircuitLegLinked.round_trip:type_name -> google.protobuf.Duration
-	85,  // 97: chive.v1.CircuitSetLinked.took:type_name -> google.protobuf.Duration
-	0,   // 98: chive.v1.CircuitLegLost.outcome:type_name -> chive.v1.Outcome
-	2,   // 99: chive.v1.StreamRequested.purpose:type_name -> chive.v1.Purpose
-	85,  // 100: chive.v1.StreamConnected.took:type_name -> google.protobuf.Duration
-	0,   // 101: chive.v1.StreamDetached.outcome:type_name -> chive.v1.Outcome
-	0,   // 102: chive.v1.StreamEnded.outcome:type_name -> chive.v1.Outcome
-	85,  // 103: chive.v1.StreamEnded.lived:type_name -> google.protobuf.Duration
-	0,   // 104: chive.v1.GuardUnreachable.outcome:type_name -> chive.v1.Outcome
-	7,   // 105: chive.v1.DocumentFetched.kind:type_name -> chive.v1.DocumentKind
-	85,  // 106: chive.v1.DocumentFetched.took:type_name -> google.protobuf.Duration
-	7,   // 107: chive.v1.DocumentVerified.kind:type_name -> chive.v1.DocumentKind
-	84,  // 108: chive.v1.DocumentVerified.valid_until:type_name -> google.protobuf.Timestamp
-	7,   // 109: chive.v1.DocumentRejected.kind:type_name -> chive.v1.DocumentKind
-	0,   // 110: chive.v1.DocumentRejected.outcome:type_name -> chive.v1.Outcome
-	85,  // 111: chive.v1.SupervisorStateChanged.delay:type_name -> google.protobuf.Duration
-	0,   // 112: chive.v1.SupervisorStateChanged.outcome:type_name -> chive.v1.Outcome
-	85,  // 113: chive.v1.BreakerOpened.retry_after:type_name -> google.protobuf.Duration
-	0,   // 114: chive.v1.BreakerOpened.outcome:type_name -> chive.v1.Outcome
-	85,  // 115: chive.v1.RetriesExhausted.delay:type_name -> google.protobuf.Duration
-	0,   // 116: chive.v1.RetriesExhausted.outcome:type_name -> chive.v1.Outcome
-	85,  // 117: chive.v1.InputQuarantined.lasts:type_name -> google.protobuf.Duration
-	0,   // 118: chive.v1.InputQuarantined.outcome:type_name -> chive.v1.Outcome
-	85,  // 119: chive.v1.ConfigApplied.took:type_name -> google.protobuf.Duration
-	0,   // 120: chive.v1.ConfigRejected.outcome:type_name -> chive.v1.Outcome
-	0,   // 121: chive.v1.ServiceDescriptorFetched.outcome:type_name -> chive.v1.Outcome
-	85,  // 122: chive.v1.ServiceDescriptorFetched.took:type_name -> google.protobuf.Duration
-	0,   // 123: chive.v1.ServiceIntroduced.outcome:type_name -> chive.v1.Outcome
-	85,  // 124: chive.v1.ServiceJoined.took:type_name -> google.protobuf.Duration
-	0,   // 125: chive.v1.ServiceFailed.outcome:type_name -> chive.v1.Outcome
-	85,  // 126: chive.v1.ServiceFailed.took:type_name -> google.protobuf.Duration
-	0,   // 127: chive.v1.HostingStopped.outcome:type_name -> chive.v1.Outcome
-	0,   // 128: chive.v1.HostingPointDown.outcome:type_name -> chive.v1.Outcome
-	0,   // 129: chive.v1.HostingStored.outcome:type_name -> chive.v1.Outcome
-	0,   // 130: chive.v1.HostingMissed.outcome:type_name -> chive.v1.Outcome
-	0,   // 131: chive.v1.HostingProbed.outcome:type_name -> chive.v1.Outcome
-	4,   // 132: chive.v1.HostingProbed.stage:type_name -> chive.v1.ProbeStage
-	85,  // 133: chive.v1.HostingProbed.took:type_name -> google.protobuf.Duration
-	5,   // 134: chive.v1.HostingProbed.cause:type_name -> chive.v1.HealthCause
-	5,   // 135: chive.v1.HostingUnverified.cause:type_name -> chive.v1.HealthCause
-	5,   // 136: chive.v1.HostingBroken.cause:type_name -> chive.v1.HealthCause
-	4,   // 137: chive.v1.HostingBroken.stage:type_name -> chive.v1.ProbeStage
-	0,   // 138: chive.v1.HostingBroken.outcome:type_name -> chive.v1.Outcome
-	6,   // 139: chive.v1.HostingHealing.step:type_name -> chive.v1.HealStep
-	5,   // 140: chive.v1.HostingHealing.cause:type_name -> chive.v1.HealthCause
-	85,  // 141: chive.v1.HostingHealed.after:type_name -> google.protobuf.Duration
-	5,   // 142: chive.v1.HostingHealed.cause:type_name -> chive.v1.HealthCause
-	6,   // 143: chive.v1.HostingHealed.step:type_name -> chive.v1.HealStep
-	144, // [144:144] is the sub-list for method output_type
-	144, // [144:144] is the sub-list for method input_type
-	144, // [144:144] is the sub-list for extension type_name
-	144, // [144:144] is the sub-list for extension extendee
-	0,   // [0:144] is the sub-list for field type_name
+	78,  // 70: chive.v1.Envelope.hosting_missed:type_name -> chive.v1.HostingMissed
+	79,  // 71: chive.v1.Envelope.hosting_probed:type_name -> chive.v1.HostingProbed
+	80,  // 72: chive.v1.Envelope.hosting_verified:type_name -> chive.v1.HostingVerified
+	81,  // 73: chive.v1.Envelope.hosting_unverified:type_name -> chive.v1.HostingUnverified
+	82,  // 74: chive.v1.Envelope.hosting_broken:type_name -> chive.v1.HostingBroken
+	83,  // 75: chive.v1.Envelope.hosting_healing:type_name -> chive.v1.HostingHealing
+	84,  // 76: chive.v1.Envelope.hosting_healed:type_name -> chive.v1.HostingHealed
+	77,  // 77: chive.v1.Envelope.hosting_delegation_ending:type_name -> chive.v1.HostingDelegationEnding
+	85,  // 78: chive.v1.Envelope.hosting_lease_taken:type_name -> chive.v1.HostingLeaseTaken
+	86,  // 79: chive.v1.Envelope.hosting_lease_lost:type_name -> chive.v1.HostingLeaseLost
+	87,  // 80: chive.v1.Envelope.hosting_lease_refused:type_name -> chive.v1.HostingLeaseRefused
+	88,  // 81: chive.v1.Envelope.hosting_publisher_changed:type_name -> chive.v1.HostingPublisherChanged
+	89,  // 82: chive.v1.Envelope.hosting_members_changed:type_name -> chive.v1.HostingMembersChanged
+	0,   // 83: chive.v1.NodeStopping.outcome:type_name -> chive.v1.Outcome
+	3,   // 84: chive.v1.BootstrapAdvanced.phase:type_name -> chive.v1.BootstrapPhase
+	0,   // 85: chive.v1.ListenerClosed.outcome:type_name -> chive.v1.Outcome
+	91,  // 86: chive.v1.BuildTimeoutSet.timeout:type_name -> google.protobuf.Duration
+	91,  // 87: chive.v1.BuildTimeoutSet.close:type_name -> google.protobuf.Duration
+	2,   // 88: chive.v1.ConnectionDialled.purpose:type_name -> chive.v1.Purpose
+	91,  // 89: chive.v1.ConnectionOpened.took:type_name -> google.protobuf.Duration
+	91,  // 90: chive.v1.ConnectionOpened.clock_skew:type_name -> google.protobuf.Duration
+	0,   // 91: chive.v1.ConnectionFailed.outcome:type_name -> chive.v1.Outcome
+	91,  // 92: chive.v1.ConnectionFailed.took:type_name -> google.protobuf.Duration
+	0,   // 93: chive.v1.ConnectionClosed.outcome:type_name -> chive.v1.Outcome
+	91,  // 94: chive.v1.ConnectionClosed.lived:type_name -> google.protobuf.Duration
+	2,   // 95: chive.v1.CircuitLaunched.purpose:type_name -> chive.v1.Purpose
+	91,  // 96: chive.v1.CircuitOpened.took:type_name -> google.protobuf.Duration
+	0,   // 97: chive.v1.CircuitFailed.outcome:type_name -> chive.v1.Outcome
+	91,  // 98: chive.v1.CircuitFailed.took:type_name -> google.protobuf.Duration
+	0,   // 99: chive.v1.CircuitClosed.outcome:type_name -> chive.v1.Outcome
+	91,  // 100: chive.v1.CircuitClosed.lived:type_name -> google.protobuf.Duration
+	2,   // 101: chive.v1.CircuitSetLaunched.purpose:type_name -> chive.v1.Purpose
+	91,  // 102: chive.v1.CircuitLegLinked.round_trip:type_name -> google.protobuf.Duration
+	91,  // 103: chive.v1.CircuitSetLinked.took:type_name -> google.protobuf.Duration
+	0,   // 104: chive.v1.CircuitLegLost.outcome:type_name -> chive.v1.Outcome
+	2,   // 105: chive.v1.StreamRequested.purpose:type_name -> chive.v1.Purpose
+	91,  // 106: chive.v1.StreamConnected.took:type_name -> google.protobuf.Duration
+	0,   // 107: chive.v1.StreamDetached.outcome:type_name -> chive.v1.Outcome
+	0,   // 108: chive.v1.StreamEnded.outcome:type_name -> chive.v1.Outcome
+	91,  // 109: chive.v1.StreamEnded.lived:type_name -> google.protobuf.Duration
+	0,   // 110: chive.v1.GuardUnreachable.outcome:type_name -> chive.v1.Outcome
+	7,   // 111: chive.v1.DocumentFetched.kind:type_name -> chive.v1.DocumentKind
+	91,  // 112: chive.v1.DocumentFetched.took:type_name -> google.protobuf.Duration
+	7,   // 113: chive.v1.DocumentVerified.kind:type_name -> chive.v1.DocumentKind
+	90,  // 114: chive.v1.DocumentVerified.valid_until:type_name -> google.protobuf.Timestamp
+	7,   // 115: chive.v1.DocumentRejected.kind:type_name -> chive.v1.DocumentKind
+	0,   // 116: chive.v1.DocumentRejected.outcome:type_name -> chive.v1.Outcome
+	91,  // 117: chive.v1.SupervisorStateChanged.delay:type_name -> google.protobuf.Duration
+	0,   // 118: chive.v1.SupervisorStateChanged.outcome:type_name -> chive.v1.Outcome
+	91,  // 119: chive.v1.BreakerOpened.retry_after:type_name -> google.protobuf.Duration
+	0,   // 120: chive.v1.BreakerOpened.outcome:type_name -> chive.v1.Outcome
+	91,  // 121: chive.v1.RetriesExhausted.delay:type_name -> google.protobuf.Duration
+	0,   // 122: chive.v1.RetriesExhausted.outcome:type_name -> chive.v1.Outcome
+	91,  // 123: chive.v1.InputQuarantined.lasts:type_name -> google.protobuf.Duration
+	0,   // 124: chive.v1.InputQuarantined.outcome:type_name -> chive.v1.Outcome
+	91,  // 125: chive.v1.ConfigApplied.took:type_name -> google.protobuf.Duration
+	0,   // 126: chive.v1.ConfigRejected.outcome:type_name -> chive.v1.Outcome
+	0,   // 127: chive.v1.ServiceDescriptorFetched.outcome:type_name -> chive.v1.Outcome
+	91,  // 128: chive.v1.ServiceDescriptorFetched.took:type_name -> google.protobuf.Duration
+	0,   // 129: chive.v1.ServiceIntroduced.outcome:type_name -> chive.v1.Outcome
+	91,  // 130: chive.v1.ServiceJoined.took:type_name -> google.protobuf.Duration
+	0,   // 131: chive.v1.ServiceFailed.outcome:type_name -> chive.v1.Outcome
+	91,  // 132: chive.v1.ServiceFailed.took:type_name -> google.protobuf.Duration
+	0,   // 133: chive.v1.HostingStopped.outcome:type_name -> chive.v1.Outcome
+	0,   // 134: chive.v1.HostingPointDown.outcome:type_name -> chive.v1.Outcome
+	0,   // 135: chive.v1.HostingStored.outcome:type_name -> chive.v1.Outcome
+	0,   // 136: chive.v1.HostingMissed.outcome:type_name -> chive.v1.Outcome
+	0,   // 137: chive.v1.HostingProbed.outcome:type_name -> chive.v1.Outcome
+	4,   // 138: chive.v1.HostingProbed.stage:type_name -> chive.v1.ProbeStage
+	91,  // 139: chive.v1.HostingProbed.took:type_name -> google.protobuf.Duration
+	5,   // 140: chive.v1.HostingProbed.cause:type_name -> chive.v1.HealthCause
+	5,   // 141: chive.v1.HostingUnverified.cause:type_name -> chive.v1.HealthCause
+	5,   // 142: chive.v1.HostingBroken.cause:type_name -> chive.v1.HealthCause
+	4,   // 143: chive.v1.HostingBroken.stage:type_name -> chive.v1.ProbeStage
+	0,   // 144: chive.v1.HostingBroken.outcome:type_name -> chive.v1.Outcome
+	6,   // 145: chive.v1.HostingHealing.step:type_name -> chive.v1.HealStep
+	5,   // 146: chive.v1.HostingHealing.cause:type_name -> chive.v1.HealthCause
+	91,  // 147: chive.v1.HostingHealed.after:type_name -> google.protobuf.Duration
+	5,   // 148: chive.v1.HostingHealed.cause:type_name -> chive.v1.HealthCause
+	6,   // 149: chive.v1.HostingHealed.step:type_name -> chive.v1.HealStep
+	91,  // 150: chive.v1.HostingLeaseLost.ago:type_name -> google.protobuf.Duration
+	151, // [151:151] is the sub-list for method output_type
+	151, // [151:151] is the sub-list for method input_type
+	151, // [151:151] is the sub-list for extension type_name
+	151, // [151:151] is the sub-list for extension extendee
+	0,   // [0:151] is the sub-list for field type_name
 }
 
 func init() { file_chive_v1_events_proto_init() }
@@ -7607,6 +8068,12 @@ func file_chive_v1_events_proto_init() {
 		(*Envelope_HostingBroken)(nil),
 		(*Envelope_HostingHealing)(nil),
 		(*Envelope_HostingHealed)(nil),
+		(*Envelope_HostingDelegationEnding)(nil),
+		(*Envelope_HostingLeaseTaken)(nil),
+		(*Envelope_HostingLeaseLost)(nil),
+		(*Envelope_HostingLeaseRefused)(nil),
+		(*Envelope_HostingPublisherChanged)(nil),
+		(*Envelope_HostingMembersChanged)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -7614,7 +8081,7 @@ func file_chive_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chive_v1_events_proto_rawDesc), len(file_chive_v1_events_proto_rawDesc)),
 			NumEnums:      8,
-			NumMessages:   76,
+			NumMessages:   82,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -80,7 +80,11 @@ func sayHealth(e *chivev1.Envelope) string {
 		return "may be up or not, which cannot be said now: " + healthCause(body.HostingUnverified.GetCause())
 	case *chivev1.Envelope_HostingBroken:
 		b := body.HostingBroken
-		text := "is not up: " + healthCause(b.GetCause())
+		text := "is not up"
+		if b.GetPartly() {
+			text = "is not up in part"
+		}
+		text += ": " + healthCause(b.GetCause())
 		if b.GetStage() != 0 {
 			text += ", seen " + probeStage(b.GetStage())
 		}
@@ -100,6 +104,9 @@ func sayHealth(e *chivev1.Envelope) string {
 
 func sayProbed(p *chivev1.HostingProbed) string {
 	if p.GetOutcome() == chivev1.Outcome_OUTCOME_OK {
+		if p.GetStage() == chivev1.ProbeStage_PROBE_STAGE_DESCRIPTOR {
+			return "had its descriptor read as clients do: it is good"
+		}
 		return fmt.Sprintf("was visited as clients do, in %s%s: they met", span(p.GetTook().AsDuration()), atPoint(p.GetPoint()))
 	}
 	text := fmt.Sprintf("was visited as clients do, and failed after %s %s%s", span(p.GetTook().AsDuration()), probeStage(p.GetStage()), atPoint(p.GetPoint()))

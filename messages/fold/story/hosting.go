@@ -37,6 +37,11 @@ func (l *Log) sayHosting(e *chivev1.Envelope) string {
 		return fmt.Sprintf("is published for period %d, at %d directories", p.GetPeriod(), p.GetDirectories())
 	case *chivev1.Envelope_HostingUnpublished:
 		return fmt.Sprintf("cannot be published for period %d: %s", body.HostingUnpublished.GetPeriod(), body.HostingUnpublished.GetReason())
+	case *chivev1.Envelope_HostingDelegationEnding:
+		if body.HostingDelegationEnding.GetOver() {
+			return "has no delegated keys any more: they have run out"
+		}
+		return fmt.Sprintf("has delegated keys for %s more", plural(int(body.HostingDelegationEnding.GetHoursLeft()), "hour"))
 	case *chivev1.Envelope_HostingRefused:
 		return fmt.Sprintf("did not answer %s: %s", plural(int(body.HostingRefused.GetCount()), "introduction"), body.HostingRefused.GetReason())
 	case *chivev1.Envelope_HostingMet:
@@ -45,6 +50,9 @@ func (l *Log) sayHosting(e *chivev1.Envelope) string {
 			paid = fmt.Sprintf(" who paid an effort of %d", effort)
 		}
 		return "met a client" + paid + ", on circuit " + body.HostingMet.GetCircuitId()
+	case *chivev1.Envelope_HostingLeaseTaken, *chivev1.Envelope_HostingLeaseLost, *chivev1.Envelope_HostingLeaseRefused,
+		*chivev1.Envelope_HostingPublisherChanged, *chivev1.Envelope_HostingMembersChanged:
+		return sayShared(e)
 	case *chivev1.Envelope_HostingMissed:
 		return "could not meet a client: " + meaning(body.HostingMissed.GetOutcome())
 	}
@@ -52,4 +60,38 @@ func (l *Log) sayHosting(e *chivev1.Envelope) string {
 		return text
 	}
 	return strings.ReplaceAll(messages.Verb(e), "-", " ")
+}
+
+// lossWords say why a node publishes a shared service no more.
+var lossWords = map[string]string{
+	"not-renewed": "it could not renew the lease in time", "clock": "its clock was set, or the machine slept",
+	"replaced": "somebody else holds the lease", "given-back": "it takes no part any more, or has no introduction points",
+}
+
+// sayShared is sayHosting for what nodes agree on that share a service.
+func sayShared(e *chivev1.Envelope) string {
+	switch body := e.GetEvent().(type) {
+	case *chivev1.Envelope_HostingLeaseTaken:
+		l := body.HostingLeaseTaken
+		if l.GetFrom() == "" || l.GetFrom() == e.GetNode() {
+			return fmt.Sprintf("publishes for all nodes of the service, epoch %d", l.GetEpoch())
+		}
+		return fmt.Sprintf("publishes for all nodes of the service, in place of %s, epoch %d", l.GetFrom(), l.GetEpoch())
+	case *chivev1.Envelope_HostingLeaseLost:
+		l := body.HostingLeaseLost
+		why := lossWords[l.GetReason()]
+		if why == "" {
+			why = l.GetReason()
+		}
+		return fmt.Sprintf("publishes for the nodes of the service no more, epoch %d: %s", l.GetEpoch(), why)
+	case *chivev1.Envelope_HostingLeaseRefused:
+		return fmt.Sprintf("was not the first to take the lease, epoch %d", body.HostingLeaseRefused.GetEpoch())
+	case *chivev1.Envelope_HostingPublisherChanged:
+		c := body.HostingPublisherChanged
+		return fmt.Sprintf("is published by %s, epoch %d", c.GetPublisher(), c.GetEpoch())
+	case *chivev1.Envelope_HostingMembersChanged:
+		m := body.HostingMembersChanged
+		return fmt.Sprintf("is shared with %s that have %s", plural(int(m.GetNodes()), "other node"), plural(int(m.GetPoints()), "introduction point"))
+	}
+	return ""
 }

@@ -40,6 +40,7 @@ type (
 	OpenIntroduction struct {
 		Attempt, ID ID
 		Point       Point
+		Auth        [32]byte // its authentication key in the descriptor
 	}
 	// Solve searches for a proof of work for an introduction. Solved answers, unless
 	// Close names the introduction before.

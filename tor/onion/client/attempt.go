@@ -102,7 +102,7 @@ func (s *Service) without(a *attempt, now time.Time) {
 
 // introduce opens a circuit to an introduction point; false: there is none just now.
 func (s *Service) introduce(a *attempt, now time.Time) bool {
-	if a.introductions >= mostIntroductions {
+	if a.introductions >= s.most(mostIntroductions, 1) {
 		s.fail(a, a.last)
 		return false
 	}
@@ -115,15 +115,23 @@ func (s *Service) introduce(a *attempt, now time.Time) bool {
 	a.introductions++
 	a.intro = &introduction{id: s.newID(), until: now.Add(s.o.Times.Open), desc: s.desc, point: *ip, relay: point.RSA}
 	s.circuits[a.intro.id] = a
-	s.do(&OpenIntroduction{Attempt: a.id, ID: a.intro.id, Point: point})
+	s.do(&OpenIntroduction{Attempt: a.id, ID: a.intro.id, Point: point, Auth: ip.AuthKey})
 	s.work(a)
 	return true
+}
+
+// most is how often something is tried: so often, or as often for a visit.
+func (s *Service) most(often, visit int) int {
+	if s.o.Visit != nil {
+		return visit
+	}
+	return often
 }
 
 // renewed looks for a newer descriptor, if the attempt may: its introduction points may be
 // others.
 func (s *Service) renewed(a *attempt, now time.Time) {
-	if a.refetched >= mostRefetches {
+	if a.refetched >= s.most(mostRefetches, 0) {
 		s.fail(a, a.last)
 		return
 	}

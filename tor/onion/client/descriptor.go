@@ -66,6 +66,14 @@ func (s *Service) seek(now time.Time) {
 	if s.view.AvoidDirectory != nil {
 		left = slices.DeleteFunc(left, s.view.AvoidDirectory)
 	}
+	if v := s.o.Visit; v != nil {
+		switch {
+		case !fresh:
+			left = nil
+		case slices.Contains(left, v.Directory):
+			left = [][32]byte{v.Directory}
+		}
+	}
 	if len(left) == 0 {
 		s.failWaiting(s.nobodyLeft())
 		return
@@ -74,6 +82,14 @@ func (s *Service) seek(now time.Time) {
 	s.asked[question{s.blinded, d}] = now
 	s.fetch = &fetch{id: s.newID(), directory: d, until: now.Add(s.o.Times.Fetch)}
 	s.do(&Fetch{ID: s.fetch.id, Directory: d, Blinded: s.blinded})
+}
+
+// Revision is that of the descriptor in use; false: there is none.
+func (s *Service) Revision() (uint64, bool) {
+	if s.desc == nil {
+		return 0, false
+	}
+	return s.desc.sealed.Revision, true
 }
 
 func (s *Service) nobodyLeft() Cause {

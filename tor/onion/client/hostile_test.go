@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,9 +19,21 @@ type played struct {
 	end      Action                   // *Join or *Failed
 }
 
+// way is what a hostile relay is after.
+type way string
+
+// The ways that each kind of relay is played in.
+const (
+	impersonate way = "stands in for somebody"
+	replay      way = "says again what was said"
+	stall       way = "keeps waiting"
+	crash       way = "breaks the rules"
+)
+
 // hostile is what relays do in place of what they should. Where there is nothing they do as
 // they should.
 type hostile struct {
+	way       way
 	name      string
 	directory func(p *played, f *Fetch)
 	opened    func(p *played, i *OpenIntroduction)
@@ -156,58 +169,69 @@ func gives(change func(p *played, text []byte) []byte) func(*played, *Fetch) {
 func silent[T any](*played, T) {}
 
 var hostiles = []hostile{
-	{name: "directory: says nothing", directory: silent[*Fetch], want: NotFound},
-	{name: "directory: has it not", directory: func(p *played, f *Fetch) { p.s.NotFetched(f.ID, p.now) }, want: NotFound},
-	{name: "directory: another service's", directory: gives(func(p *played, _ []byte) []byte { return p.signed(onion.SecretKeyOfSeed(p.random())) }), want: Invalid},
-	{name: "directory: a bit changed", directory: gives(func(_ *played, b []byte) []byte { b[len(b)/2] ^= 1; return b }), want: Invalid},
-	{name: "directory: cut short", directory: gives(func(_ *played, b []byte) []byte { return b[:len(b)-90] }), want: Invalid},
-	{name: "directory: with more behind it", directory: gives(func(_ *played, b []byte) []byte { return append(b, b...) }), want: Invalid},
-	{name: "directory: an older one", directory: gives(func(p *played, _ []byte) []byte {
+	{way: stall, name: "directory: says nothing", directory: silent[*Fetch], want: NotFound},
+	{way: stall, name: "directory: has it not", directory: func(p *played, f *Fetch) { p.s.NotFetched(f.ID, p.now) }, want: NotFound},
+	{way: impersonate, name: "directory: another service's", directory: gives(func(p *played, _ []byte) []byte { return p.signed(onion.SecretKeyOfSeed(p.random())) }), want: Invalid},
+	{way: crash, name: "directory: a bit changed", directory: gives(func(_ *played, b []byte) []byte { b[len(b)/2] ^= 1; return b }), want: Invalid},
+	{way: crash, name: "directory: cut short", directory: gives(func(_ *played, b []byte) []byte { return b[:len(b)-90] }), want: Invalid},
+	{way: crash, name: "directory: with more behind it", directory: gives(func(_ *played, b []byte) []byte { return append(b, b...) }), want: Invalid},
+	{way: replay, name: "directory: an older one", directory: gives(func(p *played, _ []byte) []byte {
 		p.revision--
 		defer func() { p.revision++ }()
 		return p.text()
 	}), want: NotFound},
-	{name: "directory: answers for another fetch", directory: func(p *played, f *Fetch) { p.s.Fetched(f.ID+1000, p.text(), p.now) }, want: NotFound},
+	{way: crash, name: "directory: answers for another fetch", directory: func(p *played, f *Fetch) { p.s.Fetched(f.ID+1000, p.text(), p.now) }, want: NotFound},
 
-	{name: "introduction point: is not reached", opened: func(p *played, i *OpenIntroduction) { p.s.Lost(i.ID, false, p.now) }, want: IntroFailed},
-	{name: "introduction point: is too slow", opened: silent[*OpenIntroduction], want: IntroTimedOut},
-	{name: "introduction point: does not answer", introduce: func(*played, *OpenIntroduction, *OpenRendezvous, *Introduce) {}, want: IntroTimedOut},
-	{name: "introduction point: closes instead of an answer", introduce: func(p *played, i *OpenIntroduction, _ *OpenRendezvous, _ *Introduce) {
+	{way: stall, name: "introduction point: is not reached", opened: func(p *played, i *OpenIntroduction) { p.s.Lost(i.ID, false, p.now) }, want: IntroFailed},
+	{way: stall, name: "introduction point: is too slow", opened: silent[*OpenIntroduction], want: IntroTimedOut},
+	{way: stall, name: "introduction point: does not answer", introduce: func(*played, *OpenIntroduction, *OpenRendezvous, *Introduce) {}, want: IntroTimedOut},
+	{way: crash, name: "introduction point: closes instead of an answer", introduce: func(p *played, i *OpenIntroduction, _ *OpenRendezvous, _ *Introduce) {
 		p.s.Lost(i.ID, false, p.now)
 	}, want: RendezvousFailed},
-	{name: "introduction point: refuses", introduce: answers(ack(1)), want: IntroFailed},
-	{name: "introduction point: an answer without data", introduce: answers(nil), want: IntroFailed},
-	{name: "introduction point: an answer that is none", introduce: answers([]byte{0, 0, 9}), want: IntroFailed},
-	{name: "introduction point: answers before it is asked", opened: func(p *played, i *OpenIntroduction) {
+	{way: stall, name: "introduction point: refuses", introduce: answers(ack(1)), want: IntroFailed},
+	{way: crash, name: "introduction point: an answer without data", introduce: answers(nil), want: IntroFailed},
+	{way: crash, name: "introduction point: an answer that is none", introduce: answers([]byte{0, 0, 9}), want: IntroFailed},
+	{way: crash, name: "introduction point: answers before it is asked", opened: func(p *played, i *OpenIntroduction) {
 		p.s.Acked(i.ID, ack(relaymsg.AckSuccess), p.now)
 		p.s.Opened(i.ID, p.now)
 	}},
-	{name: "introduction point: answers twice", introduce: func(p *played, i *OpenIntroduction, r *OpenRendezvous, m *Introduce) {
+	{way: replay, name: "introduction point: answers twice", introduce: func(p *played, i *OpenIntroduction, r *OpenRendezvous, m *Introduce) {
 		p.s.Acked(i.ID, ack(relaymsg.AckSuccess), p.now)
 		p.s.Acked(i.ID, ack(1), p.now)
 		p.meet(i, r, m)
 	}},
-	{name: "introduction point: says yes and passes nothing on", introduce: answers(ack(relaymsg.AckSuccess)), want: RendezvousFailed},
-	{name: "introduction point: comes in the service's place", introduce: comes(func(p *played) []byte {
+	{way: replay, name: "introduction point: lets the service come twice", introduce: func(p *played, i *OpenIntroduction, r *OpenRendezvous, m *Introduce) {
+		p.meet(i, r, m)
+		joined := p.end
+		p.s.Met(r.ID, p.earlier, p.now)
+		for _, a := range p.s.Take() {
+			if _, again := a.(*Join); again {
+				p.t.Error("the service is joined twice")
+			}
+		}
+		p.end = joined
+	}},
+	{way: stall, name: "introduction point: says yes and passes nothing on", introduce: answers(ack(relaymsg.AckSuccess)), want: RendezvousFailed},
+	{way: impersonate, name: "introduction point: comes in the service's place", introduce: comes(func(p *played) []byte {
 		_, public := p.x25519()
 		mac := p.random()
 		return append(public[:], mac[:]...)
 	}), want: RendezvousFailed},
 
-	{name: "rendezvous point: is not reached", waits: func(p *played, r *OpenRendezvous) { p.s.Lost(r.ID, false, p.now) }, want: RendezvousFailed},
-	{name: "rendezvous point: says nothing", waits: silent[*OpenRendezvous], want: RendezvousFailed},
-	{name: "rendezvous point: somebody comes before the introduction", waits: func(p *played, r *OpenRendezvous) {
+	{way: stall, name: "rendezvous point: is not reached", waits: func(p *played, r *OpenRendezvous) { p.s.Lost(r.ID, false, p.now) }, want: RendezvousFailed},
+	{way: stall, name: "rendezvous point: says nothing", waits: silent[*OpenRendezvous], want: RendezvousFailed},
+	{way: impersonate, name: "rendezvous point: somebody comes before the introduction", waits: func(p *played, r *OpenRendezvous) {
 		p.s.Established(r.ID, meeting, p.now)
 		p.s.Met(r.ID, bytes.Repeat([]byte{9}, 64), p.now)
 	}, want: RendezvousFailed},
-	{name: "rendezvous point: waits twice", waits: func(p *played, r *OpenRendezvous) {
+	{way: crash, name: "rendezvous point: waits twice", waits: func(p *played, r *OpenRendezvous) {
 		p.s.Established(r.ID, meeting, p.now)
 		p.s.Established(r.ID, Point{}, p.now)
 	}},
-	{name: "rendezvous point: nothing of the service", introduce: comes(func(*played) []byte { return nil }), want: RendezvousFailed},
-	{name: "rendezvous point: zeros", introduce: comes(func(*played) []byte { return make([]byte, 64) }), want: RendezvousFailed},
-	{name: "rendezvous point: what the service said once", introduce: comes(func(p *played) []byte { return p.earlier }), want: RendezvousFailed},
-	{name: "rendezvous point: changes what the service says", introduce: func(p *played, i *OpenIntroduction, r *OpenRendezvous, m *Introduce) {
+	{way: crash, name: "rendezvous point: nothing of the service", introduce: comes(func(*played) []byte { return nil }), want: RendezvousFailed},
+	{way: crash, name: "rendezvous point: zeros", introduce: comes(func(*played) []byte { return make([]byte, 64) }), want: RendezvousFailed},
+	{way: replay, name: "rendezvous point: what the service said once", introduce: comes(func(p *played) []byte { return p.earlier }), want: RendezvousFailed},
+	{way: impersonate, name: "rendezvous point: changes what the service says", introduce: func(p *played, i *OpenIntroduction, r *OpenRendezvous, m *Introduce) {
 		_, open := p.request(p.side(i.Point.OnionKey), m.Message)
 		info, _, err := open.Reply(p.rng)
 		if err != nil {
@@ -217,7 +241,7 @@ var hostiles = []hostile{
 		p.s.Acked(i.ID, ack(relaymsg.AckSuccess), p.now)
 		p.s.Met(r.ID, info, p.now)
 	}, want: RendezvousFailed},
-	{name: "rendezvous point: closes when it was told of", introduce: func(p *played, i *OpenIntroduction, r *OpenRendezvous, _ *Introduce) {
+	{way: crash, name: "rendezvous point: closes when it was told of", introduce: func(p *played, i *OpenIntroduction, r *OpenRendezvous, _ *Introduce) {
 		p.s.Acked(i.ID, ack(relaymsg.AckSuccess), p.now)
 		p.s.Lost(r.ID, false, p.now)
 	}, want: RendezvousFailed},
@@ -237,5 +261,21 @@ func TestHostileRelays(t *testing.T) {
 			p.now = p.now.Add(max(failureLife, requeryAfter))
 			p.run(hostile{})
 		})
+	}
+}
+
+// Each kind of relay is played in each of the ways.
+func TestHostileRelaysAreAll(t *testing.T) {
+	played := map[string]bool{}
+	for _, h := range hostiles {
+		kind, _, _ := strings.Cut(h.name, ":")
+		played[kind+" "+string(h.way)] = true
+	}
+	for _, kind := range []string{"directory", "introduction point", "rendezvous point"} {
+		for _, w := range []way{impersonate, replay, stall, crash} {
+			if !played[kind+" "+string(w)] {
+				t.Errorf("no %s that %s", kind, w)
+			}
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"slices"
 	"time"
 
 	"chive/tor/onion/descriptor"
@@ -54,6 +55,11 @@ func (s *Service) choose(d *descriptor.Descriptor) (*descriptor.IntroPoint, Poin
 	}
 	if len(best) == 0 {
 		return nil, Point{}
+	}
+	if v := s.o.Visit; v != nil {
+		if i := slices.IndexFunc(best, func(ip *descriptor.IntroPoint) bool { return ip.AuthKey == v.Point }); i >= 0 {
+			best = best[i : i+1]
+		}
 	}
 	ip := best[s.o.Rand.IntN(len(best))]
 	p, _ := s.point(ip)

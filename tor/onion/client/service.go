@@ -21,6 +21,15 @@ type Options struct {
 	// Testing is C tor's TestingTorNetwork: directories may be asked again soon.
 	Testing bool
 	Times   Times
+	// Visit has an attempt try one directory, one introduction point, and no newer
+	// descriptor: nil for those who want to get there.
+	Visit *Visit
+}
+
+// Visit says what is tried by who wants to know whether it works.
+type Visit struct {
+	Directory [32]byte // Ed25519 identity; one that is not responsible gives way to any
+	Point     [32]byte // authentication key of the introduction point; one that is not listed gives way to any
 }
 
 // Service is one onion service as a client sees it. It is not safe for concurrent use.

@@ -53,7 +53,9 @@ type Meet struct {
 	Keys              handshake.HSKeyMaterial
 	CongestionControl bool
 	Effort            uint32
+	Attempt           int // from 1
 	Deadline          time.Time
+	Visit             bool // the client is the host itself
 }
 
 // Abandon ends a meeting that is not begun. Nothing is to be reported of it.
@@ -113,11 +115,13 @@ const (
 	Reset                        // its settings changed
 	Misbehaved                   // the relay broke the protocol
 	Stopped
+	Repaired // the service was not up, and begins anew
+	Copied   // another node has its keys too
 )
 
 var reasons = [...]string{
 	Worn: "introductions", Aged: "age", Unlisted: "unlisted", Failing: "failing", Surplus: "surplus",
-	Revoked: "revoked", Reset: "settings", Misbehaved: "protocol", Stopped: "stopped",
+	Revoked: "revoked", Reset: "settings", Misbehaved: "protocol", Stopped: "stopped", Repaired: "repair", Copied: "copied",
 }
 
 // String is one word.
@@ -142,9 +146,14 @@ const (
 	Access              // clients changed
 	Work                // the proof of work did
 	Settings
+	Repair    // the service was not up
+	Overtaken // a directory has a newer one, of another node
 )
 
-var becauses = [...]string{First: "first", PointsMoved: "introduction-points", Refresh: "refresh", Access: "clients", Work: "proof-of-work", Settings: "settings"}
+var becauses = [...]string{
+	First: "first", PointsMoved: "introduction-points", Refresh: "refresh", Access: "clients", Work: "proof-of-work", Settings: "settings",
+	Repair: "repair", Overtaken: "overtaken",
+}
 
 // String is one word.
 func (b Because) String() string { return becauses[b] }
@@ -169,16 +178,26 @@ type Unpublishable struct {
 	Cause  error
 }
 
+// KeysEnd: delegated keys run out soon, or with Over have.
+type KeysEnd struct {
+	Until time.Time
+	Over  bool
+}
+
 // Refused: a client's request is not answered; Cause says why.
 type Refused struct {
 	Point PointID
 	Cause error
 }
 
+// Visited: the host's own visit came by an introduction point.
+type Visited struct{ Point PointID }
+
 // MeetingLost: a client could not be met.
 type MeetingLost struct {
 	Meeting MeetingID
 	Cause   error
+	Visit   bool // it was the host itself
 }
 
 func (PointUp) event()       {}
@@ -188,5 +207,7 @@ func (Described) event()     {}
 func (Stored) event()        {}
 func (Published) event()     {}
 func (Unpublishable) event() {}
+func (KeysEnd) event()       {}
 func (Refused) event()       {}
+func (Visited) event()       {}
 func (MeetingLost) event()   {}

@@ -35,6 +35,11 @@ type Config struct {
 	Clients [][32]byte
 	// PoW is nil when no proof of work is asked for.
 	PoW *PoW
+	// Shared: other nodes host the service too, and one at a time publishes it: see
+	// [Service.Share].
+	Shared bool
+	// Seeds are what they derive the seeds of proofs of work from; only with Shared.
+	Seeds pow.SeedKey
 }
 
 // PoW is at which rate clients that paid are met, a second, with a burst. Zero is
@@ -73,6 +78,9 @@ func (c *Config) check() error {
 	}
 	if p := c.PoW; p != nil && (p.Rate < 0 || p.Burst < p.Rate || p.Period < 0) {
 		return fmt.Errorf("%w: proof of work: burst %d is below the rate %d, or the period %v below zero", ErrConfig, p.Burst, p.Rate, p.Period)
+	}
+	if c.Shared && c.PoW != nil && c.Seeds == (pow.SeedKey{}) {
+		return fmt.Errorf("%w: proof of work with other nodes needs seeds that all agree on", ErrConfig)
 	}
 	if len(c.Clients) > 0 && !c.Restricted {
 		return fmt.Errorf("%w: clients of a service that everyone may find", ErrConfig)

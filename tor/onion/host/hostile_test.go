@@ -2,6 +2,7 @@ package host
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,9 +11,21 @@ import (
 	"chive/tor/onion/relaymsg"
 )
 
+// way is what a hostile relay is after.
+type way string
+
+// The ways that each kind of relay is played in.
+const (
+	impersonate way = "stands in for somebody"
+	replay      way = "says again what was said"
+	stall       way = "keeps waiting"
+	crash       way = "breaks the rules"
+)
+
 // hostile is what relays do to a service. None of it may have the service meet anybody whom no
 // client sent, but for the clients that meets says.
 type hostile struct {
+	way   way
 	name  string
 	act   func(m *sim, id PointID, auth [32]byte, sl onion.Slot)
 	meets int // clients who were introduced well
@@ -39,17 +52,31 @@ func cutShort(m *sim, id PointID, auth [32]byte, sl onion.Slot) {
 	}
 }
 
+// published has the service publish anew, at once.
+func (m *sim) published() {
+	m.s.dirty(Access)
+	m.s.Tick(m.now)
+	m.obey()
+}
+
+// answered is an answer to an upload, of whomever.
+func (m *sim) answered(id UploadID, cause error) {
+	delete(m.uploads, id)
+	m.s.Uploaded(id, cause, m.now)
+	m.obey()
+}
+
 var hostiles = []hostile{
-	{name: "introduction point: changes an introduction", act: bitByBit},
-	{name: "introduction point: cuts it short", act: cutShort},
-	{name: "introduction point: passes it on a hundred times", meets: 1, act: func(m *sim, id PointID, auth [32]byte, sl onion.Slot) {
+	{way: impersonate, name: "introduction point: changes an introduction", act: bitByBit},
+	{way: crash, name: "introduction point: cuts it short", act: cutShort},
+	{way: replay, name: "introduction point: passes it on a hundred times", meets: 1, act: func(m *sim, id PointID, auth [32]byte, sl onion.Slot) {
 		body, _ := m.introduction(auth, sl, nil)
 		for range 100 {
 			m.s.Introduce2(id, body, m.now)
 			m.obey()
 		}
 	}},
-	{name: "introduction point: passes it on a day later", meets: 1, act: func(m *sim, id PointID, auth [32]byte, sl onion.Slot) {
+	{way: replay, name: "introduction point: passes it on a day later", meets: 1, act: func(m *sim, id PointID, auth [32]byte, sl onion.Slot) {
 		body, _ := m.introduction(auth, sl, nil)
 		m.s.Introduce2(id, body, m.now)
 		m.obey()
@@ -58,7 +85,7 @@ var hostiles = []hostile{
 		m.run(12 * time.Hour)
 		m.s.Introduce2(id, body, m.now)
 	}},
-	{name: "introduction point: one of another's service", act: func(m *sim, id PointID, auth [32]byte, sl onion.Slot) {
+	{way: impersonate, name: "introduction point: one of another's service", act: func(m *sim, id PointID, auth [32]byte, sl onion.Slot) {
 		other := onion.SecretKeyOfSeed([32]byte{77})
 		h, err := handshake.StartHSNtor(m.random, handshake.HSIntroduction{
 			AuthKey: auth, EncKey: m.s.point(id).ntor.EncKey(),
@@ -73,12 +100,12 @@ var hostiles = []hostile{
 		}
 		m.s.Introduce2(id, body, m.now)
 	}},
-	{name: "introduction point: establishes again", act: func(m *sim, id PointID, _ [32]byte, _ onion.Slot) {
+	{way: crash, name: "introduction point: establishes again", act: func(m *sim, id PointID, _ [32]byte, _ onion.Slot) {
 		if m.s.Established(id, relaymsg.AppendIntroEstablished(nil), m.now) {
 			m.t.Error("its circuit stays")
 		}
 	}},
-	{name: "introduction point: each breaks its circuit, for an hour", act: func(m *sim, _ PointID, _ [32]byte, _ onion.Slot) {
+	{way: crash, name: "introduction point: each breaks its circuit, for an hour", act: func(m *sim, _ PointID, _ [32]byte, _ onion.Slot) {
 		m.faults.circuit = 1 // a descriptor may list what is just gone
 		for range 60 {
 			for id, p := range m.points {
@@ -93,7 +120,7 @@ var hostiles = []hostile{
 		m.run(2 * minGap)
 		m.faults.circuit = 0
 	}},
-	{name: "introduction point: as many clients who are nowhere as are met at a time", meets: maxMeetings, act: func(m *sim, id PointID, auth [32]byte, sl onion.Slot) {
+	{way: stall, name: "introduction point: as many clients who are nowhere as are met at a time", meets: maxMeetings, act: func(m *sim, id PointID, auth [32]byte, sl onion.Slot) {
 		m.faults.lost = 1000
 		for range maxMeetings {
 			body, _ := m.introduction(auth, sl, nil)
@@ -103,8 +130,59 @@ var hostiles = []hostile{
 		m.faults.lost = 0
 		m.run(meetTimeout + time.Second)
 	}},
+	{way: stall, name: "introduction point: none answers, for an hour", act: func(m *sim, _ PointID, _ [32]byte, _ onion.Slot) {
+		m.faults.lost = 1000
+		for _, p := range m.points {
+			p.relay.broken = true
+		}
+		for id, p := range m.points {
+			if p.up {
+				p.up, p.closed = false, true
+				m.s.PointFailed(id, errSim, false, m.now)
+				m.obey()
+			}
+		}
+		m.run(time.Hour)
+		m.faults.lost = 0
+		for _, p := range m.points {
+			p.relay.broken = false
+		}
+	}},
 
-	{name: "rendezvous point: is not reached", meets: 3, act: func(m *sim, id PointID, auth [32]byte, sl onion.Slot) {
+	{way: stall, name: "rendezvous point: says nothing", meets: 1, act: func(m *sim, id PointID, auth [32]byte, sl onion.Slot) {
+		m.faults.lost = 1000
+		body, _ := m.introduction(auth, sl, nil)
+		m.s.Introduce2(id, body, m.now)
+		m.obey()
+		m.run(meetTimeout + time.Second)
+		m.faults.lost = 0
+		if len(m.meetings) > 0 {
+			m.t.Error("it is waited for without an end")
+		}
+	}},
+	{way: impersonate, name: "rendezvous point: in the place of its client", meets: 1, act: func(m *sim, id PointID, auth [32]byte, sl onion.Slot) {
+		body, _ := m.introduction(auth, sl, nil)
+		_, own := m.introduction(auth, sl, nil) // a handshake that it has the secrets of
+		m.s.Introduce2(id, body, m.now)
+		m.obey()
+		meet := m.asked[len(m.asked)-1]
+		_, info, err := relaymsg.ParseRendezvous1(meet.Message)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		if keys, err := own.Finish(info[:handshake.HSNtorReplyLen]); err == nil || keys == meet.Keys {
+			m.t.Error("it has the keys of service and client")
+		}
+	}},
+	{way: replay, name: "rendezvous point: its cookie from others too", meets: 1, act: func(m *sim, id PointID, auth [32]byte, sl onion.Slot) {
+		r := m.request()
+		for range 20 {
+			body, _ := m.introduction(auth, sl, r)
+			m.s.Introduce2(id, body, m.now)
+			m.obey()
+		}
+	}},
+	{way: stall, name: "rendezvous point: is not reached", meets: 3, act: func(m *sim, id PointID, auth [32]byte, sl onion.Slot) {
 		m.faults.meeting = 1000
 		body, _ := m.introduction(auth, sl, nil)
 		m.s.Introduce2(id, body, m.now)
@@ -112,7 +190,7 @@ var hostiles = []hostile{
 		m.run(2 * meetTimeout)
 		m.faults.meeting = 0
 	}},
-	{name: "rendezvous point: ends more than once, and what never was", meets: 1, act: func(m *sim, id PointID, auth [32]byte, sl onion.Slot) {
+	{way: crash, name: "rendezvous point: ends more than once, and what never was", meets: 1, act: func(m *sim, id PointID, auth [32]byte, sl onion.Slot) {
 		body, _ := m.introduction(auth, sl, nil)
 		m.s.Introduce2(id, body, m.now)
 		m.obey()
@@ -126,12 +204,35 @@ var hostiles = []hostile{
 		}
 	}},
 
-	{name: "directories: take nothing, for an hour", act: func(m *sim, _ PointID, _ [32]byte, _ onion.Slot) {
+	{way: stall, name: "directories: take nothing, for an hour", act: func(m *sim, _ PointID, _ [32]byte, _ onion.Slot) {
 		m.faults.upload = 1000
 		m.run(time.Hour)
 		m.faults.upload = 0
 	}},
-	{name: "directories: answer uploads that are over", act: func(m *sim, _ PointID, _ [32]byte, _ onion.Slot) {
+	{way: stall, name: "directories: never answer, for an hour", act: func(m *sim, _ PointID, _ [32]byte, _ onion.Slot) {
+		m.faults.lost = 1000
+		m.published()
+		m.run(time.Hour)
+		m.faults.lost = 0
+	}},
+	{way: impersonate, name: "directories: one answers for all", act: func(m *sim, _ PointID, _ [32]byte, _ onion.Slot) {
+		m.published()
+		for _, id := range sortedKeys(m.s.uploads) {
+			m.answered(id, nil)
+		}
+		m.published() // for those that never got it
+	}},
+	{way: replay, name: "directories: answer the same upload again and again", act: func(m *sim, _ PointID, _ [32]byte, _ onion.Slot) {
+		m.published()
+		for _, id := range sortedKeys(m.s.uploads) {
+			for range 10 {
+				m.answered(id, ErrRefused)
+				m.answered(id, nil)
+			}
+		}
+		m.published()
+	}},
+	{way: crash, name: "directories: answer uploads that are over", act: func(m *sim, _ PointID, _ [32]byte, _ onion.Slot) {
 		for id := range UploadID(200) {
 			if !m.uploads[id] {
 				m.s.Uploaded(id, nil, m.now)
@@ -175,5 +276,21 @@ func TestHostileRelays(t *testing.T) {
 				t.Errorf("client and service do not agree: %v", err)
 			}
 		})
+	}
+}
+
+// Each kind of relay is played in each of the ways.
+func TestHostileRelaysAreAll(t *testing.T) {
+	played := map[string]bool{}
+	for _, h := range hostiles {
+		kind, _, _ := strings.Cut(h.name, ":")
+		played[kind+" "+string(h.way)] = true
+	}
+	for _, kind := range []string{"directories", "introduction point", "rendezvous point"} {
+		for _, w := range []way{impersonate, replay, stall, crash} {
+			if !played[kind+" "+string(w)] {
+				t.Errorf("no %s that %s", kind, w)
+			}
+		}
 	}
 }

@@ -3,7 +3,6 @@ package host
 import (
 	"bytes"
 	"crypto/ed25519"
-	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -14,10 +13,6 @@ import (
 
 // probeKey makes messages that are thrown away, to see whether they can be made.
 var probeKey = ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
-
-// ErrNoKeys: the identity key is kept offline and no keys were brought for the
-// period.
-var ErrNoKeys = errors.New("no keys for this period")
 
 // PeriodKeys are what it takes to publish for one period. The blinded secret key
 // is not among them.
@@ -30,9 +25,13 @@ type PeriodKeys struct {
 	Expires  time.Time          // of Cert
 }
 
-// Keys gives the keys of a period. Error: ErrNoKeys, those of rand.
+// Keys gives the keys of periods.
 type Keys interface {
+	// Period gives those of one. Error: ErrNoKeys, those of rand.
 	Period(rand io.Reader, p onion.Period, now time.Time) (PeriodKeys, error)
+	// Until is when they no longer do for all that is published; limited false: they
+	// always do. The zero time: they never do.
+	Until(onion.Schedule) (until time.Time, limited bool)
 }
 
 // Online derives the keys of every period from the identity key. Each period has
@@ -62,6 +61,9 @@ func (o *Online) Period(rand io.Reader, p onion.Period, now time.Time) (PeriodKe
 	return *k, nil
 }
 
+// Until implements [Keys].
+func (o *Online) Until(onion.Schedule) (until time.Time, limited bool) { return time.Time{}, false }
+
 // Delegate makes the keys of one period, good until expires, for a host that has
 // no identity key. It reads 32 bytes from rand.
 func Delegate(identity *onion.SecretKey, rand io.Reader, p onion.Period, expires time.Time) (PeriodKeys, error) {
@@ -76,21 +78,6 @@ func Delegate(identity *onion.SecretKey, rand io.Reader, p onion.Period, expires
 		Cert:    descriptor.CertifySigningKey(blinded, signing.Public().(ed25519.PublicKey), expires),
 		Expires: expires,
 	}, nil
-}
-
-// Offline holds keys that were made elsewhere by [Delegate].
-type Offline map[onion.Period]PeriodKeys
-
-// Period implements [Keys].
-func (o Offline) Period(_ io.Reader, p onion.Period, now time.Time) (PeriodKeys, error) {
-	k, ok := o[p]
-	if !ok {
-		return PeriodKeys{}, ErrNoKeys
-	}
-	if !now.Before(k.Expires) {
-		return PeriodKeys{}, fmt.Errorf("%w: their certificate has expired", ErrNoKeys)
-	}
-	return k, nil
 }
 
 func compareKeys(a, b [32]byte) int { return bytes.Compare(a[:], b[:]) }

@@ -19,6 +19,7 @@ const (
 // Why a request is not answered.
 var (
 	ErrReplay    = errors.New("introduction seen before")
+	ErrAuthKey   = errors.New("introduction with a key that is not the point's")
 	ErrCrowded   = errors.New("more introductions than can be answered")
 	ErrAbandoned = errors.New("not met in time")
 )
@@ -32,8 +33,7 @@ type request struct {
 
 // meeting is one under way.
 type meeting struct {
-	ask      Meet
-	attempts int
+	ask Meet
 }
 
 // bucket lets rate a second through, and a burst.
@@ -48,7 +48,7 @@ func (s *Service) setWork(now time.Time) error {
 	if s.config.PoW == nil {
 		s.gate, s.queue, s.bucket = nil, pow.NewQueue[*request](0, 0), bucket{}
 	} else {
-		gate, err := pow.NewGate(s.rand, now)
+		gate, err := s.newGate(now)
 		if err != nil {
 			return err
 		}
@@ -96,6 +96,7 @@ func (s *Service) Introduce2(id PointID, data []byte, now time.Time) bool {
 	}
 	m, err := relaymsg.ParseIntroduce2(data)
 	if err == nil && m.AuthKey != p.authKey() {
+		s.tell(Refused{p.id, ErrAuthKey})
 		s.misbehaved(p, now)
 		return false
 	}
@@ -140,6 +141,11 @@ func (s *Service) introduce(p *point, m relaymsg.Introduce2, now time.Time) erro
 	if err != nil {
 		return err
 	}
+	if s.visit(t) {
+		s.tell(Visited{p.id})
+		s.meet(&request{opened, r, point}, effort, true, now)
+		return nil
+	}
 	for range s.queue.Push(&request{opened, r, point}, effort, now) {
 		s.tell(Refused{p.id, ErrCrowded})
 	}
@@ -176,9 +182,9 @@ func (s *Service) effortOf(r *relaymsg.Request, blinded onion.BlindedKey) (uint3
 func (s *Service) tendMeetings(now time.Time) {
 	for _, id := range sortedKeys(s.meetings) {
 		if s.due(s.meetings[id].ask.Deadline, now) {
+			s.tell(MeetingLost{id, ErrAbandoned, s.meetings[id].ask.Visit})
 			delete(s.meetings, id)
 			s.do(Abandon{id})
-			s.tell(MeetingLost{id, ErrAbandoned})
 		}
 	}
 	for len(s.meetings) < maxMeetings && s.queue.Len() > 0 && s.allowed(now) {
@@ -187,7 +193,7 @@ func (s *Service) tendMeetings(now time.Time) {
 			return // a meeting that ends looks again
 		}
 		s.spend()
-		s.meet(r, effort, now)
+		s.meet(r, effort, false, now)
 	}
 }
 
@@ -213,23 +219,23 @@ func (s *Service) spend() {
 	}
 }
 
-func (s *Service) meet(r *request, effort uint32, now time.Time) {
+func (s *Service) meet(r *request, effort uint32, visit bool, now time.Time) {
 	id := MeetingID(s.newID())
 	info, keys, err := r.hs.Reply(s.rand)
 	if err != nil {
-		s.tell(MeetingLost{id, err})
+		s.tell(MeetingLost{id, err, visit})
 		return
 	}
 	message, err := relaymsg.AppendRendezvous1(nil, s.rand, r.rendezvous.Cookie, info)
 	if err != nil {
-		s.tell(MeetingLost{id, err})
+		s.tell(MeetingLost{id, err, visit})
 		return
 	}
 	_, cc := r.rendezvous.Extension(relaymsg.ExtCongestionControl)
-	m := &meeting{attempts: 1, ask: Meet{
+	m := &meeting{Meet{
 		ID: id, Point: r.point, Message: message, Keys: keys,
 		CongestionControl: cc && s.view != nil && s.view.FlowControl != nil,
-		Effort:            effort, Deadline: now.Add(meetTimeout),
+		Effort:            effort, Attempt: 1, Deadline: now.Add(meetTimeout), Visit: visit,
 	}}
 	s.meetings[id] = m
 	s.do(m.ask)
@@ -249,12 +255,12 @@ func (s *Service) MeetingFailed(id MeetingID, cause error, now time.Time) {
 	if !ok {
 		return
 	}
-	if s.view != nil && m.attempts < s.view.Params.Attempts && now.Before(m.ask.Deadline) {
-		m.attempts++
+	if s.view != nil && m.ask.Attempt < s.view.Params.Attempts && now.Before(m.ask.Deadline) {
+		m.ask.Attempt++
 		s.do(m.ask)
 	} else {
 		delete(s.meetings, id)
-		s.tell(MeetingLost{id, cause})
+		s.tell(MeetingLost{id, cause, m.ask.Visit})
 	}
 	s.settle(now)
 }

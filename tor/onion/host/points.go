@@ -55,6 +55,7 @@ type point struct {
 	tries      int // in a row
 	retryAt    time.Time
 	since      time.Time // when it was up first
+	down       time.Time // since when it is not; zero: it is, or never was
 
 	retired  bool // new descriptors do not list it
 	retireAt time.Time
@@ -124,7 +125,7 @@ func (s *Service) Established(id PointID, data []byte, now time.Time) bool {
 		s.misbehaved(p, now)
 		return false
 	}
-	p.phase, p.phaseSince = established, now
+	p.phase, p.phaseSince, p.down = established, now, time.Time{}
 	if p.since.IsZero() {
 		p.since = now
 	}
@@ -156,6 +157,7 @@ func (s *Service) PointReplaced(id PointID, cause error, now time.Time) {
 	if p == nil || p.phase == waiting {
 		return
 	}
+	p.fell(now)
 	p.phase, p.phaseSince, p.retryAt = waiting, now, now
 	s.launches.count = max(s.launches.count-1, 0)
 	s.tell(PointDown{p.id, p.relay.Identity, cause})
@@ -169,6 +171,7 @@ func (s *Service) failed(p *point, cause error, ours bool, now time.Time) {
 	if p.phase == established && now.Sub(p.phaseSince) >= retryPeriod {
 		p.failures, p.tries = 0, 0
 	}
+	p.fell(now)
 	p.phase, p.phaseSince = waiting, now
 	p.tries++
 	if !ours {
@@ -183,6 +186,13 @@ func (s *Service) failed(p *point, cause error, ours bool, now time.Time) {
 		s.remove(p, Failing)
 	default:
 		p.retryAt = now.Add(s.rand.backoff(p.tries, firstRetry, longestRetry))
+	}
+}
+
+// fell: its circuit is no more.
+func (p *point) fell(now time.Time) {
+	if p.phase == established {
+		p.down = now
 	}
 }
 
@@ -365,7 +375,8 @@ func (s *Service) letGo(now time.Time) {
 		if !p.retired {
 			continue
 		}
-		if s.listed(p.id) {
+		// What another node publishes is not known: the point works as long as a descriptor.
+		if s.shared != nil || s.listed(p.id) {
 			p.unlisted = time.Time{}
 		} else if p.unlisted.IsZero() {
 			p.unlisted = now

@@ -55,8 +55,12 @@ type slot struct {
 	next      time.Time // when it is built anew
 	retryAt   time.Time // after a build that failed
 	dirty     Because   // what changed since; 0: nothing
+	urgent    bool      // the next is made without a wait
 	announced uint64    // the revision that was told to be everywhere
 	told      error     // why there is none, as told last
+
+	moving time.Time // since when other points are to be listed than are, if they are shared
+	moves  window    // descriptors that were made for it
 }
 
 // directory is one relay that stores a slot's descriptor.
@@ -67,6 +71,7 @@ type directory struct {
 	flying   bool
 	doubtful bool // an upload of the newest ended without an answer: it may have it
 	failures int
+	refusals int // of a shared service's descriptors, in a row
 	retryAt  time.Time
 }
 
@@ -182,7 +187,7 @@ func (s *Service) tendSlots(now time.Time) {
 			s.uploaded(id, ErrTimeout, now)
 		}
 	}
-	ids, complete := s.set()
+	ids, complete := s.listing(now)
 	if complete || len(ids) == 0 {
 		s.unsettled = time.Time{}
 	} else if s.unsettled.IsZero() {
@@ -191,13 +196,18 @@ func (s *Service) tendSlots(now time.Time) {
 	if s.view == nil {
 		return
 	}
+	if !s.publishing(now) {
+		s.hush()
+		return
+	}
 	if err := s.cannot(now); err != nil {
 		for _, sl := range s.slots {
 			s.unpublishable(sl, err)
 		}
 		return
 	}
-	if len(ids) > 0 && (complete || s.due(s.unsettled.Add(patience), now)) {
+	s.relieve()
+	if len(ids) > 0 && (complete || s.due(s.unsettled.Add(patience), now) || s.hasten(ids)) {
 		for _, sl := range s.slots {
 			if because, ok := s.needs(sl, ids, now); ok {
 				s.build(sl, ids, because, now)
@@ -216,8 +226,19 @@ func (s *Service) cannot(now time.Time) error {
 		return ErrNoClients
 	case s.due(s.view.Until, now):
 		return ErrStale
+	case s.shared.ahead(now):
+		return ErrAhead
 	}
 	return nil
+}
+
+// relieve: what kept everything from being published is over.
+func (s *Service) relieve() {
+	for _, sl := range s.slots {
+		if errors.Is(sl.told, ErrNoClients) || errors.Is(sl.told, ErrStale) || errors.Is(sl.told, ErrAhead) {
+			sl.told = nil
+		}
+	}
 }
 
 func (s *Service) unpublishable(sl *slot, why error) {
@@ -240,16 +261,20 @@ func (s *Service) needs(sl *slot, ids []PointID, now time.Time) (Because, bool) 
 	case sl.dirty == Work && s.config.PoW != nil:
 		return Work, s.due(sl.built.Add(s.config.PoW.gap()), now)
 	case sl.dirty != 0:
-		return sl.dirty, s.due(sl.built.Add(minGap), now)
+		return sl.dirty, sl.urgent || s.due(sl.built.Add(minGap), now)
 	case !slices.Equal(sl.listed, ids):
-		return PointsMoved, s.due(sl.built.Add(minGap), now)
+		return PointsMoved, sl.urgent || s.moveDue(sl, ids, now)
 	}
+	sl.moving = time.Time{}
 	return Refresh, s.due(sl.next, now)
 }
 
 // build makes a slot's descriptor.
 func (s *Service) build(sl *slot, ids []PointID, because Because, now time.Time) {
 	text, revision, err := s.describe(sl, ids, now)
+	if errors.Is(err, errBeyond) {
+		return
+	}
 	if err != nil {
 		sl.retryAt = now.Add(buildAgain)
 		s.due(sl.retryAt, now)
@@ -259,7 +284,8 @@ func (s *Service) build(sl *slot, ids []PointID, because Because, now time.Time)
 	floor := Floor{sl.Period, revision}
 	s.floors.Raise(floor)
 	s.do(Keep{floor})
-	sl.text, sl.revision, sl.listed, sl.built, sl.dirty, sl.told = text, revision, ids, now, 0, nil
+	sl.text, sl.revision, sl.listed, sl.built, sl.dirty, sl.urgent, sl.told = text, revision, ids, now, 0, false, nil
+	sl.moving = time.Time{}
 	sl.next = now.Add(s.rand.between(minRefresh, maxRefresh))
 	if s.queue != nil {
 		sl.effort = s.queue.Suggested()
@@ -278,13 +304,18 @@ func (s *Service) describe(sl *slot, ids []PointID, now time.Time) ([]byte, uint
 	}
 	signer := descriptor.Signer{
 		Blinded: sl.blinded, Subcredential: sl.subcredential, SigningKey: keys.Signing, SigningCert: keys.Cert,
-		// Above the floor even if the clock was set back.
-		Revision:    max(keys.Revision.Counter(sl.Slot, now), s.floors.of(sl.Period)+1),
+		Revision:    s.revision(keys.Revision, sl, now),
 		Lifetime:    descriptor.DefaultLifetime,
 		CertExpires: now.Add(descriptor.CertLifetime),
 	}
+	if signer.Revision == 0 {
+		return nil, 0, errBeyond
+	}
 	if s.config.Restricted {
 		signer.Clients = s.config.Clients
+		if s.visits != nil {
+			signer.Clients = append(slices.Clone(signer.Clients), *s.visits)
+		}
 	}
 	d := descriptor.Descriptor{Handshakes: []uint16{2}, FlowControl: s.view.FlowControl}
 	if s.gate != nil {
@@ -292,10 +323,7 @@ func (s *Service) describe(sl *slot, ids []PointID, now time.Time) ([]byte, uint
 		d.PoW = &params
 	}
 	for _, id := range ids {
-		p := s.point(id)
-		d.Intros = append(d.Intros, descriptor.IntroPoint{
-			Specs: p.relay.Specs, OnionKey: p.relay.OnionKey, AuthKey: p.authKey(), EncKey: p.ntor.EncKey(),
-		})
+		d.Intros = append(d.Intros, s.intro(id))
 	}
 	text, err := signer.Build(s.rand, &d)
 	return text, signer.Revision, err
@@ -323,6 +351,9 @@ func (s *Service) send(sl *slot, now time.Time) {
 
 // Uploaded says how an upload ended; cause nil: the directory took it.
 func (s *Service) Uploaded(id UploadID, cause error, now time.Time) {
+	if !s.publishing(now) {
+		s.hush() // the answer is of interest to nobody
+	}
 	if _, ok := s.uploads[id]; ok {
 		s.uploaded(id, cause, now)
 		s.settle(now)
@@ -340,10 +371,11 @@ func (s *Service) uploaded(id UploadID, cause error, now time.Time) {
 	if cause != nil {
 		u.to.doubtful = u.revision == u.slot.revision && !errors.Is(cause, ErrRefused)
 		u.to.failures++
+		s.overtaken(u, cause)
 		u.to.retryAt = now.Add(s.rand.backoff(u.to.failures, firstUpload, longestUpload))
 		return
 	}
-	u.to.revision, u.to.held, u.to.failures = u.revision, u.listed, 0
+	u.to.revision, u.to.held, u.to.failures, u.to.refusals = u.revision, u.listed, 0, 0
 	sl := u.slot
 	everywhere := !slices.ContainsFunc(sl.directories, func(d *directory) bool { return d.revision != sl.revision })
 	if everywhere && sl.announced != sl.revision {

@@ -16,6 +16,7 @@ import (
 type Service struct {
 	address onion.Address
 	keys    Keys
+	ending  keysTold
 	rand    random
 	config  Config
 	view    *View
@@ -41,6 +42,10 @@ type Service struct {
 	cookies  cookies
 	meetings map[MeetingID]*meeting
 
+	visits   *[32]byte // who may read descriptors beside the clients; nil: nobody
+	expected []tag     // of visits by the host itself
+	shared   *sharing  // nil: this node alone hosts it
+
 	out    []Command
 	wakeAt time.Time
 }
@@ -62,6 +67,7 @@ func New(address onion.Address, keys Keys, rand io.Reader, config Config, floors
 	for _, f := range floors {
 		s.floors.Raise(f)
 	}
+	s.setShared()
 	return s, s.setWork(now)
 }
 
@@ -95,13 +101,14 @@ func (s *Service) Configure(config Config, now time.Time) error {
 	}
 	before := s.config
 	s.config = config.clone()
-	if !samePoW(before.PoW, s.config.PoW) {
+	if !samePoW(before.PoW, s.config.PoW) || before.Shared != s.config.Shared || before.Seeds != s.config.Seeds {
 		if err := s.setWork(now); err != nil {
 			s.config = before
 			return err
 		}
 		s.dirty(Settings)
 	}
+	s.setShared()
 	if s.config.Restricted != before.Restricted || !slices.Equal(s.config.Clients, before.Clients) {
 		s.dirty(Access)
 	}
@@ -154,6 +161,7 @@ func (s *Service) settle(now time.Time) {
 	if s.stopped {
 		return
 	}
+	s.tendKeys(now)
 	s.tendWork(now)
 	s.tendPoints(now)
 	s.tendSlots(now)

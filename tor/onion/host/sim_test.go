@@ -207,19 +207,24 @@ func (m *sim) chance(of1000 int) bool { return m.rng.IntN(1000) < of1000 }
 // soon is the time of a circuit: up to some seconds.
 func (m *sim) soon() time.Duration { return time.Duration(1+m.rng.IntN(5000)) * time.Millisecond }
 
-// consensus makes a new one each hour, as long as the simulation runs.
-func (m *sim) consensus() {
-	valid := m.now.Truncate(time.Hour)
+// networkAt is the network of a consensus.
+func networkAt(valid time.Time) onion.Network {
 	sched := onion.Schedule{Voting: time.Hour, Minutes: 1440}
 	run := sched.RunStart(valid)
 	value := func(at time.Time) *[32]byte {
 		v := sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(at.Unix())))
 		return &v
 	}
-	m.network = onion.Network{
+	return onion.Network{
 		Schedule: sched, ValidAfter: valid, Current: value(run), Previous: value(run.Add(-24 * time.Hour)),
 		Replicas: 2, SpreadFetch: 3, SpreadStore: 4,
 	}
+}
+
+// consensus makes a new one each hour, as long as the simulation runs.
+func (m *sim) consensus() {
+	valid := m.now.Truncate(time.Hour)
+	m.network = networkAt(valid)
 	for _, r := range m.relays {
 		if r.listed {
 			r.listed = !m.chance(m.faults.unlist)

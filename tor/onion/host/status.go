@@ -14,6 +14,9 @@ type Status struct {
 	Waiting  int    // introductions
 	Meetings int    // begun
 	Effort   uint32 // suggested to clients
+	// Keys that are delegated do until KeysUntil, or zero: do not for this network.
+	Delegated bool
+	KeysUntil time.Time
 }
 
 // PointStatus is one introduction point.
@@ -40,6 +43,9 @@ type PeriodStatus struct {
 // Status looks at the service.
 func (s *Service) Status() Status {
 	out := Status{Waiting: s.queue.Len(), Meetings: len(s.meetings), Effort: s.queue.Suggested()}
+	if s.view != nil {
+		out.KeysUntil, out.Delegated = s.keys.Until(s.view.Schedule)
+	}
 	for _, p := range s.points {
 		out.Points = append(out.Points, PointStatus{
 			ID: p.id, Relay: p.relay.Identity, Up: p.phase == established, Retired: p.retired,

@@ -61,7 +61,8 @@ type Gate struct {
 	current  generation
 	previous generation // has no map before the first rotation
 	expires  time.Time
-	limit    int // proofs remembered a seed
+	limit    int       // proofs remembered a seed
+	agreed   *schedule // nil: seeds are drawn
 }
 
 // NewGate makes a gate with a first seed. It fails only if random does.
@@ -87,6 +88,10 @@ func (g *Gate) Params(suggested uint32) Params {
 func (g *Gate) Rotate(now time.Time) (bool, error) {
 	if now.Before(g.expires) {
 		return false, nil
+	}
+	if g.agreed != nil {
+		g.turn(now)
+		return true, nil
 	}
 	if err := g.renew(now); err != nil {
 		return false, err
@@ -151,6 +156,9 @@ func (g *Gate) generation(head SeedHead) *generation {
 		if at.used != nil && at.seed.Head() == head {
 			return at
 		}
+	}
+	if g.agreed != nil && g.agreed.next.seed.Head() == head {
+		return &g.agreed.next
 	}
 	return nil
 }

@@ -1,0 +1,275 @@
+package e2e
+
+import (
+	"crypto/ecdh"
+	"crypto/rand"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"chive/internal/testnet"
+	"chive/messages/chivev1"
+)
+
+// watched is a node that hosts one service, and visits it often.
+type watched struct {
+	*client
+	l       *hostingLab
+	address string
+	from    int // events before it are of no interest any more
+}
+
+func watch(t *testing.T, l *hostingLab, period string, lines ...string) *watched {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "watched")
+	if len(lines) > 0 && strings.HasPrefix(lines[0], "HiddenServiceDir ") {
+		dir = strings.TrimPrefix(lines[0], "HiddenServiceDir ")
+		lines = lines[1:]
+	}
+	lines = append(append(l.ClientTorrc(), "OnionVerifyPeriod "+period), append([]string{"HiddenServiceDir " + dir, "HiddenServicePort 80 " + l.http}, lines...)...)
+	w := &watched{client: hosts(t, t.TempDir(), 2, lines...), l: l, address: addressOf(t, dir)}
+	w.first(t, "verified", time.Minute, func(e *chivev1.Envelope) bool { return e.GetHostingVerified().GetBy() == "probe" })
+	return w
+}
+
+// since gives the events that are of interest.
+func (w *watched) since() []*chivev1.Envelope {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.log[w.from:])
+}
+
+// mark forgets what happened until now.
+func (w *watched) mark() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.from = len(w.log)
+}
+
+// first waits for an event.
+func (w *watched) first(t *testing.T, what string, patience time.Duration, match func(*chivev1.Envelope) bool) *chivev1.Envelope {
+	t.Helper()
+	var found *chivev1.Envelope
+	w.eventually(t, what, patience, func() bool {
+		all := w.since()
+		if i := slices.IndexFunc(all, match); i >= 0 {
+			found = all[i]
+		}
+		return found != nil
+	})
+	return found
+}
+
+// points are the relays of the introduction points that are up now, by number.
+func (w *watched) points() map[uint64]string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	out := map[uint64]string{}
+	for _, e := range w.log {
+		switch {
+		case e.GetHostingPointUp() != nil:
+			out[e.GetHostingPointUp().GetPoint()] = fmt.Sprintf("%X", e.GetHostingPointUp().GetRelay())
+		case e.GetHostingPointDown() != nil:
+			delete(out, e.GetHostingPointDown().GetPoint())
+		case e.GetHostingPointGone() != nil:
+			delete(out, e.GetHostingPointGone().GetPoint())
+		}
+	}
+	return out
+}
+
+// story logs what was told of the service's health.
+func (w *watched) story(t *testing.T, began time.Time) {
+	for _, e := range w.since() {
+		switch b := e.GetEvent().(type) {
+		case *chivev1.Envelope_HostingProbed, *chivev1.Envelope_HostingVerified, *chivev1.Envelope_HostingUnverified,
+			*chivev1.Envelope_HostingBroken, *chivev1.Envelope_HostingHealing, *chivev1.Envelope_HostingHealed,
+			*chivev1.Envelope_HostingPointGone, *chivev1.Envelope_HostingPublished:
+			t.Logf("%6.2f s %v", e.GetTime().AsTime().Sub(began).Seconds(), b)
+		}
+	}
+}
+
+// healedAfter waits until the service is found to be broken and until it is up again, and
+// logs how long each took.
+func (w *watched) healedAfter(t *testing.T, what string, began time.Time) *chivev1.HostingBroken {
+	t.Helper()
+	defer w.story(t, began)
+	broken := w.first(t, what+": found", 90*time.Second, func(e *chivev1.Envelope) bool { return e.GetHostingBroken() != nil })
+	healed := w.first(t, what+": healed", 90*time.Second, func(e *chivev1.Envelope) bool { return e.GetHostingHealed() != nil })
+	t.Logf("%s: found after %.1f s, up again after %.1f s", what, broken.GetTime().AsTime().Sub(began).Seconds(), healed.GetTime().AsTime().Sub(began).Seconds())
+	return broken.GetHostingBroken()
+}
+
+// TestHostingHeals: what breaks a hosted service is found, told with its cause, and repaired,
+// over relays of C tor; a client of C tor reaches it in the end.
+func TestHostingHeals(t *testing.T) {
+	t.Parallel()
+	l := startHostingLab(t)
+	w := watch(t, l, "10 seconds")
+	tor := ctor(t, l.Network, "visitor")
+	tor.fetchOnion(t, "", w.address, 10_000)
+
+	t.Run("every introduction point and directory is visited", func(t *testing.T) { w.coversAll(t) })
+	t.Run("directories lost the descriptor", func(t *testing.T) { w.directoriesForget(t) })
+	t.Run("an introduction point forgot the service", func(t *testing.T) { w.pointForgets(t) })
+	t.Run("the relay of an introduction point is gone", func(t *testing.T) { w.relayGone(t) })
+	ctor(t, l.Network, "later").fetchOnion(t, "", w.address, 1<<20)
+}
+
+func (w *watched) coversAll(t *testing.T) {
+	w.mark()
+	used := map[uint64]bool{}
+	w.eventually(t, "each introduction point is visited", 2*time.Minute, func() bool {
+		for _, e := range w.since() {
+			if p := e.GetHostingProbed(); p.GetOutcome() == chivev1.Outcome_OUTCOME_OK && p.GetPoint() != 0 {
+				used[p.GetPoint()] = true
+			}
+		}
+		return len(used) >= 3
+	})
+	for _, e := range w.since() {
+		if e.GetHostingBroken() != nil {
+			t.Errorf("a service that works is found broken: %v", e)
+		}
+		if p := e.GetHostingProbed(); p.GetPoint() != 0 && !p.GetArrived() {
+			t.Errorf("a visit ended at %v: %v", p.GetStage(), p)
+		}
+	}
+}
+
+// relayAt is the node with a fingerprint.
+func (w *watched) relayAt(fingerprint string) (testnet.Node, bool) {
+	for _, x := range w.l.Nodes() {
+		if strings.EqualFold(x.Fingerprint, fingerprint) {
+			return x, true
+		}
+	}
+	return testnet.Node{}, false
+}
+
+// directoriesForget: relays keep descriptors in memory, so each that is started anew has none.
+func (w *watched) directoriesForget(t *testing.T) {
+	points := w.points()
+	w.mark()
+	began := time.Now()
+	for _, x := range w.l.Nodes() {
+		busy := false
+		for _, relay := range points {
+			busy = busy || strings.EqualFold(relay, x.Fingerprint)
+		}
+		if busy || x.Guard || x.Role == testnet.RoleAuth {
+			continue
+		}
+		if err := w.l.Restart(x.Name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.healedAfter(t, "directories lost the descriptor", began)
+}
+
+// pointForgets: the process is another, and knows of no introduction circuit.
+func (w *watched) pointForgets(t *testing.T) {
+	x := w.somePoint(t)
+	w.mark()
+	began := time.Now()
+	if err := w.l.Restart(x.Name); err != nil {
+		t.Fatal(err)
+	}
+	w.first(t, "the circuit is missed", time.Minute, func(e *chivev1.Envelope) bool { return e.GetHostingPointDown() != nil })
+	up := w.first(t, "there is another", time.Minute, func(e *chivev1.Envelope) bool { return e.GetHostingPointUp() != nil })
+	w.first(t, "it is verified", time.Minute, func(e *chivev1.Envelope) bool {
+		return e.GetHostingProbed().GetOutcome() == chivev1.Outcome_OUTCOME_OK && e.GetTime().AsTime().After(up.GetTime().AsTime())
+	})
+	w.story(t, began)
+}
+
+// somePoint is a relay that is an introduction point, and that nothing else depends on.
+func (w *watched) somePoint(t *testing.T) testnet.Node {
+	t.Helper()
+	for _, relay := range w.points() {
+		if x, ok := w.relayAt(relay); ok && !x.Guard && x.Role != testnet.RoleAuth {
+			return x
+		}
+	}
+	t.Skip("every introduction point is at a guard or an authority")
+	return testnet.Node{}
+}
+
+func (w *watched) relayGone(t *testing.T) {
+	x := w.somePoint(t)
+	w.mark()
+	began := time.Now()
+	if err := w.l.Kill(x.Name); err != nil {
+		t.Fatal(err)
+	}
+	broken := w.healedAfter(t, "the relay of an introduction point is gone", began)
+	if broken.GetCause() != chivev1.HealthCause_HEALTH_CAUSE_RELAY_GONE || !broken.GetPartly() {
+		t.Errorf("told as %v", broken)
+	}
+	for _, relay := range w.points() {
+		if strings.EqualFold(relay, x.Fingerprint) {
+			t.Error("it is an introduction point yet")
+		}
+	}
+}
+
+// TestHostingVerifiesRestricted: the node reads the descriptor of a service for authorised
+// clients by a key of its own, and they as before.
+func TestHostingVerifiesRestricted(t *testing.T) {
+	t.Parallel()
+	l := startHostingLab(t)
+	dir := filepath.Join(t.TempDir(), "private")
+	if err := os.MkdirAll(filepath.Join(dir, "authorized_clients"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	key, err := ecdh.X25519().GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "authorized_clients", "alice.auth"), []byte("descriptor:x25519:"+base32Key.EncodeToString(key.PublicKey().Bytes())+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w := watch(t, l, "10 seconds", "HiddenServiceDir "+dir)
+	folder := keyDir(t, auth(w.address, base32Key.EncodeToString(key.Bytes())))
+	ctor(t, l.Network, "alice", "ClientOnionAuthDir "+folder).fetchOnion(t, "", w.address, 100_000)
+	if _, code := ctor(t, l.Network, "stranger").connect(t, w.address, 80); code == 0 {
+		t.Error("a stranger reaches the service")
+	}
+}
+
+// TestHostingWithoutNetwork: nothing is said of a service, and nothing done to it, while no
+// relay can be reached; it is verified soon after they can.
+func TestHostingWithoutNetwork(t *testing.T) {
+	t.Parallel()
+	l := startHostingLab(t)
+	w := watch(t, l, "10 seconds", "RelayBreakerFailures 2", "RelayBreakerOpenTime 5 seconds")
+	w.mark()
+	began := time.Now()
+	for _, x := range l.Nodes() {
+		if err := l.Stop(x.Name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	doubted := w.first(t, "unverified", 2*time.Minute, func(e *chivev1.Envelope) bool { return e.GetHostingUnverified() != nil })
+	t.Logf("told after %.1f s: %v", doubted.GetTime().AsTime().Sub(began).Seconds(), doubted.GetHostingUnverified())
+	for _, x := range l.Nodes() {
+		if err := l.Cont(x.Name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	back := time.Now()
+	up := w.first(t, "verified again", 2*time.Minute, func(e *chivev1.Envelope) bool { return e.GetHostingVerified() != nil })
+	t.Logf("verified %.1f s after the network is back", up.GetTime().AsTime().Sub(back).Seconds())
+	w.story(t, began)
+	for _, e := range w.since() {
+		if e.GetHostingHealing() != nil && e.GetTime().AsTime().Before(back) {
+			t.Errorf("a step without a network: %v", e)
+		}
+	}
+	ctor(t, l.Network, "visitor").fetchOnion(t, "", w.address, 100_000)
+}

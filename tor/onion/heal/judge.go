@@ -1,0 +1,371 @@
+package heal
+
+import (
+	"slices"
+	"time"
+)
+
+// Probed takes the end of a probe.
+func (s *Service) Probed(r Result, now time.Time) {
+	if s.flying == nil || s.flying.ID != r.ID {
+		return
+	}
+	s.flying = nil
+	s.note(r.Tried, now)
+	switch d := r.Tried.Directory; {
+	case r.OK || r.Stage > Directory:
+		delete(s.away, d)
+	case !r.Answer && r.Reached:
+		s.away[d] = now
+	}
+	if s.period == 0 {
+		if r.OK && r.Full {
+			s.verified, s.byClient = now, false
+		}
+		return
+	}
+	if s.next.IsZero() {
+		s.routine(now)
+	}
+	if r.OK {
+		s.succeeded(&r, now)
+	} else {
+		s.failed(&r, now)
+	}
+	s.act(now)
+}
+
+// note remembers when things were tried.
+func (s *Service) note(t Target, now time.Time) {
+	if t.Point != 0 {
+		s.tried[Target{Point: t.Point}] = now
+	}
+	if t.Directory != [32]byte{} {
+		s.tried[Target{Directory: t.Directory}] = now
+	}
+	for k := range s.tried { // what is no more needs no memory
+		if k.Point != 0 && !slices.Contains(s.facts.Points, k.Point) || k.Point == 0 && !slices.Contains(s.facts.Directories, k.Directory) {
+			delete(s.tried, k)
+		}
+	}
+}
+
+func (s *Service) succeeded(r *Result, now time.Time) {
+	s.unsure = 0
+	if r.Full {
+		s.verified, s.byClient = now, false
+	}
+	switch {
+	case s.trouble != nil:
+		if !s.over(r) {
+			s.lookAt(s.trouble.target, Stepped, now)
+			return
+		}
+		s.healed(now)
+	case s.doubt != nil && !s.doubt.again && s.worthAnother(&s.doubt.first):
+		s.doubt.again = true
+		s.lookAt(suspected(&s.doubt.first), Confirm, now)
+		return
+	case s.doubt != nil:
+		s.doubt = nil
+	}
+	if s.verdict != Up && (r.Full || s.verdict == Unverified && s.met.After(now.Add(-s.period))) {
+		s.up(false, now)
+	}
+}
+
+// over: does a probe that met the service end the trouble?
+func (s *Service) over(r *Result) bool {
+	switch t := s.trouble.target; {
+	case t == Target{}:
+		return r.Full
+	case t.Point != 0:
+		return r.Full && (r.Tried.Point == t.Point || !slices.Contains(s.facts.Points, t.Point))
+	default:
+		return r.Tried.Directory == t.Directory || !slices.Contains(s.facts.Directories, t.Directory)
+	}
+}
+
+// worthAnother: would it help to know whether that one thing is of no use? A directory that
+// cannot be reached is none of the service's doing, and clients ask the next.
+func (s *Service) worthAnother(r *Result) bool {
+	t := suspected(r)
+	switch {
+	case t.Point != 0:
+		return slices.Contains(s.facts.Points, t.Point)
+	case t.Directory != [32]byte{}:
+		return r.Answer && slices.Contains(s.facts.Directories, t.Directory)
+	}
+	return false
+}
+
+// suspected is what a failed probe points at.
+func suspected(r *Result) Target {
+	switch {
+	case r.Stage <= Descriptor:
+		return Target{Directory: r.Tried.Directory}
+	case r.Stage == Rendezvous || r.Arrived:
+		return Target{}
+	}
+	return Target{Point: r.Tried.Point}
+}
+
+// lookAt has something tried at once.
+func (s *Service) lookAt(t Target, why Why, now time.Time) {
+	s.next, s.why, s.want = time.Time{}, 0, t
+	s.due(now, why)
+}
+
+func (s *Service) failed(r *Result, now time.Time) {
+	if cause := s.cannot(); cause != 0 {
+		s.doubted(cause, now)
+		return
+	}
+	if !r.Reached {
+		s.doubted(Connections, now)
+		return
+	}
+	if s.unsure < s.grace(r) {
+		s.unsure++
+		s.lookAt(s.intent(r), Confirm, now.Add(s.spread(soon)))
+		return
+	}
+	if r.Stage == Rendezvous { // no relay of our choice would wait: that is not the service
+		s.doubted(Connections, now)
+		return
+	}
+	if s.facts.Settling || r.Tried.Point != 0 && !slices.Contains(s.facts.Points, r.Tried.Point) && s.trouble == nil {
+		s.due(now.Add(s.spread(settleAgain)), Changed) // it is another one by now
+		return
+	}
+	s.unsure = 0
+	switch {
+	case s.trouble != nil:
+		s.stillBroken(r, now)
+	case s.doubt == nil:
+		s.doubt = &doubt{first: *r}
+		s.lookAt(Target{}, Confirm, now)
+	case s.doubt.again:
+		s.found(r, s.wrongWith(r), suspected(r), now)
+	default:
+		s.found(&s.doubt.first, s.worse(s.wrongWith(&s.doubt.first), s.wrongWith(r)), Target{}, now)
+	}
+}
+
+// grace is how many failures of the kind in a row say nothing of the service: a circuit may
+// fail by any relay on its way, and clients try again.
+func (s *Service) grace(r *Result) int {
+	switch {
+	case r.Answer:
+		return 0
+	case r.Stage == Directory || r.Stage == Rendezvous:
+		return 2
+	case r.Stage == Point && !slices.Contains(s.facts.Down, r.Tried.Point), r.Arrived && !r.Crowded:
+		return 1
+	}
+	return 0
+}
+
+// intent is what is being looked into.
+func (s *Service) intent(r *Result) Target {
+	switch {
+	case s.calm() && r.Stage == Point:
+		return suspected(r)
+	case s.trouble != nil:
+		return s.trouble.target
+	case s.doubt != nil && s.doubt.again:
+		return suspected(&s.doubt.first)
+	}
+	return Target{}
+}
+
+// worse is the cause of two failures on different paths: what they agree on.
+func (s *Service) worse(a, b Cause) Cause {
+	switch {
+	case a == b:
+		return a
+	case a == NotStored || b == NotStored:
+		return NotStored // then nothing can be said of the rest
+	}
+	return PointUnreachable
+}
+
+// found begins the trouble.
+func (s *Service) found(r *Result, wrong Cause, target Target, now time.Time) {
+	s.doubt = nil
+	s.trouble = &trouble{target: target, wrong: wrong, cause: s.explain(wrong, now), stage: r.Stage, since: now}
+	s.broken()
+	s.step(now)
+}
+
+// broken tells the verdict.
+func (s *Service) broken() {
+	t := s.trouble
+	s.verdict, s.cause = Broken, t.cause
+	if t.target != (Target{}) {
+		s.verdict = Impaired
+	}
+	s.tell(Found{Cause: t.cause, Stage: t.stage, Target: t.target})
+}
+
+// stillBroken: a probe failed in the midst of it.
+func (s *Service) stillBroken(r *Result, now time.Time) {
+	t := s.trouble
+	other := t.target != Target{} && suspected(r) != t.target
+	if t.others++; !other {
+		t.others = 0
+	}
+	switch {
+	case t.others == 1: // perhaps; it is no news of what is looked into
+		s.lookAt(t.target, Confirm, now.Add(s.spread(soon)))
+		return
+	case other: // more than that one is of no use
+		t.target, t.wrong, t.stage, t.rung, t.others = Target{}, s.wrongWith(r), r.Stage, 0, 0
+		t.cause = s.explain(t.wrong, now)
+		s.broken()
+	case s.verdict == Unverified:
+		s.broken()
+	}
+	if !t.stepAt.IsZero() {
+		return
+	}
+	t.stepAt = now.Add(s.wait(t.steps))
+	s.next, s.why = time.Time{}, 0
+}
+
+// wait is how long before the step after so many: twice as long each time, up to a half
+// less at random.
+func (s *Service) wait(steps int) time.Duration {
+	d := min(firstWait<<min(max(steps-1, 0), 20), longestWait)
+	return d/2 + time.Duration(s.rand.Int64N(int64(d/2)+1))
+}
+
+// ladder is the one for the trouble; ends says that nothing is done after its last step.
+func (t *trouble) ladder() (ladder []Step, ends bool) {
+	switch {
+	case t.target.Point != 0 && t.wrong == RelayGone:
+		return gonePointLadder, true
+	case t.target.Point != 0:
+		return pointLadder, true
+	case t.target.Directory != [32]byte{}:
+		return directoryLadder, true
+	}
+	if l, ok := ladders[t.wrong]; ok {
+		return l, false
+	}
+	return nil, false // such as Overload: nothing that is done here would help
+}
+
+// step makes the next one that the budget allows.
+func (s *Service) step(now time.Time) {
+	t := s.trouble
+	t.stepAt = time.Time{}
+	ladder, ends := t.ladder()
+	if cause := s.cannot(); cause != 0 || len(ladder) == 0 {
+		s.routine(now)
+		return
+	}
+	if ends && t.rung >= len(ladder) {
+		s.excuse(now)
+		return
+	}
+	rung := min(t.rung, len(ladder)-1)
+	for ; rung < len(ladder)-1; rung++ {
+		if !s.budget.free(ladder[rung], now).After(now) {
+			break
+		}
+	}
+	chosen := ladder[rung]
+	if at := s.budget.free(chosen, now); at.After(now) {
+		t.stepAt = at
+		s.routine(now) // it may heal by itself
+		return
+	}
+	s.budget.spend(chosen, now)
+	t.rung, t.last = rung+1, chosen
+	t.steps++
+	point := uint64(0)
+	if chosen == NewCircuits || chosen == Rotate {
+		point = t.target.Point
+	}
+	s.tell(Healing{Step: chosen, Cause: t.cause, Attempt: t.steps, Point: point})
+	s.out = append(s.out, Do{Step: chosen, Point: point})
+	s.lookAt(t.target, Stepped, now.Add(s.spread(settles[chosen])))
+}
+
+// excuse lets be what does not get better, for others work.
+func (s *Service) excuse(now time.Time) {
+	t := s.trouble
+	if t.target.Directory != [32]byte{} {
+		s.excused[t.target.Directory] = now.Add(excuseFor)
+	}
+	s.trouble, s.verdict, s.cause = nil, Starting, 0 // until the next probe
+	s.lookAt(Target{}, Confirm, now)
+}
+
+// doubted: it cannot be said. No step is made meanwhile; what was found before is looked
+// into when it can be said again.
+func (s *Service) doubted(cause Cause, now time.Time) {
+	cause = s.explain(cause, now)
+	if s.verdict != Unverified || s.cause != cause {
+		s.verdict, s.cause = Unverified, cause
+		s.tell(Doubted{cause})
+	}
+	s.doubt = nil
+	if s.trouble != nil {
+		s.trouble.stepAt = time.Time{}
+	}
+	s.unsure = min(s.unsure+1, 16)
+	s.next, s.why, s.want = time.Time{}, 0, Target{}
+	s.due(now.Add(s.spread(min(offlineFirst<<(s.unsure-1), max(s.period, offlineFirst)))), Network)
+}
+
+// healed ends the trouble.
+func (s *Service) healed(now time.Time) {
+	t := s.trouble
+	s.trouble = nil
+	s.up(false, now)
+	s.tell(Healed{After: now.Sub(t.since), Cause: t.cause, Last: t.last, Steps: t.steps})
+}
+
+func (s *Service) up(byClient bool, now time.Time) {
+	s.verdict, s.cause, s.verified, s.byClient = Up, 0, now, byClient
+	s.tell(Verified{ByClient: byClient})
+}
+
+func (s *Service) tell(e Event) { s.out = append(s.out, Told{e}) }
+
+// Period is how often it is probed, on average.
+func (s *Service) Period() time.Duration { return s.period }
+
+// Suspects is why a probe may have failed, before another is made.
+func (s *Service) Suspects(r *Result, now time.Time) Cause {
+	if cause := s.cannot(); cause != 0 {
+		return cause
+	}
+	if !r.Reached || r.Stage == Rendezvous {
+		return s.explain(Connections, now)
+	}
+	return s.explain(s.wrongWith(r), now)
+}
+
+// Status is what is known.
+type Status struct {
+	Verdict  Verdict
+	Cause    Cause     // 0: none
+	Verified time.Time // when it was last met; zero: never
+	ByClient bool
+	Step     Step // that is being tried; 0: none
+	Steps    int
+	Since    time.Time // of the trouble
+	Next     time.Time // probe
+}
+
+// Status looks at it.
+func (s *Service) Status() Status {
+	out := Status{Verdict: s.verdict, Cause: s.cause, Verified: s.verified, ByClient: s.byClient, Next: s.next}
+	if t := s.trouble; t != nil {
+		out.Step, out.Steps, out.Since = t.last, t.steps, t.since
+	}
+	return out
+}

@@ -1,0 +1,106 @@
+package heal
+
+import (
+	"slices"
+	"time"
+)
+
+// ladders are the steps for a service that nobody reaches, by what is wrong with it. Each
+// goes on at its last step.
+var ladders = map[Cause][]Step{
+	RelayGone:        {Rotate, Republish, Rebuild},
+	PointUnreachable: {NewCircuits, Republish, Rotate, Rebuild},
+	NotStored:        {Republish, Rotate, Rebuild},
+	NotMet:           {NewCircuits, Rebuild},
+	Unknown:          {NewCircuits, Republish, Rotate, Rebuild},
+}
+
+// Those for one introduction point or one directory, while others work. They end.
+var (
+	pointLadder     = []Step{NewCircuits, Rotate, Rotate}
+	gonePointLadder = []Step{Rotate, Rotate}
+	directoryLadder = []Step{Republish, Republish}
+)
+
+// budgets are how often each step is made in an hour.
+var budgets = [...]int{NewCircuits: 12, Republish: 6, Rotate: 4, Rebuild: 2}
+
+// settles are how long a step is given until a probe looks, unless the service tells before
+// that it has done its part.
+var settles = [...]time.Duration{
+	NewCircuits: 8 * time.Second, Republish: 10 * time.Second, Rotate: 20 * time.Second, Rebuild: 30 * time.Second,
+}
+
+const (
+	budgetTime  = time.Hour
+	firstWait   = 2 * time.Second // before the second step; twice as long before each further one
+	longestWait = 5 * time.Minute
+)
+
+// budget is when each step was made in the last hour.
+type budget [len(budgets)][]time.Time
+
+// free is when a step may be made: now, or later.
+func (b *budget) free(s Step, now time.Time) time.Time {
+	b[s] = slices.DeleteFunc(b[s], func(at time.Time) bool { return now.Sub(at) >= budgetTime || at.After(now) })
+	if len(b[s]) < budgets[s] {
+		return now
+	}
+	return b[s][0].Add(budgetTime)
+}
+
+func (b *budget) spend(s Step, now time.Time) { b[s] = append(b[s], now) }
+
+// explanations are the things that, having happened since the service was last up, are why
+// other things go wrong: the newest is told as the cause, for it is what an operator asks
+// for. What is done about it depends on what goes wrong.
+var explanations = map[Cause][]Cause{
+	Slept:       {RelayGone, PointUnreachable, NotStored, NotMet, Unknown, Connections},
+	Clock:       {PointUnreachable, NotStored, NotMet, Unknown, Consensus},
+	Connections: {RelayGone, PointUnreachable, NotStored, NotMet, Unknown},
+	Offline:     {RelayGone, PointUnreachable, NotStored, NotMet, Unknown, Connections},
+	Restarted:   {RelayGone, PointUnreachable, NotStored, NotMet, Unknown},
+	Disk:        {NotStored, Unknown},
+	Journal:     {Unknown},
+	Overload:    {NotMet, PointUnreachable},
+}
+
+// evidenceLife is how long something that happened can be why.
+const evidenceLife = 10 * time.Minute
+
+// explain gives the cause to tell of something that is wrong.
+func (s *Service) explain(wrong Cause, now time.Time) Cause {
+	cause, newest := wrong, time.Time{}
+	for c := Unknown; c <= NoClients; c++ {
+		at, ok := s.evidence[c]
+		if !ok || now.Sub(at) >= evidenceLife || at.Before(s.verified) || !slices.Contains(explanations[c], wrong) {
+			continue
+		}
+		if at.After(newest) {
+			cause, newest = c, at
+		}
+	}
+	return cause
+}
+
+// wrongWith says what is wrong, by the failed probes.
+func (s *Service) wrongWith(r *Result) Cause {
+	switch r.Stage {
+	case Directory, Descriptor:
+		return NotStored
+	case Point, Introduce:
+		if slices.Contains(s.facts.Down, r.Tried.Point) || r.Stage == Point && !slices.Contains(s.facts.Points, r.Tried.Point) {
+			return RelayGone
+		}
+		return PointUnreachable
+	case Meeting:
+		switch {
+		case r.Crowded:
+			return Overload
+		case r.Arrived:
+			return NotMet
+		}
+		return PointUnreachable
+	}
+	return Unknown
+}

@@ -1,0 +1,9 @@
+package share
+
+import (
+	"testing"
+
+	"chive/internal/leak"
+)
+
+func TestMain(m *testing.M) { leak.Main(m) }
