@@ -20,8 +20,8 @@ import (
 )
 
 const (
-	campaignLabs  = 4                // private networks, side by side
-	visitEvery    = 11 * time.Second // C tor forgets a descriptor once in ten seconds
+	faultsALab    = 25               // private networks with so many each are side by side
+	roundEvery    = 11 * time.Second // C tor forgets a descriptor once in ten seconds
 	visitPatience = 30 * time.Second // of a visitor
 	settled       = 2                // rounds of visits that succeed, one after the other: it is over
 	faultMost     = 6 * time.Minute  // until then
@@ -66,7 +66,7 @@ func TestFaultCampaign(t *testing.T) {
 	if err != nil || count < 1 {
 		t.Skip("CHIVE_FAULTS says how many faults there are to be; make soak has a hundred")
 	}
-	labs := min(campaignLabs, count)
+	labs := (count + faultsALab - 1) / faultsALab
 	results := make(chan trial, count)
 	t.Run("labs", func(t *testing.T) {
 		for i := range labs {
@@ -202,7 +202,7 @@ func (l *campaignLab) try(t *testing.T, f fault) trial {
 			r.failed++
 			good = 0
 		}
-		wait(t, visitEvery-time.Since(round))
+		wait(t, roundEvery-time.Since(round))
 	}
 	r.detected = l.detected(mark, began)
 	r.causes = l.causes(mark)

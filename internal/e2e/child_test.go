@@ -27,14 +27,14 @@ import (
 // that can be killed and stopped, with a clock that can be moved.
 const childTorrc = "CHIVE_E2E_NODE"
 
-// childMain runs the node until its input ends. What it reads are seconds to move the clock by, a
-// line each; on its file 3 it writes each event, a line of base64.
+// childMain runs the node until its input ends. Each line that it reads says how far the wall
+// clock is ahead; on its file 3 it writes each event, a line of base64.
 func childMain(torrc string) error {
 	cfg, err := config.Load(torrc, nil)
 	if err != nil {
 		return err
 	}
-	c := &clock{}
+	c := &wallClock{}
 	out := os.NewFile(3, "events")
 	n, err := node.Start(context.Background(), node.Options{
 		Config: cfg, Version: "test", Now: c.now, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
@@ -51,11 +51,11 @@ func childMain(torrc string) error {
 	}
 	in := bufio.NewScanner(os.Stdin)
 	for in.Scan() {
-		d, err := time.ParseDuration(in.Text())
+		ahead, err := time.ParseDuration(in.Text())
 		if err != nil {
 			return err
 		}
-		c.move(d)
+		c.set(ahead)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
@@ -154,7 +154,7 @@ func (c *child) end() {
 // move moves its wall clock.
 func (c *child) move(by time.Duration) {
 	c.ahead += by
-	if _, err := fmt.Fprintln(c.stdin, by); err != nil {
+	if _, err := fmt.Fprintln(c.stdin, c.ahead); err != nil {
 		c.t.Error(err)
 	}
 }
