@@ -33,7 +33,7 @@ type FleetAccess struct {
 }
 
 // ErrElsewhere: the node's own server is not its fleet's.
-var ErrElsewhere = errors.New("the node is in no fleet of its own server's: if it has NatsUrl, name its servers with --server and --credential")
+var ErrElsewhere = errors.New("the node shares no NATS servers of its own, so there is no fleet here: with NatsClusterListen it shares them; if it has NatsUrl, name those servers with --server and --credential")
 
 // FleetConn is a connection of those who run a fleet.
 type FleetConn struct {

@@ -26,6 +26,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nkeys"
 
+	"chive/bridge/fleet"
 	shared "chive/bridge/fleet"
 	"chive/messages"
 	"chive/messages/chivev1"
@@ -569,6 +570,19 @@ func TestLoneNodeRunsNoFleet(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(b.dir, fleetSeed)); err == nil {
 		t.Error("a credential of a fleet is written")
+	}
+	// Who asks for its fleet is told why there is none, be others let in or not.
+	if _, err := ConnectFleet(t.Context(), FleetAccess{DataDir: b.dir}); !errors.Is(err, ErrElsewhere) {
+		t.Errorf("the fleet of a lone node: %v", err)
+	}
+	listens := joins(t, "n2", Options{Listen: "127.0.0.1:0"})
+	c, err := ConnectFleet(t.Context(), FleetAccess{DataDir: listens.dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Members(t.Context()); !errors.Is(err, fleet.ErrUnshared) {
+		t.Errorf("the members of no fleet: %v", err)
 	}
 	b.recorder.Emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, "c1", &chivev1.CircuitOpened{Hops: 3}))
 	if history, err := b.client(t).History(t.Context()); err != nil || len(history) > 1 {

@@ -22,6 +22,7 @@ func (s *NodeSet) Empty() bool { return len(s.Relays)+len(s.Countries)+len(s.Net
 type Nodes struct {
 	ExcludeNodes, ExcludeExitNodes     NodeSet
 	EntryNodes, MiddleNodes, ExitNodes NodeSet
+	HSLayer2Nodes, HSLayer3Nodes       NodeSet
 	StrictNodes                        bool
 	GeoIPFile, GeoIPv6File             string // absolute; "" for none
 	GeoIPExcludeUnknown                string // auto, 0 or 1
@@ -52,12 +53,17 @@ func (n *Nodes) sets() []namedSet {
 		{"EntryNodes", &n.EntryNodes, []*NodeSet{&n.ExcludeNodes}},
 		{"MiddleNodes", &n.MiddleNodes, []*NodeSet{&n.ExcludeNodes}},
 		{"ExitNodes", &n.ExitNodes, []*NodeSet{&n.ExcludeNodes, &n.ExcludeExitNodes}},
+		{layer2Nodes, &n.HSLayer2Nodes, []*NodeSet{&n.ExcludeNodes}},
+		{layer3Nodes, &n.HSLayer3Nodes, []*NodeSet{&n.ExcludeNodes}},
 		{"ExcludeNodes", &n.ExcludeNodes, nil},
 		{"ExcludeExitNodes", &n.ExcludeExitNodes, nil},
 	}
 }
 
 const (
+	layer2Nodes = "HSLayer2Nodes"
+	layer3Nodes = "HSLayer3Nodes"
+
 	newRules = "At once: circuits built by the old rules take no new streams and end with their last."
 	setRange = "fingerprints ($HEX, with =NICKNAME or ~NICKNAME after it if wanted), {CC} countries and addresses or networks, separated by commas; several lines add up"
 	costs    = "A path that others would not choose tells you apart from them: whoever sees several of your circuits can recognise you. chive warns at each start."
@@ -95,6 +101,16 @@ var nodeOptions = []Option{
 		Name: "EntryNodes",
 		Doc:  "Guards are of these relays only, as far as they have the Guard flag; they are sampled and kept like any. Guards of before are kept for when the option goes.",
 	}, func(n *Nodes) *NodeSet { return &n.EntryNodes }),
+	nodeSet(Option{
+		Name:    layer2Nodes,
+		Doc:     "The second hop of circuits to onion services, and of those of hosted ones, is one of these relays. Up to twenty are all used, each as likely; of more chive uses as many as of the network, by weight, for days each (VanguardsLiteEnabled, VanguardsFull). It is for who picks the relays by himself, as the vanguards addon for C tor does: with none that can be used no onion service is reached or hosted, and one relay that sees all your circuits is not better than many.",
+		Differs: "More than twenty are not all used. MiddleNodes holds for them as well.",
+	}, func(n *Nodes) *NodeSet { return &n.HSLayer2Nodes }),
+	nodeSet(Option{
+		Name:    layer3Nodes,
+		Doc:     "The third hop of such circuits is one of these relays: as HSLayer2Nodes, and some circuits are a hop longer, as with VanguardsFull. Without HSLayer2Nodes the second layer is chosen by chive.",
+		Differs: "As HSLayer2Nodes. The second layer is used, be the consensus against it.",
+	}, func(n *Nodes) *NodeSet { return &n.HSLayer3Nodes }),
 	flag(Option{
 		Name: "StrictNodes", Default: "0", Class: Rebuild, Effect: newRules, RemoteDenied: deniedPaths,
 		Doc:     "Ask relays of ExcludeNodes for no directory document either, as fallback directories and authorities otherwise are.",
@@ -219,8 +235,12 @@ func (b *builder) checkNodes() {
 			b.fail(l, ErrConflict, "every relay of it is excluded by ExcludeNodes or ExcludeExitNodes: no path is left")
 			continue
 		}
+		if unknown := s.set.unknownCountries(); len(unknown) > 0 {
+			b.warn(l, "%s is no country of ISO 3166: no relay is in it, unless GeoIPFile says otherwise", braced(unknown))
+		}
 		b.warn(l, "paths are chosen otherwise than other clients choose them, by which this client can be recognised")
 	}
+	b.checkLayers()
 	if l, ok := b.set["StrictNodes"]; ok && n.StrictNodes && n.ExcludeNodes.Empty() {
 		b.warn(l, "has no effect without ExcludeNodes")
 	}

@@ -16,7 +16,7 @@ var onionOptions = []Option{
 	auto(Option{
 		Name: "VanguardsFull", Default: "auto", Own: true, Class: Hot, RemoteDenied: deniedPrivacy,
 		Effect:  "At once: circuits that are being built are built anew, introduction points get other circuits, and what streams are on takes no new ones. A client who has met a hosted service keeps his circuit.",
-		Doc:     "Have the third hop of circuits to onion services, and of those of hosted ones, be one of eight relays that change within two days, behind a second layer (VanguardsLiteEnabled, which 1 implies), and some circuits one hop longer. It is for services that someone may hunt: whoever makes one build many circuits learns no more than a relay of the third layer for days. Circuits are slower by a hop. auto does as the consensus says (vanguards-enabled, and where services are hosted vanguards-hs-service), which is no if it says nothing, or if VanguardsLiteEnabled is 0.",
+		Doc:     "Have the third hop of circuits to onion services, and of those of hosted ones, be one of eight relays that change within two days, behind a second layer of four that stay for 30 to 60 (VanguardsLiteEnabled, which 1 implies), and some circuits one hop longer. It is for services that someone may hunt: whoever makes one build many circuits learns no more than a relay of the third layer for days. Circuits are slower by a hop. auto does as the consensus says (vanguards-enabled, and where services are hosted vanguards-hs-service), which is no if it says nothing, or if VanguardsLiteEnabled is 0.",
 		Differs: "C tor has none: an addon does it.",
 	}, func(c *Config) *string { return &c.VanguardsFull }),
 	flag(Option{
@@ -33,4 +33,26 @@ var onionOptions = []Option{
 		Name: "ReducedCircuitPadding", Default: "0", Class: Hot, RemoteDenied: deniedPrivacy, Effect: "As CircuitPadding.",
 		Doc: "Pad circuits only in ways that cost little. None of those that there are now does, so that this is as CircuitPadding 0.",
 	}, func(c *Config) *bool { return &c.ReducedCircuitPadding }),
+}
+
+// checkLayers refuses layers of guards that are named and off, or that leave no path.
+func (b *builder) checkLayers() {
+	c := &b.cfg
+	second, third := &c.HSLayer2Nodes, &c.HSLayer3Nodes
+	for _, s := range []namedSet{{option: layer2Nodes, set: second}, {option: layer3Nodes, set: third}} {
+		if l := b.set[s.option]; !s.set.Empty() && c.VanguardsLiteEnabled == "0" && c.VanguardsFull != "1" {
+			b.fail(l, ErrConflict, "names relays for a layer of guards, and VanguardsLiteEnabled 0 has none")
+		}
+	}
+	if third.Empty() {
+		return
+	}
+	l := b.set[layer3Nodes]
+	if c.VanguardsFull == "0" {
+		b.fail(l, ErrConflict, "names relays for the third layer of guards, and VanguardsFull 0 has none")
+	}
+	one := len(second.Relays) == 1 && len(second.Countries)+len(second.Networks) == 0
+	if one && second.String() == third.String() {
+		b.fail(l, ErrConflict, "names the one relay of HSLayer2Nodes, which cannot stand in a path twice: no path is left")
+	}
 }

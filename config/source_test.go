@@ -205,6 +205,9 @@ func values(t *rapid.T, o *Option) []string {
 		if o.Name == "ClientPreferIPv6ORPort" { // so does 1
 			return some("auto", "0")
 		}
+		if strings.HasPrefix(o.Name, "Vanguards") { // 0 contradicts HSLayer2Nodes
+			return some("auto", "1")
+		}
 		return some("auto", "0", "1")
 	case "throughput|latency|throughput_lowmem|latency_lowmem":
 		return some("throughput", "latency", "throughput_lowmem", "latency_lowmem")

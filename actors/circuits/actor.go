@@ -218,6 +218,7 @@ type circuits struct {
 	totals     circuit.Totals
 	policy     padding.Policy              // that circuits were told last
 	mode       path.Mode                   // of the layers that circuits have
+	naming     uint64                      // likewise
 	opens      []*Open                     // circuits that owners wait for, not launched yet
 	meetings   map[string]*meeting         // that streams wait for
 	met        map[onion.Address][]*record // circuits whose last hop is an onion service

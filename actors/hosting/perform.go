@@ -122,11 +122,12 @@ func (a *serviceActor) ready(ctx actor.Context, m *circuits.Ready, now time.Time
 	case u.upload != nil:
 		a.publish(ctx, m.Token, u.upload, now)
 	default:
+		u.number = a.h.number()
 		inc := 0
 		if u.meeting.CongestionControl {
 			inc = a.network.shared.Increment
 		}
-		ctx.Send(m.PID, &circuit.Meet{Message: u.meeting.Message, Keys: u.meeting.Keys, Increment: inc, Serve: a.rules.serve})
+		ctx.Send(m.PID, &circuit.Meet{Message: u.meeting.Message, Keys: u.meeting.Keys, Increment: inc, Serve: a.rules.serving(m.ID, u.number)})
 	}
 }
 
@@ -218,6 +219,7 @@ func (a *serviceActor) told(e host.Event) {
 	a.toldMachine(e, a.h.o.Now())
 	switch e := e.(type) {
 	case host.PointUp:
+		a.e.relays.note(e.Point, e.Relay)
 		up := &chivev1.HostingPointUp{Point: uint64(e.Point), Relay: e.Relay[:]}
 		if u := a.uses[a.points[e.Point]]; u != nil && u.ready != nil {
 			up.CircuitId = u.ready.ID
@@ -225,6 +227,7 @@ func (a *serviceActor) told(e host.Event) {
 		}
 		a.emit(messages.Event(kind, id, up))
 	case host.PointDown:
+		a.e.relays.note(e.Point, e.Relay)
 		a.emit(messages.Event(kind, id, &chivev1.HostingPointDown{Point: uint64(e.Point), Outcome: outcomeOf(e.Cause), Relay: e.Relay[:]}))
 	case host.PointGone:
 		a.emit(messages.Event(kind, id, &chivev1.HostingPointGone{Point: uint64(e.Point), Reason: e.Reason.String(), Relay: e.Relay[:]}))

@@ -15,7 +15,6 @@ import (
 	"chive/actors/circuit"
 	"chive/actors/circuits"
 	"chive/actors/kernel"
-	"chive/actors/keystore"
 	"chive/config"
 	"chive/messages"
 	"chive/messages/chivev1"
@@ -47,7 +46,8 @@ type use struct {
 	upload  *host.Upload
 	meeting *host.Meet
 	ready   *circuits.Ready
-	met     bool // the client is there
+	met     bool   // the client is there
+	number  uint32 // of the client whose circuit it is
 	began   time.Time
 }
 
@@ -56,7 +56,7 @@ type serviceActor struct {
 	h       *hosting // its Options, which never change
 	e       *entry
 	service config.OnionService
-	store   *keystore.Service
+	store   *store
 	floors  host.Floors
 	machine *host.Service
 	sound   bool // the machine finished what it began
@@ -80,11 +80,13 @@ type serviceActor struct {
 func (h *hosting) props(e *entry) *actor.Props {
 	service := e.service
 	return kernel.Props(func() actor.Actor {
-		return &serviceActor{
+		a := &serviceActor{
 			h: h, e: e, service: service, rules: newRules(service, &e.meter), uses: map[uint64]*use{},
 			points: map[host.PointID]uint64{}, uploads: map[host.UploadID]uint64{}, meetings: map[host.MeetingID]uint64{},
 			work: map[host.UploadID]context.CancelFunc{}, waiting: new(atomic.Int64),
 		}
+		a.rules.own = e.own
+		return a
 	})
 }
 
@@ -114,7 +116,7 @@ func (a *serviceActor) Receive(ctx actor.Context) {
 	a.e.meter.introductions.Add(uint64(max(a.taken, 0)))
 	a.tally.flush(a, now)
 	a.share(ctx, now)
-	a.e.status.Store(a.look())
+	a.e.show(a.look())
 	a.rest(ctx, now)
 }
 
@@ -180,11 +182,14 @@ func (a *serviceActor) start(ctx actor.Context, now time.Time) error {
 		return err
 	}
 	a.sound = true
+	if err := a.store.NoteName(a.e.id, now); err != nil {
+		a.h.o.Log.Warn("chive onion why will not know this run of an onion service", "folder", a.service.Dir, "err", err)
+	}
 	a.emit(messages.Event(chivev1.Kind_KIND_HOSTING, a.e.id, &chivev1.HostingStarted{
 		Restricted: settings.Restricted, Address: a.store.Address.Host(),
 	}))
 	a.share(ctx, now)
-	a.e.status.Store(a.look())
+	a.e.show(a.look())
 	a.rest(ctx, now)
 	return nil
 }
@@ -200,10 +205,16 @@ func (a *serviceActor) settings() (host.Config, error) {
 	if s.PoW {
 		c.PoW = &host.PoW{Rate: s.PoWRate, Burst: s.PoWBurst}
 		if s.Shared {
-			copy(c.Seeds[:], a.store.Key.Derive(seedsLabel, len(c.Seeds)))
+			copy(c.Seeds[:], a.store.Common().Derive(seedsLabel, len(c.Seeds)))
 		}
 		if a.h.o.Testing {
 			c.PoW.Period = testingEffort
+		}
+	}
+	if s.OnionBalance {
+		var err error
+		if c.Masters, err = a.store.Masters(); err != nil {
+			return c, err
 		}
 	}
 	clients, skipped, err := a.store.Clients()
@@ -220,6 +231,7 @@ func (a *serviceActor) settings() (host.Config, error) {
 }
 
 func (a *serviceActor) configure(ctx actor.Context, service config.OnionService, now time.Time) {
+	shared := a.service.Shared
 	a.service = service
 	a.rules.set(service)
 	err := a.rekey(now)
@@ -229,6 +241,9 @@ func (a *serviceActor) configure(ctx actor.Context, service config.OnionService,
 	}
 	if err == nil {
 		err = a.machine.Configure(settings, now)
+	}
+	if err == nil && service.Shared != shared {
+		err = a.admit(now)
 	}
 	if err != nil {
 		// What could not be read must not be guessed: it is started anew, and tried again.
@@ -258,6 +273,9 @@ func (a *serviceActor) stopping(ctx actor.Context) {
 	for id, cancel := range a.work {
 		a.unbound(id)
 		cancel()
+	}
+	if a.e.own != nil && a.e.own.isLeaving() {
+		a.leave(ctx)
 	}
 	a.unshare(ctx)
 	ctx.Send(a.h.o.Circuits, &circuits.Orphaned{Owner: ctx.Self()})
@@ -329,8 +347,10 @@ func (a *serviceActor) joined(m *circuit.Joined, now time.Time) {
 	a.tally.met++
 	a.e.meter.toRendezvous.observe(now.Sub(u.began))
 	a.health.judge.Met(now)
-	a.emit(messages.Event(chivev1.Kind_KIND_HOSTING, a.e.id, &chivev1.HostingMet{
-		CircuitId: u.ready.ID, CongestionControl: m.CongestionControl, Effort: pow.Rounded(u.meeting.Effort),
-	}))
+	met := &chivev1.HostingMet{CircuitId: u.ready.ID, CongestionControl: m.CongestionControl, Effort: pow.Rounded(u.meeting.Effort)}
+	if a.service.ExportCircuitID {
+		met.Number = u.number
+	}
+	a.emit(messages.Event(chivev1.Kind_KIND_HOSTING, a.e.id, met))
 	a.machine.Met(u.meeting.ID, now)
 }

@@ -35,7 +35,6 @@ type Role struct {
 type SharedPoint struct {
 	Node  string
 	Point host.ForeignPoint
-	Since time.Time
 }
 
 // Shared is what the others are to know of a service. Its actor sends it to
@@ -44,8 +43,8 @@ type Shared struct {
 	Service string // its folder
 	ID      string // in events, for one boot
 	Address onion.Address
-	// Secret derives n bytes from the identity key, the same on every node that has it
-	// (HKDF-SHA256, RFC 5869): a label for each use.
+	// Secret derives n bytes, the same on every node that has the identity key or delegated
+	// ones (HKDF-SHA256, RFC 5869): a label for each use.
 	Secret func(label string, n int) []byte
 	Points []host.ForeignPoint // of this node, established
 	// Published is the newest descriptor of this node: the time that its revision stands
@@ -58,13 +57,18 @@ type Shared struct {
 // changed, or failed. It comes after the last Shared.
 type Unshared struct{ Service string }
 
+
 var (
 	errNotOurTurn = errors.New("another node publishes the service")
 	errNoFleet    = errors.New("HiddenServiceShared 1: the node is in no fleet, so the service is not published")
 )
 
-// seedsLabel is what seeds of proofs of work are derived with.
-const seedsLabel = "proof-of-work seeds"
+// What is derived for all nodes alike: the seeds of proofs of work, and the
+// key that their visits read the descriptor with.
+const (
+	seedsLabel  = "proof-of-work seeds"
+	visitsLabel = "key of the hosts' visits"
+)
 
 // shares is what a service's actor told the others, and was told.
 type shares struct {
@@ -72,6 +76,23 @@ type shares struct {
 	role      *Role   // nil: none was given
 	bad       int     // points of others that are none
 	deadlines map[host.UploadID]*time.Timer
+
+	points []host.PointID // as they were when a visit was last thought of, on standby
+	since  time.Time      // that they are
+}
+
+// listedAfter is how long the publisher may take to list what it is offered, and the
+// directories to have it.
+const listedAfter = 30 * time.Second
+
+// offered says of a node on standby whether clients ought to find its points, and if not
+// whether they will soon.
+func (s *shares) offered(points []host.PointID, now time.Time) (listed, soon bool) {
+	if !slices.Equal(s.points, points) {
+		s.points, s.since = slices.Clone(points), now
+	}
+	soon = now.Sub(s.since) < listedAfter
+	return len(points) > 0 && !soon, len(points) > 0 && soon
 }
 
 // assign passes a role on to its service.
@@ -134,7 +155,7 @@ func (a *serviceActor) share(ctx actor.Context, now time.Time) {
 		return
 	}
 	m := &Shared{
-		Service: a.service.Dir, ID: a.e.id, Address: a.store.Address, Secret: a.store.Key.Derive,
+		Service: a.service.Dir, ID: a.e.id, Address: a.store.Address, Secret: a.store.Common().Derive,
 		Points: a.machine.Offers(now), Published: a.machine.Published(),
 	}
 	if a.shares.role != nil {
@@ -160,8 +181,10 @@ type SharedStatus struct {
 	Publishes bool   `json:"publishes"` // this node, the points of all
 	Epoch     uint64 `json:"epoch"`
 	Publisher string `json:"publisher,omitempty"` // the node that publishes, as far as is known
-	Nodes     int    `json:"other_nodes"`
+	Nodes     int    `json:"other_nodes"`         // that are there
 	Points    int    `json:"points_of_others"`
+	// Others are how many introduction points each of them has, by its name.
+	Others map[string]int `json:"others,omitempty"`
 }
 
 func (a *serviceActor) lookShared(out *Status) {
@@ -172,11 +195,11 @@ func (a *serviceActor) lookShared(out *Status) {
 	_, s.Publishes = a.machine.Until()
 	if m := a.shares.role; m != nil {
 		s.Epoch, s.Points, s.Publisher = m.Epoch, len(m.Others), m.Publisher
-		nodes := map[string]bool{}
+		s.Others = map[string]int{}
 		for _, o := range m.Others {
-			nodes[o.Node] = true
+			s.Others[o.Node]++
 		}
-		s.Nodes = len(nodes)
+		s.Nodes = len(s.Others)
 	}
 	out.Shared = s
 	if !s.Publishes && out.State != "starting" {

@@ -9,7 +9,7 @@ import (
 )
 
 // Signals are what the node's own events say of why a service may not be up. Whoever passes
-// the events on sets it; the services read it. The zero value is ready.
+// the events on sets it; the services read it. The zero value is ready; nil tells nothing.
 type Signals struct {
 	mu      sync.Mutex // protects the fields below
 	open    map[string]bool
@@ -17,6 +17,7 @@ type Signals struct {
 	failed  time.Time // the last that could not be made
 	out     chivev1.Outcome
 	lost    time.Time // one that was in use
+	none    time.Time // one could not be made while there was no other
 	journal time.Time // it could not be written
 	shaken  map[heal.Cause]time.Time
 }
@@ -33,7 +34,12 @@ func (s *Signals) See(e *chivev1.Envelope, now time.Time) {
 			s.opened = now
 		})
 	case *chivev1.Envelope_ConnectionFailed:
-		s.change(func() { s.failed, s.out = now, body.ConnectionFailed.GetOutcome() })
+		s.change(func() {
+			s.failed, s.out = now, body.ConnectionFailed.GetOutcome()
+			if len(s.open) == 0 {
+				s.none = now
+			}
+		})
 	case *chivev1.Envelope_ConnectionClosed:
 		s.change(func() {
 			delete(s.open, e.GetActorId())
@@ -67,6 +73,9 @@ func (s *Signals) Happened(c heal.Cause, now time.Time) {
 // away is why no relay can be reached, when that is known: none is connected to, and the
 // last that was tried was in vain; 0: it is not known.
 func (s *Signals) away() heal.Cause {
+	if s == nil {
+		return 0
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -80,6 +89,9 @@ func (s *Signals) away() heal.Cause {
 
 // tell gives the evidence there is.
 func (s *Signals) tell(note func(heal.Cause, time.Time)) {
+	if s == nil {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c, at := range s.shaken {
@@ -88,15 +100,12 @@ func (s *Signals) tell(note func(heal.Cause, time.Time)) {
 	if !s.journal.IsZero() {
 		note(heal.Journal, s.journal)
 	}
-	lost := s.lost
-	if s.failed.After(lost) {
-		lost = s.failed
-	}
-	if !lost.IsZero() {
-		c := heal.Connections
-		if s.out == chivev1.Outcome_OUTCOME_CONNECT_UNREACHABLE && s.failed.Equal(lost) {
-			c = heal.Offline
-		}
-		note(c, lost)
+	switch {
+	case s.none.After(s.lost) && s.out == chivev1.Outcome_OUTCOME_CONNECT_UNREACHABLE:
+		note(heal.Offline, s.none)
+	case s.none.After(s.lost):
+		note(heal.Connections, s.none)
+	case !s.lost.IsZero():
+		note(heal.Connections, s.lost)
 	}
 }

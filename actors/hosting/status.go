@@ -14,9 +14,9 @@ import (
 
 // Status is one service for people and scripts of this machine: it has the address in it.
 type Status struct {
-	ID      string `json:"id"` // in events, for one boot
-	Dir     string `json:"dir"`
-	From    string `json:"from"` // who says that it is hosted: file, environment, command line, chive config set or chive onion add
+	ID      string `json:"id"`   // in events, for one boot
+	Dir     string `json:"dir"`  // empty: its keys are in memory alone
+	From    string `json:"from"` // who says that it is hosted: file, environment, command line, chive config set, chive onion add or program
 	Address string `json:"address,omitempty"`
 	// State is starting, publishing, published, standby (another node publishes) or failed; and
 	// when it is known, up, impaired, broken or unverified.
@@ -32,12 +32,19 @@ type Status struct {
 	Refused       uint64   `json:"refused,omitempty"` // introductions that were not answered
 	Effort        uint32   `json:"effort,omitempty"`  // of the proof of work that is suggested
 	Waiting       int      `json:"waiting,omitempty"` // introductions that are to be answered
-	Keys          *Keys    `json:"delegated_keys,omitempty"`
-	Problem       string   `json:"problem,omitempty"`
 	Health        *Health  `json:"health,omitempty"`
+	// Relays are those of introduction points of this run, by number.
+	Relays  map[string]string `json:"relays,omitempty"`
+	Keys    *Keys             `json:"delegated_keys,omitempty"`
+	Problem string            `json:"problem,omitempty"`
 
 	Shared *SharedStatus `json:"shared,omitempty"` // with other nodes
 	meter  *meter
+}
+
+// Published reports whether a descriptor for each period is at one directory or more.
+func (s *Status) Published() bool {
+	return len(s.Periods) > 0 && !slices.ContainsFunc(s.Periods, func(p Period) bool { return p.Stored == 0 || p.Problem != "" })
 }
 
 // Point is one introduction point.

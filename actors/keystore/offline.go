@@ -82,6 +82,14 @@ func (s *Service) Keys(now time.Time) (host.Keys, error) {
 	return s.Delegation.Keys, nil
 }
 
+// Common is the secret of all hosts of the service. There are [Service.Keys].
+func (s *Service) Common() onion.Common {
+	if s.Key != nil {
+		return s.Key.Common()
+	}
+	return s.Delegation.Common
+}
+
 // Wanted is what is to be delegated.
 type Wanted struct {
 	From           time.Time // the first period is the one that holds it

@@ -215,7 +215,7 @@ func TestHistoryThatDoesNotKeepUp(t *testing.T) {
 	dir := t.TempDir()
 	status := newStatus()
 	d := newDiary(dir, history.Head{Boot: "b"}, func() time.Duration { return time.Hour }, status.copied, time.Now, slog.New(slog.DiscardHandler))
-	n := &Node{names: newNames(), status: status, diary: d}
+	n := &Node{o: Options{Now: time.Now}, names: newNames(), status: status, diary: d}
 	r := messages.NewRecorder("n", time.Now, 1)
 	r.Observe(n.observe)
 	emit := func(count int) {
@@ -276,7 +276,7 @@ func BenchmarkSee(b *testing.B) {
 	status := newStatus()
 	d := newDiary(b.TempDir(), history.Head{Boot: "b"}, func() time.Duration { return time.Hour }, status.copied, time.Now, slog.New(slog.DiscardHandler))
 	d.start()
-	n := &Node{names: newNames(), status: status, diary: d}
+	n := &Node{o: Options{Now: time.Now}, names: newNames(), status: status, diary: d}
 	r := messages.NewRecorder("n", time.Now, 1)
 	r.Observe(n.observe)
 	for b.Loop() {

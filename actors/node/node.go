@@ -49,6 +49,9 @@ type Options struct {
 	// Now is the clock; nil: the system's. What it gives has a monotonic reading, which
 	// durations go by. For tests.
 	Now func() time.Time
+	// Boot is the clock that goes on while the machine sleeps, and that nobody can set; nil: the
+	// machine's. For tests, as Now.
+	Boot func() time.Duration
 }
 
 // Progress is one step of bootstrapping.
@@ -94,6 +97,8 @@ type Node struct {
 	newest    *directoryLog
 	times     *timesLog
 	bias      *biasLog
+	own       hosting.Program // onion services of the program
+	listens   listens
 	metrics   *metrics.Server
 	signals   hosting.Signals
 }
@@ -105,6 +110,9 @@ var ErrInUse = errors.New("another chive uses this DataDirectory")
 func Start(_ context.Context, o Options) (*Node, error) {
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Boot == nil {
+		o.Boot = bootTime
 	}
 	n := &Node{
 		o: o, progress: make(chan Progress, 64), ending: make(chan struct{}), stopped: make(chan struct{}), status: newStatus(),
@@ -247,7 +255,7 @@ func (n *Node) observe(e *chivev1.Envelope) {
 	named := n.names.name(e)
 	n.diary.see(named) // before it counts: see may take the state before the event
 	n.status.apply(named)
-	n.signals.See(e, time.Now())
+	n.signals.See(e, n.o.Now())
 	b := e.GetBootstrapAdvanced()
 	if b == nil {
 		return
@@ -308,6 +316,9 @@ func (n *Node) Stop(ctx context.Context) error {
 		defer close(n.stopped)
 		close(n.ending)
 		n.leaving.Store(true)
+		for _, l := range n.listens.end() {
+			l.shut()
+		}
 		if n.member != nil {
 			n.member.Leave()
 		}
@@ -316,6 +327,7 @@ func (n *Node) Stop(ctx context.Context) error {
 		}))
 		_, err := kernel.Ask(ctx, n.system, n.root, func(r kernel.Reply[struct{}]) any { return &shutdown{r} })
 		err = errors.Join(err, kernel.StopAndWait(n.system, n.root, 5*time.Second))
+		n.own.Close()
 		n.state.Close() // the last change may outlive its actor
 		kernel.Shutdown(n.system)
 		err = errors.Join(err, n.closeKept(ctx), n.bridge.Close(ctx))

@@ -113,9 +113,10 @@ func relayRules(c *config.Config, db *geoip.DB) *nodeset.Rules {
 	r := &nodeset.Rules{
 		Exclude: nodes(&c.ExcludeNodes), ExcludeExit: nodes(&c.ExcludeExitNodes),
 		Entry: nodes(&c.EntryNodes), Middle: nodes(&c.MiddleNodes), Exit: nodes(&c.ExitNodes),
+		Second: nodes(&c.HSLayer2Nodes), Third: nodes(&c.HSLayer3Nodes),
 		GeoIP: db, ExcludeUnknown: c.GeoIPExcludeUnknown != "0",
 	}
-	for _, s := range []*nodeset.Set{&r.Exclude, &r.ExcludeExit, &r.Entry, &r.Middle, &r.Exit} {
+	for _, s := range []*nodeset.Set{&r.Exclude, &r.ExcludeExit, &r.Entry, &r.Middle, &r.Exit, &r.Second, &r.Third} {
 		if !s.Empty() {
 			return r
 		}

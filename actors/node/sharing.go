@@ -2,7 +2,6 @@ package node
 
 import (
 	crand "crypto/rand"
-	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -21,7 +20,7 @@ func (r *rootActor) sharing(ctx actor.Context) {
 	r.add(ctx, "sharing", func() *actor.Props {
 		return sharing.Props(sharing.Options{
 			Fleet: n.o.Config.Fleet, Node: n.recorder.Node(), Port: n.member, Hosting: self, Recorder: n.recorder, Log: n.o.Log,
-			Now: time.Now, Rand: crand.Reader, Timing: share.Standard,
+			Now: n.o.Now, Rand: crand.Reader, Timing: share.Standard,
 		})
 	})
 }

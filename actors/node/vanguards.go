@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,9 +30,13 @@ const (
 // vanguardID is the id of the layers behind the guards in events.
 const vanguardID = "vanguards"
 
-// vanguardsOff is the reason in events when a layer is used no more. Its relays are kept: if
-// it is used again before their time is over, nobody new sees the guards.
-const vanguardsOff = "off"
+// Reasons in events why relays are used no more that are kept: a layer is off, or the user
+// names others for it. If they are used again before their time is over, nobody new sees the
+// guards.
+const (
+	vanguardsOff     = "off"
+	vanguardsUnnamed = "not named"
+)
 
 // vanguardSettings are the options.
 type vanguardSettings struct {
@@ -55,8 +60,10 @@ type vanguards struct {
 	set      *vanguard.Set
 	settings vanguardSettings
 	params   vanguard.Params
-	told     path.Mode // which layers the events say are used
+	told     []vanguard.Relay // which relays the events say are used
+	mode     path.Mode        // of told
 	x        *path.Index
+	naming   uint64 // see path.Layers
 }
 
 // openVanguards loads the layers; without a journal they are empty.
@@ -92,13 +99,14 @@ func (v *vanguards) configure(settings vanguardSettings) {
 	v.settings = settings
 }
 
-// mode is which layers are used, by the options and, as far as those leave it open, by the
+// wanted is which layers are used, by the options and, as far as those leave it open, by the
 // consensus.
-func (v *vanguards) mode() path.Mode {
-	lite := v.settings.lite == "1" || v.settings.lite != "0" && v.params.Enabled
+func (v *vanguards) wanted() path.Mode {
+	second, third := v.named(path.Layer2), v.named(path.Layer3)
+	lite := second || v.settings.lite == "1" || v.settings.lite != "0" && v.params.Enabled
 	all := v.params.Full || v.settings.hosts && v.params.FullForServices
 	switch {
-	case v.settings.full == "1", v.settings.full != "0" && lite && all:
+	case third, v.settings.full == "1", v.settings.full != "0" && lite && all:
 		return path.Full
 	case lite:
 		return path.Lite
@@ -107,12 +115,24 @@ func (v *vanguards) mode() path.Mode {
 	}
 }
 
+// named: does the user name relays for a layer?
+func (v *vanguards) named(l path.Place) bool {
+	if v.x == nil {
+		return false
+	}
+	_, named := v.x.NamedLayer(l)
+	return named
+}
+
 // Update implements circuits.Vanguards.
 func (v *vanguards) Update(x *path.Index, params netdoc.Params, now time.Time) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if v.x != nil && !x.NamesAsLayers(v.x) {
+		v.naming++
+	}
 	v.x, v.params = x, vanguard.ParamsOf(params)
-	if mode := v.mode(); v.x.Enough() && mode != path.NoLayers { // else they would be drawn from few
+	if mode := v.wanted(); v.x.Enough() && mode != path.NoLayers { // else they would be drawn from few
 		v.update(mode, now)
 	}
 }
@@ -124,12 +144,12 @@ func (v *vanguards) Layers(now time.Time) path.Layers {
 	if v.x == nil {
 		return path.Layers{}
 	}
-	mode := v.mode()
-	if next := v.set.Next(); mode != path.NoLayers && (mode != v.told || next.IsZero() || !now.Before(next)) {
+	mode := v.wanted()
+	if next := v.set.Next(); mode != path.NoLayers && (mode != v.mode || next.IsZero() || !now.Before(next)) {
 		v.update(mode, now)
 	}
-	v.show(mode)
-	var out path.Layers
+	v.show(mode, nil)
+	out := path.Layers{Naming: v.naming}
 	if mode != path.NoLayers {
 		out.Second = v.set.Of(vanguard.Second)
 	}
@@ -140,13 +160,16 @@ func (v *vanguards) Layers(now time.Time) path.Layers {
 }
 
 func (v *vanguards) update(mode path.Mode, now time.Time) {
-	v.show(mode)
 	v.set.Update(v.x, v.params, mode == path.Full, now)
-	for _, e := range v.set.Take() {
-		if used(mode, e.Layer) {
-			v.tell(e)
-		}
+	events := v.set.Take()
+	for _, e := range events {
 		v.keep(e)
+	}
+	v.show(mode, events)
+	for l, name := range map[vanguard.Layer]string{vanguard.Second: "HSLayer2Nodes", vanguard.Third: "HSLayer3Nodes"} {
+		if used(mode, l) && len(v.set.Of(l)) == 0 && v.x.Enough() {
+			v.log.Warn("no relay that can be used is left for a layer of guards: onion services cannot be reached nor hosted", "layer", int(l), "option", name)
+		}
 	}
 }
 
@@ -155,17 +178,33 @@ func used(mode path.Mode, l vanguard.Layer) bool {
 	return mode == path.Full || mode == path.Lite && l == vanguard.Second
 }
 
-// show tells of the relays of layers that are used from now on, or no more.
-func (v *vanguards) show(mode path.Mode) {
-	for _, r := range v.set.Relays() {
-		switch before, now := used(v.told, r.Layer), used(mode, r.Layer); {
-		case now && !before:
+// show tells of the relays that are used from now on, or no more; events say why.
+func (v *vanguards) show(mode path.Mode, events []vanguard.Event) {
+	same := func(r vanguard.Relay) func(vanguard.Relay) bool {
+		return func(o vanguard.Relay) bool { return o.Identity == r.Identity && o.Layer == r.Layer }
+	}
+	now := slices.DeleteFunc(v.set.Relays(), func(r vanguard.Relay) bool { return !used(mode, r.Layer) || !v.set.Used(r) })
+	for _, r := range v.told {
+		if slices.ContainsFunc(now, same(r)) {
+			continue
+		}
+		why := vanguard.Reason(vanguardsUnnamed)
+		if !used(mode, r.Layer) {
+			why = vanguardsOff
+		}
+		for _, e := range events {
+			if e.Kind == vanguard.Removed && same(r)(e.Relay) {
+				why = e.Reason
+			}
+		}
+		v.tell(vanguard.Event{Kind: vanguard.Removed, Relay: r, Reason: why})
+	}
+	for _, r := range now {
+		if !slices.ContainsFunc(v.told, same(r)) {
 			v.tell(vanguard.Event{Kind: vanguard.Added, Relay: r})
-		case before && !now:
-			v.tell(vanguard.Event{Kind: vanguard.Removed, Relay: r, Reason: vanguardsOff})
 		}
 	}
-	v.told = mode
+	v.told, v.mode = now, mode
 }
 
 func (v *vanguards) tell(e vanguard.Event) {

@@ -52,7 +52,7 @@ func (n *Node) answerHostingVerify(request []byte) ([]byte, error) {
 // shaken tells the hosted services that the machine slept, that its clock was set, or that
 // it is on another network.
 func (r *rootActor) shaken(ctx actor.Context, why guard.Reason, clock bool) {
-	now := time.Now()
+	now := r.n.o.Now()
 	what, cause := heal.Network, heal.Connections
 	switch {
 	case why == guard.Woken && clock:

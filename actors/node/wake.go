@@ -124,7 +124,7 @@ func (r *rootActor) look(ctx actor.Context) {
 	}
 	r.looker = kernel.After(ctx.ActorSystem(), ctx.Self(), lookEvery, &look{})
 	now := r.n.o.Now()
-	r.wake.set(now.Round(0), bootTime())
+	r.wake.set(now.Round(0), r.n.o.Boot())
 	why := r.wake.see(now, now.Round(0), localAddresses())
 	if why == "" {
 		return

@@ -58,9 +58,10 @@ type part struct {
 	keys    share.Keys
 	tag     string
 	machine *share.Machine
-	stop    func() // of what is heard
-	value   []byte // of the lease, as this node wrote it last
-	warned  time.Time
+	stop    func()               // of what is heard
+	value   []byte               // of the lease, as this node wrote it last
+	failing time.Time            // since when the lease cannot be read; zero: it can
+	warned  map[string]time.Time // by what the operator was told
 	ended   bool
 	until   time.Time // of the last right to publish
 }
@@ -154,7 +155,7 @@ func (s *sharing) shared(ctx actor.Context, m *hosting.Shared) {
 		if _, err := io.ReadFull(s.o.Rand, run[:]); err != nil {
 			panic(err) // nothing made without it could be trusted
 		}
-		p = &part{dir: m.Service, id: m.ID, keys: share.NewKeys(m.Secret)}
+		p = &part{dir: m.Service, id: m.ID, keys: share.NewKeys(m.Secret), warned: map[string]time.Time{}}
 		p.tag = p.keys.Tag(s.o.Fleet)
 		p.machine = share.New(s.o.Node, run, s.o.Timing, s.moment())
 		s.parts[m.Service] = p
@@ -188,16 +189,23 @@ func (s *sharing) end(ctx actor.Context, p *part) {
 func (s *sharing) leaseRead(m *leaseRead) {
 	p, now := m.part, s.moment()
 	if m.err != nil {
+		if p.failing.IsZero() {
+			p.failing = s.o.Now()
+		}
+		if s.o.Now().Sub(p.failing) >= failsFor {
+			s.warn(p, "the fleet does not say who publishes a shared onion service", m.err)
+		}
 		p.machine.ReadFailed(now)
 		return
 	}
+	p.failing = time.Time{}
 	if m.entry.Value == nil {
 		p.machine.LeaseRead(nil, m.entry.Number, now)
 		return
 	}
 	l, err := p.keys.OpenLease(s.o.Fleet, p.tag, m.entry.Value, now.Wall)
 	if err != nil {
-		s.unusable(p, err)
+		s.warn(p, unusable, err)
 		p.machine.LeaseRead(nil, m.entry.Number, now)
 		return
 	}
@@ -228,23 +236,28 @@ func (s *sharing) member(p *part, e messages.ShareEntry, take func(share.Member,
 	}
 	m, err := p.keys.OpenMember(s.o.Fleet, p.tag, node, e.Value, now.Wall)
 	if err != nil {
-		s.unusable(p, err)
+		s.warn(p, unusable, err)
 		return
 	}
 	take(m, now)
 }
 
-// warnEvery is how often the operator hears of what cannot be used: somebody may write it
-// all the time.
-const warnEvery = 10 * time.Minute
+const (
+	// warnEvery is how often the operator hears of the same: somebody may write what
+	// cannot be used all the time.
+	warnEvery = 10 * time.Minute
+	// failsFor is how long the lease cannot be read before he does: servers start, too.
+	failsFor = 30 * time.Second
+	unusable = "what is stored in the fleet for a shared onion service cannot be used"
+)
 
-func (s *sharing) unusable(p *part, err error) {
+func (s *sharing) warn(p *part, what string, err error) {
 	now := s.o.Now()
-	if !p.warned.IsZero() && now.Sub(p.warned) < warnEvery {
+	if last, told := p.warned[what]; told && now.Sub(last) < warnEvery {
 		return
 	}
-	p.warned = now
-	s.o.Log.Warn("what is stored in the fleet for a shared onion service cannot be used", "folder", p.dir, "err", err)
+	p.warned[what] = now
+	s.o.Log.Warn(what, "folder", p.dir, "err", err)
 }
 
 // perform does what the machine says.

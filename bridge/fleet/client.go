@@ -21,6 +21,8 @@ import (
 var (
 	// ErrNoFleet: no node has made the fleet's buckets yet.
 	ErrNoFleet = errors.New("no node of this fleet has been here: start one, with FleetConfigKey set")
+	// ErrUnshared: nobody keeps anything for a fleet there.
+	ErrUnshared = errors.New("no fleet is kept there: the node shares no NATS servers with others; NatsUrl, or NatsClusterListen, has it share some (docs/fleet.md)")
 	// ErrNothing: nothing was published yet.
 	ErrNothing = errors.New("no configuration was published yet")
 	// ErrConflict: another published first.
@@ -65,8 +67,8 @@ func (c *Client) bucket(ctx context.Context, name string) (jetstream.KeyValue, e
 	switch {
 	case errors.Is(err, jetstream.ErrBucketNotFound):
 		return nil, ErrNoFleet
-	case errors.Is(err, nats.ErrPermissionViolation), errors.Is(err, context.DeadlineExceeded):
-		return nil, fmt.Errorf("%s: %w (may this credential read it?)", name, err)
+	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, nats.ErrPermissionViolation), errors.Is(err, context.DeadlineExceeded):
+		return nil, unread(name, err)
 	}
 	return kv, err
 }
@@ -142,7 +144,7 @@ func (c *Client) keys(ctx context.Context, bucket, filter string) ([]string, err
 		return nil, ErrNoFleet
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w (may this credential read it?)", bucket, err)
+		return nil, unread(bucket, err)
 	}
 	prefix := "$KV." + bucket + "."
 	info, err := s.Info(ctx, jetstream.WithSubjectFilter(prefix+filter))
@@ -162,6 +164,14 @@ type Seen struct {
 	messages.FleetMember
 	Heard time.Time     `json:"heard"` // by the servers' clock
 	Skew  time.Duration `json:"skew"`  // how far the node's clock is ahead of the servers'
+}
+
+// unread says why a bucket cannot be read.
+func unread(bucket string, err error) error {
+	if errors.Is(err, nats.ErrNoResponders) {
+		return ErrUnshared
+	}
+	return fmt.Errorf("%s: %w (may this credential read it?)", bucket, err)
 }
 
 // Members lists who is there, by name.

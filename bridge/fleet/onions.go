@@ -17,7 +17,7 @@ import (
 const (
 	// MaxShared bounds a value, maxShares all of them, in bytes.
 	MaxShared = 16 << 10
-	maxShares = 64 << 20
+	maxShares = 16 << 20
 	// shareLife is how long entries stay that nobody writes again.
 	shareLife = 24 * time.Hour
 	// shareTime bounds one question. A lease lasts little longer.

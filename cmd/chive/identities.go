@@ -35,24 +35,33 @@ Examples:
 
 // Run asks and prints.
 func (c identitiesCommand) Run(std streams) error {
-	question, err := json.Marshal(node.IdentitiesAsk{Users: c.User})
-	if err != nil {
-		return err
-	}
 	return c.with(func(ctx context.Context, client *bridge.Client) error {
-		answer, err := client.Request(ctx, messages.VerbIdentities, question)
+		all, err := identities(ctx, client, c.User...)
 		if err != nil {
 			return err
-		}
-		var a node.IdentitiesAnswer
-		if err := json.Unmarshal(answer, &a); err != nil {
-			return fmt.Errorf("the node's answer: %w", err)
 		}
 		return table[node.Identity]{
 			head: "IDENTITY\tUSER\tAGE\tSTREAMS\tOPEN\tWAITING\tCIRCUITS\tUSABLE\tEXITS\tRENEWALS", row: identityRow,
 			none: "identities",
-		}.print(std, c.Output, a.Identities, time.Now())
+		}.print(std, c.Output, all, time.Now())
 	})
+}
+
+// identities asks for those that use the node, with the names of users.
+func identities(ctx context.Context, client *bridge.Client, users ...string) ([]node.Identity, error) {
+	question, err := json.Marshal(node.IdentitiesAsk{Users: users})
+	if err != nil {
+		return nil, err
+	}
+	answer, err := client.Request(ctx, messages.VerbIdentities, question)
+	if err != nil {
+		return nil, err
+	}
+	var a node.IdentitiesAnswer
+	if err := json.Unmarshal(answer, &a); err != nil {
+		return nil, fmt.Errorf("the node's answer: %w", err)
+	}
+	return a.Identities, nil
 }
 
 func identityRow(v node.Identity, at time.Time) string {

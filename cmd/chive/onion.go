@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +23,7 @@ type onionCommand struct {
 	Ls     onionList   `cmd:"" help:"List the onion services that the node hosts."`
 	Show   onionShow   `cmd:"" help:"Show one with its introduction points and what is published."`
 	Verify onionVerify `cmd:"" help:"Visit one as its clients do, and say how far that came."`
+	Why    onionWhy    `cmd:"" help:"Tell when one was down, and why."`
 	Add    onionAdd    `cmd:"" help:"Host one more."`
 	Rm     onionRemove `cmd:"" help:"Host one no more that was added; its keys stay."`
 
@@ -87,7 +90,15 @@ func serviceRow(s hosting.Status, now time.Time) string {
 		directories += p.Directories
 	}
 	return cells(s.Address, s.State, verifiedAgo(s.Health, now), portList(s.Ports), fmt.Sprint(up), fmt.Sprintf("%d/%d", stored, directories),
-		fmt.Sprint(s.Clients), fmt.Sprint(s.Met), fromWord(s.From), s.Dir)
+		fmt.Sprint(s.Clients), fmt.Sprint(s.Met), fromWord(s.From), folder(s))
+}
+
+// folder is where a service's keys are.
+func folder(s hosting.Status) string {
+	if s.Dir == "" {
+		return "(in memory)"
+	}
+	return s.Dir
 }
 
 // fromWord is one word for who says that a service is hosted.
@@ -159,7 +170,7 @@ func printService(std streams, s hosting.Status) {
 		fmt.Fprintf(std.out, "%-14s %s\n", what, printable(fmt.Sprintf(format, args...)))
 	}
 	line("address", "%s", s.Address)
-	line("folder", "%s", s.Dir)
+	line("folder", "%s", folder(s))
 	line("from", "%s", fromWord(s.From))
 	line("state", "%s", s.State)
 	line("ports", "%s", portList(s.Ports))
@@ -175,11 +186,10 @@ func printService(std streams, s hosting.Status) {
 		line("keys", "%s", delegatedKeys(k, time.Now()))
 	}
 	if s.Shared != nil {
-		role := "another node publishes"
-		if s.Shared.Publishes {
-			role = "this node publishes"
+		line("shared", "%s", publisherOf(s.Shared))
+		for _, name := range slices.Sorted(maps.Keys(s.Shared.Others)) {
+			line("other node", "%s, %d introduction points", name, s.Shared.Others[name])
 		}
-		line("shared", "%s; %d introduction points of %d other nodes", role, s.Shared.Points, s.Shared.Nodes)
 	}
 	if s.Problem != "" {
 		line("problem", "%s", s.Problem)
@@ -199,6 +209,17 @@ func printService(std streams, s hosting.Status) {
 		}
 		line("period", "%d: %s", p.Number, text)
 	}
+}
+
+// publisherOf says which of the nodes that share a service publishes it.
+func publisherOf(s *hosting.SharedStatus) string {
+	switch {
+	case s.Publishes:
+		return fmt.Sprintf("this node publishes the introduction points of all, epoch %d", s.Epoch)
+	case s.Publisher != "":
+		return fmt.Sprintf("%s publishes, epoch %d", s.Publisher, s.Epoch)
+	}
+	return "no node is known to publish"
 }
 
 type onionAdd struct {
@@ -281,6 +302,9 @@ func (c onionRemove) Run(std streams) error {
 		s, err := pick(all, c.Service)
 		if err != nil && strings.Contains(c.Service, string(filepath.Separator)) { // one that could not be hosted again
 			s.Dir, err = filepath.Abs(c.Service)
+		}
+		if err == nil && s.From == hosting.FromProgram {
+			err = errors.New("the program that the node runs in hosts this service: only that can end it")
 		}
 		if err != nil {
 			return messages.ConfigResult{}, err

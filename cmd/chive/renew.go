@@ -1,10 +1,13 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"chive/actors/node"
+	"chive/bridge"
 	"chive/messages"
 )
 
@@ -52,7 +55,16 @@ func (c renewCommand) Run(std streams) error {
 	if c.User == "" {
 		return usage("renew needs the identity's SOCKS user name; chive newnym is for all")
 	}
-	return c.renew(std, c.Output, node.RenewAsk{User: c.User, Password: c.Password})
+	if err := c.renew(std, c.Output, node.RenewAsk{User: c.User, Password: c.Password}); err != nil || c.Output == "json" {
+		return err
+	}
+	return c.with(func(ctx context.Context, client *bridge.Client) error {
+		all, err := identities(ctx, client, c.User)
+		if err == nil && !slices.ContainsFunc(all, func(v node.Identity) bool { return v.User == c.User }) {
+			fmt.Fprintf(std.err, "chive: nobody has used the node as %s lately: there was nothing to renew (chive identities lists who does)\n", printable(c.User))
+		}
+		return err
+	})
 }
 
 func (f nodeFlags) renew(std streams, output string, ask node.RenewAsk) error {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,6 +31,7 @@ func (p *process) start(t *testing.T) {
 	t.Helper()
 	p.cmd = exec.Command(p.binary, "run", "-f", p.torrc)
 	p.cmd.Stdout, p.cmd.Stderr = &p.said, &p.said
+	p.cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "CHIVE_") }) // those of tests are no options
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

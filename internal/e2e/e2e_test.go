@@ -104,7 +104,7 @@ func launch(t testing.TB, dir string, log slog.Handler, lines ...string) (*clien
 }
 
 // launchBy gives the node a clock; nil: the machine's.
-func launchBy(t testing.TB, dir string, log slog.Handler, now func() time.Time, lines ...string) (*client, error) {
+func launchBy(t testing.TB, dir string, log slog.Handler, clock *machineClock, lines ...string) (*client, error) {
 	t.Helper()
 	c := &client{t: t, dir: dir, ready: make(chan struct{}), grown: make(chan struct{}, 1)}
 	torrc := filepath.Join(c.dir, "torrc")
@@ -120,7 +120,7 @@ func launchBy(t testing.TB, dir string, log slog.Handler, now func() time.Time, 
 		log = slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})
 	}
 	c.Node, err = node.Start(t.Context(), node.Options{
-		Config: cfg, Version: "test", OnEvent: c.see, Log: slog.New(log), Now: now,
+		Config: cfg, Version: "test", OnEvent: c.see, Log: slog.New(log), Now: clock.now(), Boot: clock.boot(),
 	})
 	if err != nil {
 		return nil, err

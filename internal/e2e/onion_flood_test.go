@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"net"
@@ -45,7 +46,7 @@ func floods(t *testing.T, n *testnet.Network, address string) *flood {
 	t.Helper()
 	var clients [floodClients]*client
 	for i := range clients {
-		clients[i] = ctor(t, n, fmt.Sprint("flood", i), "MaxClientCircuitsPending 1024")
+		clients[i] = ctor(t, n, "flood"+rand.Text(), "MaxClientCircuitsPending 1024")
 		clients[i].fetchOnion(t, "first", address, 1000) // and so knows the descriptor
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), floodTime)

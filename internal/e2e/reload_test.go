@@ -61,7 +61,7 @@ func startReloadable(t *testing.T, n *testnet.Network, stay []string, change ...
 }
 
 // startReloadableBy gives it a clock.
-func startReloadableBy(t *testing.T, n *testnet.Network, now func() time.Time, stay []string, change ...string) *reloadable {
+func startReloadableBy(t *testing.T, n *testnet.Network, clock *machineClock, stay []string, change ...string) *reloadable {
 	t.Helper()
 	c := &client{t: t, dir: t.TempDir(), ready: make(chan struct{})}
 	r := &reloadable{client: c, torrc: filepath.Join(c.dir, "torrc"), logged: &lines{}, stirred: make(chan struct{}, 1), opened: make(chan string, 4096)}
@@ -77,7 +77,7 @@ func startReloadableBy(t *testing.T, n *testnet.Network, now func() time.Time, s
 		t.Fatal(err)
 	}
 	c.Node, err = node.Start(t.Context(), node.Options{
-		Config: loaded.Config, Source: source, Log: log.Logger, Logs: log, Version: "test", Now: now,
+		Config: loaded.Config, Source: source, Log: log.Logger, Logs: log, Version: "test", Now: clock.now(), Boot: clock.boot(),
 		OnEvent: func(e *chivev1.Envelope) {
 			c.see(e)
 			select {

@@ -31,7 +31,8 @@ func (c *Conn) greet(in *cellReader) error {
 		switch {
 		case err != nil:
 			return err
-		case cmd == cell.Vpadding || cmd == cell.Padding:
+		case cmd == cell.Vpadding || cmd == cell.Padding,
+			c.relay.opts.FromRelays && (cmd == cell.Certs || cmd == cell.Authenticate):
 			continue
 		case cmd != cell.Netinfo || circ != 0:
 			return violationf("%v cell in place of NETINFO", cmd)

@@ -104,7 +104,7 @@ func (n *Network) startRelays(ctx context.Context) error {
 	first := voteLater
 	if n.opts.SharedRandom {
 		ok := false
-		if first, ok = hold(time.Now(), n.opts.VotingInterval); !ok {
+		if first, _, ok = hold(time.Now(), n.opts.VotingInterval); !ok {
 			return errors.New("no schedule of the first vote is in the phase of the shared random protocol")
 		}
 	}

@@ -213,13 +213,14 @@ func Status(dir string, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	missing := 0
+	missing, running := 0, 0
 	line := func(name string, pid int) {
 		if alive[pid] != name {
 			missing++
 			fmt.Fprintf(w, "%-8s pid %-8d not running\n", name, pid)
 			return
 		}
+		running++
 		delete(alive, pid)
 		cpu, _ := CPU(pid) // zero if it ended just now
 		rss, _ := RSS(pid)
@@ -235,6 +236,9 @@ func Status(dir string, w io.Writer) error {
 		line(name, pid) // clients
 	}
 	n.writeConsensus(w)
+	if running == 0 {
+		return fmt.Errorf("directory %s: %w: none of its processes runs", dir, ErrNoNetwork)
+	}
 	if missing > 0 {
 		return fmt.Errorf("%d processes: %w", missing, ErrDown)
 	}

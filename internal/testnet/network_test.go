@@ -213,6 +213,9 @@ func TestDetachedBesideAnother(t *testing.T) {
 		if err := Down(dir); err != nil {
 			t.Error(err)
 		}
+		if err := Status(dir, io.Discard); !errors.Is(err, ErrNoNetwork) {
+			t.Errorf("status of a network that is down: %v", err)
+		}
 	})
 	if err := Up(t.Context(), dir, small, func(s string) { t.Log(s) }); err != nil {
 		t.Fatal(err)

@@ -23,38 +23,45 @@ func (s schedule) settings(sep string) []string {
 
 const (
 	roundsPerPhase = 12 // of the shared random protocol, votes each; a run is two phases
-	holdFor        = time.Minute
+	holdFor        = 45 * time.Second
 )
 
-// hold is a schedule by which nobody votes before holdFor has passed. An authority takes what
-// goes before the first vote of the schedule that it starts with for no round of the shared random
-// protocol: that vote has to be in the phase, by its interval, in which it is by the voting
-// interval. false: there is none.
-func hold(now time.Time, voting time.Duration) (schedule, bool) {
-	at := now.Add(holdFor)
-	reveals := func(interval time.Duration) bool {
-		return at.Unix()/int64(interval/time.Second)%(2*roundsPerPhase) >= roundsPerPhase
-	}
-	for parts := int64(1); parts <= 15; parts++ {
-		interval := voteLater.interval / time.Duration(parts)
-		if 1800%parts == 0 && reveals(interval) == reveals(voting) {
-			return schedule{interval, int(at.Unix() % int64(interval/time.Second))}, true
+// holdIntervals are those of schedules that C tor accepts and that are longer than holdFor.
+var holdIntervals = func() (all []time.Duration) {
+	for i := voteLater.interval; i >= holdFor; i -= time.Second {
+		if voteLater.interval%i == 0 {
+			all = append(all, i)
 		}
 	}
-	return schedule{}, false
+	return all
+}()
+
+// hold is a schedule by which nobody votes before holdFor has passed, and first is when somebody
+// would. An authority takes what goes before the first vote of the schedule that it starts with for
+// no round of the shared random protocol: that vote has to be in the phase that lasts, both by its
+// own interval and by the voting interval. false: there is no such schedule now.
+func hold(now time.Time, voting time.Duration) (s schedule, first time.Time, ok bool) {
+	phase := roundsPerPhase * voting
+	ends := now.Truncate(phase).Add(phase)
+	reveals := func(interval time.Duration) bool {
+		return first.Unix()/int64(interval/time.Second)%(2*roundsPerPhase) >= roundsPerPhase
+	}
+	for _, interval := range holdIntervals {
+		first = now.Truncate(interval).Add(interval)
+		if first.Sub(now) >= holdFor && first.Before(ends) && reveals(interval) == reveals(voting) {
+			return schedule{interval: interval}, first, true
+		}
+	}
+	return schedule{}, time.Time{}, false
 }
 
-// inPhase is how long to wait for a time when nobody votes before the phase has its first vote to
-// come, and hold has a schedule.
+// inPhase is how long to wait for a time at which hold has a schedule.
 func inPhase(now time.Time, voting time.Duration) (wait time.Duration) {
-	phase := roundsPerPhase * voting
 	for {
-		at := now.Add(wait)
-		left := phase - at.Sub(at.Truncate(phase))
-		if _, ok := hold(at, voting); ok && left >= holdFor+15*time.Second {
+		if _, _, ok := hold(now.Add(wait), voting); ok {
 			return wait
 		}
-		wait += left
+		wait += time.Second
 	}
 }
 

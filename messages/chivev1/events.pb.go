@@ -4374,7 +4374,7 @@ func (x *VanguardAdded) GetLayer() uint32 {
 
 type VanguardRemoved struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"` // expired, unfit, too many, off (the layer is used no more)
+	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"` // expired, unfit, too many, off (the layer is used no more), not named (the user names others for it)
 	Relay         []byte                 `protobuf:"bytes,2,opt,name=relay,proto3" json:"relay,omitempty"`
 	Layer         uint32                 `protobuf:"varint,3,opt,name=layer,proto3" json:"layer,omitempty"` // 2 or 3
 	unknownFields protoimpl.UnknownFields
@@ -6275,6 +6275,7 @@ type HostingMet struct {
 	CircuitId         string                 `protobuf:"bytes,1,opt,name=circuit_id,json=circuitId,proto3" json:"circuit_id,omitempty"`
 	CongestionControl bool                   `protobuf:"varint,2,opt,name=congestion_control,json=congestionControl,proto3" json:"congestion_control,omitempty"`
 	Effort            uint32                 `protobuf:"varint,3,opt,name=effort,proto3" json:"effort,omitempty"` // of the proof of work, rounded up to a power of two; 0: the client paid nothing
+	Number            uint32                 `protobuf:"varint,5,opt,name=number,proto3" json:"number,omitempty"` // of the client, as HiddenServiceExportCircuitID tells the target; 0: it does not
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -6326,6 +6327,13 @@ func (x *HostingMet) GetCongestionControl() bool {
 func (x *HostingMet) GetEffort() uint32 {
 	if x != nil {
 		return x.Effort
+	}
+	return 0
+}
+
+func (x *HostingMet) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
 	}
 	return 0
 }
@@ -7529,13 +7537,14 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x06reason\x18\x02 \x01(\tB\x04\xa8\xd4\x18\x02R\x06reason\"J\n" +
 	"\x0eHostingRefused\x12\x1a\n" +
 	"\x05count\x18\x01 \x01(\x04B\x04\xa8\xd4\x18\x01R\x05count\x12\x1c\n" +
-	"\x06reason\x18\x02 \x01(\tB\x04\xa8\xd4\x18\x02R\x06reason\"\x84\x01\n" +
+	"\x06reason\x18\x02 \x01(\tB\x04\xa8\xd4\x18\x02R\x06reason\"\xa2\x01\n" +
 	"\n" +
 	"HostingMet\x12#\n" +
 	"\n" +
 	"circuit_id\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\tcircuitId\x123\n" +
 	"\x12congestion_control\x18\x02 \x01(\bB\x04\xa8\xd4\x18\x02R\x11congestionControl\x12\x1c\n" +
-	"\x06effort\x18\x03 \x01(\rB\x04\xa8\xd4\x18\x02R\x06effort\"X\n" +
+	"\x06effort\x18\x03 \x01(\rB\x04\xa8\xd4\x18\x02R\x06effort\x12\x1c\n" +
+	"\x06number\x18\x05 \x01(\rB\x04\xa8\xd4\x18\x02R\x06number\"X\n" +
 	"\x17HostingDelegationEnding\x12\x18\n" +
 	"\x04over\x18\x01 \x01(\bB\x04\xa8\xd4\x18\x02R\x04over\x12#\n" +
 	"\n" +

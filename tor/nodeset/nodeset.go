@@ -22,6 +22,10 @@ func (s *Set) Empty() bool {
 	return s == nil || len(s.Relays) == 0 && len(s.Countries) == 0 && len(s.Networks) == 0
 }
 
+func (s *Set) equal(o *Set) bool {
+	return slices.Equal(s.Relays, o.Relays) && slices.Equal(s.Countries, o.Countries) && slices.Equal(s.Networks, o.Networks)
+}
+
 // Has reports whether a relay is in the set. A relay with addresses of both families
 // is where either of them is: what may be in an excluded country is. db may be nil when
 // there are no Countries.

@@ -13,6 +13,8 @@ type Rules struct {
 	Entry       Set // guards are of these, if it is not empty
 	Middle      Set // likewise
 	Exit        Set // likewise
+	Second      Set // the second layer of guards in circuits to onion services: likewise
+	Third       Set // the third layer: likewise
 	GeoIP       *geoip.DB
 	// ExcludeUnknown: with a country in Exclude or ExcludeExit, relays of which no
 	// country is known are in it, too.
@@ -37,6 +39,32 @@ func (r *Rules) MiddleHop(rs *netdoc.RouterStatus) bool {
 // ExitHop is as Guard.
 func (r *Rules) ExitHop(rs *netdoc.RouterStatus) bool {
 	return r == nil || !r.Excluded(rs) && !r.bars(&r.ExcludeExit, rs) && r.within(&r.Exit, rs)
+}
+
+// NamesLayer says whether the user names relays for a layer of guards, the second or else
+// the third.
+func (r *Rules) NamesLayer(second bool) bool { return r != nil && !r.layer(second).Empty() }
+
+// InLayer: does the user name the relay for it?
+func (r *Rules) InLayer(second bool, rs *netdoc.RouterStatus) bool {
+	return r != nil && r.layer(second).Has(rs, r.GeoIP)
+}
+
+// SameLayers: do both name the same for the layers?
+func (r *Rules) SameLayers(o *Rules) bool {
+	for _, second := range []bool{true, false} {
+		if r.NamesLayer(second) != o.NamesLayer(second) || r.NamesLayer(second) && !r.layer(second).equal(o.layer(second)) {
+			return false
+		}
+	}
+	return true
+}
+
+func (r *Rules) layer(second bool) *Set {
+	if second {
+		return &r.Second
+	}
+	return &r.Third
 }
 
 func (r *Rules) within(s *Set, rs *netdoc.RouterStatus) bool { return s.Empty() || s.Has(rs, r.GeoIP) }

@@ -35,6 +35,7 @@ type Index struct {
 	coverage  float64
 	enough    float64 // coverage that circuits for users need
 	nodes     *nodeset.Rules
+	named     [2][]netdoc.Digest // relays that the user names for the layers, and that may be one's
 }
 
 // Relay is one relay of the consensus. It belongs to its Index: read-only.
@@ -119,6 +120,11 @@ func NewIndex(c *netdoc.Consensus, md func(netdoc.MDDigest) *netdoc.Microdesc, o
 		for pos := range positions {
 			if r.may[pos] {
 				x.lists[pos].add(r, w.of(pos, r.RouterStatus))
+			}
+		}
+		for i := range x.named {
+			if r.may[Middle] && x.nodes.InLayer(i == 0, r.RouterStatus) {
+				x.named[i] = append(x.named[i], r.Identity)
 			}
 		}
 	}

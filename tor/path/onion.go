@@ -46,6 +46,23 @@ func (x *Index) PickVanguard(rng *rand.Rand, not []netdoc.Digest) (*Relay, error
 	return x.pick(rng, Middle, &choice{stable: true, exclude: func(r *Relay) bool { return slices.Contains(not, r.Identity) }})
 }
 
+// NamedLayer are the relays that may be in a layer, Layer2 or Layer3, where the user names
+// those (C tor's HSLayer2Nodes, HSLayer3Nodes).
+func (x *Index) NamedLayer(l Place) (relays []netdoc.Digest, named bool) {
+	i := int(l - Layer2)
+	return x.named[i], x.nodes.NamesLayer(i == 0)
+}
+
+// NamesAsLayers: are the layers named as in another index?
+func (x *Index) NamesAsLayers(o *Index) bool { return x.nodes.SameLayers(o.nodes) }
+
+// PickNamed chooses a relay for a layer from those that the user names, by its weight as a
+// middle, that is none of the given ones.
+func (x *Index) PickNamed(rng *rand.Rand, l Place, not []netdoc.Digest) (*Relay, error) {
+	of, _ := x.NamedLayer(l)
+	return x.pick(rng, Middle, &choice{exclude: func(r *Relay) bool { return !slices.Contains(of, r.Identity) || slices.Contains(not, r.Identity) }})
+}
+
 // FitVanguard says whether a relay may stay in a layer (C tor's
 // maintain_layer2_guards; but what the user excludes goes at once).
 func (x *Index) FitVanguard(id netdoc.Digest) bool {
@@ -99,14 +116,22 @@ func (x *Index) OnionPath(rng *rand.Rand, req OnionRequest) ([]*Relay, error) {
 	return out, nil
 }
 
-// layer chooses one of a layer that is not in the path.
+// layer chooses one of a layer that is not in the path. Each is as likely: their weights
+// told when they came into the layer (C tor and Arti do likewise).
 func (x *Index) layer(rng *rand.Rand, req OnionRequest, of []netdoc.Digest, path []*Relay) (*Relay, error) {
 	if req.Layers.Mode() == NoLayers {
 		return x.inner(rng, req, path, nil)
 	}
-	return x.pick(rng, Middle, &choice{exclude: func(r *Relay) bool {
-		return !slices.Contains(of, r.Identity) || slices.Contains(path, r) || r.Identity == req.Last
-	}})
+	fit := make([]*Relay, 0, len(of))
+	for _, id := range of {
+		if r, ok := x.ByIdentity(id); ok && r.may[Middle] && id != req.Last && !slices.Contains(path, r) {
+			fit = append(fit, r)
+		}
+	}
+	if len(fit) == 0 {
+		return nil, &NoPathError{Middle, RuleExcluded}
+	}
+	return fit[rng.IntN(len(fit))], nil
 }
 
 // inner chooses by weight a relay that conflicts with none of the path's.

@@ -248,3 +248,29 @@ func TestOnionPathGuards(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// The weights of relays of a layer counted when they came into it: now each is as likely.
+func TestLayersAreEven(t *testing.T) {
+	n := newNetwork(t)
+	g := n.relay(guard, 1, "")
+	layers := path.Layers{Second: []netdoc.Digest{n.relay(plain, 1, ""), n.relay(plain, 100, ""), n.relay(plain, 10_000, "")}}
+	last := n.relay(plain, 1, "", protos(t, "HSRend=2"))
+	x, rng, chosen := n.strict(), newRand(1), map[netdoc.Digest]int{}
+	for range 3000 {
+		p, err := x.OnionPath(rng, path.OnionRequest{Purpose: path.ForRendezvous, Guards: []netdoc.Digest{g}, Layers: layers})
+		if err != nil {
+			t.Fatal(err)
+		}
+		chosen[p[1].Identity]++
+	}
+	for _, id := range layers.Second {
+		if chosen[id] < 850 || chosen[id] > 1150 {
+			t.Errorf("one of three is chosen %d times of 3000", chosen[id])
+		}
+	}
+	// One that is the last hop, or the guard, is none of the layer; and without another there is no path.
+	layers.Second = []netdoc.Digest{last, g}
+	if p, err := x.OnionPath(rng, path.OnionRequest{Purpose: path.ForServiceIntroduction, Guards: []netdoc.Digest{g}, Layers: layers, Last: last}); err == nil {
+		t.Errorf("%v", identities(p))
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"chive/tor/netdoc"
+	"chive/tor/nodeset"
 	"chive/tor/path"
 	"chive/tor/vanguard"
 )
@@ -16,7 +17,9 @@ import (
 var start = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
 // network has so many relays; those in gone have lost the Stable flag.
-func network(relays int, gone ...netdoc.Digest) *path.Index {
+func network(relays int, gone ...netdoc.Digest) *path.Index { return networkBy(nil, relays, gone...) }
+
+func networkBy(rules *nodeset.Rules, relays int, gone ...netdoc.Digest) *path.Index {
 	c := &netdoc.Consensus{Params: netdoc.Params{}}
 	for i := range relays {
 		rs := netdoc.RouterStatus{
@@ -31,13 +34,13 @@ func network(relays int, gone ...netdoc.Digest) *path.Index {
 	}
 	return path.NewIndex(c, func(d netdoc.MDDigest) *netdoc.Microdesc {
 		return &netdoc.Microdesc{NtorKey: [32]byte{d[0]}, Ed25519: netdoc.Ed25519ID{d[0]}}
-	}, path.Options{})
+	}, path.Options{Nodes: rules})
 }
 
 func newSet(seed uint64) *vanguard.Set { return vanguard.New(rand.New(rand.NewPCG(seed, 1))) }
 
 // "The number of second layer guards is 4"; "their lifetime is between 1 and 12 days"
-// (proposal 333 §3.1, §3.2; C tor draws evenly).
+// (param-spec, and proposal 333 §3.1, §3.2; C tor draws evenly).
 func TestLayer(t *testing.T) {
 	p := vanguard.ParamsOf(netdoc.Params{})
 	if !p.Enabled || p.Second.Number != 4 || p.Second.Shortest != 24*time.Hour || p.Second.Longest != 12*24*time.Hour ||
@@ -155,10 +158,19 @@ func TestParams(t *testing.T) {
 	}
 }
 
-// "We set NUM_LAYER3_GUARDS to 8", for 1 to 48 hours, "using the max(X,X) distribution"
-// (vanguards-spec): the mean of that is two thirds of the way from the shortest to the longest.
+// Full vanguards: MIN_SECOND_GUARD_LIFETIME is 30 days and MAX_SECOND_GUARD_LIFETIME 60,
+// "using a uniform distribution"; the third layer's are 1 and 48 hours, "using the max(X,X)
+// distribution" (vanguards-spec, Parameterization), whose mean is two thirds of the way from
+// the shortest to the longest.
 func TestThirdLayer(t *testing.T) {
 	p := vanguard.ParamsOf(netdoc.Params{})
+	day := 24 * time.Hour
+	if p.SecondOfFull != (vanguard.Bounds{Number: 4, Shortest: 30 * day, Longest: 60 * day}) {
+		t.Errorf("%+v", p.SecondOfFull)
+	}
+	if set := vanguard.ParamsOf(netdoc.Params{"guard-hs-l2-lifetime-max": 7 * 24 * 60 * 60}); set.SecondOfFull != set.Second || set.Second.Longest != 7*day {
+		t.Errorf("a consensus that says it is not heard: %+v", set)
+	}
 	sums, counts := map[vanguard.Layer]float64{}, map[vanguard.Layer]float64{}
 	for seed := range uint64(200) {
 		s := newSet(seed)
@@ -167,7 +179,7 @@ func TestThirdLayer(t *testing.T) {
 			t.Fatalf("%+v", s.Relays())
 		}
 		for _, r := range s.Relays() {
-			b := p.Second
+			b := p.SecondOfFull
 			if r.Layer == vanguard.Third {
 				b = p.Third
 			}
@@ -180,8 +192,9 @@ func TestThirdLayer(t *testing.T) {
 		}
 	}
 	for l, sum := range sums {
-		if mean := sum / counts[l]; mean < 0.63 || mean > 0.70 {
-			t.Errorf("layer %d: lives of %.2f of the range on average, want 0.67", l, mean)
+		want := map[vanguard.Layer]float64{vanguard.Second: 0.5, vanguard.Third: 0.667}[l]
+		if mean := sum / counts[l]; mean < want-0.04 || mean > want+0.04 {
+			t.Errorf("layer %d: lives of %.2f of the range on average, want %.2f", l, mean, want)
 		}
 	}
 }
@@ -210,5 +223,93 @@ func TestLayersApart(t *testing.T) {
 	s.Update(network(50), p, false, last)
 	if len(s.Of(vanguard.Second)) != 4 || len(s.Of(vanguard.Third)) != 0 {
 		t.Errorf("%+v", s.Relays())
+	}
+}
+
+// named is a network whose user names relays for the layers.
+func named(relays int, second, third []byte) *path.Index {
+	ids := func(of []byte) (s nodeset.Set) {
+		for _, b := range of {
+			s.Relays = append(s.Relays, netdoc.Digest{b})
+		}
+		return s
+	}
+	return networkBy(&nodeset.Rules{Second: ids(second), Third: ids(third)}, relays)
+}
+
+func numbers(ids []netdoc.Digest) []byte {
+	out := []byte{}
+	for _, id := range ids {
+		out = append(out, id[0])
+	}
+	slices.Sort(out)
+	return out
+}
+
+func upTo(n int) (out []byte) {
+	for i := range n {
+		out = append(out, byte(i+1))
+	}
+	return out
+}
+
+// HSLayer2Nodes and HSLayer3Nodes (C tor's manual): the layers are of these relays. As in C
+// tor up to twenty are all used; of more a layer is drawn, as it is of the network.
+func TestNamedLayers(t *testing.T) {
+	p := vanguard.ParamsOf(netdoc.Params{})
+	for _, tt := range []struct {
+		name          string
+		second, third []byte
+		full          bool
+		second2       int // of how many relays the layer is
+		third2        int
+	}{
+		{"nothing", nil, nil, true, 4, 8},
+		{"one relay", []byte{7}, nil, false, 1, 0},
+		{"more than chive would draw", upTo(9), upTo(12), true, 9, 12},
+		{"as many as are all used", upTo(20), nil, false, 20, 0},
+		{"more", upTo(21), upTo(40), true, 4, 8},
+		{"the third alone", nil, []byte{1, 2}, true, 4, 2},
+		{"relays that are not there", []byte{200, 3}, []byte{201}, true, 1, 0},
+	} {
+		s := newSet(3)
+		s.Update(named(50, tt.second, tt.third), p, tt.full, start)
+		second, third := numbers(s.Of(vanguard.Second)), numbers(s.Of(vanguard.Third))
+		if len(second) != tt.second2 || len(third) != tt.third2 {
+			t.Errorf("%s: layers of %d and %d relays", tt.name, len(second), len(third))
+		}
+		for layer, of := range map[string][2][]byte{"second": {second, tt.second}, "third": {third, tt.third}} {
+			for _, b := range of[0] {
+				if of[1] != nil && !slices.Contains(of[1], b) {
+					t.Errorf("%s: relay %d is in the %s layer", tt.name, b, layer)
+				}
+			}
+		}
+	}
+}
+
+// Relays that the user names need not be Stable; those that were drawn before are there
+// again when he names none, until their time is over.
+func TestNamingComesAndGoes(t *testing.T) {
+	p := vanguard.ParamsOf(netdoc.Params{})
+	s := newSet(4)
+	s.Update(network(50), p, false, start)
+	drawn := numbers(s.Of(vanguard.Second))
+	two := []byte{51, 52}
+	s.Update(networkBy(&nodeset.Rules{Second: nodeset.Set{Relays: []netdoc.Digest{{51}, {52}}}}, 60, netdoc.Digest{51}), p, false, start.Add(time.Hour))
+	if got := numbers(s.Of(vanguard.Second)); !slices.Equal(got, two) {
+		t.Errorf("%v, not those that are named", got)
+	}
+	s.Update(network(60, netdoc.Digest{51}), p, false, start.Add(2*time.Hour))
+	if got := numbers(s.Of(vanguard.Second)); !slices.Equal(got, drawn) {
+		t.Errorf("%v, not %v as before", got, drawn)
+	}
+	s.Update(named(60, two, nil), p, false, start.Add(13*24*time.Hour))
+	if got := numbers(s.Of(vanguard.Second)); !slices.Equal(got, two) {
+		t.Errorf("%v when their time is over, not those that are named", got)
+	}
+	again := newSet(5)
+	if err := again.Replay(s.Take()); err != nil {
+		t.Error(err)
 	}
 }

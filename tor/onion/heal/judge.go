@@ -18,7 +18,7 @@ func (s *Service) Probed(r Result, now time.Time) {
 	case !r.Answer && r.Reached:
 		s.away[d] = now
 	}
-	if s.period == 0 {
+	if s.idle() {
 		if r.OK && r.Full {
 			s.verified, s.byClient = now, false
 		}
@@ -261,6 +261,9 @@ func (s *Service) step(now time.Time) {
 	t := s.trouble
 	t.stepAt = time.Time{}
 	ladder, ends := t.ladder()
+	if s.facts.Elsewhere && t.target.Point == 0 {
+		ladder = nil
+	}
 	if cause := s.cannot(); cause != 0 || len(ladder) == 0 {
 		s.routine(now)
 		return

@@ -92,12 +92,23 @@ func (s *Service) SetPeriod(period time.Duration, now time.Time) {
 	}
 	s.period = period
 	if period == 0 {
-		s.doubt, s.trouble, s.next, s.want = nil, nil, time.Time{}, Target{}
-		s.verdict, s.cause = Starting, 0
-		return
+		s.rest()
+	} else {
+		s.routine(now)
 	}
-	s.routine(now)
 }
+
+// rest has nothing be verified, but for what is asked for, and nothing be known.
+func (s *Service) rest() {
+	s.doubt, s.trouble, s.want = nil, nil, Target{}
+	if !s.asked {
+		s.next, s.why = time.Time{}, 0
+	}
+	s.verdict, s.cause = Starting, 0
+}
+
+// idle: nothing is judged.
+func (s *Service) idle() bool { return s.period == 0 }
 
 // Take gives what is due, and forgets it.
 func (s *Service) Take() []Command {
@@ -126,6 +137,8 @@ func (s *Service) Look(f Facts, now time.Time) {
 	switch {
 	case f.Published && !before.Published:
 		s.due(now.Add(s.spread(soon)), Published)
+	case f.Elsewhere != before.Elsewhere && !f.Published && s.trouble == nil:
+		s.next, s.why = now.Add(startGrace), Routine // who publishes now has begun to
 	case f.Live && f.Away == 0 && (!before.Live || before.Away != 0):
 		if f.Published {
 			s.due(now.Add(s.spread(soon)), Network)
@@ -139,7 +152,7 @@ func (s *Service) Look(f Facts, now time.Time) {
 // Shaken says that something happened after which the service may not be what it was: it
 // is looked at soon.
 func (s *Service) Shaken(why Why, now time.Time) {
-	if s.period > 0 && s.facts.Published {
+	if !s.idle() && s.facts.Published {
 		s.due(now.Add(s.spread(soon)), why)
 	}
 	if t := s.trouble; t != nil && t.stepAt.IsZero() && why == Changed {
@@ -160,7 +173,7 @@ func (s *Service) Lost(now time.Time) {
 	s.asked = s.asked || s.flying.Why == Asked
 	why := s.flying.Why
 	s.flying = nil
-	if s.period > 0 || s.asked {
+	if !s.idle() || s.asked {
 		s.due(now.Add(s.spread(settleAgain)), why)
 	}
 	s.act(now)
@@ -169,7 +182,7 @@ func (s *Service) Lost(now time.Time) {
 // Met says that a client was met.
 func (s *Service) Met(now time.Time) {
 	s.met = now
-	if s.period == 0 {
+	if s.idle() {
 		return
 	}
 	if s.trouble == nil && s.doubt == nil {
@@ -215,7 +228,7 @@ func (s *Service) Next() time.Time {
 }
 
 // calm: nothing is being looked into.
-func (s *Service) calm() bool { return s.period > 0 && s.doubt == nil && s.trouble == nil }
+func (s *Service) calm() bool { return !s.idle() && s.doubt == nil && s.trouble == nil }
 
 // suspect is the introduction point that has been without a circuit for longest, and when
 // that is to be looked into; 0: none is.
@@ -253,7 +266,7 @@ func (s *Service) spread(d time.Duration) time.Duration {
 // more.
 func (s *Service) routine(now time.Time) {
 	s.next, s.why, s.want = time.Time{}, 0, Target{}
-	if s.period > 0 {
+	if !s.idle() {
 		s.due(now.Add(s.period*3/4+time.Duration(s.rand.Int64N(int64(s.period/2)+1))), Routine)
 	}
 }
@@ -284,7 +297,11 @@ func (s *Service) act(now time.Time) {
 // probe begins one, unless the facts say all.
 func (s *Service) probe(now time.Time) {
 	asked, why := s.asked, s.why
-	if cause := s.cannot(); cause != 0 {
+	if s.idle() && !asked {
+		s.next = time.Time{}
+		return
+	}
+	if cause := s.cannot(); cause != 0 && !s.idle() {
 		s.doubted(cause, now)
 		if !asked {
 			return

@@ -33,22 +33,24 @@ var ErrDelegation = errors.New("malformed delegation")
 // Delegation is what a host gets instead of the identity key: for each of some
 // periods that follow each other a key that signs descriptors, certified by the
 // blinded key (rend-spec-v3 section 1.7), and what numbers their revisions. Who
-// has it can publish descriptors of the service in those periods, and nothing
-// else: neither the identity key nor a blinded one follows from it. Nobody can
-// take it back before its time is over.
+// has it can publish descriptors of the service in those periods, and read what
+// its hosts share, and nothing else: neither the identity key nor a blinded one
+// follows from it. Nobody can take it back before its time is over.
 //
 // On disk it is lines of text, of which there is one form only:
 //
 //	chive-onion-delegation 1
 //	service <address>.onion
 //	schedule <minutes of a period> <seconds between two votes>
+//	common <secret of all hosts>
 //	period <number> <revision key> <seed of the signing key> <certificate>
 //
-// with keys and certificates in base64, one line for each period, ascending. It
+// with secrets, keys and certificates in base64, one line for each period, ascending. It
 // is a secret, and prints as "[redacted]".
 type Delegation struct {
 	Address  onion.Address
 	Schedule onion.Schedule // of the network it is for
+	Common   onion.Common
 	Keys     Offline
 	first    onion.Period
 }
@@ -67,7 +69,7 @@ func NewDelegation(identity *onion.SecretKey, rand io.Reader, schedule onion.Sch
 	if periods < 1 || periods > MaxDelegated-2 || at.Number == 0 || at.Number > 1<<40 {
 		return nil, fmt.Errorf("%d periods from %v: at most %d can be delegated", periods, from.UTC().Format(time.DateOnly), MaxDelegated-2)
 	}
-	d := &Delegation{Address: identity.Address(), Schedule: schedule, Keys: Offline{}, first: at.Previous()}
+	d := &Delegation{Address: identity.Address(), Schedule: schedule, Common: identity.Common(), Keys: Offline{}, first: at.Previous()}
 	for p := d.first; len(d.Keys) < periods+2; p = p.Next() {
 		k, err := Delegate(identity, rand, p, certExpires(schedule, p))
 		if err != nil {
@@ -108,6 +110,7 @@ func (d *Delegation) Over(now time.Time) bool {
 func (d *Delegation) Text() []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s\nservice %s\nschedule %d %d\n", delegationHeader, d.Address.Host(), d.Schedule.Minutes, d.Schedule.Voting/time.Second)
+	fmt.Fprintf(&b, "common %s\n", encode64(d.Common[:]))
 	for p := d.first; len(d.Keys[p].Signing) > 0; p = p.Next() {
 		k := d.Keys[p]
 		fmt.Fprintf(&b, "period %d %s %s %s\n", p.Number, encode64(k.Revision[:]), encode64(k.Signing.Seed()), encode64(k.Cert))
@@ -124,14 +127,14 @@ func ParseDelegation(text []byte) (*Delegation, error) {
 		return nil, fmt.Errorf("%w: larger than %d bytes", ErrDelegation, MaxDelegation)
 	}
 	lines := strings.Split(string(text), "\n")
-	if len(lines) < 5 || lines[0] != delegationHeader || lines[len(lines)-1] != "" {
+	if len(lines) < 6 || lines[0] != delegationHeader || lines[len(lines)-1] != "" {
 		return nil, fmt.Errorf("%w: want %q, and whole lines", ErrDelegation, delegationHeader)
 	}
 	d := &Delegation{Keys: Offline{}}
-	if err := d.readHead(lines[1], lines[2]); err != nil {
+	if err := d.readHead(lines[1], lines[2], lines[3]); err != nil {
 		return nil, err
 	}
-	periods := lines[3 : len(lines)-1]
+	periods := lines[4 : len(lines)-1]
 	if len(periods) > MaxDelegated {
 		return nil, fmt.Errorf("%w: more than %d periods", ErrDelegation, MaxDelegated)
 	}
@@ -141,7 +144,7 @@ func ParseDelegation(text []byte) (*Delegation, error) {
 			err = errors.New("not the period after the one before")
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%w: line %d: %w", ErrDelegation, i+4, err)
+			return nil, fmt.Errorf("%w: line %d: %w", ErrDelegation, i+5, err)
 		}
 		if i == 0 {
 			d.first = k.Period
@@ -155,7 +158,7 @@ func ParseDelegation(text []byte) (*Delegation, error) {
 	return d, nil
 }
 
-func (d *Delegation) readHead(service, schedule string) error {
+func (d *Delegation) readHead(service, schedule, common string) error {
 	name, ok := strings.CutPrefix(service, "service ")
 	a, err := onion.ParseAddress(name)
 	if !ok || err != nil {
@@ -174,6 +177,12 @@ func (d *Delegation) readHead(service, schedule string) error {
 	if err != nil {
 		return fmt.Errorf("%w: line 3 is no schedule", ErrDelegation)
 	}
+	text, ok := strings.CutPrefix(common, "common ")
+	secret, err := base64.StdEncoding.DecodeString(text)
+	if !ok || err != nil || len(secret) != len(d.Common) {
+		return fmt.Errorf("%w: line 4 is no secret of hosts", ErrDelegation)
+	}
+	d.Common = onion.Common(secret)
 	return nil
 }
 

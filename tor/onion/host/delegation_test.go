@@ -65,6 +65,9 @@ func TestDelegation(t *testing.T) {
 	if text := fmt.Sprintf("%v %+v %s %x", d, *d, d, *d); text != "[redacted] [redacted] [redacted] [redacted]" {
 		t.Errorf("it prints as %s", text)
 	}
+	if got.Common != identity.Common() {
+		t.Error("another secret than hosts with the key have")
+	}
 	secret := identity.Bytes()
 	if s := d.Text(); bytes.Contains(s, []byte(base64.StdEncoding.EncodeToString(secret[:32]))) || len(s) > MaxDelegation {
 		t.Error("the identity key is in it")
@@ -120,13 +123,14 @@ func TestMalformedDelegations(t *testing.T) {
 	zero := base64.StdEncoding.EncodeToString(make([]byte, 32))
 	stranger := onion.SecretKeyOfSeed([32]byte{9}).Address().Host()
 	for name, s := range map[string]string{
-		"empty": "", "cut": text[:len(text)-1], "no periods": strings.Join(lines[:3], ""), "long": text + strings.Repeat(" ", MaxDelegation),
+		"empty": "", "cut": text[:len(text)-1], "no periods": strings.Join(lines[:4], ""), "long": text + strings.Repeat(" ", MaxDelegation),
 		"another version": word(0, 1, "2"), "no service": word(1, 1, "example.onion"), "another service": word(1, 1, stranger),
 		"no length": word(2, 1, "0"), "another length": word(2, 1, "1439"), "a leading zero": word(2, 1, "01440"), "no votes": word(2, 2, "0"),
-		"days between votes": word(2, 2, "90000"), "another period": word(3, 1, "20000"), "a short revision key": word(3, 2, "AAAA"),
-		"another key": word(3, 3, zero), "no base64": word(3, 3, "????"), "another's certificate": word(3, 4, of(4, 4)), "no certificate": word(3, 4, "AAAA"),
-		"a period twice": strings.Join(lines[:4], "") + lines[3], "a gap": strings.Join(lines[:3], "") + lines[3] + lines[5],
-		"backwards": strings.Join(lines[:3], "") + lines[4] + lines[3], "a word more": strings.TrimSuffix(text, "\n") + " more\n",
+		"days between votes": word(2, 2, "90000"), "a short secret": word(3, 1, "AAAA"), "no secret": word(3, 0, "secret"),
+		"another period": word(4, 1, "20000"), "a short revision key": word(4, 2, "AAAA"),
+		"another key": word(4, 3, zero), "no base64": word(4, 3, "????"), "another's certificate": word(4, 4, of(5, 4)), "no certificate": word(4, 4, "AAAA"),
+		"a period twice": strings.Join(lines[:5], "") + lines[4], "a gap": strings.Join(lines[:4], "") + lines[4] + lines[6],
+		"backwards": strings.Join(lines[:4], "") + lines[5] + lines[4], "a word more": strings.TrimSuffix(text, "\n") + " more\n",
 		"other line ends": strings.ReplaceAll(text, "\n", "\r\n"), "a line more": text + "\n", "blanks": strings.Replace(text, "period ", "period  ", 1),
 	} {
 		_, err := ParseDelegation([]byte(s))
@@ -134,7 +138,7 @@ func TestMalformedDelegations(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		for _, secret := range strings.Fields(lines[3])[2:] {
+		for _, secret := range append(strings.Fields(lines[4])[2:], strings.Fields(lines[3])[1]) {
 			if strings.Contains(err.Error(), secret) {
 				t.Errorf("%s: the error repeats a secret", name)
 			}
@@ -146,7 +150,7 @@ func TestMalformedDelegations(t *testing.T) {
 func FuzzParseDelegation(f *testing.F) {
 	_, d := delegated(f, 2)
 	f.Add(d.Text())
-	f.Add([]byte(delegationHeader + "\nservice \nschedule 1440 3600\nperiod 1 A A A\n"))
+	f.Add([]byte(delegationHeader + "\nservice \nschedule 1440 3600\ncommon \nperiod 1 A A A\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		d, err := ParseDelegation(b)
 		if err != nil {

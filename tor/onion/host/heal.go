@@ -148,6 +148,15 @@ type Reach struct {
 	Built               time.Time // zero: there is none
 	Flying              bool      // uploads of it are under way
 	NoClients           bool      // nobody may find the service
+	// Elsewhere: another node publishes the service, and Points are what it was offered.
+	Elsewhere bool
+}
+
+func (r *Reach) offers(p *point) {
+	r.Points = append(r.Points, p.id)
+	if p.phase != established {
+		r.Down = append(r.Down, p.id)
+	}
 }
 
 // Reach looks at the period that clients fetch in.
@@ -168,9 +177,14 @@ func (s *Service) Reach() (r Reach) {
 		if p == nil || p.retired {
 			continue // a descriptor without it is on its way
 		}
-		r.Points = append(r.Points, id)
-		if p.phase != established {
-			r.Down = append(r.Down, id)
+		r.offers(p)
+	}
+	if s.shared != nil && !s.shared.publish {
+		r.Elsewhere = true
+		for _, p := range s.inUse() {
+			if !p.since.IsZero() {
+				r.offers(p)
+			}
 		}
 	}
 	r.Directories = s.view.Ring(sl.Slot).Responsible(sl.blinded, s.view.Replicas, s.view.SpreadFetch)

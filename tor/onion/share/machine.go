@@ -157,6 +157,7 @@ type stored struct {
 	known    bool
 	revision uint64
 	lease    *Lease // nil: none, or none that is believed
+	refused  bool   // it is a lease, and an old one
 	at       time.Duration
 	lower    time.Duration // since when only lower numbers are read; 0: not so
 }
@@ -310,7 +311,7 @@ func (m *Machine) lose(why string) {
 // askAgain has the lease read, after a write of which it is not known what became.
 func (m *Machine) askAgain() {
 	m.retry = m.now.Mono + again
-	m.pollAt = 0
+	m.unread = true
 }
 
 // hold renews the lease, or gives it back.
@@ -367,7 +368,7 @@ func (m *Machine) take() {
 // the node's own, by the number that the store gave it. That it looks like one of the
 // node's is not enough: somebody may have stored it again.
 func (m *Machine) freeAt() time.Duration {
-	if m.mine != 0 && m.seen.revision == m.mine {
+	if l := m.seen.lease; m.mine != 0 && m.seen.revision == m.mine && l != nil && l.Instance == m.instance {
 		return m.seen.at
 	}
 	return m.seen.at + m.t.Wait + m.rank()*m.t.Step

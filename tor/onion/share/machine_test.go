@@ -329,3 +329,17 @@ func TestStoreThatWasLost(t *testing.T) {
 		t.Fatalf("%+v", r.last)
 	}
 }
+
+// A store that lost its last writes gives their numbers again.
+func TestNumberGivenTwice(t *testing.T) {
+	r := newRig(t, "b")
+	r.pass(Standard.Wait-time.Second, &Lease{Epoch: 5, Sequence: 3, Holder: "a"}, 100)
+	r.pass(Standard.Wait-time.Second, &Lease{Epoch: 200, Sequence: 1, Holder: "c"}, 100)
+	if r.writing() {
+		t.Error("taken from a holder who was not waited for")
+	}
+	r.pass(2*time.Second, &Lease{Epoch: 200, Sequence: 1, Holder: "c"}, 100)
+	if !r.writing() {
+		t.Error("not taken")
+	}
+}

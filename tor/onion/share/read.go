@@ -54,11 +54,12 @@ func (m *Machine) ReadFailed(now Moment) {
 // what was before.
 func (m *Machine) LeaseRead(l *Lease, revision uint64, now Moment) {
 	m.now, m.reading = now, false
-	if m.isNews(revision) {
+	refused := false
+	if m.isNews(l, revision) {
 		if l != nil && (l.Epoch < m.topEpoch || l.Epoch == m.topEpoch && l.Sequence <= m.topSeq) {
-			l = nil // what was before, stored again
+			l, refused = nil, true // what was before, stored again
 		}
-		m.seen = stored{known: true, revision: revision, lease: l, at: now.Mono}
+		m.seen = stored{known: true, revision: revision, lease: l, refused: refused, at: now.Mono}
 		if l != nil {
 			m.note(l)
 		}
@@ -67,16 +68,17 @@ func (m *Machine) LeaseRead(l *Lease, revision uint64, now Moment) {
 	m.settle(now)
 }
 
-// isNews: is a number one that was not read yet? Lower ones are of a server that is behind;
-// when there are no others for long, what was stored is lost.
-func (m *Machine) isNews(revision uint64) bool {
+// isNews: is it what was not read yet? Lower numbers are of a server that is behind; when
+// there are no others for long, what was stored is lost. So it may be that a number is given
+// twice.
+func (m *Machine) isNews(l *Lease, revision uint64) bool {
 	s := &m.seen
 	switch {
 	case !s.known || revision > s.revision:
 		return true
 	case revision == s.revision:
 		s.lower = 0
-		return false
+		return l != nil && (s.lease == nil || !l.same(s.lease)) && !s.refused
 	case s.lower == 0:
 		s.lower = max(m.now.Mono, 1)
 		return false

@@ -37,6 +37,11 @@ type Lease struct {
 	Time    time.Time // by the holder's clock
 }
 
+// same: is it the same write?
+func (l *Lease) same(o *Lease) bool {
+	return l.Epoch == o.Epoch && l.Sequence == o.Sequence && l.Instance == o.Instance
+}
+
 // Member is a node's entry.
 type Member struct {
 	Node     string

@@ -1,0 +1,379 @@
+package sharing
+
+import (
+	"bytes"
+	crand "crypto/rand"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"chive/actors/hosting"
+	"chive/actors/kernel"
+	"chive/internal/invariant"
+	"chive/internal/leak"
+	"chive/messages"
+	"chive/messages/chivev1"
+	"chive/tor/onion"
+	"chive/tor/onion/host"
+	"chive/tor/onion/share"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	leak.Main(m, goleak.IgnoreTopFunction("chive/actors/kernel.(*pool).work"))
+}
+
+// store is what a fleet stores, for nodes that can be cut off from it.
+type store struct {
+	mu      sync.Mutex // protects the fields below
+	number  uint64
+	entries map[string]messages.ShareEntry
+	nodes   []*port
+}
+
+// port is one node's way to it. It implements messages.SharePort.
+type port struct {
+	*store
+	cut      bool
+	watchers map[int]func(messages.ShareEntry)
+	prefix   string
+}
+
+var errCut = errors.New("cut off")
+
+func (p *port) put(key string, value []byte) uint64 {
+	p.number++
+	e := messages.ShareEntry{Key: key, Value: bytes.Clone(value), Number: p.number}
+	p.entries[key] = e
+	e.Number = 0
+	for _, n := range p.nodes {
+		for _, see := range n.watchers {
+			if !n.cut && strings.HasPrefix(key, n.prefix+".") {
+				see(e)
+			}
+		}
+	}
+	return p.number
+}
+
+func (p *port) ShareWrite(key string, value []byte, expect uint64, done func(uint64, error)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.cut:
+		done(0, errCut)
+	case p.entries[key].Number != expect:
+		done(0, messages.ErrShareConflict)
+	default:
+		done(p.put(key, value), nil)
+	}
+}
+
+func (p *port) SharePut(key string, value []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.cut {
+		p.put(key, value)
+	}
+}
+
+func (p *port) ShareRead(key string, done func(messages.ShareEntry, error)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cut {
+		done(messages.ShareEntry{}, errCut)
+		return
+	}
+	done(p.entries[key], nil)
+}
+
+func (p *port) ShareList(prefix string, done func([]messages.ShareEntry, error)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cut {
+		done(nil, errCut)
+		return
+	}
+	var all []messages.ShareEntry
+	for key, e := range p.entries {
+		if strings.HasPrefix(key, prefix+".") {
+			all = append(all, e)
+		}
+	}
+	done(all, nil)
+}
+
+func (p *port) ShareWatch(prefix string, see func(messages.ShareEntry)) (func(), error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.prefix = prefix
+	id := len(p.watchers)
+	p.watchers[id] = see
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		delete(p.watchers, id)
+	}, nil
+}
+
+// scene is nodes of a fleet, each with a service's actor that the test plays.
+type scene struct {
+	t      *testing.T
+	system *actor.ActorSystem
+	store  *store
+	key    *onion.SecretKey
+	nodes  []*node
+}
+
+type node struct {
+	*port
+	name string
+	pid  *actor.PID
+
+	mu   sync.Mutex // protects the fields below
+	role *hosting.Role
+	log  []*chivev1.Envelope
+}
+
+func onScene(t *testing.T, names []string, test func(*scene)) {
+	synctest.Test(t, func(t *testing.T) {
+		key, err := onion.GenerateSecretKey(crand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &scene{t: t, system: kernel.NewSystem(nil), key: key, store: &store{entries: map[string]messages.ShareEntry{}}}
+		var others []*actor.PID
+		for i, name := range names {
+			n := &node{port: &port{store: s.store, watchers: map[int]func(messages.ShareEntry){}}, name: name}
+			s.store.mu.Lock()
+			s.store.nodes = append(s.store.nodes, n.port)
+			s.store.mu.Unlock()
+			host := s.system.Root.Spawn(kernel.Func(func(ctx actor.Context) {
+				if m, ok := ctx.Message().(*hosting.Role); ok {
+					n.mu.Lock()
+					n.role = m
+					n.mu.Unlock()
+				}
+			}))
+			others = append(others, host)
+			recorder := messages.NewRecorder(name, time.Now, 64)
+			cancel := recorder.Observe(func(e *chivev1.Envelope) {
+				n.mu.Lock()
+				defer n.mu.Unlock()
+				n.log = append(n.log, e)
+			})
+			defer cancel()
+			n.pid = s.system.Root.Spawn(Props(Options{
+				Fleet: "f", Node: name, Port: n.port, Hosting: host, Recorder: recorder, Log: slog.New(slog.DiscardHandler),
+				Now: time.Now, Rand: crand.Reader, Timing: share.Standard,
+			}))
+			s.nodes = append(s.nodes, n)
+			s.shared(i, 0)
+		}
+		test(s)
+		for _, n := range s.nodes {
+			others = append(others, n.pid)
+		}
+		for _, pid := range others {
+			if err := kernel.StopAndWait(s.system, pid, time.Minute); err != nil {
+				t.Error(err)
+			}
+		}
+		kernel.Shutdown(s.system)
+		var logs [][]*chivev1.Envelope
+		for _, n := range s.nodes {
+			logs = append(logs, n.log)
+		}
+		for _, v := range invariant.Publishers(logs...) {
+			t.Error(v)
+		}
+	})
+}
+
+// shared has a node's service say what it brings.
+func (s *scene) shared(i int, published uint64) {
+	s.system.Root.Send(s.nodes[i].pid, &hosting.Shared{
+		Service: "/site", ID: "id", Address: s.key.Address(), Secret: s.key.Common().Derive, Points: s.points(i), Published: published,
+	})
+}
+
+// points are two introduction points of a node. Each has a key on the curve.
+func (s *scene) points(i int) (out []host.ForeignPoint) {
+	for j := range 2 {
+		k, err := onion.GenerateSecretKey(bytes.NewReader(bytes.Repeat([]byte{byte(10*i + j + 1)}, 64)))
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		p := host.ForeignPoint{AuthKey: k.Address(), EncKey: [32]byte(bytes.Repeat([]byte{byte(j + 9)}, 32))}
+		p.Relay.RSA, p.Relay.OnionKey = [20]byte{byte(i), byte(j), 1}, [32]byte(bytes.Repeat([]byte{byte(j + 50)}, 32))
+		p.Relay.IPv4 = netip.MustParseAddrPort("198.51.1.1:443")
+		out = append(out, p)
+	}
+	return out
+}
+
+// publishers are the nodes whose last role says that they publish now.
+func (s *scene) publishers() (out []*node) {
+	synctest.Wait()
+	for _, n := range s.nodes {
+		n.mu.Lock()
+		if n.role != nil && n.role.Publish && time.Now().Before(n.role.Until) {
+			out = append(out, n)
+		}
+		n.mu.Unlock()
+	}
+	return out
+}
+
+func (s *scene) publisher() *node {
+	s.t.Helper()
+	all := s.publishers()
+	if len(all) != 1 {
+		s.t.Fatalf("%d nodes publish", len(all))
+	}
+	return all[0]
+}
+
+func (n *node) has() hosting.Role {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return *n.role
+}
+
+// One node publishes, the points of all. When it is cut off another takes its place, and
+// lists the points of those that are there.
+func TestOnePublishes(t *testing.T) {
+	onScene(t, []string{"a", "b", "c"}, func(s *scene) {
+		time.Sleep(10 * time.Second)
+		first := s.publisher()
+		for _, n := range s.nodes {
+			if r := n.has(); len(r.Others) != 4 || r.Publisher != first.name || r.Epoch == 0 || r.Service != "/site" {
+				t.Errorf("%s: %+v", n.name, r)
+			}
+		}
+		first.store.mu.Lock()
+		first.cut = true
+		first.store.mu.Unlock()
+		began := time.Now()
+		for len(s.publishers()) == 1 && s.publishers()[0] == first { // until its right ends
+			time.Sleep(100 * time.Millisecond)
+		}
+		for len(s.publishers()) == 0 {
+			time.Sleep(100 * time.Millisecond)
+		}
+		if took := time.Since(began); took > 9*time.Second {
+			t.Errorf("nobody publishes for %v", took)
+		}
+		second := s.publisher()
+		r := second.has()
+		if second == first || len(r.Others) != 2 || r.Floor == 0 || r.Floor < uint64(began.Unix()) || r.Ceiling <= r.Floor {
+			t.Errorf("%s: %+v", second.name, r)
+		}
+		first.store.mu.Lock()
+		first.cut = false
+		first.store.mu.Unlock()
+		time.Sleep(time.Minute)
+		if now := s.publisher(); now != second || len(now.has().Others) != 4 {
+			t.Errorf("%s publishes: %+v", now.name, now.has())
+		}
+		if r := first.has(); r.Publisher != second.name || r.Epoch != second.has().Epoch {
+			t.Errorf("%+v", r)
+		}
+	})
+}
+
+// A service that is shared no more gives way, and its points are gone at once.
+func TestUnshared(t *testing.T) {
+	onScene(t, []string{"a", "b"}, func(s *scene) {
+		time.Sleep(10 * time.Second)
+		first := s.publisher()
+		s.system.Root.Send(first.pid, &hosting.Unshared{Service: "/site"})
+		synctest.Wait()
+		if r := first.has(); r.Publish {
+			t.Errorf("%+v", r)
+		}
+		for _, n := range s.nodes {
+			if n != first && len(n.has().Others) != 0 {
+				t.Errorf("%s lists %+v", n.name, n.has().Others)
+			}
+		}
+		time.Sleep(10 * time.Second)
+		if s.publisher() == first {
+			t.Error("it publishes still")
+		}
+	})
+}
+
+// What a node used is known before the next one begins, though its clock be an hour ahead.
+func TestUsedTimesAreKnown(t *testing.T) {
+	onScene(t, []string{"a", "b"}, func(s *scene) {
+		time.Sleep(10 * time.Second)
+		first := s.publisher()
+		used := uint64(time.Now().Add(time.Hour).Unix())
+		for i, n := range s.nodes {
+			if n == first {
+				s.shared(i, used)
+			}
+		}
+		time.Sleep(3 * time.Second)
+		if r := first.has(); r.Ceiling < used {
+			t.Errorf("%+v: it may not publish", r)
+		}
+		first.store.mu.Lock()
+		first.cut = true
+		first.store.mu.Unlock()
+		time.Sleep(15 * time.Second)
+		if r := s.publisher().has(); r.Floor < used {
+			t.Errorf("%+v: what the other published is newer", r)
+		}
+	})
+}
+
+// Who has not the key learns no address and no relay, and can do nothing but take away.
+func TestWithoutTheKey(t *testing.T) {
+	onScene(t, []string{"a", "b"}, func(s *scene) {
+		time.Sleep(10 * time.Second)
+		epoch := s.publisher().has().Epoch
+		s.store.mu.Lock()
+		if len(s.store.entries) != 3 {
+			t.Errorf("%d entries", len(s.store.entries))
+		}
+		address := s.key.Address()
+		point := s.points(0)[0]
+		for key, e := range s.store.entries {
+			all := append([]byte(key), e.Value...)
+			for _, secret := range [][]byte{[]byte(address.Host()[:16]), address[:], point.AuthKey[:], point.EncKey[:], point.Relay.RSA[:8], []byte("/site")} {
+				if bytes.Contains(bytes.ToLower(all), bytes.ToLower(secret)) {
+					t.Errorf("%s tells %q", key, secret)
+				}
+			}
+		}
+		// Everything is stored again, as it was.
+		for key, e := range s.store.entries {
+			s.store.nodes[0].put(key, e.Value)
+		}
+		s.store.nodes[0].put(s.store.nodes[0].prefix+".node.z", []byte("rubbish"))
+		s.store.nodes[0].put(s.store.nodes[0].prefix+".other", []byte("rubbish"))
+		s.store.mu.Unlock()
+		time.Sleep(20 * time.Second)
+		if n := s.publisher(); len(n.has().Others) != 2 || n.has().Epoch <= epoch {
+			t.Errorf("%s: %+v", n.name, n.has())
+		}
+		s.store.mu.Lock()
+		for key := range s.store.entries {
+			s.store.nodes[0].put(key, nil)
+		}
+		s.store.mu.Unlock()
+		time.Sleep(20 * time.Second)
+		if n := s.publisher(); len(n.has().Others) != 2 {
+			t.Errorf("%s: %+v", n.name, n.has())
+		}
+	})
+}
