@@ -27,17 +27,17 @@ import (
 // that can be killed and stopped, with a clock that can be moved.
 const childTorrc = "CHIVE_E2E_NODE"
 
-// childMain runs the node until its input ends. Each line that it reads says how far the wall
-// clock is ahead; on its file 3 it writes each event, a line of base64.
+// childMain runs the node until its input ends. Each line that it reads says
+// how far the wall clock is ahead ("set 1h"), or for how long the machine slept ("sleep 10m"); on its file 3 it writes each event, a line of base64.
 func childMain(torrc string) error {
 	cfg, err := config.Load(torrc, nil)
 	if err != nil {
 		return err
 	}
-	c := &wallClock{}
+	c := &machineClock{}
 	out := os.NewFile(3, "events")
 	n, err := node.Start(context.Background(), node.Options{
-		Config: cfg, Version: "test", Now: c.now, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Config: cfg, Version: "test", Now: c.now(), Boot: c.boot(), Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		OnEvent: func(e *chivev1.Envelope) {
 			b, err := proto.Marshal(e)
 			if err != nil {
@@ -51,11 +51,16 @@ func childMain(torrc string) error {
 	}
 	in := bufio.NewScanner(os.Stdin)
 	for in.Scan() {
-		ahead, err := time.ParseDuration(in.Text())
-		if err != nil {
+		how, by, _ := strings.Cut(in.Text(), " ")
+		d, err := time.ParseDuration(by)
+		switch {
+		case err != nil:
 			return err
+		case how == "sleep":
+			c.sleep(d)
+		default:
+			c.set(d)
 		}
-		c.set(ahead)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
@@ -154,7 +159,11 @@ func (c *child) end() {
 // move moves its wall clock.
 func (c *child) move(by time.Duration) {
 	c.ahead += by
-	if _, err := fmt.Fprintln(c.stdin, c.ahead); err != nil {
+	c.say("set", c.ahead)
+}
+
+func (c *child) say(how string, d time.Duration) {
+	if _, err := fmt.Fprintln(c.stdin, how, d); err != nil {
 		c.t.Error(err)
 	}
 }
@@ -167,7 +176,8 @@ func (c *child) asleep(t testing.TB, stand, by time.Duration) {
 		t.Error(err)
 	}
 	wait(t, stand)
-	c.move(by)
+	c.ahead += by
+	c.say("sleep", by)
 	if err := c.cmd.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Error(err)
 	}
