@@ -1,14 +1,20 @@
 package e2e
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"chive/messages/fold/story"
 
 	"chive/messages/chivev1"
 )
@@ -19,22 +25,60 @@ type fault struct {
 	least time.Duration // it is watched for so long at least
 	// begin lets it happen, and gives what ends it.
 	begin func(*campaignLab, *testing.T) (undo func())
-	// told holds what the node says of it against what it was.
-	told func(*testing.T, *campaignLab) error
+	// causes are what the node may say when the service suffers, the first of them for sure
+	// when it does not.
+	causes string
 }
 
+// away are the causes of relays that are away: one is an introduction point, a directory and a
+// guard at once.
+const away = " relay-gone point-unreachable not-stored connections rendezvous"
+
 var faults = []fault{
-	{"introduction relay killed", 40 * time.Second, (*campaignLab).killPoint, nil},
-	{"directories killed", 40 * time.Second, (*campaignLab).killDirectories, nil},
-	{"guard killed", 40 * time.Second, (*campaignLab).killGuard, nil},
-	{"process killed", 30 * time.Second, (*campaignLab).killProcess, nil},
-	{"disk full", 40 * time.Second, (*campaignLab).fillDisk, nil},
-	{"NATS cut", 30 * time.Second, (*campaignLab).cutNATS, nil},
-	{"clock an hour ahead", 40 * time.Second, moveClock(time.Hour), nil},
-	{"clock an hour back", 40 * time.Second, moveClock(-time.Hour), nil},
-	{"asleep", 40 * time.Second, (*campaignLab).sleep, nil},
-	{"introduction relay silent", 40 * time.Second, (*campaignLab).silencePoint, nil},
-	{"directories forget", 40 * time.Second, (*campaignLab).forget, nil},
+	{"introduction relay killed", 40 * time.Second, (*campaignLab).killPoint, away},
+	{"directories killed", 40 * time.Second, (*campaignLab).killDirectories, away},
+	{"guard killed", 40 * time.Second, (*campaignLab).killGuard, away},
+	{"process killed", 30 * time.Second, (*campaignLab).killProcess, "not-running restarted"},
+	{"disk full", 40 * time.Second, (*campaignLab).fillDisk, "disk"},
+	{"NATS cut", 30 * time.Second, (*campaignLab).cutNATS, "journal"},
+	{"clock an hour ahead", 40 * time.Second, moveClock(time.Hour), "clock consensus"},
+	{"clock an hour back", 40 * time.Second, moveClock(-time.Hour), "clock consensus"},
+	{"asleep", 40 * time.Second, (*campaignLab).sleep, "slept clock"},
+	{"introduction relay silent", 40 * time.Second, (*campaignLab).silencePoint, away},
+	{"directories forget", 40 * time.Second, (*campaignLab).forget, away},
+}
+
+// why asks the program why the service was down, and holds the answer against what it was.
+func (l *campaignLab) why(t *testing.T, f fault, r trial, began time.Time) error {
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	since := began.Add(l.host.ahead - time.Second).UTC().Format(time.RFC3339Nano)
+	out, err := exec.CommandContext(ctx, l.chive, "onion", "why", filepath.Join(l.dir, "service"), "--data-dir", filepath.Join(l.dir, "data"),
+		"--since", since, "-o", "json").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("chive onion why: %w: %s", err, out)
+	}
+	var st story.Service
+	if err := json.Unmarshal(out, &st); err != nil {
+		return fmt.Errorf("chive onion why: %w: %s", err, out)
+	}
+	named := map[string]bool{}
+	for _, s := range st.Spells {
+		named[s.State], named[s.Cause] = true, true
+		for _, h := range s.Healing {
+			named[h.Cause] = true
+		}
+	}
+	t.Logf("%s: %s", f.name, st.Summary)
+	for _, cause := range strings.Fields(f.causes) {
+		if named[cause] {
+			return nil
+		}
+	}
+	if r.failed == 0 && !named["broken"] && !named["impaired"] && !named["unverified"] {
+		return nil // it took no harm, and there is nothing to explain
+	}
+	return fmt.Errorf("none of%s is named: %s", " "+f.causes, out)
 }
 
 // points are the relays that introduce to the service now, by name.

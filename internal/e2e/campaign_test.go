@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -40,6 +41,7 @@ type campaignLab struct {
 	host     *child
 	address  string
 	visitors []*testnet.TorClient
+	chive    string // the program
 }
 
 // trial is what became of one fault.
@@ -66,13 +68,18 @@ func TestFaultCampaign(t *testing.T) {
 	if err != nil || count < 1 {
 		t.Skip("CHIVE_FAULTS says how many faults there are to be; make soak has a hundred")
 	}
+	chive := filepath.Join(t.TempDir(), "chive")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", chive, "chive/cmd/chive")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
 	labs := (count + faultsALab - 1) / faultsALab
 	results := make(chan trial, count)
 	t.Run("labs", func(t *testing.T) {
 		for i := range labs {
 			t.Run(strconv.Itoa(i), func(t *testing.T) {
 				t.Parallel()
-				l := startCampaignLab(t, uint64(i))
+				l := startCampaignLab(t, chive, uint64(i))
 				for k := i; k < count; k += labs {
 					r := l.try(t, faults[(k/labs+3*i)%len(faults)])
 					t.Log(r)
@@ -122,7 +129,7 @@ func judge(t *testing.T, results <-chan trial) {
 	}
 }
 
-func startCampaignLab(t *testing.T, i uint64) *campaignLab {
+func startCampaignLab(t *testing.T, chive string, i uint64) *campaignLab {
 	t.Helper()
 	interval := time.Hour
 	if i%2 == 1 {
@@ -137,7 +144,7 @@ func startCampaignLab(t *testing.T, i uint64) *campaignLab {
 			t.Error(err)
 		}
 	})
-	l := &campaignLab{Network: n, t: t, rng: rand.New(rand.NewPCG(i, uint64(os.Getpid())))}
+	l := &campaignLab{Network: n, t: t, chive: chive, rng: rand.New(rand.NewPCG(i, uint64(os.Getpid())))}
 	if l.dir, err = smallDisk(t, "64m"); err != nil {
 		t.Skipf("no small file system: %v", err)
 	}
@@ -206,10 +213,8 @@ func (l *campaignLab) try(t *testing.T, f fault) trial {
 	}
 	r.detected = l.detected(mark, began)
 	r.causes = l.causes(mark)
+	r.why = l.why(t, f, r, began)
 	undo()
-	if f.told != nil {
-		r.why = f.told(t, l)
-	}
 	l.host.eventually(t, "the service is verified again", 3*time.Minute, func() bool { return l.host.standing() })
 	return r
 }
