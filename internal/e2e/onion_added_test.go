@@ -54,7 +54,7 @@ func (p *process) services(t *testing.T) (all []hosting.Status) {
 func (p *process) published(t *testing.T) func() bool {
 	return func() bool {
 		all := p.services(t)
-		return len(all) == 1 && all[0].State == "published"
+		return len(all) == 1 && (all[0].State == "published" || all[0].State == "up")
 	}
 }
 
