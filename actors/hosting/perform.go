@@ -180,6 +180,8 @@ func (a *serviceActor) over(m *circuits.Over, now time.Time) {
 	case u.upload != nil:
 		a.endWork(u.upload.ID)
 		a.machine.Uploaded(u.upload.ID, lostError(m.Outcome), now)
+	case u.meeting.Visit:
+		a.machine.MeetingFailed(u.meeting.ID, lostError(m.Outcome), now)
 	case !u.met:
 		if !u.meeting.Visit {
 			a.e.meter.lost(m.Outcome, u.ready != nil, u.meeting.Attempt > 1)
