@@ -162,6 +162,8 @@ func (a *serviceActor) hearHealth(ctx actor.Context, now time.Time) {
 	case *visited:
 		a.visited(m, now)
 	case *visitsLost:
+		a.health.waiting = append(a.health.answers, a.health.waiting...)
+		a.health.answers, a.health.flying = nil, nil
 		a.health.judge.Lost(now)
 	}
 }

@@ -130,7 +130,8 @@ func (s *Service) failed(r *Result, now time.Time) {
 		s.lookAt(s.intent(r), Confirm, now.Add(s.spread(soon)))
 		return
 	}
-	if r.Stage == Rendezvous { // no relay of our choice would wait: that is not the service
+	if r.Stage == Rendezvous || r.Stage == Directory && !r.Answer {
+		// No relay of our choice would wait, or no directory is reached: that is not the service.
 		s.doubted(Connections, now)
 		return
 	}

@@ -289,6 +289,9 @@ func (s *Service) act(now time.Time) {
 			s.due(now, Changed)
 		}
 	}
+	if s.asked { // nothing that came between makes it wait
+		s.due(now, Asked)
+	}
 	if !s.next.IsZero() && !now.Before(s.next) {
 		s.probe(now)
 	}
