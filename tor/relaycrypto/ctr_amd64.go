@@ -9,7 +9,7 @@ var hasWide = cpu.X86.HasAVX512F && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512BW &
 // wideKey holds the round keys of AES-128 or AES-256.
 type wideKey struct {
 	_      [15][16]byte // in the order of use
-	rounds uint64 // 10 or 14
+	rounds uint64       // 10 or 14
 }
 
 // expandKey makes the round keys of AES-128 for encryption.
