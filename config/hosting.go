@@ -24,6 +24,8 @@ type OnionService struct {
 	PoW                   bool // clients may have to pay
 	PoWRate               int  // of those who pay, met a second; 0: as fast as can be
 	PoWBurst              int
+	OnionBalance          bool // clients of the services that ob_config names are met as well
+	ExportCircuitID       bool // the target is told in a PROXY line whose stream it is
 	Shared                bool // with other nodes of the fleet
 
 	From Origin // who says that it is hosted: the layer of its HiddenServiceDir
@@ -120,6 +122,25 @@ var serviceSettings = []setting{
 		func(s *OnionService) *int { return &s.PoWRate }),
 	serviceNumber("HiddenServicePoWQueueBurst", "clients", "So many at once. No less than the rate.", "", 0, maxIntroRate,
 		func(s *OnionService) *int { return &s.PoWBurst }),
+	serviceSwitch("HiddenServiceOnionBalanceInstance", "The service is a backend of an OnionBalance frontend: clients who read the frontend's descriptor, which lists introduction points of this service, are met as its own are. The service's folder must have the file ob_config with a line `MasterOnionAddress ADDRESS.onion` for each frontend, eight at most; it is read again at each reload.",
+		func(s *OnionService) *bool { return &s.OnionBalance }),
+	{Option{
+		Name: "HiddenServiceExportCircuitID", Default: "none", Type: "protocol", Range: "none or haproxy", Effect: serviceEffect,
+		Doc:     "haproxy: the first line that the target gets of each stream is a header of the PROXY protocol, version 1, `PROXY TCP6 fc00:dead:beef:4dad::AABB:CCDD ::1 …`, by which it can tell clients' circuits from each other: 0xAABBCCDD is a number for one circuit, which the event `met` of the service has as well. The target must expect the line." + belongs,
+		Differs: "The number is given to a client's circuit when he is met; numbers of one run of chive differ from those of another.",
+	}, func(s *OnionService, v string) error {
+		switch strings.ToLower(v) {
+		case "none", "haproxy":
+			s.ExportCircuitID = strings.EqualFold(v, "haproxy")
+			return nil
+		}
+		return fmt.Errorf("%q is no protocol: write haproxy or none", clip(v))
+	}, func(s *OnionService) []string {
+		if s.ExportCircuitID {
+			return []string{"haproxy"}
+		}
+		return nil
+	}},
 	ours(serviceSwitch("HiddenServiceShared", "Host the service together with other nodes of the fleet whose folders hold the same key: each has introduction points of its own, and one at a time publishes those of all.",
 		func(s *OnionService) *bool { return &s.Shared })),
 }

@@ -34,6 +34,8 @@ HiddenServiceEnableIntroDoSRatePerSec 10
 HiddenServiceEnableIntroDoSBurstPerSec 20
 HiddenServicePoWDefensesEnabled 1
 HiddenServiceDirGroupReadable 1
+HiddenServiceExportCircuitID HAProxy
+HiddenServiceOnionBalanceInstance 1
 `)
 	if err != nil {
 		t.Fatal(err)
@@ -46,7 +48,7 @@ HiddenServiceDirGroupReadable 1
 	a.Ports = []OnionPort{tcp(80, "127.0.0.1:80"), tcp(443, "127.0.0.1:8443")}
 	b := serviceDefaults
 	b.Dir, b.DirGroupReadable, b.MaxStreams, b.MaxStreamsCloseClient, b.AllowUnknownPorts = "/var/lib/tor/b", true, 10, true, true
-	b.IntroDoS, b.IntroDoSRate, b.IntroDoSBurst, b.PoW = true, 10, 20, true
+	b.IntroDoS, b.IntroDoSRate, b.IntroDoSBurst, b.PoW, b.ExportCircuitID, b.OnionBalance = true, 10, 20, true, true, true
 	b.Ports = []OnionPort{
 		{Port: 22, Path: "/run/ssh.sock"},
 		{Port: 22, Path: `/run/a "b".sock`},
@@ -104,7 +106,7 @@ func TestHostedServiceMistakes(t *testing.T) {
 		"HiddenServiceDir /a; HiddenServicePort 80;\n":             ErrUnknown,
 		a + port + "HiddenServiceNonAnonymousMode 1\n":             ErrUnsupported,
 		a + port + "HiddenServiceSingleHopMode 1\n":                ErrUnsupported,
-		a + port + "HiddenServiceExportCircuitID haproxy\n":        ErrUnsupported,
+		a + port + "HiddenServiceExportCircuitID socks\n":          ErrValue,
 		"HiddenServiceDir\n":                                       ErrValue,
 		a + port + "HiddenServiceShared 1\n":                       ErrConflict,
 		a + port + "HiddenServiceShared yes\n":                     ErrValue,

@@ -69,6 +69,7 @@ type entry struct {
 	status  atomic.Pointer[Status]
 	role    *Role // the last; nil: none
 	meter   meter
+	relays  pastRelays
 }
 
 type hosting struct {
@@ -77,12 +78,14 @@ type hosting struct {
 	entries  []*entry
 	network  *circuits.OnionNetwork // nil: none is known yet
 	period   atomic.Int64           // VerifyPeriod, for services that begin
+	clients  atomic.Uint32          // numbers given to those who were met; services' actors take them
 }
 
 // Props makes the actor.
 func Props(o Options) *actor.Props {
 	return kernel.Props(func() actor.Actor {
 		h := &hosting{o: o}
+		h.clients.Store(rand.Uint32()) // numbers of another boot must not be taken for these
 		var err error
 		h.children, err = supervisor.NewChildren(supervisor.Options{
 			Strategy: supervisor.Service(), OnChange: h.changed, OnSpawn: h.spawned, Rand: o.Rand(), Now: o.Now,
@@ -129,6 +132,7 @@ func (h *hosting) Receive(ctx actor.Context) {
 			if s := e.status.Load(); s != nil {
 				out = append(out, *s)
 				out[len(out)-1].meter, out[len(out)-1].From = &e.meter, e.from()
+				out[len(out)-1].Relays = e.relays.read()
 			}
 		}
 		m.Tell(out)

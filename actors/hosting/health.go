@@ -124,14 +124,24 @@ func (h *hosting) toAll(ctx actor.Context, m any) {
 
 // beginHealth begins to watch over the service; its machine is there.
 func (a *serviceActor) beginHealth(now time.Time) error {
+	a.health = health{judge: heal.New(time.Duration(a.h.period.Load()), a.h.o.Rand(), now)}
+	a.health.judge.Note(heal.Restarted, now)
+	return a.admit(now)
+}
+
+// admit lets the node's own visits read the descriptor of a restricted service. That of a
+// shared one is made by any of its nodes, so all have one key for it.
+func (a *serviceActor) admit(now time.Time) error {
 	key, err := ecdh.X25519().GenerateKey(crand.Reader)
+	if a.service.Shared {
+		key, err = ecdh.X25519().NewPrivateKey(a.store.Common().Derive(visitsLabel, 32))
+	}
 	if err != nil {
 		return fmt.Errorf("key to read the descriptor with: %w", err)
 	}
-	a.health = health{judge: heal.New(time.Duration(a.h.period.Load()), a.h.o.Rand(), now), key: [32]byte(key.Bytes())}
 	public := [32]byte(key.PublicKey().Bytes())
+	a.health.key = [32]byte(key.Bytes())
 	a.machine.AdmitVisits(&public, now)
-	a.health.judge.Note(heal.Restarted, now)
 	return nil
 }
 
@@ -152,6 +162,8 @@ func (a *serviceActor) hearHealth(ctx actor.Context, now time.Time) {
 	case *visited:
 		a.visited(m, now)
 	case *visitsLost:
+		a.health.waiting = append(a.health.answers, a.health.waiting...)
+		a.health.answers, a.health.flying = nil, nil
 		a.health.judge.Lost(now)
 	}
 }
@@ -181,8 +193,11 @@ func (a *serviceActor) tend(ctx actor.Context, now time.Time) {
 func (a *serviceActor) facts(now time.Time) heal.Facts {
 	r := a.machine.Reach()
 	f := heal.Facts{
-		Live: a.network != nil && now.Before(a.network.Until), Away: a.h.o.Signals.away(), NoClients: r.NoClients, Standby: r.Standby,
+		Live: a.network != nil && now.Before(a.network.Until), Away: a.h.o.Signals.away(), NoClients: r.NoClients,
 		Directories: r.Directories, Settling: r.Flying && now.Sub(r.Built) < settling,
+	}
+	if f.Elsewhere = r.Elsewhere; f.Elsewhere {
+		f.Published, f.Settling = a.shares.offered(r.Points, now)
 	}
 	for _, d := range r.Directories {
 		f.Published = f.Published || slices.Contains(r.Stored, d)

@@ -31,6 +31,9 @@ func (a *serviceActor) unlock(now time.Time) (host.Keys, error) {
 func (a *serviceActor) rekey(now time.Time) error {
 	online := a.store.Key != nil
 	keys, err := a.unlock(now)
+	if errors.Is(err, errAnother) {
+		a.machine.Stop() // no introduction point is to have been both services'
+	}
 	if err == nil && !(online && a.store.Key != nil) { // it would get other signing keys for nothing
 		a.machine.SetKeys(keys, now)
 	}

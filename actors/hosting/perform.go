@@ -51,7 +51,9 @@ func (a *serviceActor) do(ctx actor.Context, c host.Command) {
 		a.endWork(c.ID)
 		a.shut(ctx, a.uploads[c.ID])
 	case host.Meet:
-		a.e.meter.rendezvous.Add(1)
+		if !c.Visit {
+			a.e.meter.rendezvous.Add(1)
+		}
 		a.meetings[c.ID] = a.open(ctx, &use{meeting: &c}, chivev1.Purpose_PURPOSE_HOSTING_RENDEZVOUS, circuits.HopAt(c.Point))
 	case host.Abandon:
 		a.shut(ctx, a.meetings[c.ID])
@@ -122,11 +124,12 @@ func (a *serviceActor) ready(ctx actor.Context, m *circuits.Ready, now time.Time
 	case u.upload != nil:
 		a.publish(ctx, m.Token, u.upload, now)
 	default:
+		u.number = a.h.number()
 		inc := 0
 		if u.meeting.CongestionControl {
 			inc = a.network.shared.Increment
 		}
-		ctx.Send(m.PID, &circuit.Meet{Message: u.meeting.Message, Keys: u.meeting.Keys, Increment: inc, Serve: a.rules.serving(m.ID)})
+		ctx.Send(m.PID, &circuit.Meet{Message: u.meeting.Message, Keys: u.meeting.Keys, Increment: inc, Serve: a.rules.serving(m.ID, u.number)})
 	}
 }
 
@@ -177,8 +180,12 @@ func (a *serviceActor) over(m *circuits.Over, now time.Time) {
 	case u.upload != nil:
 		a.endWork(u.upload.ID)
 		a.machine.Uploaded(u.upload.ID, lostError(m.Outcome), now)
+	case u.meeting.Visit:
+		a.machine.MeetingFailed(u.meeting.ID, lostError(m.Outcome), now)
 	case !u.met:
-		a.e.meter.lost(m.Outcome, u.ready != nil, u.meeting.Attempt > 1)
+		if !u.meeting.Visit {
+			a.e.meter.lost(m.Outcome, u.ready != nil, u.meeting.Attempt > 1)
+		}
 		a.machine.MeetingFailed(u.meeting.ID, lostError(m.Outcome), now)
 	}
 }
@@ -218,6 +225,7 @@ func (a *serviceActor) told(e host.Event) {
 	a.toldMachine(e, a.h.o.Now())
 	switch e := e.(type) {
 	case host.PointUp:
+		a.e.relays.note(e.Point, e.Relay)
 		up := &chivev1.HostingPointUp{Point: uint64(e.Point), Relay: e.Relay[:]}
 		if u := a.uses[a.points[e.Point]]; u != nil && u.ready != nil {
 			up.CircuitId = u.ready.ID
@@ -225,6 +233,7 @@ func (a *serviceActor) told(e host.Event) {
 		}
 		a.emit(messages.Event(kind, id, up))
 	case host.PointDown:
+		a.e.relays.note(e.Point, e.Relay)
 		a.emit(messages.Event(kind, id, &chivev1.HostingPointDown{Point: uint64(e.Point), Outcome: outcomeOf(e.Cause), Relay: e.Relay[:]}))
 	case host.PointGone:
 		a.emit(messages.Event(kind, id, &chivev1.HostingPointGone{Point: uint64(e.Point), Reason: e.Reason.String(), Relay: e.Relay[:]}))

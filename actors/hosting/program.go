@@ -273,9 +273,9 @@ func (a *serviceActor) leave(ctx actor.Context) {
 }
 
 // serving is how the streams of one circuit are served.
-func (r *rules) serving(id string) circuit.Serve {
+func (r *rules) serving(id string, number uint32) circuit.Serve {
 	if r.own == nil {
-		return r.serve
+		return r.exporting(number)
 	}
 	return func(port uint16, open int) circuit.Served {
 		s := r.serve(port, open)

@@ -46,7 +46,8 @@ type use struct {
 	upload  *host.Upload
 	meeting *host.Meet
 	ready   *circuits.Ready
-	met     bool // the client is there
+	met     bool   // the client is there
+	number  uint32 // of the client whose circuit it is
 	began   time.Time
 }
 
@@ -181,6 +182,9 @@ func (a *serviceActor) start(ctx actor.Context, now time.Time) error {
 		return err
 	}
 	a.sound = true
+	if err := a.store.NoteName(a.e.id, now); err != nil {
+		a.h.o.Log.Warn("chive onion why will not know this run of an onion service", "folder", a.service.Dir, "err", err)
+	}
 	a.emit(messages.Event(chivev1.Kind_KIND_HOSTING, a.e.id, &chivev1.HostingStarted{
 		Restricted: settings.Restricted, Address: a.store.Address.Host(),
 	}))
@@ -207,6 +211,12 @@ func (a *serviceActor) settings() (host.Config, error) {
 			c.PoW.Period = testingEffort
 		}
 	}
+	if s.OnionBalance {
+		var err error
+		if c.Masters, err = a.store.Masters(); err != nil {
+			return c, err
+		}
+	}
 	clients, skipped, err := a.store.Clients()
 	if err != nil {
 		return c, fmt.Errorf("%s: %w", keyfile.ClientsDir, err)
@@ -221,6 +231,7 @@ func (a *serviceActor) settings() (host.Config, error) {
 }
 
 func (a *serviceActor) configure(ctx actor.Context, service config.OnionService, now time.Time) {
+	shared := a.service.Shared
 	a.service = service
 	a.rules.set(service)
 	err := a.rekey(now)
@@ -230,6 +241,9 @@ func (a *serviceActor) configure(ctx actor.Context, service config.OnionService,
 	}
 	if err == nil {
 		err = a.machine.Configure(settings, now)
+	}
+	if err == nil && service.Shared != shared {
+		err = a.admit(now)
 	}
 	if err != nil {
 		// What could not be read must not be guessed: it is started anew, and tried again.
@@ -333,8 +347,10 @@ func (a *serviceActor) joined(m *circuit.Joined, now time.Time) {
 	a.tally.met++
 	a.e.meter.toRendezvous.observe(now.Sub(u.began))
 	a.health.judge.Met(now)
-	a.emit(messages.Event(chivev1.Kind_KIND_HOSTING, a.e.id, &chivev1.HostingMet{
-		CircuitId: u.ready.ID, CongestionControl: m.CongestionControl, Effort: pow.Rounded(u.meeting.Effort),
-	}))
+	met := &chivev1.HostingMet{CircuitId: u.ready.ID, CongestionControl: m.CongestionControl, Effort: pow.Rounded(u.meeting.Effort)}
+	if a.service.ExportCircuitID {
+		met.Number = u.number
+	}
+	a.emit(messages.Event(chivev1.Kind_KIND_HOSTING, a.e.id, met))
 	a.machine.Met(u.meeting.ID, now)
 }

@@ -57,13 +57,18 @@ type Shared struct {
 // changed, or failed. It comes after the last Shared.
 type Unshared struct{ Service string }
 
+
 var (
 	errNotOurTurn = errors.New("another node publishes the service")
 	errNoFleet    = errors.New("HiddenServiceShared 1: the node is in no fleet, so the service is not published")
 )
 
-// seedsLabel is what seeds of proofs of work are derived with.
-const seedsLabel = "proof-of-work seeds"
+// What is derived for all nodes alike: the seeds of proofs of work, and the
+// key that their visits read the descriptor with.
+const (
+	seedsLabel  = "proof-of-work seeds"
+	visitsLabel = "key of the hosts' visits"
+)
 
 // shares is what a service's actor told the others, and was told.
 type shares struct {
@@ -71,6 +76,23 @@ type shares struct {
 	role      *Role   // nil: none was given
 	bad       int     // points of others that are none
 	deadlines map[host.UploadID]*time.Timer
+
+	points []host.PointID // as they were when a visit was last thought of, on standby
+	since  time.Time      // that they are
+}
+
+// listedAfter is how long the publisher may take to list what it is offered, and the
+// directories to have it.
+const listedAfter = 30 * time.Second
+
+// offered says of a node on standby whether clients ought to find its points, and if not
+// whether they will soon.
+func (s *shares) offered(points []host.PointID, now time.Time) (listed, soon bool) {
+	if !slices.Equal(s.points, points) {
+		s.points, s.since = slices.Clone(points), now
+	}
+	soon = now.Sub(s.since) < listedAfter
+	return len(points) > 0 && !soon, len(points) > 0 && soon
 }
 
 // assign passes a role on to its service.

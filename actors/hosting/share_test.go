@@ -24,6 +24,7 @@ import (
 	"chive/messages"
 	torcircuit "chive/tor/circuit"
 	"chive/tor/netdoc"
+	"chive/tor/onion/host"
 	"chive/tor/onion/relaymsg"
 	"chive/tor/path"
 )
@@ -353,4 +354,48 @@ func TestShareWithNobody(t *testing.T) {
 			t.Errorf("%d uploads, %+v", s.uploads(1), st)
 		}
 	})
+}
+
+// A service on standby knows what it offered and that another makes the descriptors, so that
+// visits judge its points and nothing else. All nodes read a restricted descriptor.
+func TestShareIsVisited(t *testing.T) {
+	services := folders(t, 2)
+	onStage(t, func(s *stage) {
+		a := s.node(1, services[0])
+		time.Sleep(time.Minute)
+		st := s.statusOf(a)
+		if st.Health == nil || st.Health.Verdict == "broken" {
+			t.Errorf("%+v", st.Health)
+		}
+		var sh shares
+		now := time.Now()
+		if listed, soon := sh.offered(nil, now); listed || soon {
+			t.Error("no points are offered")
+		}
+		if listed, soon := sh.offered([]host.PointID{1}, now); listed || !soon {
+			t.Errorf("just now: %v, %v", listed, soon)
+		}
+		if listed, soon := sh.offered([]host.PointID{1}, now.Add(listedAfter)); !listed || soon {
+			t.Errorf("some time ago: %v, %v", listed, soon)
+		}
+	})
+	keys := map[[32]byte]bool{}
+	for _, service := range services {
+		store, err := keystore.OpenService(service.Dir, false, crand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		machine, err := host.New(store.Address, host.NewOnline(store.Key), crand.Reader, host.Config{Points: 1}, nil, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := &serviceActor{h: &hosting{o: Options{Log: slog.New(slog.DiscardHandler)}}, service: service, store: storeOf(store, store), machine: machine}
+		if err := a.admit(time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		keys[a.health.key] = true
+	}
+	if len(keys) != 1 {
+		t.Error("each node has a key of its own")
+	}
 }

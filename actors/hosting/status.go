@@ -32,9 +32,11 @@ type Status struct {
 	Refused       uint64   `json:"refused,omitempty"` // introductions that were not answered
 	Effort        uint32   `json:"effort,omitempty"`  // of the proof of work that is suggested
 	Waiting       int      `json:"waiting,omitempty"` // introductions that are to be answered
-	Keys          *Keys    `json:"delegated_keys,omitempty"`
-	Problem       string   `json:"problem,omitempty"`
 	Health        *Health  `json:"health,omitempty"`
+	// Relays are those of introduction points of this run, by number.
+	Relays  map[string]string `json:"relays,omitempty"`
+	Keys    *Keys             `json:"delegated_keys,omitempty"`
+	Problem string            `json:"problem,omitempty"`
 
 	Shared *SharedStatus `json:"shared,omitempty"` // with other nodes
 	meter  *meter

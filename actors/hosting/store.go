@@ -2,6 +2,7 @@ package hosting
 
 import (
 	crand "crypto/rand"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -33,6 +34,8 @@ type kept interface {
 	Floors() (host.Floors, error)
 	SaveFloors(floors host.Floors) error
 	Clients() (clients map[string][32]byte, skipped []string, err error)
+	Masters() ([]onion.Address, error) // of whom it is a backend; only asked if it is one
+	NoteName(name string, now time.Time) error
 }
 
 // openStore opens what a service has; own is nil for one of the configuration.
@@ -136,6 +139,15 @@ func (m *memory) SaveFloors(floors host.Floors) error {
 
 // Clients is part of kept: there is no folder that names any.
 func (*memory) Clients() (map[string][32]byte, []string, error) { return nil, nil, nil }
+
+// Masters is part of kept: there is no folder that names any.
+func (*memory) Masters() ([]onion.Address, error) {
+	return nil, errors.New("HiddenServiceOnionBalanceInstance 1: the service has no folder that names those of whom it is a backend")
+}
+
+// NoteName is part of kept: the run's name is for who looks up a folder's history later, and
+// there is no folder.
+func (*memory) NoteName(string, time.Time) error { return nil }
 
 // maxMemories is how many services are remembered that nobody hosts any more.
 const maxMemories = 64

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"chive/tor/onion"
+	"chive/tor/onion/host"
 	"chive/tor/onion/keyfile"
 )
 
@@ -40,6 +41,22 @@ func (s *Service) Clients() (clients map[string][32]byte, skipped []string, err 
 		return err
 	})
 	return clients, skipped, err
+}
+
+// Masters reads of which services this one is a backend (C tor's ob_config).
+func (s *Service) Masters() ([]onion.Address, error) {
+	b, err := read(s.path(keyfile.BalanceFile))
+	if err != nil {
+		return nil, fmt.Errorf("HiddenServiceOnionBalanceInstance 1: %w", err)
+	}
+	masters, err := keyfile.ParseBalance(b)
+	if err == nil && slices.Contains(masters, s.Address) {
+		err = fmt.Errorf("%s names the service itself, which is no backend of its own", keyfile.BalanceFile)
+	}
+	if err == nil && len(masters) > host.MaxMasters {
+		err = fmt.Errorf("%s names %d services, and a backend has %d at most", keyfile.BalanceFile, len(masters), host.MaxMasters)
+	}
+	return masters, err
 }
 
 // AddClient authorises a client, or changes its key.

@@ -321,3 +321,38 @@ func TestClientAuths(t *testing.T) {
 		t.Errorf("open to others: %v", err)
 	}
 }
+
+// Of which services one is a backend (C tor's ob_config).
+func TestMasters(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "service")
+	s := open(t, dir)
+	if _, err := s.Masters(); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("without a file: %v", err)
+	}
+	write := func(masters ...onion.Address) {
+		t.Helper()
+		var b strings.Builder
+		for _, a := range masters {
+			b.WriteString("MasterOnionAddress " + a.Host() + "\n")
+		}
+		if err := os.WriteFile(filepath.Join(dir, keyfile.BalanceFile), []byte(b.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var nine []onion.Address
+	for i := range 9 {
+		nine = append(nine, onion.SecretKeyOfSeed([32]byte{byte(i)}).Address())
+	}
+	write(nine[:8]...)
+	if got, err := s.Masters(); err != nil || len(got) != 8 || got[7] != nine[7] {
+		t.Errorf("%d, %v", len(got), err)
+	}
+	write(nine...)
+	if _, err := s.Masters(); err == nil {
+		t.Error("nine are taken")
+	}
+	write(nine[0], s.Address)
+	if _, err := s.Masters(); err == nil {
+		t.Error("it is its own backend")
+	}
+}

@@ -55,6 +55,9 @@ func TestDelegatedService(t *testing.T) {
 	if h.Key != nil || h.Delegation == nil || h.Address != s.Address {
 		t.Fatal("not the service, or with its key")
 	}
+	if h.Common() != s.Common() {
+		t.Error("another secret than hosts with the key have")
+	}
 	if k, err := h.Keys(began); err != nil || k == nil {
 		t.Error(err)
 	}

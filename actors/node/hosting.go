@@ -119,6 +119,9 @@ func checkService(s *config.OnionService) error {
 	if err == nil && store.Key == nil && store.Delegation == nil {
 		err = keystore.ErrNoKeys
 	}
+	if err == nil && s.OnionBalance {
+		_, err = store.Masters()
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", s.Dir, err)
 	}

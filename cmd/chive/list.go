@@ -71,13 +71,13 @@ func among(wanted []string, have string) bool {
 // begins is true of every id if no prefix is asked for.
 func begins(id, prefix string) bool { return strings.HasPrefix(id, strings.ToLower(prefix)) }
 
-// joinMoments makes "--at -5m" one argument: it begins like a flag.
+// joinMoments makes "--at -5m" one argument, and --since likewise: it begins like a flag.
 func joinMoments(args []string) []string {
 	var out []string
 	for i := 0; i < len(args); i++ {
-		if args[i] == "--at" && i+1 < len(args) && strings.HasPrefix(args[i+1], "-") {
+		if (args[i] == "--at" || args[i] == "--since") && i+1 < len(args) && strings.HasPrefix(args[i+1], "-") {
 			if _, err := time.ParseDuration(args[i+1]); err == nil {
-				out = append(out, "--at="+args[i+1])
+				out = append(out, args[i]+"="+args[i+1])
 				i++
 				continue
 			}
@@ -88,7 +88,7 @@ func joinMoments(args []string) []string {
 }
 
 // parseMoment reads a moment of the past; now is when it is asked.
-func parseMoment(text string, now time.Time) (time.Time, error) {
+func parseMoment(flag, text string, now time.Time) (time.Time, error) {
 	at := now
 	if ago, err := time.ParseDuration(strings.TrimSuffix(strings.TrimSpace(text), " ago")); err == nil {
 		at = now.Add(-ago.Abs())
@@ -103,10 +103,10 @@ func parseMoment(text string, now time.Time) (time.Time, error) {
 			at = at.AddDate(0, 0, -1)
 		}
 	} else {
-		return at, usage("--at %q: want a time like 2026-11-24T12:00:00Z or 12:00:00 (UTC), or how long ago, like -5m", text)
+		return at, usage("%s %q: want a time like 2026-11-24T12:00:00Z or 12:00:00 (UTC), or how long ago, like -5m", flag, text)
 	}
 	if at.After(now) {
-		return at, usage("--at %s is in the future", at.UTC().Format(time.RFC3339))
+		return at, usage("%s %s is in the future", flag, at.UTC().Format(time.RFC3339))
 	}
 	return at, nil
 }
@@ -115,7 +115,7 @@ func parseMoment(text string, now time.Time) (time.Time, error) {
 func (f listFlags) node(ctx context.Context, std streams, all bool) (*fold.Node, time.Time, error) {
 	now := time.Now()
 	if f.At != "" {
-		at, err := parseMoment(f.At, now)
+		at, err := parseMoment("--at", f.At, now)
 		if err != nil {
 			return nil, at, err
 		}

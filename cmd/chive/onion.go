@@ -23,6 +23,7 @@ type onionCommand struct {
 	Ls     onionList   `cmd:"" help:"List the onion services that the node hosts."`
 	Show   onionShow   `cmd:"" help:"Show one with its introduction points and what is published."`
 	Verify onionVerify `cmd:"" help:"Visit one as its clients do, and say how far that came."`
+	Why    onionWhy    `cmd:"" help:"Tell when one was down, and why."`
 	Add    onionAdd    `cmd:"" help:"Host one more."`
 	Rm     onionRemove `cmd:"" help:"Host one no more that was added; its keys stay."`
 

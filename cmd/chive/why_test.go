@@ -227,12 +227,12 @@ func TestMoments(t *testing.T) {
 		"2025-11-24 11:59:58": now.Add(-2 * time.Second), "11:30:00": now.Add(-30 * time.Minute), "11:30:00Z": now.Add(-30 * time.Minute),
 		"12:30:00": now.Add(-23*time.Hour - 30*time.Minute),
 	} {
-		if got, err := parseMoment(text, now); err != nil || !got.Equal(want) {
+		if got, err := parseMoment("--at", text, now); err != nil || !got.Equal(want) {
 			t.Errorf("%s: %v, %v; want %v", text, got, err, want)
 		}
 	}
 	for _, text := range []string{"", "now", "2025-11-24", "2025-11-24T13:00:00Z", "-5", "five minutes"} {
-		if got, err := parseMoment(text, now); err == nil {
+		if got, err := parseMoment("--at", text, now); err == nil {
 			t.Errorf("%q is %v", text, got)
 		}
 	}

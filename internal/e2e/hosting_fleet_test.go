@@ -297,6 +297,7 @@ func TestHostingFailovers(t *testing.T) {
 	t.Run("servers of their own", func(t *testing.T) {
 		s := startSharers(t)
 		s.failovers(t, times)
+		s.memberDies(t)
 		s.cutOff(t)
 		s.stoppedFor(t, 40*time.Second)
 		s.alone(t)
@@ -326,6 +327,23 @@ func (s *sharers) failovers(t *testing.T, times int) {
 		slices.Sort(all)
 		t.Logf("%d times kill -9, %s: p50 %v, p90 %v, max %v", times, what, all[len(all)/2].Round(time.Millisecond), all[(len(all)*9+9)/10-1].Round(time.Millisecond), all[len(all)-1].Round(time.Millisecond))
 	}
+}
+
+// memberDies kills one that does not publish: the publisher lists its points no more.
+func (s *sharers) memberDies(t *testing.T) {
+	t.Helper()
+	holder, _ := s.publisher()
+	dead := s.all[slices.IndexFunc(s.all, func(p *process) bool { return p.name != holder })]
+	at := len(s.events())
+	began := time.Now()
+	dead.kill()
+	made, _ := s.next(t, at, time.Minute, "a descriptor without the points of the dead node", func(e *chivev1.Envelope) bool {
+		return e.GetNode() == holder && e.GetHostingDescribed().GetPoints() == 6
+	})
+	t.Logf("kill -9 of another node: its introduction points are left out after %v", made.GetTime().AsTime().Sub(began).Round(time.Millisecond))
+	at = len(s.events())
+	dead.start(t)
+	s.complete(t, at, 3)
 }
 
 // cutOff has nothing pass between the publisher and its NATS server, until another node

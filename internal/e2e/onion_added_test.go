@@ -51,10 +51,11 @@ func (p *process) services(t *testing.T) (all []hosting.Status) {
 	return all
 }
 
+// published: directories have its descriptors, or somebody met it already.
 func (p *process) published(t *testing.T) func() bool {
 	return func() bool {
 		all := p.services(t)
-		return len(all) == 1 && all[0].State == "published"
+		return len(all) == 1 && (all[0].State == "published" || all[0].State == "up")
 	}
 }
 

@@ -38,6 +38,7 @@ type Step struct {
 	Ref   string    `json:"event_id"`        // of its envelope
 	Count int       `json:"count,omitempty"` // more than one: the last of so many alike
 	Text  string    `json:"text"`
+	Relay string    `json:"relay,omitempty"` // of the introduction point it is about; only where somebody knows
 
 	sequence uint64
 }

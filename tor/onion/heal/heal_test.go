@@ -302,7 +302,15 @@ func TestLadder(t *testing.T) {
 			[]string{"found not-stored at descriptor directory 3", "healing republish 0", "healing republish 0", "verified"},
 		},
 		"one directory is away": {func(w *world) { w.unreached[dir(3)] = true }, Rebuild, nil},
-		"overloaded":            {func(w *world) { w.crowded = true }, Rebuild, []string{"found overload at meeting"}},
+		"no directory is reached": {
+			func(w *world) {
+				for _, d := range w.f.Directories {
+					w.unreached[d] = true
+				}
+			}, Rebuild,
+			[]string{"doubted connections"},
+		},
+		"overloaded": {func(w *world) { w.crowded = true }, Rebuild, []string{"found overload at meeting"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -555,37 +563,43 @@ func TestOff(t *testing.T) {
 	}
 }
 
-// While another node publishes the service nothing is judged or done, and then everything
-// begins anew.
-func TestStandby(t *testing.T) {
+// Who asks is answered in the midst of anything, and after a probe that was lost.
+func TestAsk(t *testing.T) {
 	w := newWorld(t)
-	w.f = Facts{Live: true, Standby: true}
-	w.s = New(period, rand.New(rand.NewPCG(1, 2)), w.now)
-	w.look()
-	w.run(time.Hour)
-	w.s.Ask(w.now)
-	w.obey()
-	w.run(time.Minute)
-	if len(w.probes) != 1 || len(w.made) > 0 || len(w.story) > 0 {
-		t.Fatalf("probes %v, steps %v, %v", w.probes, w.made, w.story)
-	}
-	w.f = Facts{Live: true, Published: true, Points: []uint64{1}, Directories: [][32]byte{dir(1)}}
-	w.look()
-	w.run(3 * time.Minute)
-	w.expect("verified")
+	w.up()
 	for p := range uint64(100) {
 		w.badPoint[p] = Introduce
 	}
-	w.run(30 * time.Second)
-	w.f = Facts{Live: true, Standby: true}
-	w.look()
-	made := len(w.made)
-	w.story = nil
-	w.run(time.Hour)
-	w.expect()
-	w.verdict(Starting)
-	if len(w.made) > made {
-		t.Error("steps, though another node publishes")
+	asked := func() (n int) {
+		for _, p := range w.probes {
+			if p.Why == Asked {
+				n++
+			}
+		}
+		return n
+	}
+	for i := range 20 {
+		w.run(7 * time.Second)
+		w.s.Ask(w.now)
+		w.obey()
+		w.run(2 * w.takes)
+		if asked() != i+1 {
+			t.Fatalf("%d questions, %d probes for them", i+1, asked())
+		}
+	}
+	w.run(time.Minute)
+	n := asked()
+	w.s.Ask(w.now)
+	w.obey()
+	w.run(w.takes) // another may come first
+	if w.flying != nil && w.flying.Why == Asked {
+		w.flying = nil
+		w.s.Lost(w.now)
+		w.obey()
+	}
+	w.run(10 * time.Second)
+	if asked() <= n {
+		t.Error("a question is lost with its probe")
 	}
 }
 

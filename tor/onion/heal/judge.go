@@ -130,7 +130,8 @@ func (s *Service) failed(r *Result, now time.Time) {
 		s.lookAt(s.intent(r), Confirm, now.Add(s.spread(soon)))
 		return
 	}
-	if r.Stage == Rendezvous { // no relay of our choice would wait: that is not the service
+	if r.Stage == Rendezvous || r.Stage == Directory && !r.Answer {
+		// No relay of our choice would wait, or no directory is reached: that is not the service.
 		s.doubted(Connections, now)
 		return
 	}
@@ -261,6 +262,9 @@ func (s *Service) step(now time.Time) {
 	t := s.trouble
 	t.stepAt = time.Time{}
 	ladder, ends := t.ladder()
+	if s.facts.Elsewhere && t.target.Point == 0 {
+		ladder = nil
+	}
 	if cause := s.cannot(); cause != 0 || len(ladder) == 0 {
 		s.routine(now)
 		return

@@ -91,10 +91,9 @@ func (s *Service) SetPeriod(period time.Duration, now time.Time) {
 		return
 	}
 	s.period = period
-	switch {
-	case period == 0:
+	if period == 0 {
 		s.rest()
-	case !s.facts.Standby:
+	} else {
 		s.routine(now)
 	}
 }
@@ -109,7 +108,7 @@ func (s *Service) rest() {
 }
 
 // idle: nothing is judged.
-func (s *Service) idle() bool { return s.period == 0 || s.facts.Standby }
+func (s *Service) idle() bool { return s.period == 0 }
 
 // Take gives what is due, and forgets it.
 func (s *Service) Take() []Command {
@@ -135,18 +134,11 @@ func (s *Service) Look(f Facts, now time.Time) {
 	if s.period == 0 {
 		return
 	}
-	if f.Standby {
-		if !before.Standby {
-			s.rest()
-		}
-		s.act(now)
-		return
-	}
 	switch {
-	case before.Standby:
-		s.due(now.Add(startGrace), Routine)
 	case f.Published && !before.Published:
 		s.due(now.Add(s.spread(soon)), Published)
+	case f.Elsewhere != before.Elsewhere && !f.Published && s.trouble == nil:
+		s.next, s.why = now.Add(startGrace), Routine // who publishes now has begun to
 	case f.Live && f.Away == 0 && (!before.Live || before.Away != 0):
 		if f.Published {
 			s.due(now.Add(s.spread(soon)), Network)
@@ -296,6 +288,9 @@ func (s *Service) act(now time.Time) {
 			s.want = Target{Point: p}
 			s.due(now, Changed)
 		}
+	}
+	if s.asked { // nothing that came between makes it wait
+		s.due(now, Asked)
 	}
 	if !s.next.IsZero() && !now.Before(s.next) {
 		s.probe(now)

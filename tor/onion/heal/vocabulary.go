@@ -124,9 +124,11 @@ type Facts struct {
 	Live      bool  // there is a consensus to go by
 	Away      Cause // Connections or Offline when it is known that no relay can be reached; 0: it is not
 	Published bool  // a directory of the period that clients look in has the newest descriptor
-	Standby   bool  // another node publishes it, and watches over it
 	NoClients bool  // nobody is allowed to find the service
-	Settling  bool  // a descriptor is on its way to directories: what is found now is not the last word
+	// Elsewhere: another node makes the descriptors. Published is whether it is to be found
+	// in them, Points are what they are to list; what they are is for that node to mend.
+	Elsewhere bool
+	Settling  bool // a descriptor is on its way to directories: what is found now is not the last word
 
 	Points      []uint64   // that the newest descriptor lists
 	Down        []uint64   // of those, that have no circuit

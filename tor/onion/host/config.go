@@ -38,6 +38,9 @@ type Config struct {
 	// Shared: other nodes host the service too, and one at a time publishes it: see
 	// [Service.Share].
 	Shared bool
+	// Masters are services that list introduction points of this one as theirs
+	// (OnionBalance): their clients are met like its own. At most MaxMasters.
+	Masters []onion.Address
 	// Seeds are what they derive the seeds of proofs of work from; only with Shared.
 	Seeds pow.SeedKey
 }
@@ -82,6 +85,9 @@ func (c *Config) check() error {
 	if c.Shared && c.PoW != nil && c.Seeds == (pow.SeedKey{}) {
 		return fmt.Errorf("%w: proof of work with other nodes needs seeds that all agree on", ErrConfig)
 	}
+	if err := c.checkMasters(); err != nil {
+		return err
+	}
 	if len(c.Clients) > 0 && !c.Restricted {
 		return fmt.Errorf("%w: clients of a service that everyone may find", ErrConfig)
 	}
@@ -91,7 +97,7 @@ func (c *Config) check() error {
 // clone is a copy that shares nothing with the caller's.
 func (c *Config) clone() Config {
 	out := *c
-	out.Clients = slices.Clone(c.Clients)
+	out.Clients, out.Masters = slices.Clone(c.Clients), slices.Clone(c.Masters)
 	slices.SortFunc(out.Clients, compareKeys)
 	out.Clients = slices.Compact(out.Clients)
 	if c.DoS != nil {

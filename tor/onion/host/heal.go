@@ -148,12 +148,20 @@ type Reach struct {
 	Built               time.Time // zero: there is none
 	Flying              bool      // uploads of it are under way
 	NoClients           bool      // nobody may find the service
-	Standby             bool      // another node publishes it
+	// Elsewhere: another node publishes the service, and Points are what it was offered.
+	Elsewhere bool
+}
+
+func (r *Reach) offers(p *point) {
+	r.Points = append(r.Points, p.id)
+	if p.phase != established {
+		r.Down = append(r.Down, p.id)
+	}
 }
 
 // Reach looks at the period that clients fetch in.
 func (s *Service) Reach() (r Reach) {
-	r.NoClients, r.Standby = !s.publishable(), s.shared != nil && !s.shared.publish
+	r.NoClients = !s.publishable()
 	if s.view == nil {
 		return r
 	}
@@ -169,9 +177,14 @@ func (s *Service) Reach() (r Reach) {
 		if p == nil || p.retired {
 			continue // a descriptor without it is on its way
 		}
-		r.Points = append(r.Points, id)
-		if p.phase != established {
-			r.Down = append(r.Down, id)
+		r.offers(p)
+	}
+	if s.shared != nil && !s.shared.publish {
+		r.Elsewhere = true
+		for _, p := range s.inUse() {
+			if !p.since.IsZero() {
+				r.offers(p)
+			}
 		}
 	}
 	r.Directories = s.view.Ring(sl.Slot).Responsible(sl.blinded, s.view.Replicas, s.view.SpreadFetch)

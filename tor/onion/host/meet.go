@@ -152,8 +152,8 @@ func (s *Service) introduce(p *point, m relaymsg.Introduce2, now time.Time) erro
 	return nil
 }
 
-// credentials are those whose descriptors clients may have read: of the slots and
-// of the one before.
+// credentials are those whose descriptors clients may have read: of the slots, of the
+// one before, and of masters.
 func (s *Service) credentials() (out []*credential) {
 	for _, sl := range s.slots {
 		out = append(out, &sl.credential)
@@ -161,7 +161,7 @@ func (s *Service) credentials() (out []*credential) {
 	if s.past != nil {
 		out = append(out, s.past)
 	}
-	return out
+	return append(out, s.masters...)
 }
 
 // effortOf checks the proof of work. A request without one is worth nothing; a

@@ -9,6 +9,7 @@ import (
 
 	"chive/tor/netdoc"
 	"chive/tor/onion"
+	"chive/tor/onion/descriptor"
 	"chive/tor/onion/pow"
 )
 
@@ -31,6 +32,7 @@ type Service struct {
 
 	slots     []*slot // those of the view, in its order
 	past      *credential
+	masters   []*credential // see Config.Masters
 	floors    Floors
 	uploads   map[UploadID]*upload
 	unsettled time.Time // since when some points are up and others are due
@@ -89,6 +91,7 @@ func (s *Service) SetView(v *View, now time.Time) {
 	s.view, s.noPick, s.pickAt = v, false, time.Time{}
 	s.reviewPoints(now)
 	s.reviewSlots()
+	s.setMasters()
 	s.settle(now)
 }
 
@@ -109,6 +112,10 @@ func (s *Service) Configure(config Config, now time.Time) error {
 		s.dirty(Settings)
 	}
 	s.setShared()
+	s.setMasters()
+	if s.shared != nil {
+		s.shared.most = descriptor.MaxIntroPoints
+	}
 	if s.config.Restricted != before.Restricted || !slices.Equal(s.config.Clients, before.Clients) {
 		s.dirty(Access)
 	}

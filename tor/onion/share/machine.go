@@ -311,7 +311,7 @@ func (m *Machine) lose(why string) {
 // askAgain has the lease read, after a write of which it is not known what became.
 func (m *Machine) askAgain() {
 	m.retry = m.now.Mono + again
-	m.pollAt = 0
+	m.unread = true
 }
 
 // hold renews the lease, or gives it back.

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"chive/actors/hosting"
+	"chive/actors/keystore"
+	"chive/bridge"
+	"chive/messages/fold/story"
+)
+
+type onionWhy struct {
+	nodeFlags
+	Service string `arg:"" help:"Its address or the beginning of it, or its folder; when no node runs, its folder."`
+	Since   string `placeholder:"TIME" help:"Only what was so since then: RFC 3339, 15:04:05 (UTC), or 1h ago."`
+	Output  string `short:"o" enum:"text,json" default:"text" help:"text or json."`
+}
+
+// Help is printed by chive onion why --help.
+func (onionWhy) Help() string {
+	return `Tells when a service was down and why, what was done to have it up again and what came of
+that, from the node's events: those of this run, and those that are kept on disk
+(EventHistory), over restarts and when no node runs. docs/why.md explains the answer.
+
+Examples:
+  chive onion why 3g2upl4p
+  chive onion why /var/lib/chive/site --since 1h
+  chive onion why site -o json`
+}
+
+// Run tells.
+func (c onionWhy) Run(std streams) error {
+	var since time.Time
+	if c.Since != "" {
+		var err error
+		if since, err = parseMoment("--since", c.Since, time.Now()); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
+	defer cancel()
+	s, err := c.service(ctx)
+	if err != nil {
+		return err
+	}
+	names, err := keystore.Names(s.Dir)
+	if err != nil {
+		note(std.err, "only this run is known: %v", err)
+	}
+	if s.ID != "" && !slices.Contains(names, s.ID) {
+		names = append(names, s.ID)
+	}
+	if len(names) == 0 {
+		return fmt.Errorf("no chive has hosted a service from %s: is that its folder?", s.Dir)
+	}
+	logs, err := whyCommand{nodeFlags: c.nodeFlags}.logs(ctx, std)
+	if err != nil {
+		return err
+	}
+	runs := make([]story.Run, len(logs))
+	for i, log := range logs {
+		runs[i] = log
+	}
+	st := story.Hosted(runs, names, map[string]map[uint64]string{s.ID: relaysOf(s)}, since)
+	if st == nil {
+		return errors.New("nothing is in the history about that service (EventHistory says how long it is kept)")
+	}
+	if c.Output == "json" {
+		return printJSON(std.out, st)
+	}
+	return printServiceStory(std, st)
+}
+
+// relaysOf are the relays of introduction points by number.
+func relaysOf(s hosting.Status) map[uint64]string {
+	out := map[uint64]string{}
+	for text, relay := range s.Relays {
+		if point, err := strconv.ParseUint(text, 10, 64); err == nil {
+			out[point] = relay
+		}
+	}
+	return out
+}
+
+// service is the one that is meant: of the running node, or one that only its folder tells
+// of.
+func (c onionWhy) service(ctx context.Context) (hosting.Status, error) {
+	folder, err := filepath.Abs(c.Service)
+	if err != nil {
+		return hosting.Status{}, err
+	}
+	client, err := c.connect(ctx)
+	if errors.Is(err, bridge.ErrNoNode) {
+		names, nameErr := keystore.Names(folder)
+		if nameErr == nil && len(names) == 0 {
+			return hosting.Status{}, &exitError{exitNoNode, fmt.Errorf("%w; with the service's folder in place of its address the history tells of it", err)}
+		}
+		return hosting.Status{Dir: folder}, nameErr
+	}
+	if err != nil {
+		return hosting.Status{}, err
+	}
+	defer client.Close()
+	all, err := hosted(ctx, client)
+	if err != nil {
+		return hosting.Status{}, err
+	}
+	s, err := pick(all, c.Service)
+	if err != nil { // one that was hosted before
+		if names, nameErr := keystore.Names(folder); nameErr == nil && len(names) > 0 {
+			return hosting.Status{Dir: folder}, nil
+		}
+	}
+	return s, err
+}
+
+// printServiceStory writes what became of a service for people; times are UTC.
+func printServiceStory(std streams, st *story.Service) error {
+	fmt.Fprintln(std.out, st.Summary)
+	day := ""
+	for i := range st.Spells {
+		s := &st.Spells[i]
+		if d := s.Began.UTC().Format(time.DateOnly); d != day {
+			day = d
+			fmt.Fprintf(std.out, "\n%s (UTC)\n", day)
+		}
+		printSpell(std, s)
+	}
+	return nil
+}
+
+func printSpell(std streams, s *story.Spell) {
+	lasted := "for " + brief(s.Lasted)
+	if s.Ended.IsZero() {
+		lasted += ", until now"
+	}
+	fmt.Fprintf(std.out, "%s  %s %s: %s%s\n", s.Began.UTC().Format("15:04:05"), s.State, lasted, printable(s.Text), ofRelay(s.Relay))
+	t := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
+	line := func(at time.Time, what, text string) {
+		fmt.Fprintf(t, "  %s\t%s\t%s\n", at.UTC().Format("15:04:05.000"), what, printable(text))
+	}
+	type dated struct {
+		at         time.Time
+		what, text string
+	}
+	var all []dated
+	for _, x := range s.Happened {
+		all = append(all, dated{x.Time, "", times(x) + ofRelay(x.Relay)})
+	}
+	for _, x := range s.Meanwhile {
+		all = append(all, dated{x.Time, x.Kind, times(x)})
+	}
+	for _, h := range s.Healing {
+		outcome := h.Outcome
+		if h.Took > 0 {
+			outcome += " after " + brief(h.Took)
+		}
+		all = append(all, dated{h.Time, "repair", h.Text + ofRelay(h.Relay) + ": " + outcome})
+	}
+	slices.SortStableFunc(all, func(a, b dated) int { return a.at.Compare(b.at) })
+	for _, d := range all {
+		line(d.at, d.what, d.text)
+	}
+	_ = t.Flush() // to std.out, which the lines above went to as well
+}
+
+func times(s story.Step) string {
+	if s.Count > 1 {
+		return fmt.Sprintf("%s (%d such, this is the last)", s.Text, s.Count)
+	}
+	return s.Text
+}
+
+func ofRelay(fingerprint string) string {
+	if fingerprint == "" {
+		return ""
+	}
+	return ", relay " + strings.ToUpper(fingerprint)
+}
