@@ -182,11 +182,11 @@ var circuitOptions = []Option{
 	}, "circuits", 0, 256, func(c *Config) *int { return &c.CircuitPoolMinSize }),
 	number(Option{
 		Name: "CircuitPoolMaxSize", Default: "32", Own: true, Class: Hot, Effect: "At once: unused circuits beyond it are closed, the oldest first.",
-		Doc: "Keep at most this many unused circuits ready, and more than 10 only while so many are used in a NewCircuitPeriod or CircuitPoolMinSize asks for it. No less than CircuitPoolMinSize.",
+		Doc: "Keep at most this many unused circuits ready, and more than 10 only while so many are used in a NewCircuitPeriod or CircuitPoolMinSize asks for it. No less than CircuitPoolMinSize. As many more may be kept for onion services, while such are visited or hosted.",
 	}, "circuits", 0, 256, func(c *Config) *int { return &c.CircuitPoolMaxSize }),
 	flag(Option{
 		Name: "EnableCircuitPrebuilding", Default: "1", Own: true, Class: Hot, Effect: "At once; unused circuits that are there are still used.",
-		Doc: "Build circuits before they are asked for. Off, each is built when a stream needs it, and the stream waits; only the first one, which shows that the network works, is still built at the start.",
+		Doc: "Build circuits before they are asked for. Off, each is built when a stream or an onion service needs it, and that waits; only the first one, which shows that the network works, is still built at the start.",
 	}, func(c *Config) *bool { return &c.EnableCircuitPrebuilding }),
 }
 

@@ -8,7 +8,7 @@ type Body interface {
 	*chivev1.NodeStarted | *chivev1.NodeStopping | *chivev1.BootstrapAdvanced | *chivev1.EventsDropped |
 		*chivev1.ActorFailed | *chivev1.ListenerOpened | *chivev1.ListenerClosed | *chivev1.MemoryPressure | *chivev1.JournalChanged | *chivev1.BuildTimeoutSet |
 		*chivev1.ConnectionDialled | *chivev1.ConnectionOpened | *chivev1.ConnectionFailed | *chivev1.ConnectionClosed |
-		*chivev1.CircuitLaunched | *chivev1.CircuitExtended | *chivev1.CircuitOpened | *chivev1.CircuitDirtied |
+		*chivev1.CircuitLaunched | *chivev1.CircuitExtended | *chivev1.CircuitOpened | *chivev1.CircuitAssigned | *chivev1.CircuitDirtied |
 		*chivev1.CircuitFailed | *chivev1.CircuitClosed |
 		*chivev1.CircuitSetLaunched | *chivev1.CircuitLegLinked | *chivev1.CircuitSetLinked | *chivev1.CircuitLegLost |
 		*chivev1.StreamRequested | *chivev1.StreamAttached | *chivev1.StreamConnected | *chivev1.StreamDetached |
@@ -80,6 +80,8 @@ func wrap(e *chivev1.Envelope, body any) {
 		e.Event = &chivev1.Envelope_CircuitExtended{CircuitExtended: b}
 	case *chivev1.CircuitOpened:
 		e.Event = &chivev1.Envelope_CircuitOpened{CircuitOpened: b}
+	case *chivev1.CircuitAssigned:
+		e.Event = &chivev1.Envelope_CircuitAssigned{CircuitAssigned: b}
 	case *chivev1.CircuitDirtied:
 		e.Event = &chivev1.Envelope_CircuitDirtied{CircuitDirtied: b}
 	case *chivev1.CircuitFailed:

@@ -166,9 +166,11 @@ func Verb(e *chivev1.Envelope) string {
 
 // bodyOf is the message in e's oneof, nil when there is none.
 func bodyOf(e *chivev1.Envelope) protoreflect.Message {
-	n, ok := eventNames[reflect.TypeOf(e.GetEvent())]
-	if !ok {
+	event := e.GetEvent()
+	if _, ok := eventNames[reflect.TypeOf(event)]; !ok {
 		return nil
 	}
-	return e.ProtoReflect().Get(n.field).Message()
+	// The wrapper of a oneof has one field. Envelope's own reflection takes longer to find it,
+	// and this is asked for every event.
+	return reflect.ValueOf(event).Elem().Field(0).Interface().(protoreflect.ProtoMessage).ProtoReflect()
 }

@@ -140,6 +140,7 @@ type circuitActor struct {
 	set     *setActor // nil: it is no conflux set, and has a link
 	started time.Time
 	began   time.Time // when CREATE was sent
+	resumed time.Time // when one that was built ahead was extended; zero: it was not
 	slow    bool      // later than BuildTimeout
 	measure bool      // carries nothing
 	opened  time.Time
@@ -216,6 +217,8 @@ func (c *circuitActor) Receive(ctx actor.Context) {
 		c.pacing = nil
 		c.unblock(ctx)
 		c.flush()
+	case *Assign:
+		c.assign(ctx, m)
 	case *buildTimeout:
 		c.late(ctx)
 	case *BuildTimeout:
@@ -254,7 +257,7 @@ func (c *circuitActor) start(ctx actor.Context) {
 // arm sets the timer for the limit that is next: while the connection is being
 // made, and for a circuit that is late, CloseTimeout.
 func (c *circuitActor) arm(ctx actor.Context) {
-	since, limit := c.began, c.o.BuildTimeout
+	since, limit := c.since(), c.o.BuildTimeout
 	if since.IsZero() {
 		since, limit = c.started, c.o.CloseTimeout
 	}
@@ -333,10 +336,7 @@ func (c *circuitActor) launched(link *connection.Link) {
 	if c.o.Leg != nil {
 		set = c.o.Leg.Set
 	}
-	path := make([][]byte, len(c.o.Path))
-	for i := range c.o.Path {
-		path[i] = c.o.Path[i].RSA[:]
-	}
+	path := c.relays()
 	c.emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, c.o.ID, &chivev1.CircuitLaunched{
 		Purpose: c.o.Purpose, Hops: uint32(len(path)), ConnectionId: link.ID, Path: path, OneHop: len(path) == 1, SetId: set,
 	}))
@@ -368,7 +368,7 @@ func (c *circuitActor) open(ctx actor.Context) {
 	if c.o.Leg != nil {
 		c.reportLeg(ctx)
 	}
-	ctx.Send(ctx.Parent(), &Opened{ID: c.o.ID, Took: c.opened.Sub(c.began), Format: c.core.Format()})
+	ctx.Send(ctx.Parent(), &Opened{ID: c.o.ID, Took: c.opened.Sub(c.since()), Format: c.core.Format()})
 }
 
 func (c *circuitActor) attach(ctx actor.Context, spec *stream.Spec) {

@@ -124,7 +124,7 @@ func (c *circuitActor) gather(b *block.Block, used bool, ev circuit.Event) bool 
 func (c *circuitActor) event(ctx actor.Context, ev circuit.Event) {
 	switch ev.Kind {
 	case circuit.Extended:
-		c.extended()
+		c.hop(ctx)
 	case circuit.Opened:
 		c.open(ctx)
 	case circuit.Connected:

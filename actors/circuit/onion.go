@@ -17,7 +17,7 @@ import (
 
 // Onion is what a circuit needs to know that is used to reach an onion service.
 type Onion struct {
-	Owner *actor.PID // hears of what the last hop says
+	Owner *actor.PID // hears of what the last hop says; nil: there is none until Assign
 	Token uint64     // the owner's name for the circuit
 	Flow  congestion.Params
 
@@ -112,7 +112,7 @@ func (c *circuitActor) wanted() bool {
 
 // heard tells the owner.
 func (c *circuitActor) heard(ctx actor.Context, ev circuit.Event) {
-	if c.o.Onion != nil { // else it was not asked for, and the core has closed the circuit
+	if c.o.Onion != nil && c.o.Onion.Owner != nil { // else it was not asked for, and the core has closed the circuit
 		ctx.Send(c.o.Onion.Owner, &Heard{Token: c.o.Onion.Token, What: ev.Kind, Data: bytes.Clone(ev.Data)})
 	}
 }

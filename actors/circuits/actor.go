@@ -69,6 +69,8 @@ type Guards interface {
 	Update(x *path.Index, params netdoc.Params, now time.Time)
 	// Candidates lists the guards to build through now, best first.
 	Candidates(now time.Time) []netdoc.Digest
+	// Uses: may a circuit that is launched now have it as its guard?
+	Uses(guard netdoc.Digest) bool
 	// Launched: a circuit is being built through one of them.
 	Launched(circuit string, guard netdoc.Digest, now time.Time)
 	// Opened: it is open, and may be used now; or it waits until Settle names it, for
@@ -152,6 +154,8 @@ type record struct {
 	purpose   chivev1.Purpose
 	first     [20]byte
 	hops      int               // 0: of a set
+	stem      []netdoc.Digest   // relays of one that was built ahead (stems.go)
+	extended  bool              // such a one is, or was, extended for its owner
 	exit      *path.Relay       // nil for directory circuits
 	stable    bool              // all its relays are
 	open      bool              // and may be used
@@ -216,8 +220,9 @@ type circuits struct {
 	closing    *Close
 	progress   chivev1.BootstrapPhase
 	totals     circuit.Totals
-	policy     padding.Policy              // that circuits were told last
-	mode       path.Mode                   // of the layers that circuits have
+	policy     padding.Policy // that circuits were told last
+	mode       path.Mode      // of the layers that circuits have
+	stems      stems
 	naming     uint64                      // likewise
 	opens      []*Open                     // circuits that owners wait for, not launched yet
 	meetings   map[string]*meeting         // that streams wait for
@@ -233,7 +238,7 @@ func Props(o Options) *actor.Props {
 		o.Vanguards = noVanguards{}
 	}
 	return kernel.Props(func() actor.Actor {
-		c := &circuits{o: o, network: networkOf(nil), records: map[string]*record{}, places: newPlaces(), identities: newIdentities(), paces: map[netdoc.Digest]*guardPace{}, pool: pool{since: o.Now()}, ports: predict.New(o.Now()), meetings: map[string]*meeting{}, met: map[onion.Address][]*record{}}
+		c := &circuits{o: o, network: networkOf(nil), records: map[string]*record{}, places: newPlaces(), identities: newIdentities(), paces: map[netdoc.Digest]*guardPace{}, pool: pool{since: o.Now()}, stems: stems{pool: pool{since: o.Now()}}, ports: predict.New(o.Now()), meetings: map[string]*meeting{}, met: map[onion.Address][]*record{}}
 		c.recall()
 		return c
 	})
@@ -269,6 +274,8 @@ func (c *circuits) Receive(ctx actor.Context) {
 		c.slow(ctx, m)
 	case *circuit.Measured:
 		c.measured(m)
+	case *circuit.Reached:
+		c.reached(m)
 	case *circuit.LegWanted:
 		c.legWanted(ctx, m.ID)
 	case *actor.Terminated:
@@ -380,6 +387,7 @@ func (c *circuits) serve(ctx actor.Context) {
 	if c.closing == nil {
 		c.launchOpens(ctx)
 		c.prepare(ctx)
+		c.prepareStems(ctx)
 	}
 }
 
@@ -439,19 +447,6 @@ func (c *circuits) mayLaunch(ctx actor.Context) bool {
 		c.holdOff = kernel.After(ctx.ActorSystem(), ctx.Self(), in, &retry{})
 	}
 	return ok
-}
-
-// noPathOutcome names why no circuit can be built for a request: what the
-// exits said before, if any was asked.
-func noPathOutcome(err error, last chivev1.Outcome) chivev1.Outcome {
-	if last != chivev1.Outcome_OUTCOME_UNSPECIFIED {
-		return last
-	}
-	var none *path.NoPathError
-	if errors.As(err, &none) && none.Rule == path.RulePort {
-		return chivev1.Outcome_OUTCOME_EXIT_POLICY
-	}
-	return chivev1.Outcome_OUTCOME_NO_PATH
 }
 
 func (c *circuits) attach(ctx actor.Context, r *record, w *waiting) {

@@ -171,7 +171,9 @@ func (c *circuits) launchWith(ctx actor.Context, purpose chivev1.Purpose, path [
 	o := c.options(r, path)
 	o.Onion = onion
 	r.pid = ctx.Spawn(circuit.Props(o))
-	c.places.clean[r] = struct{}{}
+	if onion == nil { // else it is its owner's
+		c.places.clean[r] = struct{}{}
+	}
 	c.began(r)
 	return r
 }
@@ -223,6 +225,7 @@ func (c *circuits) tick(ctx actor.Context) {
 		c.settle(ctx)
 		c.pool.follow(now, c.o.Settings.Period)
 		c.shrink(ctx)
+		c.sweepStems(ctx)
 		c.serve(ctx)
 	}
 }
@@ -290,3 +293,16 @@ func (c *circuits) dismiss(ctx actor.Context, r *record, why chivev1.Outcome) {
 
 // wantOf says what exit a stream needs.
 func wantOf(spec *stream.Spec) path.Want { return path.Want{Port: spec.Port, IPv6: spec.IPv6} }
+
+// noPathOutcome names why no circuit can be built for a request: what the
+// exits said before, if any was asked.
+func noPathOutcome(err error, last chivev1.Outcome) chivev1.Outcome {
+	if last != chivev1.Outcome_OUTCOME_UNSPECIFIED {
+		return last
+	}
+	var none *path.NoPathError
+	if errors.As(err, &none) && none.Rule == path.RulePort {
+		return chivev1.Outcome_OUTCOME_EXIT_POLICY
+	}
+	return chivev1.Outcome_OUTCOME_NO_PATH
+}

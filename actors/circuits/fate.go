@@ -34,14 +34,18 @@ func (c *circuits) opened(ctx actor.Context, m *circuit.Opened) {
 	c.paced(r, m.Took)
 	c.ended(r)
 	c.failures = 0
+	c.built(r)
 	if r.purpose == chivev1.Purpose_PURPOSE_GENERAL {
-		c.built(r)
 		c.listen()
 		c.learn(c.times.Built(m.Took, r.slow))
+	} else if r.hops == circuit.LearnAt {
+		c.learnFrom(m.Took)
 	}
-	if r.guarded() {
+	switch {
+	case r.extended: // its guard was looked at when it was built
+	case r.guarded():
 		r.waits = !c.o.Guards.Opened(r.id, c.o.Now())
-	} else {
+	default:
 		c.o.Guards.Connected(r.first, c.o.Now())
 	}
 	if !r.waits {
@@ -59,7 +63,11 @@ func (c *circuits) usable(ctx actor.Context, r *record) {
 		ctx.Send(r.set.pid, &circuit.LinkLeg{ID: r.id})
 		return
 	}
-	if r.wish != nil && !r.closing {
+	switch {
+	case r.wish == nil || r.closing:
+	case r.purpose == stem:
+		c.promised(ctx, r)
+	default:
 		c.ready(ctx, r)
 	}
 	if r.purpose == chivev1.Purpose_PURPOSE_GENERAL {
@@ -123,6 +131,7 @@ func (c *circuits) forget(r *record) {
 	delete(c.records, r.id)
 	c.places.forget(r)
 	c.identities.forget(r)
+	c.stems.taken(r)
 	c.parted(r)
 	c.ended(r)
 	if r.set != nil {
@@ -139,6 +148,7 @@ func (c *circuits) buildFailed(ctx actor.Context, r *record, m *circuit.Gone) {
 		return
 	}
 	if r.wish != nil { // who chose its last hop could else hold the others up
+		c.unreached(r, m)
 		return
 	}
 	c.unbuilt(r, m)

@@ -165,7 +165,7 @@ func (c *circuits) onionsGone(ctx actor.Context) {
 		c.notMet(ctx, &NotMet{Meeting: id, Outcome: chivev1.Outcome_OUTCOME_INTERNAL})
 	}
 	for _, r := range c.records {
-		if r.owned() && !hosts(r.purpose) && !r.wish.Visit {
+		if r.owned() && !hosts(r.aim()) && !r.wish.Visit {
 			c.disown(ctx, r)
 		}
 	}

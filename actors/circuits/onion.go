@@ -78,6 +78,8 @@ var shapes = map[chivev1.Purpose]path.Purpose{
 	chivev1.Purpose_PURPOSE_HOSTING_INTRODUCTION: path.ForServiceIntroduction,
 	chivev1.Purpose_PURPOSE_HOSTING_RENDEZVOUS:   path.ForServiceRendezvous,
 	chivev1.Purpose_PURPOSE_HOSTING_DIRECTORY:    path.ForServiceDirectory,
+
+	stem: path.ForStem,
 }
 
 // hosts says of a purpose whether its circuits are for an onion service of this node, and
@@ -98,6 +100,7 @@ func (c *circuits) openFor(ctx actor.Context, m *Open) {
 		ctx.Send(m.Owner, &Over{Token: m.Token, Outcome: chivev1.Outcome_OUTCOME_OVERLOADED})
 		return
 	}
+	c.stems.demanded(m.Purpose, c.o.Now())
 	c.opens = append(c.opens, m)
 	c.serve(ctx)
 }
@@ -113,6 +116,10 @@ func (c *circuits) launchOpens(ctx actor.Context) {
 				continue
 			}
 			visitors++
+		}
+		if c.takeStem(ctx, m) {
+			c.opens = slices.Delete(c.opens, i, i+1)
+			continue
 		}
 		hops, err := c.onionPath(ctx, m)
 		if err == errNotYet || err == nil && !c.roomAt(hops[0].RSA) || err == nil && !c.mayLaunch(ctx) {
@@ -134,7 +141,7 @@ func (c *circuits) visitors() (n int) {
 		return 0
 	}
 	for _, r := range c.records {
-		if r.purpose == chivev1.Purpose_PURPOSE_HOSTING_RENDEZVOUS && !r.open && !r.waits && !r.closing {
+		if r.aim() == chivev1.Purpose_PURPOSE_HOSTING_RENDEZVOUS && !r.open && !r.waits && !r.closing {
 			n++
 		}
 	}
@@ -177,11 +184,17 @@ func (c *circuits) onionPath(ctx actor.Context, m *Open) ([]torcircuit.Hop, erro
 }
 
 func (c *circuits) launchOwned(ctx actor.Context, m *Open, hops []torcircuit.Hop) {
-	r := c.launchWith(ctx, m.Purpose, hops, nil, &circuit.Onion{
+	r := c.launchFrom(ctx, m.Purpose, hops, m)
+	r.wish, r.last = m, hops[len(hops)-1]
+}
+
+// launchFrom launches a circuit to or for an onion service. It is m's Owner's, if there is
+// one yet.
+func (c *circuits) launchFrom(ctx actor.Context, purpose chivev1.Purpose, hops []torcircuit.Hop, m *Open) *record {
+	return c.launchWith(ctx, purpose, hops, nil, &circuit.Onion{
 		Owner: m.Owner, Token: m.Token, Flow: c.network.onion,
 		Pads: c.pads(hops), Policy: c.paddingPolicy(), Life: c.o.Settings.Dirtiness,
 	})
-	r.wish, r.last = m, hops[len(hops)-1]
 }
 
 // pads: does the second hop offer padding?
@@ -205,7 +218,7 @@ func (c *circuits) repad(ctx actor.Context) {
 	}
 	c.policy = p
 	for _, r := range c.records {
-		if r.wish != nil {
+		if r.wish != nil || r.purpose == stem {
 			ctx.Send(r.pid, &circuit.PadBy{Policy: p})
 		}
 	}
@@ -276,7 +289,7 @@ func (c *circuits) carry(ctx actor.Context, m *Carry) {
 
 // over tells the owner that its circuit is no more.
 func (c *circuits) over(ctx actor.Context, r *record, out chivev1.Outcome) {
-	if r.owned() && !r.abandoned {
+	if r.owned() && !r.abandoned && !c.stemLost(r) {
 		ctx.Send(r.wish.Owner, &Over{Token: r.wish.Token, Outcome: out})
 	}
 }
@@ -298,6 +311,8 @@ func (c *circuits) layers(ctx actor.Context) path.Layers {
 func (c *circuits) relayer(ctx actor.Context) {
 	for _, r := range c.records {
 		switch {
+		case r.purpose == stem && r.wish == nil && !r.closing:
+			c.dismiss(ctx, r, chivev1.Outcome_OUTCOME_REPLACED)
 		case r.wish == nil || r.closing:
 		case r.owned() && !r.open:
 			r.abandoned = true

@@ -44,6 +44,7 @@ type noGuards struct{ asked func() }
 
 func (g noGuards) Update(*path.Index, netdoc.Params, time.Time) {}
 func (g noGuards) Candidates(time.Time) []netdoc.Digest         { g.asked(); return nil }
+func (g noGuards) Uses(netdoc.Digest) bool                      { return false }
 func (g noGuards) Launched(string, netdoc.Digest, time.Time)    {}
 func (g noGuards) Opened(string, time.Time) bool                { return true }
 func (g noGuards) Gone(string)                                  {}

@@ -99,7 +99,7 @@ func (c *circuits) limits(r *record) (limit, last time.Duration) {
 	}
 	p := c.pace(r.first)
 	limit += min(p.window.Queue(p.building), mostQueue*limit)
-	if r.purpose != chivev1.Purpose_PURPOSE_GENERAL { // nothing is learned of it
+	if r.purpose != chivev1.Purpose_PURPOSE_GENERAL { // it is not built on to be measured
 		return limit, limit
 	}
 	return limit, max(limit, c.times.Close())
@@ -208,4 +208,36 @@ func (c *circuits) test(ctx actor.Context) {
 	if relays, err := c.cleanPath(ctx, c.likely()); err == nil && relays != nil {
 		c.launchOver(ctx, relays)
 	}
+}
+
+// reached learns from the third hop of a circuit of more (C tor likewise). Nobody but this
+// node has a say in the hops up to it, whatever the circuit is for.
+func (c *circuits) reached(m *circuit.Reached) {
+	if r := c.records[m.ID]; r != nil && !r.isSet {
+		c.learnFrom(m.Took)
+	}
+}
+
+// learnFrom takes a time that nobody told to be late.
+func (c *circuits) learnFrom(took time.Duration) {
+	c.listen()
+	late := took > c.times.Timeout()
+	if late {
+		c.learn(c.times.TimedOut(true))
+	}
+	c.learn(c.times.Built(took, late))
+}
+
+// unreached counts a circuit to or for an onion service that did not come to its third hop.
+// What became of it further on was not in this node's hands.
+func (c *circuits) unreached(r *record, m *circuit.Gone) {
+	if r.closing || r.extended || m.Outcome != chivev1.Outcome_OUTCOME_TIMEOUT || m.Hops >= circuit.LearnAt {
+		return
+	}
+	if counts(r.purpose) {
+		c.o.Bias.TimedOut(r.first)
+	}
+	c.listen()
+	c.learn(c.times.TimedOut(m.Hops > 0))
+	c.learn(c.times.Abandoned(r.launched))
 }

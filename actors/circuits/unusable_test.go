@@ -14,6 +14,7 @@ type noGuards struct{}
 
 func (noGuards) Update(*path.Index, netdoc.Params, time.Time) {}
 func (noGuards) Candidates(time.Time) []netdoc.Digest         { return nil }
+func (noGuards) Uses(netdoc.Digest) bool                      { return false }
 func (noGuards) Launched(string, netdoc.Digest, time.Time)    {}
 func (noGuards) Opened(string, time.Time) bool                { return true }
 func (noGuards) Gone(string)                                  {}

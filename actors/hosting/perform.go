@@ -183,7 +183,9 @@ func (a *serviceActor) over(m *circuits.Over, now time.Time) {
 	case u.meeting.Visit:
 		a.machine.MeetingFailed(u.meeting.ID, lostError(m.Outcome), now)
 	case !u.met:
-		a.e.meter.lost(m.Outcome, u.ready != nil, u.meeting.Attempt > 1)
+		if !u.meeting.Visit {
+			a.e.meter.lost(m.Outcome, u.ready != nil, u.meeting.Attempt > 1)
+		}
 		a.machine.MeetingFailed(u.meeting.ID, lostError(m.Outcome), now)
 	}
 }

@@ -171,6 +171,13 @@ func (g *guards) Candidates(now time.Time) []netdoc.Digest {
 	return out
 }
 
+// Uses implements circuits.Guards.
+func (g *guards) Uses(id netdoc.Digest) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.set.Uses(id)
+}
+
 // Launched implements circuits.Guards.
 func (g *guards) Launched(circuit string, id netdoc.Digest, now time.Time) {
 	g.mu.Lock()

@@ -82,7 +82,7 @@ func TestHostingChanges(t *testing.T) {
 		open := map[string]bool{}
 		for _, e := range log {
 			switch {
-			case e.GetCircuitLaunched().GetPurpose() >= chivev1.Purpose_PURPOSE_HOSTING_INTRODUCTION:
+			case purposeOf(e) >= chivev1.Purpose_PURPOSE_HOSTING_INTRODUCTION && purposeOf(e) <= chivev1.Purpose_PURPOSE_HOSTING_DIRECTORY:
 				open[e.GetActorId()] = true
 			case e.GetCircuitClosed() != nil || e.GetCircuitFailed() != nil:
 				delete(open, e.GetActorId())

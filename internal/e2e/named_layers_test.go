@@ -79,10 +79,10 @@ func TestNamedLayers(t *testing.T) {
 		}
 		hops := 0
 		for _, e := range upSince(all[from:]) {
-			p := e.GetCircuitLaunched().GetPath()
+			p := pathOf(e)
 			hops++
 			if tt.second != nil && !tt.second[string(p[1])] || tt.third != nil && !tt.third[string(p[2])] {
-				t.Errorf("%q: a circuit %v goes elsewhere", tt.change, e.GetCircuitLaunched().GetPurpose())
+				t.Errorf("%q: a circuit %v goes elsewhere", tt.change, purposeOf(e))
 			}
 		}
 		t.Logf("%q: %d circuits", tt.change, hops)
@@ -95,7 +95,7 @@ func TestNamedLayers(t *testing.T) {
 	}
 }
 
-// upSince are the circuits to onion services that were launched when the layers of this log
+// upSince are the circuits to onion services that were launched, or assigned, when the layers of this log
 // were told: those before were chosen by others.
 func upSince(log []*chivev1.Envelope) (out []*chivev1.Envelope) {
 	last := 0
@@ -105,7 +105,7 @@ func upSince(log []*chivev1.Envelope) (out []*chivev1.Envelope) {
 		}
 	}
 	for _, e := range log[last:] {
-		if _, layered := fullHops[e.GetCircuitLaunched().GetPurpose()]; layered {
+		if _, layered := fullHops[purposeOf(e)]; layered {
 			out = append(out, e)
 		}
 	}

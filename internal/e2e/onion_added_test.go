@@ -51,6 +51,7 @@ func (p *process) services(t *testing.T) (all []hosting.Status) {
 	return all
 }
 
+// published: directories have its descriptors, or somebody met it already.
 func (p *process) published(t *testing.T) func() bool {
 	return func() bool {
 		all := p.services(t)

@@ -240,7 +240,7 @@ func (c *client) nobodyTwice(t *testing.T, host *client) {
 	t.Helper()
 	begun, seen := 0, 0
 	c.count(func(e *chivev1.Envelope) bool {
-		if e.GetCircuitLaunched().GetPurpose() == chivev1.Purpose_PURPOSE_INTRODUCTION {
+		if purposeOf(e) == chivev1.Purpose_PURPOSE_INTRODUCTION {
 			begun++
 		}
 		return false

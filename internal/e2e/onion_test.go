@@ -356,8 +356,8 @@ func (c *client) circuitsPadded(t *testing.T) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, e := range c.log {
-		if l := e.GetCircuitLaunched(); l != nil {
-			purposes[e.GetActorId()] = l.GetPurpose()
+		if p := purposeOf(e); p != 0 {
+			purposes[e.GetActorId()] = p
 		}
 		closed := e.GetCircuitClosed()
 		if closed == nil || closed.GetPaddingIn()+closed.GetPaddingOut() == 0 {

@@ -51,18 +51,18 @@ func behindGuard(t *testing.T, log []*chivev1.Envelope) (hops [2]map[string]bool
 	t.Helper()
 	hops, launched = [2]map[string]bool{{}, {}}, map[chivev1.Purpose]int{}
 	for _, e := range log {
-		l := e.GetCircuitLaunched()
-		want, layered := fullHops[l.GetPurpose()]
+		want, layered := fullHops[purposeOf(e)]
 		if !layered {
 			continue
 		}
-		if len(l.GetPath()) != want {
-			t.Errorf("%v: a path of %d hops, want %d", l.GetPurpose(), len(l.GetPath()), want)
+		path := pathOf(e)
+		if len(path) != want {
+			t.Errorf("%v: a path of %d hops, want %d", purposeOf(e), len(path), want)
 			continue
 		}
-		launched[l.GetPurpose()]++
+		launched[purposeOf(e)]++
 		for i := range hops {
-			hops[i][string(l.GetPath()[i+1])] = true
+			hops[i][string(path[i+1])] = true
 		}
 	}
 	if len(hops[0]) > 4 || len(hops[1]) > 8 {
@@ -233,7 +233,7 @@ func (r *reloadable) changesUnderway(t *testing.T, address string) {
 		r.until(t, time.Minute, "a circuit to a rendezvous point is on its way", func() bool {
 			log, _ := r.events(from)
 			return slices.ContainsFunc(log, func(e *chivev1.Envelope) bool {
-				return e.GetCircuitLaunched().GetPurpose() == chivev1.Purpose_PURPOSE_RENDEZVOUS
+				return purposeOf(e) == chivev1.Purpose_PURPOSE_RENDEZVOUS
 			})
 		})
 		r.must(t, fmt.Sprintf("VanguardsFull %d", (i+1)%2))

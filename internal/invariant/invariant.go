@@ -10,6 +10,8 @@
 //   - circuits are launched on open connections;
 //   - paths have the shape of their purpose, and the second and third hops of those to onion
 //     services are of the second and third layers of guards, while those are used;
+//   - a circuit that was built ahead gets its purpose once, before it carried anything, and
+//     keeps the hops it has;
 //   - circuits have congestion control if their last hop granted it, by ntor-v3, and count
 //     the hops with Counter Galois Onion, each of which granted it too;
 //   - an onion service of the node's has no two introduction points at one relay, and no
@@ -30,6 +32,7 @@
 package invariant
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"slices"
@@ -50,6 +53,7 @@ var shapes = map[chivev1.Purpose]path.Purpose{
 	chivev1.Purpose_PURPOSE_RENDEZVOUS: path.ForRendezvous, chivev1.Purpose_PURPOSE_HOSTING_DIRECTORY: path.ForServiceDirectory,
 	chivev1.Purpose_PURPOSE_HOSTING_INTRODUCTION: path.ForServiceIntroduction,
 	chivev1.Purpose_PURPOSE_HOSTING_RENDEZVOUS:   path.ForServiceRendezvous,
+	chivev1.Purpose_PURPOSE_ONION_STEM:           path.ForStem,
 }
 
 // Violation is one broken rule.
@@ -187,6 +191,8 @@ func (c *checker) circuit(e *chivev1.Envelope) {
 		k.streams = map[string]bool{}
 		k.path = body.CircuitLaunched.GetPath()
 		c.launched(e, body.CircuitLaunched)
+	case *chivev1.Envelope_CircuitAssigned:
+		c.assigned(e, k, body.CircuitAssigned)
 	case *chivev1.Envelope_CircuitSetLaunched:
 		k.streams = map[string]bool{}
 	case *chivev1.Envelope_CircuitLegLinked:
@@ -236,22 +242,39 @@ func (c *checker) launched(e *chivev1.Envelope, l *chivev1.CircuitLaunched) {
 			set.legs = append(set.legs, e.GetActorId())
 		}
 	}
-	if len(l.GetPath()) != int(l.GetHops()) {
-		c.say(e, "path of %d relays, %d hops", len(l.GetPath()), l.GetHops())
+	c.shaped(e, l.GetPurpose(), l.GetHops(), l.GetPath())
+}
+
+// shaped checks a path.
+func (c *checker) shaped(e *chivev1.Envelope, p chivev1.Purpose, hops uint32, relays [][]byte) {
+	if len(relays) != int(hops) {
+		c.say(e, "path of %d relays, %d hops", len(relays), hops)
 		return
 	}
-	ids := make([]netdoc.Digest, len(l.GetPath()))
-	for i, hop := range l.GetPath() {
+	ids := make([]netdoc.Digest, len(relays))
+	for i, hop := range relays {
 		copy(ids[i][:], hop)
 	}
-	purpose, known := shapes[l.GetPurpose()]
+	purpose, known := shapes[p]
 	if !known {
 		c.say(e, "a circuit for nothing that is known")
 		return
 	}
 	if err := c.layers.check(e, purpose, ids); err != nil {
-		c.say(e, "%s: %v", messages.PurposeName(l.GetPurpose()), err)
+		c.say(e, "%s: %v", messages.PurposeName(p), err)
 	}
+}
+
+// assigned checks what a circuit becomes that was built ahead.
+func (c *checker) assigned(e *chivev1.Envelope, k *circuit, a *chivev1.CircuitAssigned) {
+	if k.Dirty || len(k.streams) > 0 {
+		c.say(e, "assigned after it was used")
+	}
+	if k.path != nil && (len(a.GetPath()) < len(k.path) || !slices.EqualFunc(k.path, a.GetPath()[:len(k.path)], bytes.Equal)) {
+		c.say(e, "other hops than it was built over")
+	}
+	k.path = a.GetPath()
+	c.shaped(e, a.GetPurpose(), a.GetHops(), a.GetPath())
 }
 
 func (c *checker) stream(e *chivev1.Envelope) {

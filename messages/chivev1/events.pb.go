@@ -302,6 +302,7 @@ const (
 	Purpose_PURPOSE_HOSTING_INTRODUCTION Purpose = 6 // to an introduction point of an onion service that this node hosts
 	Purpose_PURPOSE_HOSTING_RENDEZVOUS   Purpose = 7 // of clients of such a service, and their streams
 	Purpose_PURPOSE_HOSTING_DIRECTORY    Purpose = 8 // to publish its descriptors
+	Purpose_PURPOSE_ONION_STEM           Purpose = 9 // to or for an onion service, built ahead: it is not known yet what for
 )
 
 // Enum value maps for Purpose.
@@ -316,6 +317,7 @@ var (
 		6: "PURPOSE_HOSTING_INTRODUCTION",
 		7: "PURPOSE_HOSTING_RENDEZVOUS",
 		8: "PURPOSE_HOSTING_DIRECTORY",
+		9: "PURPOSE_ONION_STEM",
 	}
 	Purpose_value = map[string]int32{
 		"PURPOSE_UNSPECIFIED":          0,
@@ -327,6 +329,7 @@ var (
 		"PURPOSE_HOSTING_INTRODUCTION": 6,
 		"PURPOSE_HOSTING_RENDEZVOUS":   7,
 		"PURPOSE_HOSTING_DIRECTORY":    8,
+		"PURPOSE_ONION_STEM":           9,
 	}
 )
 
@@ -722,6 +725,7 @@ type Envelope struct {
 	//	*Envelope_CircuitLegLinked
 	//	*Envelope_CircuitSetLinked
 	//	*Envelope_CircuitLegLost
+	//	*Envelope_CircuitAssigned
 	//	*Envelope_StreamRequested
 	//	*Envelope_StreamAttached
 	//	*Envelope_StreamConnected
@@ -1088,6 +1092,15 @@ func (x *Envelope) GetCircuitLegLost() *CircuitLegLost {
 	if x != nil {
 		if x, ok := x.Event.(*Envelope_CircuitLegLost); ok {
 			return x.CircuitLegLost
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetCircuitAssigned() *CircuitAssigned {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_CircuitAssigned); ok {
+			return x.CircuitAssigned
 		}
 	}
 	return nil
@@ -1706,6 +1719,10 @@ type Envelope_CircuitLegLost struct {
 	CircuitLegLost *CircuitLegLost `protobuf:"bytes,49,opt,name=circuit_leg_lost,json=circuitLegLost,proto3,oneof"`
 }
 
+type Envelope_CircuitAssigned struct {
+	CircuitAssigned *CircuitAssigned `protobuf:"bytes,59,opt,name=circuit_assigned,json=circuitAssigned,proto3,oneof"`
+}
+
 type Envelope_StreamRequested struct {
 	StreamRequested *StreamRequested `protobuf:"bytes,50,opt,name=stream_requested,json=streamRequested,proto3,oneof"`
 }
@@ -1981,6 +1998,8 @@ func (*Envelope_CircuitLegLinked) isEnvelope_Event() {}
 func (*Envelope_CircuitSetLinked) isEnvelope_Event() {}
 
 func (*Envelope_CircuitLegLost) isEnvelope_Event() {}
+
+func (*Envelope_CircuitAssigned) isEnvelope_Event() {}
 
 func (*Envelope_StreamRequested) isEnvelope_Event() {}
 
@@ -3107,6 +3126,68 @@ func (x *CircuitOpened) GetCgoHops() uint32 {
 	return 0
 }
 
+// CircuitAssigned: a circuit that was built ahead is for this from now on, once. If it has
+// fewer hops than are told it is extended, and opens anew.
+type CircuitAssigned struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Purpose       Purpose                `protobuf:"varint,1,opt,name=purpose,proto3,enum=chive.v1.Purpose" json:"purpose,omitempty"`
+	Hops          uint32                 `protobuf:"varint,2,opt,name=hops,proto3" json:"hops,omitempty"` // length of the path now
+	Path          [][]byte               `protobuf:"bytes,3,rep,name=path,proto3" json:"path,omitempty"`  // as in CircuitLaunched
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CircuitAssigned) Reset() {
+	*x = CircuitAssigned{}
+	mi := &file_chive_v1_events_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CircuitAssigned) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CircuitAssigned) ProtoMessage() {}
+
+func (x *CircuitAssigned) ProtoReflect() protoreflect.Message {
+	mi := &file_chive_v1_events_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CircuitAssigned.ProtoReflect.Descriptor instead.
+func (*CircuitAssigned) Descriptor() ([]byte, []int) {
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *CircuitAssigned) GetPurpose() Purpose {
+	if x != nil {
+		return x.Purpose
+	}
+	return Purpose_PURPOSE_UNSPECIFIED
+}
+
+func (x *CircuitAssigned) GetHops() uint32 {
+	if x != nil {
+		return x.Hops
+	}
+	return 0
+}
+
+func (x *CircuitAssigned) GetPath() [][]byte {
+	if x != nil {
+		return x.Path
+	}
+	return nil
+}
+
 // CircuitDirtied: the first stream was attached, that of this isolation token. Tokens
 // are per-boot random names for what a stream isolates by and what it is there.
 type CircuitDirtied struct {
@@ -3118,7 +3199,7 @@ type CircuitDirtied struct {
 
 func (x *CircuitDirtied) Reset() {
 	*x = CircuitDirtied{}
-	mi := &file_chive_v1_events_proto_msgTypes[18]
+	mi := &file_chive_v1_events_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3130,7 +3211,7 @@ func (x *CircuitDirtied) String() string {
 func (*CircuitDirtied) ProtoMessage() {}
 
 func (x *CircuitDirtied) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[18]
+	mi := &file_chive_v1_events_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3143,7 +3224,7 @@ func (x *CircuitDirtied) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CircuitDirtied.ProtoReflect.Descriptor instead.
 func (*CircuitDirtied) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{18}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CircuitDirtied) GetIsolation() string {
@@ -3165,7 +3246,7 @@ type CircuitFailed struct {
 
 func (x *CircuitFailed) Reset() {
 	*x = CircuitFailed{}
-	mi := &file_chive_v1_events_proto_msgTypes[19]
+	mi := &file_chive_v1_events_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3177,7 +3258,7 @@ func (x *CircuitFailed) String() string {
 func (*CircuitFailed) ProtoMessage() {}
 
 func (x *CircuitFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[19]
+	mi := &file_chive_v1_events_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3190,7 +3271,7 @@ func (x *CircuitFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CircuitFailed.ProtoReflect.Descriptor instead.
 func (*CircuitFailed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{19}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CircuitFailed) GetOutcome() Outcome {
@@ -3234,7 +3315,7 @@ type CircuitClosed struct {
 
 func (x *CircuitClosed) Reset() {
 	*x = CircuitClosed{}
-	mi := &file_chive_v1_events_proto_msgTypes[20]
+	mi := &file_chive_v1_events_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3246,7 +3327,7 @@ func (x *CircuitClosed) String() string {
 func (*CircuitClosed) ProtoMessage() {}
 
 func (x *CircuitClosed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[20]
+	mi := &file_chive_v1_events_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3259,7 +3340,7 @@ func (x *CircuitClosed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CircuitClosed.ProtoReflect.Descriptor instead.
 func (*CircuitClosed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{20}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *CircuitClosed) GetOutcome() Outcome {
@@ -3352,7 +3433,7 @@ type CircuitSetLaunched struct {
 
 func (x *CircuitSetLaunched) Reset() {
 	*x = CircuitSetLaunched{}
-	mi := &file_chive_v1_events_proto_msgTypes[21]
+	mi := &file_chive_v1_events_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3364,7 +3445,7 @@ func (x *CircuitSetLaunched) String() string {
 func (*CircuitSetLaunched) ProtoMessage() {}
 
 func (x *CircuitSetLaunched) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[21]
+	mi := &file_chive_v1_events_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3377,7 +3458,7 @@ func (x *CircuitSetLaunched) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CircuitSetLaunched.ProtoReflect.Descriptor instead.
 func (*CircuitSetLaunched) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{21}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CircuitSetLaunched) GetPurpose() Purpose {
@@ -3405,7 +3486,7 @@ type CircuitLegLinked struct {
 
 func (x *CircuitLegLinked) Reset() {
 	*x = CircuitLegLinked{}
-	mi := &file_chive_v1_events_proto_msgTypes[22]
+	mi := &file_chive_v1_events_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3417,7 +3498,7 @@ func (x *CircuitLegLinked) String() string {
 func (*CircuitLegLinked) ProtoMessage() {}
 
 func (x *CircuitLegLinked) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[22]
+	mi := &file_chive_v1_events_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3430,7 +3511,7 @@ func (x *CircuitLegLinked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CircuitLegLinked.ProtoReflect.Descriptor instead.
 func (*CircuitLegLinked) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{22}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CircuitLegLinked) GetCircuitId() string {
@@ -3458,7 +3539,7 @@ type CircuitSetLinked struct {
 
 func (x *CircuitSetLinked) Reset() {
 	*x = CircuitSetLinked{}
-	mi := &file_chive_v1_events_proto_msgTypes[23]
+	mi := &file_chive_v1_events_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3470,7 +3551,7 @@ func (x *CircuitSetLinked) String() string {
 func (*CircuitSetLinked) ProtoMessage() {}
 
 func (x *CircuitSetLinked) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[23]
+	mi := &file_chive_v1_events_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3483,7 +3564,7 @@ func (x *CircuitSetLinked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CircuitSetLinked.ProtoReflect.Descriptor instead.
 func (*CircuitSetLinked) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{23}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CircuitSetLinked) GetLegs() uint32 {
@@ -3513,7 +3594,7 @@ type CircuitLegLost struct {
 
 func (x *CircuitLegLost) Reset() {
 	*x = CircuitLegLost{}
-	mi := &file_chive_v1_events_proto_msgTypes[24]
+	mi := &file_chive_v1_events_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3525,7 +3606,7 @@ func (x *CircuitLegLost) String() string {
 func (*CircuitLegLost) ProtoMessage() {}
 
 func (x *CircuitLegLost) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[24]
+	mi := &file_chive_v1_events_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3538,7 +3619,7 @@ func (x *CircuitLegLost) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CircuitLegLost.ProtoReflect.Descriptor instead.
 func (*CircuitLegLost) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{24}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *CircuitLegLost) GetCircuitId() string {
@@ -3574,7 +3655,7 @@ type StreamRequested struct {
 
 func (x *StreamRequested) Reset() {
 	*x = StreamRequested{}
-	mi := &file_chive_v1_events_proto_msgTypes[25]
+	mi := &file_chive_v1_events_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3586,7 +3667,7 @@ func (x *StreamRequested) String() string {
 func (*StreamRequested) ProtoMessage() {}
 
 func (x *StreamRequested) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[25]
+	mi := &file_chive_v1_events_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3599,7 +3680,7 @@ func (x *StreamRequested) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamRequested.ProtoReflect.Descriptor instead.
 func (*StreamRequested) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{25}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *StreamRequested) GetPurpose() Purpose {
@@ -3646,7 +3727,7 @@ type StreamAttached struct {
 
 func (x *StreamAttached) Reset() {
 	*x = StreamAttached{}
-	mi := &file_chive_v1_events_proto_msgTypes[26]
+	mi := &file_chive_v1_events_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3658,7 +3739,7 @@ func (x *StreamAttached) String() string {
 func (*StreamAttached) ProtoMessage() {}
 
 func (x *StreamAttached) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[26]
+	mi := &file_chive_v1_events_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3671,7 +3752,7 @@ func (x *StreamAttached) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamAttached.ProtoReflect.Descriptor instead.
 func (*StreamAttached) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{26}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *StreamAttached) GetCircuitId() string {
@@ -3711,7 +3792,7 @@ type StreamConnected struct {
 
 func (x *StreamConnected) Reset() {
 	*x = StreamConnected{}
-	mi := &file_chive_v1_events_proto_msgTypes[27]
+	mi := &file_chive_v1_events_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3723,7 +3804,7 @@ func (x *StreamConnected) String() string {
 func (*StreamConnected) ProtoMessage() {}
 
 func (x *StreamConnected) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[27]
+	mi := &file_chive_v1_events_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3736,7 +3817,7 @@ func (x *StreamConnected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamConnected.ProtoReflect.Descriptor instead.
 func (*StreamConnected) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{27}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *StreamConnected) GetTook() *durationpb.Duration {
@@ -3758,7 +3839,7 @@ type StreamDetached struct {
 
 func (x *StreamDetached) Reset() {
 	*x = StreamDetached{}
-	mi := &file_chive_v1_events_proto_msgTypes[28]
+	mi := &file_chive_v1_events_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3770,7 +3851,7 @@ func (x *StreamDetached) String() string {
 func (*StreamDetached) ProtoMessage() {}
 
 func (x *StreamDetached) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[28]
+	mi := &file_chive_v1_events_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3783,7 +3864,7 @@ func (x *StreamDetached) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamDetached.ProtoReflect.Descriptor instead.
 func (*StreamDetached) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{28}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *StreamDetached) GetOutcome() Outcome {
@@ -3813,7 +3894,7 @@ type StreamEnded struct {
 
 func (x *StreamEnded) Reset() {
 	*x = StreamEnded{}
-	mi := &file_chive_v1_events_proto_msgTypes[29]
+	mi := &file_chive_v1_events_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3825,7 +3906,7 @@ func (x *StreamEnded) String() string {
 func (*StreamEnded) ProtoMessage() {}
 
 func (x *StreamEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[29]
+	mi := &file_chive_v1_events_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3838,7 +3919,7 @@ func (x *StreamEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamEnded.ProtoReflect.Descriptor instead.
 func (*StreamEnded) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{29}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *StreamEnded) GetOutcome() Outcome {
@@ -3878,7 +3959,7 @@ type GuardSampled struct {
 
 func (x *GuardSampled) Reset() {
 	*x = GuardSampled{}
-	mi := &file_chive_v1_events_proto_msgTypes[30]
+	mi := &file_chive_v1_events_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3890,7 +3971,7 @@ func (x *GuardSampled) String() string {
 func (*GuardSampled) ProtoMessage() {}
 
 func (x *GuardSampled) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[30]
+	mi := &file_chive_v1_events_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3903,7 +3984,7 @@ func (x *GuardSampled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuardSampled.ProtoReflect.Descriptor instead.
 func (*GuardSampled) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{30}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *GuardSampled) GetRelay() []byte {
@@ -3922,7 +4003,7 @@ type GuardReachable struct {
 
 func (x *GuardReachable) Reset() {
 	*x = GuardReachable{}
-	mi := &file_chive_v1_events_proto_msgTypes[31]
+	mi := &file_chive_v1_events_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3934,7 +4015,7 @@ func (x *GuardReachable) String() string {
 func (*GuardReachable) ProtoMessage() {}
 
 func (x *GuardReachable) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[31]
+	mi := &file_chive_v1_events_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3947,7 +4028,7 @@ func (x *GuardReachable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuardReachable.ProtoReflect.Descriptor instead.
 func (*GuardReachable) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{31}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *GuardReachable) GetRelay() []byte {
@@ -3967,7 +4048,7 @@ type GuardUnreachable struct {
 
 func (x *GuardUnreachable) Reset() {
 	*x = GuardUnreachable{}
-	mi := &file_chive_v1_events_proto_msgTypes[32]
+	mi := &file_chive_v1_events_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3979,7 +4060,7 @@ func (x *GuardUnreachable) String() string {
 func (*GuardUnreachable) ProtoMessage() {}
 
 func (x *GuardUnreachable) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[32]
+	mi := &file_chive_v1_events_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3992,7 +4073,7 @@ func (x *GuardUnreachable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuardUnreachable.ProtoReflect.Descriptor instead.
 func (*GuardUnreachable) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{32}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *GuardUnreachable) GetOutcome() Outcome {
@@ -4020,7 +4101,7 @@ type GuardConfirmed struct {
 
 func (x *GuardConfirmed) Reset() {
 	*x = GuardConfirmed{}
-	mi := &file_chive_v1_events_proto_msgTypes[33]
+	mi := &file_chive_v1_events_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4032,7 +4113,7 @@ func (x *GuardConfirmed) String() string {
 func (*GuardConfirmed) ProtoMessage() {}
 
 func (x *GuardConfirmed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[33]
+	mi := &file_chive_v1_events_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4045,7 +4126,7 @@ func (x *GuardConfirmed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuardConfirmed.ProtoReflect.Descriptor instead.
 func (*GuardConfirmed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{33}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *GuardConfirmed) GetRelay() []byte {
@@ -4067,7 +4148,7 @@ type CircuitsRenewed struct {
 
 func (x *CircuitsRenewed) Reset() {
 	*x = CircuitsRenewed{}
-	mi := &file_chive_v1_events_proto_msgTypes[34]
+	mi := &file_chive_v1_events_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4079,7 +4160,7 @@ func (x *CircuitsRenewed) String() string {
 func (*CircuitsRenewed) ProtoMessage() {}
 
 func (x *CircuitsRenewed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[34]
+	mi := &file_chive_v1_events_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4092,7 +4173,7 @@ func (x *CircuitsRenewed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CircuitsRenewed.ProtoReflect.Descriptor instead.
 func (*CircuitsRenewed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{34}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *CircuitsRenewed) GetCircuits() uint32 {
@@ -4120,7 +4201,7 @@ type GuardRemoved struct {
 
 func (x *GuardRemoved) Reset() {
 	*x = GuardRemoved{}
-	mi := &file_chive_v1_events_proto_msgTypes[35]
+	mi := &file_chive_v1_events_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4132,7 +4213,7 @@ func (x *GuardRemoved) String() string {
 func (*GuardRemoved) ProtoMessage() {}
 
 func (x *GuardRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[35]
+	mi := &file_chive_v1_events_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4145,7 +4226,7 @@ func (x *GuardRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuardRemoved.ProtoReflect.Descriptor instead.
 func (*GuardRemoved) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{35}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *GuardRemoved) GetReason() string {
@@ -4174,7 +4255,7 @@ type GuardsRetried struct {
 
 func (x *GuardsRetried) Reset() {
 	*x = GuardsRetried{}
-	mi := &file_chive_v1_events_proto_msgTypes[36]
+	mi := &file_chive_v1_events_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4186,7 +4267,7 @@ func (x *GuardsRetried) String() string {
 func (*GuardsRetried) ProtoMessage() {}
 
 func (x *GuardsRetried) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[36]
+	mi := &file_chive_v1_events_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4199,7 +4280,7 @@ func (x *GuardsRetried) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuardsRetried.ProtoReflect.Descriptor instead.
 func (*GuardsRetried) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{36}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *GuardsRetried) GetReason() string {
@@ -4234,7 +4315,7 @@ type PathBiasSuspected struct {
 
 func (x *PathBiasSuspected) Reset() {
 	*x = PathBiasSuspected{}
-	mi := &file_chive_v1_events_proto_msgTypes[37]
+	mi := &file_chive_v1_events_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4246,7 +4327,7 @@ func (x *PathBiasSuspected) String() string {
 func (*PathBiasSuspected) ProtoMessage() {}
 
 func (x *PathBiasSuspected) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[37]
+	mi := &file_chive_v1_events_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4259,7 +4340,7 @@ func (x *PathBiasSuspected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PathBiasSuspected.ProtoReflect.Descriptor instead.
 func (*PathBiasSuspected) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{37}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *PathBiasSuspected) GetLevel() string {
@@ -4330,7 +4411,7 @@ type VanguardAdded struct {
 
 func (x *VanguardAdded) Reset() {
 	*x = VanguardAdded{}
-	mi := &file_chive_v1_events_proto_msgTypes[38]
+	mi := &file_chive_v1_events_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4342,7 +4423,7 @@ func (x *VanguardAdded) String() string {
 func (*VanguardAdded) ProtoMessage() {}
 
 func (x *VanguardAdded) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[38]
+	mi := &file_chive_v1_events_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4355,7 +4436,7 @@ func (x *VanguardAdded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VanguardAdded.ProtoReflect.Descriptor instead.
 func (*VanguardAdded) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{38}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *VanguardAdded) GetRelay() []byte {
@@ -4383,7 +4464,7 @@ type VanguardRemoved struct {
 
 func (x *VanguardRemoved) Reset() {
 	*x = VanguardRemoved{}
-	mi := &file_chive_v1_events_proto_msgTypes[39]
+	mi := &file_chive_v1_events_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4395,7 +4476,7 @@ func (x *VanguardRemoved) String() string {
 func (*VanguardRemoved) ProtoMessage() {}
 
 func (x *VanguardRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[39]
+	mi := &file_chive_v1_events_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4408,7 +4489,7 @@ func (x *VanguardRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VanguardRemoved.ProtoReflect.Descriptor instead.
 func (*VanguardRemoved) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{39}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *VanguardRemoved) GetReason() string {
@@ -4447,7 +4528,7 @@ type DocumentFetched struct {
 
 func (x *DocumentFetched) Reset() {
 	*x = DocumentFetched{}
-	mi := &file_chive_v1_events_proto_msgTypes[40]
+	mi := &file_chive_v1_events_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4459,7 +4540,7 @@ func (x *DocumentFetched) String() string {
 func (*DocumentFetched) ProtoMessage() {}
 
 func (x *DocumentFetched) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[40]
+	mi := &file_chive_v1_events_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4472,7 +4553,7 @@ func (x *DocumentFetched) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentFetched.ProtoReflect.Descriptor instead.
 func (*DocumentFetched) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{40}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *DocumentFetched) GetKind() DocumentKind {
@@ -4536,7 +4617,7 @@ type DocumentVerified struct {
 
 func (x *DocumentVerified) Reset() {
 	*x = DocumentVerified{}
-	mi := &file_chive_v1_events_proto_msgTypes[41]
+	mi := &file_chive_v1_events_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4548,7 +4629,7 @@ func (x *DocumentVerified) String() string {
 func (*DocumentVerified) ProtoMessage() {}
 
 func (x *DocumentVerified) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[41]
+	mi := &file_chive_v1_events_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4561,7 +4642,7 @@ func (x *DocumentVerified) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentVerified.ProtoReflect.Descriptor instead.
 func (*DocumentVerified) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{41}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *DocumentVerified) GetKind() DocumentKind {
@@ -4603,7 +4684,7 @@ type DocumentRejected struct {
 
 func (x *DocumentRejected) Reset() {
 	*x = DocumentRejected{}
-	mi := &file_chive_v1_events_proto_msgTypes[42]
+	mi := &file_chive_v1_events_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4615,7 +4696,7 @@ func (x *DocumentRejected) String() string {
 func (*DocumentRejected) ProtoMessage() {}
 
 func (x *DocumentRejected) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[42]
+	mi := &file_chive_v1_events_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4628,7 +4709,7 @@ func (x *DocumentRejected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentRejected.ProtoReflect.Descriptor instead.
 func (*DocumentRejected) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{42}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *DocumentRejected) GetKind() DocumentKind {
@@ -4664,7 +4745,7 @@ type ProtocolsMissing struct {
 
 func (x *ProtocolsMissing) Reset() {
 	*x = ProtocolsMissing{}
-	mi := &file_chive_v1_events_proto_msgTypes[43]
+	mi := &file_chive_v1_events_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4676,7 +4757,7 @@ func (x *ProtocolsMissing) String() string {
 func (*ProtocolsMissing) ProtoMessage() {}
 
 func (x *ProtocolsMissing) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[43]
+	mi := &file_chive_v1_events_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4689,7 +4770,7 @@ func (x *ProtocolsMissing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProtocolsMissing.ProtoReflect.Descriptor instead.
 func (*ProtocolsMissing) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{43}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ProtocolsMissing) GetRequired() string {
@@ -4719,7 +4800,7 @@ type SupervisorStateChanged struct {
 
 func (x *SupervisorStateChanged) Reset() {
 	*x = SupervisorStateChanged{}
-	mi := &file_chive_v1_events_proto_msgTypes[44]
+	mi := &file_chive_v1_events_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4731,7 +4812,7 @@ func (x *SupervisorStateChanged) String() string {
 func (*SupervisorStateChanged) ProtoMessage() {}
 
 func (x *SupervisorStateChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[44]
+	mi := &file_chive_v1_events_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4744,7 +4825,7 @@ func (x *SupervisorStateChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SupervisorStateChanged.ProtoReflect.Descriptor instead.
 func (*SupervisorStateChanged) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{44}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *SupervisorStateChanged) GetChild() string {
@@ -4799,7 +4880,7 @@ type BreakerOpened struct {
 
 func (x *BreakerOpened) Reset() {
 	*x = BreakerOpened{}
-	mi := &file_chive_v1_events_proto_msgTypes[45]
+	mi := &file_chive_v1_events_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4811,7 +4892,7 @@ func (x *BreakerOpened) String() string {
 func (*BreakerOpened) ProtoMessage() {}
 
 func (x *BreakerOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[45]
+	mi := &file_chive_v1_events_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4824,7 +4905,7 @@ func (x *BreakerOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerOpened.ProtoReflect.Descriptor instead.
 func (*BreakerOpened) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{45}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *BreakerOpened) GetChild() string {
@@ -4887,7 +4968,7 @@ type BreakerHalfOpened struct {
 
 func (x *BreakerHalfOpened) Reset() {
 	*x = BreakerHalfOpened{}
-	mi := &file_chive_v1_events_proto_msgTypes[46]
+	mi := &file_chive_v1_events_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4899,7 +4980,7 @@ func (x *BreakerHalfOpened) String() string {
 func (*BreakerHalfOpened) ProtoMessage() {}
 
 func (x *BreakerHalfOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[46]
+	mi := &file_chive_v1_events_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4912,7 +4993,7 @@ func (x *BreakerHalfOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerHalfOpened.ProtoReflect.Descriptor instead.
 func (*BreakerHalfOpened) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{46}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *BreakerHalfOpened) GetChild() string {
@@ -4940,7 +5021,7 @@ type BreakerClosed struct {
 
 func (x *BreakerClosed) Reset() {
 	*x = BreakerClosed{}
-	mi := &file_chive_v1_events_proto_msgTypes[47]
+	mi := &file_chive_v1_events_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4952,7 +5033,7 @@ func (x *BreakerClosed) String() string {
 func (*BreakerClosed) ProtoMessage() {}
 
 func (x *BreakerClosed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[47]
+	mi := &file_chive_v1_events_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4965,7 +5046,7 @@ func (x *BreakerClosed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerClosed.ProtoReflect.Descriptor instead.
 func (*BreakerClosed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{47}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *BreakerClosed) GetChild() string {
@@ -4996,7 +5077,7 @@ type RetriesExhausted struct {
 
 func (x *RetriesExhausted) Reset() {
 	*x = RetriesExhausted{}
-	mi := &file_chive_v1_events_proto_msgTypes[48]
+	mi := &file_chive_v1_events_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5008,7 +5089,7 @@ func (x *RetriesExhausted) String() string {
 func (*RetriesExhausted) ProtoMessage() {}
 
 func (x *RetriesExhausted) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[48]
+	mi := &file_chive_v1_events_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5021,7 +5102,7 @@ func (x *RetriesExhausted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetriesExhausted.ProtoReflect.Descriptor instead.
 func (*RetriesExhausted) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{48}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *RetriesExhausted) GetChild() string {
@@ -5067,7 +5148,7 @@ type InputQuarantined struct {
 
 func (x *InputQuarantined) Reset() {
 	*x = InputQuarantined{}
-	mi := &file_chive_v1_events_proto_msgTypes[49]
+	mi := &file_chive_v1_events_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5079,7 +5160,7 @@ func (x *InputQuarantined) String() string {
 func (*InputQuarantined) ProtoMessage() {}
 
 func (x *InputQuarantined) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[49]
+	mi := &file_chive_v1_events_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5092,7 +5173,7 @@ func (x *InputQuarantined) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InputQuarantined.ProtoReflect.Descriptor instead.
 func (*InputQuarantined) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{49}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *InputQuarantined) GetChild() string {
@@ -5143,7 +5224,7 @@ type ConfigProposed struct {
 
 func (x *ConfigProposed) Reset() {
 	*x = ConfigProposed{}
-	mi := &file_chive_v1_events_proto_msgTypes[50]
+	mi := &file_chive_v1_events_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5155,7 +5236,7 @@ func (x *ConfigProposed) String() string {
 func (*ConfigProposed) ProtoMessage() {}
 
 func (x *ConfigProposed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[50]
+	mi := &file_chive_v1_events_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5168,7 +5249,7 @@ func (x *ConfigProposed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigProposed.ProtoReflect.Descriptor instead.
 func (*ConfigProposed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{50}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ConfigProposed) GetMouth() string {
@@ -5208,7 +5289,7 @@ type ConfigApplied struct {
 
 func (x *ConfigApplied) Reset() {
 	*x = ConfigApplied{}
-	mi := &file_chive_v1_events_proto_msgTypes[51]
+	mi := &file_chive_v1_events_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5220,7 +5301,7 @@ func (x *ConfigApplied) String() string {
 func (*ConfigApplied) ProtoMessage() {}
 
 func (x *ConfigApplied) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[51]
+	mi := &file_chive_v1_events_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5233,7 +5314,7 @@ func (x *ConfigApplied) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigApplied.ProtoReflect.Descriptor instead.
 func (*ConfigApplied) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{51}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ConfigApplied) GetRevision() uint64 {
@@ -5299,7 +5380,7 @@ type ConfigRejected struct {
 
 func (x *ConfigRejected) Reset() {
 	*x = ConfigRejected{}
-	mi := &file_chive_v1_events_proto_msgTypes[52]
+	mi := &file_chive_v1_events_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5311,7 +5392,7 @@ func (x *ConfigRejected) String() string {
 func (*ConfigRejected) ProtoMessage() {}
 
 func (x *ConfigRejected) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[52]
+	mi := &file_chive_v1_events_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5324,7 +5405,7 @@ func (x *ConfigRejected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigRejected.ProtoReflect.Descriptor instead.
 func (*ConfigRejected) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{52}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ConfigRejected) GetMouth() string {
@@ -5375,7 +5456,7 @@ type ConfigReverted struct {
 
 func (x *ConfigReverted) Reset() {
 	*x = ConfigReverted{}
-	mi := &file_chive_v1_events_proto_msgTypes[53]
+	mi := &file_chive_v1_events_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5387,7 +5468,7 @@ func (x *ConfigReverted) String() string {
 func (*ConfigReverted) ProtoMessage() {}
 
 func (x *ConfigReverted) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[53]
+	mi := &file_chive_v1_events_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5400,7 +5481,7 @@ func (x *ConfigReverted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigReverted.ProtoReflect.Descriptor instead.
 func (*ConfigReverted) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{53}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ConfigReverted) GetRevision() uint64 {
@@ -5437,7 +5518,7 @@ type ServiceDescriptorFetched struct {
 
 func (x *ServiceDescriptorFetched) Reset() {
 	*x = ServiceDescriptorFetched{}
-	mi := &file_chive_v1_events_proto_msgTypes[54]
+	mi := &file_chive_v1_events_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5449,7 +5530,7 @@ func (x *ServiceDescriptorFetched) String() string {
 func (*ServiceDescriptorFetched) ProtoMessage() {}
 
 func (x *ServiceDescriptorFetched) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[54]
+	mi := &file_chive_v1_events_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5462,7 +5543,7 @@ func (x *ServiceDescriptorFetched) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceDescriptorFetched.ProtoReflect.Descriptor instead.
 func (*ServiceDescriptorFetched) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{54}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ServiceDescriptorFetched) GetOutcome() Outcome {
@@ -5506,7 +5587,7 @@ type ServiceIntroduced struct {
 
 func (x *ServiceIntroduced) Reset() {
 	*x = ServiceIntroduced{}
-	mi := &file_chive_v1_events_proto_msgTypes[55]
+	mi := &file_chive_v1_events_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5518,7 +5599,7 @@ func (x *ServiceIntroduced) String() string {
 func (*ServiceIntroduced) ProtoMessage() {}
 
 func (x *ServiceIntroduced) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[55]
+	mi := &file_chive_v1_events_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5531,7 +5612,7 @@ func (x *ServiceIntroduced) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceIntroduced.ProtoReflect.Descriptor instead.
 func (*ServiceIntroduced) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{55}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ServiceIntroduced) GetOutcome() Outcome {
@@ -5575,7 +5656,7 @@ type ServiceJoined struct {
 
 func (x *ServiceJoined) Reset() {
 	*x = ServiceJoined{}
-	mi := &file_chive_v1_events_proto_msgTypes[56]
+	mi := &file_chive_v1_events_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5587,7 +5668,7 @@ func (x *ServiceJoined) String() string {
 func (*ServiceJoined) ProtoMessage() {}
 
 func (x *ServiceJoined) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[56]
+	mi := &file_chive_v1_events_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5600,7 +5681,7 @@ func (x *ServiceJoined) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceJoined.ProtoReflect.Descriptor instead.
 func (*ServiceJoined) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{56}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ServiceJoined) GetCircuitId() string {
@@ -5643,7 +5724,7 @@ type ServiceFailed struct {
 
 func (x *ServiceFailed) Reset() {
 	*x = ServiceFailed{}
-	mi := &file_chive_v1_events_proto_msgTypes[57]
+	mi := &file_chive_v1_events_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5655,7 +5736,7 @@ func (x *ServiceFailed) String() string {
 func (*ServiceFailed) ProtoMessage() {}
 
 func (x *ServiceFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[57]
+	mi := &file_chive_v1_events_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5668,7 +5749,7 @@ func (x *ServiceFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceFailed.ProtoReflect.Descriptor instead.
 func (*ServiceFailed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{57}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ServiceFailed) GetOutcome() Outcome {
@@ -5703,7 +5784,7 @@ type HostingStarted struct {
 
 func (x *HostingStarted) Reset() {
 	*x = HostingStarted{}
-	mi := &file_chive_v1_events_proto_msgTypes[58]
+	mi := &file_chive_v1_events_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5715,7 +5796,7 @@ func (x *HostingStarted) String() string {
 func (*HostingStarted) ProtoMessage() {}
 
 func (x *HostingStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[58]
+	mi := &file_chive_v1_events_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5728,7 +5809,7 @@ func (x *HostingStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingStarted.ProtoReflect.Descriptor instead.
 func (*HostingStarted) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{58}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *HostingStarted) GetRestricted() bool {
@@ -5755,7 +5836,7 @@ type HostingStopped struct {
 
 func (x *HostingStopped) Reset() {
 	*x = HostingStopped{}
-	mi := &file_chive_v1_events_proto_msgTypes[59]
+	mi := &file_chive_v1_events_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5767,7 +5848,7 @@ func (x *HostingStopped) String() string {
 func (*HostingStopped) ProtoMessage() {}
 
 func (x *HostingStopped) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[59]
+	mi := &file_chive_v1_events_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5780,7 +5861,7 @@ func (x *HostingStopped) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingStopped.ProtoReflect.Descriptor instead.
 func (*HostingStopped) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{59}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *HostingStopped) GetOutcome() Outcome {
@@ -5809,7 +5890,7 @@ type HostingPointUp struct {
 
 func (x *HostingPointUp) Reset() {
 	*x = HostingPointUp{}
-	mi := &file_chive_v1_events_proto_msgTypes[60]
+	mi := &file_chive_v1_events_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5821,7 +5902,7 @@ func (x *HostingPointUp) String() string {
 func (*HostingPointUp) ProtoMessage() {}
 
 func (x *HostingPointUp) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[60]
+	mi := &file_chive_v1_events_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5834,7 +5915,7 @@ func (x *HostingPointUp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingPointUp.ProtoReflect.Descriptor instead.
 func (*HostingPointUp) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{60}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *HostingPointUp) GetPoint() uint64 {
@@ -5870,7 +5951,7 @@ type HostingPointDown struct {
 
 func (x *HostingPointDown) Reset() {
 	*x = HostingPointDown{}
-	mi := &file_chive_v1_events_proto_msgTypes[61]
+	mi := &file_chive_v1_events_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5882,7 +5963,7 @@ func (x *HostingPointDown) String() string {
 func (*HostingPointDown) ProtoMessage() {}
 
 func (x *HostingPointDown) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[61]
+	mi := &file_chive_v1_events_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5895,7 +5976,7 @@ func (x *HostingPointDown) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingPointDown.ProtoReflect.Descriptor instead.
 func (*HostingPointDown) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{61}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *HostingPointDown) GetPoint() uint64 {
@@ -5931,7 +6012,7 @@ type HostingPointGone struct {
 
 func (x *HostingPointGone) Reset() {
 	*x = HostingPointGone{}
-	mi := &file_chive_v1_events_proto_msgTypes[62]
+	mi := &file_chive_v1_events_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5943,7 +6024,7 @@ func (x *HostingPointGone) String() string {
 func (*HostingPointGone) ProtoMessage() {}
 
 func (x *HostingPointGone) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[62]
+	mi := &file_chive_v1_events_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5956,7 +6037,7 @@ func (x *HostingPointGone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingPointGone.ProtoReflect.Descriptor instead.
 func (*HostingPointGone) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{62}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *HostingPointGone) GetPoint() uint64 {
@@ -5993,7 +6074,7 @@ type HostingDescribed struct {
 
 func (x *HostingDescribed) Reset() {
 	*x = HostingDescribed{}
-	mi := &file_chive_v1_events_proto_msgTypes[63]
+	mi := &file_chive_v1_events_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6005,7 +6086,7 @@ func (x *HostingDescribed) String() string {
 func (*HostingDescribed) ProtoMessage() {}
 
 func (x *HostingDescribed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[63]
+	mi := &file_chive_v1_events_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6018,7 +6099,7 @@ func (x *HostingDescribed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingDescribed.ProtoReflect.Descriptor instead.
 func (*HostingDescribed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{63}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *HostingDescribed) GetPoints() uint32 {
@@ -6061,7 +6142,7 @@ type HostingStored struct {
 
 func (x *HostingStored) Reset() {
 	*x = HostingStored{}
-	mi := &file_chive_v1_events_proto_msgTypes[64]
+	mi := &file_chive_v1_events_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6073,7 +6154,7 @@ func (x *HostingStored) String() string {
 func (*HostingStored) ProtoMessage() {}
 
 func (x *HostingStored) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[64]
+	mi := &file_chive_v1_events_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6086,7 +6167,7 @@ func (x *HostingStored) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingStored.ProtoReflect.Descriptor instead.
 func (*HostingStored) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{64}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *HostingStored) GetOutcome() Outcome {
@@ -6121,7 +6202,7 @@ type HostingPublished struct {
 
 func (x *HostingPublished) Reset() {
 	*x = HostingPublished{}
-	mi := &file_chive_v1_events_proto_msgTypes[65]
+	mi := &file_chive_v1_events_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6133,7 +6214,7 @@ func (x *HostingPublished) String() string {
 func (*HostingPublished) ProtoMessage() {}
 
 func (x *HostingPublished) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[65]
+	mi := &file_chive_v1_events_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6146,7 +6227,7 @@ func (x *HostingPublished) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingPublished.ProtoReflect.Descriptor instead.
 func (*HostingPublished) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{65}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *HostingPublished) GetPeriod() uint64 {
@@ -6174,7 +6255,7 @@ type HostingUnpublished struct {
 
 func (x *HostingUnpublished) Reset() {
 	*x = HostingUnpublished{}
-	mi := &file_chive_v1_events_proto_msgTypes[66]
+	mi := &file_chive_v1_events_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6186,7 +6267,7 @@ func (x *HostingUnpublished) String() string {
 func (*HostingUnpublished) ProtoMessage() {}
 
 func (x *HostingUnpublished) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[66]
+	mi := &file_chive_v1_events_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6199,7 +6280,7 @@ func (x *HostingUnpublished) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingUnpublished.ProtoReflect.Descriptor instead.
 func (*HostingUnpublished) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{66}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *HostingUnpublished) GetPeriod() uint64 {
@@ -6227,7 +6308,7 @@ type HostingRefused struct {
 
 func (x *HostingRefused) Reset() {
 	*x = HostingRefused{}
-	mi := &file_chive_v1_events_proto_msgTypes[67]
+	mi := &file_chive_v1_events_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6239,7 +6320,7 @@ func (x *HostingRefused) String() string {
 func (*HostingRefused) ProtoMessage() {}
 
 func (x *HostingRefused) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[67]
+	mi := &file_chive_v1_events_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6252,7 +6333,7 @@ func (x *HostingRefused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingRefused.ProtoReflect.Descriptor instead.
 func (*HostingRefused) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{67}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *HostingRefused) GetCount() uint64 {
@@ -6282,7 +6363,7 @@ type HostingMet struct {
 
 func (x *HostingMet) Reset() {
 	*x = HostingMet{}
-	mi := &file_chive_v1_events_proto_msgTypes[68]
+	mi := &file_chive_v1_events_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6294,7 +6375,7 @@ func (x *HostingMet) String() string {
 func (*HostingMet) ProtoMessage() {}
 
 func (x *HostingMet) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[68]
+	mi := &file_chive_v1_events_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6307,7 +6388,7 @@ func (x *HostingMet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingMet.ProtoReflect.Descriptor instead.
 func (*HostingMet) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{68}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *HostingMet) GetCircuitId() string {
@@ -6349,7 +6430,7 @@ type HostingDelegationEnding struct {
 
 func (x *HostingDelegationEnding) Reset() {
 	*x = HostingDelegationEnding{}
-	mi := &file_chive_v1_events_proto_msgTypes[69]
+	mi := &file_chive_v1_events_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6361,7 +6442,7 @@ func (x *HostingDelegationEnding) String() string {
 func (*HostingDelegationEnding) ProtoMessage() {}
 
 func (x *HostingDelegationEnding) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[69]
+	mi := &file_chive_v1_events_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6374,7 +6455,7 @@ func (x *HostingDelegationEnding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingDelegationEnding.ProtoReflect.Descriptor instead.
 func (*HostingDelegationEnding) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{69}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *HostingDelegationEnding) GetOver() bool {
@@ -6401,7 +6482,7 @@ type HostingMissed struct {
 
 func (x *HostingMissed) Reset() {
 	*x = HostingMissed{}
-	mi := &file_chive_v1_events_proto_msgTypes[70]
+	mi := &file_chive_v1_events_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6413,7 +6494,7 @@ func (x *HostingMissed) String() string {
 func (*HostingMissed) ProtoMessage() {}
 
 func (x *HostingMissed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[70]
+	mi := &file_chive_v1_events_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6426,7 +6507,7 @@ func (x *HostingMissed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingMissed.ProtoReflect.Descriptor instead.
 func (*HostingMissed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{70}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *HostingMissed) GetOutcome() Outcome {
@@ -6456,7 +6537,7 @@ type HostingProbed struct {
 
 func (x *HostingProbed) Reset() {
 	*x = HostingProbed{}
-	mi := &file_chive_v1_events_proto_msgTypes[71]
+	mi := &file_chive_v1_events_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6468,7 +6549,7 @@ func (x *HostingProbed) String() string {
 func (*HostingProbed) ProtoMessage() {}
 
 func (x *HostingProbed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[71]
+	mi := &file_chive_v1_events_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6481,7 +6562,7 @@ func (x *HostingProbed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingProbed.ProtoReflect.Descriptor instead.
 func (*HostingProbed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{71}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *HostingProbed) GetOutcome() Outcome {
@@ -6564,7 +6645,7 @@ type HostingVerified struct {
 
 func (x *HostingVerified) Reset() {
 	*x = HostingVerified{}
-	mi := &file_chive_v1_events_proto_msgTypes[72]
+	mi := &file_chive_v1_events_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6576,7 +6657,7 @@ func (x *HostingVerified) String() string {
 func (*HostingVerified) ProtoMessage() {}
 
 func (x *HostingVerified) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[72]
+	mi := &file_chive_v1_events_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6589,7 +6670,7 @@ func (x *HostingVerified) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingVerified.ProtoReflect.Descriptor instead.
 func (*HostingVerified) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{72}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *HostingVerified) GetBy() string {
@@ -6610,7 +6691,7 @@ type HostingUnverified struct {
 
 func (x *HostingUnverified) Reset() {
 	*x = HostingUnverified{}
-	mi := &file_chive_v1_events_proto_msgTypes[73]
+	mi := &file_chive_v1_events_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6622,7 +6703,7 @@ func (x *HostingUnverified) String() string {
 func (*HostingUnverified) ProtoMessage() {}
 
 func (x *HostingUnverified) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[73]
+	mi := &file_chive_v1_events_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6635,7 +6716,7 @@ func (x *HostingUnverified) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingUnverified.ProtoReflect.Descriptor instead.
 func (*HostingUnverified) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{73}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *HostingUnverified) GetCause() HealthCause {
@@ -6662,7 +6743,7 @@ type HostingBroken struct {
 
 func (x *HostingBroken) Reset() {
 	*x = HostingBroken{}
-	mi := &file_chive_v1_events_proto_msgTypes[74]
+	mi := &file_chive_v1_events_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6674,7 +6755,7 @@ func (x *HostingBroken) String() string {
 func (*HostingBroken) ProtoMessage() {}
 
 func (x *HostingBroken) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[74]
+	mi := &file_chive_v1_events_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6687,7 +6768,7 @@ func (x *HostingBroken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingBroken.ProtoReflect.Descriptor instead.
 func (*HostingBroken) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{74}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *HostingBroken) GetCause() HealthCause {
@@ -6752,7 +6833,7 @@ type HostingHealing struct {
 
 func (x *HostingHealing) Reset() {
 	*x = HostingHealing{}
-	mi := &file_chive_v1_events_proto_msgTypes[75]
+	mi := &file_chive_v1_events_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6764,7 +6845,7 @@ func (x *HostingHealing) String() string {
 func (*HostingHealing) ProtoMessage() {}
 
 func (x *HostingHealing) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[75]
+	mi := &file_chive_v1_events_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6777,7 +6858,7 @@ func (x *HostingHealing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingHealing.ProtoReflect.Descriptor instead.
 func (*HostingHealing) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{75}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *HostingHealing) GetStep() HealStep {
@@ -6821,7 +6902,7 @@ type HostingHealed struct {
 
 func (x *HostingHealed) Reset() {
 	*x = HostingHealed{}
-	mi := &file_chive_v1_events_proto_msgTypes[76]
+	mi := &file_chive_v1_events_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6833,7 +6914,7 @@ func (x *HostingHealed) String() string {
 func (*HostingHealed) ProtoMessage() {}
 
 func (x *HostingHealed) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[76]
+	mi := &file_chive_v1_events_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6846,7 +6927,7 @@ func (x *HostingHealed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingHealed.ProtoReflect.Descriptor instead.
 func (*HostingHealed) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{76}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *HostingHealed) GetAfter() *durationpb.Duration {
@@ -6888,7 +6969,7 @@ type HostingLeaseTaken struct {
 
 func (x *HostingLeaseTaken) Reset() {
 	*x = HostingLeaseTaken{}
-	mi := &file_chive_v1_events_proto_msgTypes[77]
+	mi := &file_chive_v1_events_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6900,7 +6981,7 @@ func (x *HostingLeaseTaken) String() string {
 func (*HostingLeaseTaken) ProtoMessage() {}
 
 func (x *HostingLeaseTaken) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[77]
+	mi := &file_chive_v1_events_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6913,7 +6994,7 @@ func (x *HostingLeaseTaken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingLeaseTaken.ProtoReflect.Descriptor instead.
 func (*HostingLeaseTaken) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{77}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *HostingLeaseTaken) GetEpoch() uint64 {
@@ -6942,7 +7023,7 @@ type HostingLeaseLost struct {
 
 func (x *HostingLeaseLost) Reset() {
 	*x = HostingLeaseLost{}
-	mi := &file_chive_v1_events_proto_msgTypes[78]
+	mi := &file_chive_v1_events_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6954,7 +7035,7 @@ func (x *HostingLeaseLost) String() string {
 func (*HostingLeaseLost) ProtoMessage() {}
 
 func (x *HostingLeaseLost) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[78]
+	mi := &file_chive_v1_events_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6967,7 +7048,7 @@ func (x *HostingLeaseLost) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingLeaseLost.ProtoReflect.Descriptor instead.
 func (*HostingLeaseLost) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{78}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *HostingLeaseLost) GetEpoch() uint64 {
@@ -7001,7 +7082,7 @@ type HostingLeaseRefused struct {
 
 func (x *HostingLeaseRefused) Reset() {
 	*x = HostingLeaseRefused{}
-	mi := &file_chive_v1_events_proto_msgTypes[79]
+	mi := &file_chive_v1_events_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7013,7 +7094,7 @@ func (x *HostingLeaseRefused) String() string {
 func (*HostingLeaseRefused) ProtoMessage() {}
 
 func (x *HostingLeaseRefused) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[79]
+	mi := &file_chive_v1_events_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7026,7 +7107,7 @@ func (x *HostingLeaseRefused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingLeaseRefused.ProtoReflect.Descriptor instead.
 func (*HostingLeaseRefused) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{79}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *HostingLeaseRefused) GetEpoch() uint64 {
@@ -7047,7 +7128,7 @@ type HostingPublisherChanged struct {
 
 func (x *HostingPublisherChanged) Reset() {
 	*x = HostingPublisherChanged{}
-	mi := &file_chive_v1_events_proto_msgTypes[80]
+	mi := &file_chive_v1_events_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7059,7 +7140,7 @@ func (x *HostingPublisherChanged) String() string {
 func (*HostingPublisherChanged) ProtoMessage() {}
 
 func (x *HostingPublisherChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[80]
+	mi := &file_chive_v1_events_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7072,7 +7153,7 @@ func (x *HostingPublisherChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingPublisherChanged.ProtoReflect.Descriptor instead.
 func (*HostingPublisherChanged) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{80}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *HostingPublisherChanged) GetEpoch() uint64 {
@@ -7100,7 +7181,7 @@ type HostingMembersChanged struct {
 
 func (x *HostingMembersChanged) Reset() {
 	*x = HostingMembersChanged{}
-	mi := &file_chive_v1_events_proto_msgTypes[81]
+	mi := &file_chive_v1_events_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7112,7 +7193,7 @@ func (x *HostingMembersChanged) String() string {
 func (*HostingMembersChanged) ProtoMessage() {}
 
 func (x *HostingMembersChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_chive_v1_events_proto_msgTypes[81]
+	mi := &file_chive_v1_events_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7125,7 +7206,7 @@ func (x *HostingMembersChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostingMembersChanged.ProtoReflect.Descriptor instead.
 func (*HostingMembersChanged) Descriptor() ([]byte, []int) {
-	return file_chive_v1_events_proto_rawDescGZIP(), []int{81}
+	return file_chive_v1_events_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *HostingMembersChanged) GetNodes() uint32 {
@@ -7146,7 +7227,7 @@ var File_chive_v1_events_proto protoreflect.FileDescriptor
 
 const file_chive_v1_events_proto_rawDesc = "" +
 	"\n" +
-	"\x15chive/v1/events.proto\x12\bchive.v1\x1a\x13chive/v1/tier.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x804\n" +
+	"\x15chive/v1/events.proto\x12\bchive.v1\x1a\x13chive/v1/tier.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xce4\n" +
 	"\bEnvelope\x12\x14\n" +
 	"\x02id\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\x02id\x124\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampB\x04\xa8\xd4\x18\x02R\x04time\x12\x18\n" +
@@ -7180,6 +7261,7 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x12circuit_leg_linked\x18/ \x01(\v2\x1a.chive.v1.CircuitLegLinkedB\x04\xa8\xd4\x18\x02H\x00R\x10circuitLegLinked\x12P\n" +
 	"\x12circuit_set_linked\x180 \x01(\v2\x1a.chive.v1.CircuitSetLinkedB\x04\xa8\xd4\x18\x02H\x00R\x10circuitSetLinked\x12J\n" +
 	"\x10circuit_leg_lost\x181 \x01(\v2\x18.chive.v1.CircuitLegLostB\x04\xa8\xd4\x18\x02H\x00R\x0ecircuitLegLost\x12L\n" +
+	"\x10circuit_assigned\x18; \x01(\v2\x19.chive.v1.CircuitAssignedB\x04\xa8\xd4\x18\x02H\x00R\x0fcircuitAssigned\x12L\n" +
 	"\x10stream_requested\x182 \x01(\v2\x19.chive.v1.StreamRequestedB\x04\xa8\xd4\x18\x02H\x00R\x0fstreamRequested\x12I\n" +
 	"\x0fstream_attached\x183 \x01(\v2\x18.chive.v1.StreamAttachedB\x04\xa8\xd4\x18\x02H\x00R\x0estreamAttached\x12L\n" +
 	"\x10stream_connected\x184 \x01(\v2\x19.chive.v1.StreamConnectedB\x04\xa8\xd4\x18\x02H\x00R\x0fstreamConnected\x12I\n" +
@@ -7305,7 +7387,11 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x04hops\x18\x01 \x01(\rB\x04\xa8\xd4\x18\x02R\x04hops\x123\n" +
 	"\x04took\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x04\xa8\xd4\x18\x02R\x04took\x123\n" +
 	"\x12congestion_control\x18\x03 \x01(\bB\x04\xa8\xd4\x18\x02R\x11congestionControl\x12\x1f\n" +
-	"\bcgo_hops\x18\x04 \x01(\rB\x04\xa8\xd4\x18\x02R\acgoHops\"4\n" +
+	"\bcgo_hops\x18\x04 \x01(\rB\x04\xa8\xd4\x18\x02R\acgoHops\"x\n" +
+	"\x0fCircuitAssigned\x121\n" +
+	"\apurpose\x18\x01 \x01(\x0e2\x11.chive.v1.PurposeB\x04\xa8\xd4\x18\x02R\apurpose\x12\x18\n" +
+	"\x04hops\x18\x02 \x01(\rB\x04\xa8\xd4\x18\x02R\x04hops\x12\x18\n" +
+	"\x04path\x18\x03 \x03(\fB\x04\xa8\xd4\x18\x03R\x04path\"4\n" +
 	"\x0eCircuitDirtied\x12\"\n" +
 	"\tisolation\x18\x01 \x01(\tB\x04\xa8\xd4\x18\x02R\tisolation\"\x8f\x01\n" +
 	"\rCircuitFailed\x121\n" +
@@ -7668,7 +7754,7 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\n" +
 	"KIND_ONION\x10\n" +
 	"\x12\x10\n" +
-	"\fKIND_HOSTING\x10\v*\xfe\x01\n" +
+	"\fKIND_HOSTING\x10\v*\x96\x02\n" +
 	"\aPurpose\x12\x17\n" +
 	"\x13PURPOSE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fPURPOSE_GENERAL\x10\x01\x12\x15\n" +
@@ -7678,7 +7764,8 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x12PURPOSE_RENDEZVOUS\x10\x05\x12 \n" +
 	"\x1cPURPOSE_HOSTING_INTRODUCTION\x10\x06\x12\x1e\n" +
 	"\x1aPURPOSE_HOSTING_RENDEZVOUS\x10\a\x12\x1d\n" +
-	"\x19PURPOSE_HOSTING_DIRECTORY\x10\b*\xb9\x02\n" +
+	"\x19PURPOSE_HOSTING_DIRECTORY\x10\b\x12\x16\n" +
+	"\x12PURPOSE_ONION_STEM\x10\t*\xb9\x02\n" +
 	"\x0eBootstrapPhase\x12\x1f\n" +
 	"\x1bBOOTSTRAP_PHASE_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18BOOTSTRAP_PHASE_STARTING\x10\x01\x12\x1e\n" +
@@ -7741,7 +7828,7 @@ func file_chive_v1_events_proto_rawDescGZIP() []byte {
 }
 
 var file_chive_v1_events_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_chive_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 82)
+var file_chive_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 83)
 var file_chive_v1_events_proto_goTypes = []any{
 	(Outcome)(0),                     // 0: chive.v1.Outcome
 	(Kind)(0),                        // 1: chive.v1.Kind
@@ -7769,75 +7856,76 @@ var file_chive_v1_events_proto_goTypes = []any{
 	(*CircuitLaunched)(nil),          // 23: chive.v1.CircuitLaunched
 	(*CircuitExtended)(nil),          // 24: chive.v1.CircuitExtended
 	(*CircuitOpened)(nil),            // 25: chive.v1.CircuitOpened
-	(*CircuitDirtied)(nil),           // 26: chive.v1.CircuitDirtied
-	(*CircuitFailed)(nil),            // 27: chive.v1.CircuitFailed
-	(*CircuitClosed)(nil),            // 28: chive.v1.CircuitClosed
-	(*CircuitSetLaunched)(nil),       // 29: chive.v1.CircuitSetLaunched
-	(*CircuitLegLinked)(nil),         // 30: chive.v1.CircuitLegLinked
-	(*CircuitSetLinked)(nil),         // 31: chive.v1.CircuitSetLinked
-	(*CircuitLegLost)(nil),           // 32: chive.v1.CircuitLegLost
-	(*StreamRequested)(nil),          // 33: chive.v1.StreamRequested
-	(*StreamAttached)(nil),           // 34: chive.v1.StreamAttached
-	(*StreamConnected)(nil),          // 35: chive.v1.StreamConnected
-	(*StreamDetached)(nil),           // 36: chive.v1.StreamDetached
-	(*StreamEnded)(nil),              // 37: chive.v1.StreamEnded
-	(*GuardSampled)(nil),             // 38: chive.v1.GuardSampled
-	(*GuardReachable)(nil),           // 39: chive.v1.GuardReachable
-	(*GuardUnreachable)(nil),         // 40: chive.v1.GuardUnreachable
-	(*GuardConfirmed)(nil),           // 41: chive.v1.GuardConfirmed
-	(*CircuitsRenewed)(nil),          // 42: chive.v1.CircuitsRenewed
-	(*GuardRemoved)(nil),             // 43: chive.v1.GuardRemoved
-	(*GuardsRetried)(nil),            // 44: chive.v1.GuardsRetried
-	(*PathBiasSuspected)(nil),        // 45: chive.v1.PathBiasSuspected
-	(*VanguardAdded)(nil),            // 46: chive.v1.VanguardAdded
-	(*VanguardRemoved)(nil),          // 47: chive.v1.VanguardRemoved
-	(*DocumentFetched)(nil),          // 48: chive.v1.DocumentFetched
-	(*DocumentVerified)(nil),         // 49: chive.v1.DocumentVerified
-	(*DocumentRejected)(nil),         // 50: chive.v1.DocumentRejected
-	(*ProtocolsMissing)(nil),         // 51: chive.v1.ProtocolsMissing
-	(*SupervisorStateChanged)(nil),   // 52: chive.v1.SupervisorStateChanged
-	(*BreakerOpened)(nil),            // 53: chive.v1.BreakerOpened
-	(*BreakerHalfOpened)(nil),        // 54: chive.v1.BreakerHalfOpened
-	(*BreakerClosed)(nil),            // 55: chive.v1.BreakerClosed
-	(*RetriesExhausted)(nil),         // 56: chive.v1.RetriesExhausted
-	(*InputQuarantined)(nil),         // 57: chive.v1.InputQuarantined
-	(*ConfigProposed)(nil),           // 58: chive.v1.ConfigProposed
-	(*ConfigApplied)(nil),            // 59: chive.v1.ConfigApplied
-	(*ConfigRejected)(nil),           // 60: chive.v1.ConfigRejected
-	(*ConfigReverted)(nil),           // 61: chive.v1.ConfigReverted
-	(*ServiceDescriptorFetched)(nil), // 62: chive.v1.ServiceDescriptorFetched
-	(*ServiceIntroduced)(nil),        // 63: chive.v1.ServiceIntroduced
-	(*ServiceJoined)(nil),            // 64: chive.v1.ServiceJoined
-	(*ServiceFailed)(nil),            // 65: chive.v1.ServiceFailed
-	(*HostingStarted)(nil),           // 66: chive.v1.HostingStarted
-	(*HostingStopped)(nil),           // 67: chive.v1.HostingStopped
-	(*HostingPointUp)(nil),           // 68: chive.v1.HostingPointUp
-	(*HostingPointDown)(nil),         // 69: chive.v1.HostingPointDown
-	(*HostingPointGone)(nil),         // 70: chive.v1.HostingPointGone
-	(*HostingDescribed)(nil),         // 71: chive.v1.HostingDescribed
-	(*HostingStored)(nil),            // 72: chive.v1.HostingStored
-	(*HostingPublished)(nil),         // 73: chive.v1.HostingPublished
-	(*HostingUnpublished)(nil),       // 74: chive.v1.HostingUnpublished
-	(*HostingRefused)(nil),           // 75: chive.v1.HostingRefused
-	(*HostingMet)(nil),               // 76: chive.v1.HostingMet
-	(*HostingDelegationEnding)(nil),  // 77: chive.v1.HostingDelegationEnding
-	(*HostingMissed)(nil),            // 78: chive.v1.HostingMissed
-	(*HostingProbed)(nil),            // 79: chive.v1.HostingProbed
-	(*HostingVerified)(nil),          // 80: chive.v1.HostingVerified
-	(*HostingUnverified)(nil),        // 81: chive.v1.HostingUnverified
-	(*HostingBroken)(nil),            // 82: chive.v1.HostingBroken
-	(*HostingHealing)(nil),           // 83: chive.v1.HostingHealing
-	(*HostingHealed)(nil),            // 84: chive.v1.HostingHealed
-	(*HostingLeaseTaken)(nil),        // 85: chive.v1.HostingLeaseTaken
-	(*HostingLeaseLost)(nil),         // 86: chive.v1.HostingLeaseLost
-	(*HostingLeaseRefused)(nil),      // 87: chive.v1.HostingLeaseRefused
-	(*HostingPublisherChanged)(nil),  // 88: chive.v1.HostingPublisherChanged
-	(*HostingMembersChanged)(nil),    // 89: chive.v1.HostingMembersChanged
-	(*timestamppb.Timestamp)(nil),    // 90: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 91: google.protobuf.Duration
+	(*CircuitAssigned)(nil),          // 26: chive.v1.CircuitAssigned
+	(*CircuitDirtied)(nil),           // 27: chive.v1.CircuitDirtied
+	(*CircuitFailed)(nil),            // 28: chive.v1.CircuitFailed
+	(*CircuitClosed)(nil),            // 29: chive.v1.CircuitClosed
+	(*CircuitSetLaunched)(nil),       // 30: chive.v1.CircuitSetLaunched
+	(*CircuitLegLinked)(nil),         // 31: chive.v1.CircuitLegLinked
+	(*CircuitSetLinked)(nil),         // 32: chive.v1.CircuitSetLinked
+	(*CircuitLegLost)(nil),           // 33: chive.v1.CircuitLegLost
+	(*StreamRequested)(nil),          // 34: chive.v1.StreamRequested
+	(*StreamAttached)(nil),           // 35: chive.v1.StreamAttached
+	(*StreamConnected)(nil),          // 36: chive.v1.StreamConnected
+	(*StreamDetached)(nil),           // 37: chive.v1.StreamDetached
+	(*StreamEnded)(nil),              // 38: chive.v1.StreamEnded
+	(*GuardSampled)(nil),             // 39: chive.v1.GuardSampled
+	(*GuardReachable)(nil),           // 40: chive.v1.GuardReachable
+	(*GuardUnreachable)(nil),         // 41: chive.v1.GuardUnreachable
+	(*GuardConfirmed)(nil),           // 42: chive.v1.GuardConfirmed
+	(*CircuitsRenewed)(nil),          // 43: chive.v1.CircuitsRenewed
+	(*GuardRemoved)(nil),             // 44: chive.v1.GuardRemoved
+	(*GuardsRetried)(nil),            // 45: chive.v1.GuardsRetried
+	(*PathBiasSuspected)(nil),        // 46: chive.v1.PathBiasSuspected
+	(*VanguardAdded)(nil),            // 47: chive.v1.VanguardAdded
+	(*VanguardRemoved)(nil),          // 48: chive.v1.VanguardRemoved
+	(*DocumentFetched)(nil),          // 49: chive.v1.DocumentFetched
+	(*DocumentVerified)(nil),         // 50: chive.v1.DocumentVerified
+	(*DocumentRejected)(nil),         // 51: chive.v1.DocumentRejected
+	(*ProtocolsMissing)(nil),         // 52: chive.v1.ProtocolsMissing
+	(*SupervisorStateChanged)(nil),   // 53: chive.v1.SupervisorStateChanged
+	(*BreakerOpened)(nil),            // 54: chive.v1.BreakerOpened
+	(*BreakerHalfOpened)(nil),        // 55: chive.v1.BreakerHalfOpened
+	(*BreakerClosed)(nil),            // 56: chive.v1.BreakerClosed
+	(*RetriesExhausted)(nil),         // 57: chive.v1.RetriesExhausted
+	(*InputQuarantined)(nil),         // 58: chive.v1.InputQuarantined
+	(*ConfigProposed)(nil),           // 59: chive.v1.ConfigProposed
+	(*ConfigApplied)(nil),            // 60: chive.v1.ConfigApplied
+	(*ConfigRejected)(nil),           // 61: chive.v1.ConfigRejected
+	(*ConfigReverted)(nil),           // 62: chive.v1.ConfigReverted
+	(*ServiceDescriptorFetched)(nil), // 63: chive.v1.ServiceDescriptorFetched
+	(*ServiceIntroduced)(nil),        // 64: chive.v1.ServiceIntroduced
+	(*ServiceJoined)(nil),            // 65: chive.v1.ServiceJoined
+	(*ServiceFailed)(nil),            // 66: chive.v1.ServiceFailed
+	(*HostingStarted)(nil),           // 67: chive.v1.HostingStarted
+	(*HostingStopped)(nil),           // 68: chive.v1.HostingStopped
+	(*HostingPointUp)(nil),           // 69: chive.v1.HostingPointUp
+	(*HostingPointDown)(nil),         // 70: chive.v1.HostingPointDown
+	(*HostingPointGone)(nil),         // 71: chive.v1.HostingPointGone
+	(*HostingDescribed)(nil),         // 72: chive.v1.HostingDescribed
+	(*HostingStored)(nil),            // 73: chive.v1.HostingStored
+	(*HostingPublished)(nil),         // 74: chive.v1.HostingPublished
+	(*HostingUnpublished)(nil),       // 75: chive.v1.HostingUnpublished
+	(*HostingRefused)(nil),           // 76: chive.v1.HostingRefused
+	(*HostingMet)(nil),               // 77: chive.v1.HostingMet
+	(*HostingDelegationEnding)(nil),  // 78: chive.v1.HostingDelegationEnding
+	(*HostingMissed)(nil),            // 79: chive.v1.HostingMissed
+	(*HostingProbed)(nil),            // 80: chive.v1.HostingProbed
+	(*HostingVerified)(nil),          // 81: chive.v1.HostingVerified
+	(*HostingUnverified)(nil),        // 82: chive.v1.HostingUnverified
+	(*HostingBroken)(nil),            // 83: chive.v1.HostingBroken
+	(*HostingHealing)(nil),           // 84: chive.v1.HostingHealing
+	(*HostingHealed)(nil),            // 85: chive.v1.HostingHealed
+	(*HostingLeaseTaken)(nil),        // 86: chive.v1.HostingLeaseTaken
+	(*HostingLeaseLost)(nil),         // 87: chive.v1.HostingLeaseLost
+	(*HostingLeaseRefused)(nil),      // 88: chive.v1.HostingLeaseRefused
+	(*HostingPublisherChanged)(nil),  // 89: chive.v1.HostingPublisherChanged
+	(*HostingMembersChanged)(nil),    // 90: chive.v1.HostingMembersChanged
+	(*timestamppb.Timestamp)(nil),    // 91: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 92: google.protobuf.Duration
 }
 var file_chive_v1_events_proto_depIdxs = []int32{
-	90,  // 0: chive.v1.Envelope.time:type_name -> google.protobuf.Timestamp
+	91,  // 0: chive.v1.Envelope.time:type_name -> google.protobuf.Timestamp
 	1,   // 1: chive.v1.Envelope.kind:type_name -> chive.v1.Kind
 	9,   // 2: chive.v1.Envelope.node_started:type_name -> chive.v1.NodeStarted
 	10,  // 3: chive.v1.Envelope.node_stopping:type_name -> chive.v1.NodeStopping
@@ -7856,143 +7944,145 @@ var file_chive_v1_events_proto_depIdxs = []int32{
 	23,  // 16: chive.v1.Envelope.circuit_launched:type_name -> chive.v1.CircuitLaunched
 	24,  // 17: chive.v1.Envelope.circuit_extended:type_name -> chive.v1.CircuitExtended
 	25,  // 18: chive.v1.Envelope.circuit_opened:type_name -> chive.v1.CircuitOpened
-	26,  // 19: chive.v1.Envelope.circuit_dirtied:type_name -> chive.v1.CircuitDirtied
-	27,  // 20: chive.v1.Envelope.circuit_failed:type_name -> chive.v1.CircuitFailed
-	28,  // 21: chive.v1.Envelope.circuit_closed:type_name -> chive.v1.CircuitClosed
-	29,  // 22: chive.v1.Envelope.circuit_set_launched:type_name -> chive.v1.CircuitSetLaunched
-	30,  // 23: chive.v1.Envelope.circuit_leg_linked:type_name -> chive.v1.CircuitLegLinked
-	31,  // 24: chive.v1.Envelope.circuit_set_linked:type_name -> chive.v1.CircuitSetLinked
-	32,  // 25: chive.v1.Envelope.circuit_leg_lost:type_name -> chive.v1.CircuitLegLost
-	33,  // 26: chive.v1.Envelope.stream_requested:type_name -> chive.v1.StreamRequested
-	34,  // 27: chive.v1.Envelope.stream_attached:type_name -> chive.v1.StreamAttached
-	35,  // 28: chive.v1.Envelope.stream_connected:type_name -> chive.v1.StreamConnected
-	36,  // 29: chive.v1.Envelope.stream_detached:type_name -> chive.v1.StreamDetached
-	37,  // 30: chive.v1.Envelope.stream_ended:type_name -> chive.v1.StreamEnded
-	42,  // 31: chive.v1.Envelope.circuits_renewed:type_name -> chive.v1.CircuitsRenewed
-	38,  // 32: chive.v1.Envelope.guard_sampled:type_name -> chive.v1.GuardSampled
-	39,  // 33: chive.v1.Envelope.guard_reachable:type_name -> chive.v1.GuardReachable
-	40,  // 34: chive.v1.Envelope.guard_unreachable:type_name -> chive.v1.GuardUnreachable
-	41,  // 35: chive.v1.Envelope.guard_confirmed:type_name -> chive.v1.GuardConfirmed
-	43,  // 36: chive.v1.Envelope.guard_removed:type_name -> chive.v1.GuardRemoved
-	44,  // 37: chive.v1.Envelope.guards_retried:type_name -> chive.v1.GuardsRetried
-	45,  // 38: chive.v1.Envelope.path_bias_suspected:type_name -> chive.v1.PathBiasSuspected
-	46,  // 39: chive.v1.Envelope.vanguard_added:type_name -> chive.v1.VanguardAdded
-	47,  // 40: chive.v1.Envelope.vanguard_removed:type_name -> chive.v1.VanguardRemoved
-	48,  // 41: chive.v1.Envelope.document_fetched:type_name -> chive.v1.DocumentFetched
-	49,  // 42: chive.v1.Envelope.document_verified:type_name -> chive.v1.DocumentVerified
-	50,  // 43: chive.v1.Envelope.document_rejected:type_name -> chive.v1.DocumentRejected
-	51,  // 44: chive.v1.Envelope.protocols_missing:type_name -> chive.v1.ProtocolsMissing
-	52,  // 45: chive.v1.Envelope.supervisor_state_changed:type_name -> chive.v1.SupervisorStateChanged
-	53,  // 46: chive.v1.Envelope.breaker_opened:type_name -> chive.v1.BreakerOpened
-	54,  // 47: chive.v1.Envelope.breaker_half_opened:type_name -> chive.v1.BreakerHalfOpened
-	55,  // 48: chive.v1.Envelope.breaker_closed:type_name -> chive.v1.BreakerClosed
-	56,  // 49: chive.v1.Envelope.retries_exhausted:type_name -> chive.v1.RetriesExhausted
-	57,  // 50: chive.v1.Envelope.input_quarantined:type_name -> chive.v1.InputQuarantined
-	58,  // 51: chive.v1.Envelope.config_proposed:type_name -> chive.v1.ConfigProposed
-	59,  // 52: chive.v1.Envelope.config_applied:type_name -> chive.v1.ConfigApplied
-	60,  // 53: chive.v1.Envelope.config_rejected:type_name -> chive.v1.ConfigRejected
-	61,  // 54: chive.v1.Envelope.config_reverted:type_name -> chive.v1.ConfigReverted
-	62,  // 55: chive.v1.Envelope.service_descriptor_fetched:type_name -> chive.v1.ServiceDescriptorFetched
-	63,  // 56: chive.v1.Envelope.service_introduced:type_name -> chive.v1.ServiceIntroduced
-	64,  // 57: chive.v1.Envelope.service_joined:type_name -> chive.v1.ServiceJoined
-	65,  // 58: chive.v1.Envelope.service_failed:type_name -> chive.v1.ServiceFailed
-	66,  // 59: chive.v1.Envelope.hosting_started:type_name -> chive.v1.HostingStarted
-	67,  // 60: chive.v1.Envelope.hosting_stopped:type_name -> chive.v1.HostingStopped
-	68,  // 61: chive.v1.Envelope.hosting_point_up:type_name -> chive.v1.HostingPointUp
-	69,  // 62: chive.v1.Envelope.hosting_point_down:type_name -> chive.v1.HostingPointDown
-	70,  // 63: chive.v1.Envelope.hosting_point_gone:type_name -> chive.v1.HostingPointGone
-	71,  // 64: chive.v1.Envelope.hosting_described:type_name -> chive.v1.HostingDescribed
-	72,  // 65: chive.v1.Envelope.hosting_stored:type_name -> chive.v1.HostingStored
-	73,  // 66: chive.v1.Envelope.hosting_published:type_name -> chive.v1.HostingPublished
-	74,  // 67: chive.v1.Envelope.hosting_unpublished:type_name -> chive.v1.HostingUnpublished
-	75,  // 68: chive.v1.Envelope.hosting_refused:type_name -> chive.v1.HostingRefused
-	76,  // 69: chive.v1.Envelope.hosting_met:type_name -> chive.v1.HostingMet
-	78,  // 70: chive.v1.Envelope.hosting_missed:type_name -> chive.v1.HostingMissed
-	79,  // 71: chive.v1.Envelope.hosting_probed:type_name -> chive.v1.HostingProbed
-	80,  // 72: chive.v1.Envelope.hosting_verified:type_name -> chive.v1.HostingVerified
-	81,  // 73: chive.v1.Envelope.hosting_unverified:type_name -> chive.v1.HostingUnverified
-	82,  // 74: chive.v1.Envelope.hosting_broken:type_name -> chive.v1.HostingBroken
-	83,  // 75: chive.v1.Envelope.hosting_healing:type_name -> chive.v1.HostingHealing
-	84,  // 76: chive.v1.Envelope.hosting_healed:type_name -> chive.v1.HostingHealed
-	77,  // 77: chive.v1.Envelope.hosting_delegation_ending:type_name -> chive.v1.HostingDelegationEnding
-	85,  // 78: chive.v1.Envelope.hosting_lease_taken:type_name -> chive.v1.HostingLeaseTaken
-	86,  // 79: chive.v1.Envelope.hosting_lease_lost:type_name -> chive.v1.HostingLeaseLost
-	87,  // 80: chive.v1.Envelope.hosting_lease_refused:type_name -> chive.v1.HostingLeaseRefused
-	88,  // 81: chive.v1.Envelope.hosting_publisher_changed:type_name -> chive.v1.HostingPublisherChanged
-	89,  // 82: chive.v1.Envelope.hosting_members_changed:type_name -> chive.v1.HostingMembersChanged
-	0,   // 83: chive.v1.NodeStopping.outcome:type_name -> chive.v1.Outcome
-	3,   // 84: chive.v1.BootstrapAdvanced.phase:type_name -> chive.v1.BootstrapPhase
-	0,   // 85: chive.v1.ListenerClosed.outcome:type_name -> chive.v1.Outcome
-	91,  // 86: chive.v1.BuildTimeoutSet.timeout:type_name -> google.protobuf.Duration
-	91,  // 87: chive.v1.BuildTimeoutSet.close:type_name -> google.protobuf.Duration
-	2,   // 88: chive.v1.ConnectionDialled.purpose:type_name -> chive.v1.Purpose
-	91,  // 89: chive.v1.ConnectionOpened.took:type_name -> google.protobuf.Duration
-	91,  // 90: chive.v1.ConnectionOpened.clock_skew:type_name -> google.protobuf.Duration
-	0,   // 91: chive.v1.ConnectionFailed.outcome:type_name -> chive.v1.Outcome
-	91,  // 92: chive.v1.ConnectionFailed.took:type_name -> google.protobuf.Duration
-	0,   // 93: chive.v1.ConnectionClosed.outcome:type_name -> chive.v1.Outcome
-	91,  // 94: chive.v1.ConnectionClosed.lived:type_name -> google.protobuf.Duration
-	2,   // 95: chive.v1.CircuitLaunched.purpose:type_name -> chive.v1.Purpose
-	91,  // 96: chive.v1.CircuitOpened.took:type_name -> google.protobuf.Duration
-	0,   // 97: chive.v1.CircuitFailed.outcome:type_name -> chive.v1.Outcome
-	91,  // 98: chive.v1.CircuitFailed.took:type_name -> google.protobuf.Duration
-	0,   // 99: chive.v1.CircuitClosed.outcome:type_name -> chive.v1.Outcome
-	91,  // 100: chive.v1.CircuitClosed.lived:type_name -> google.protobuf.Duration
-	2,   // 101: chive.v1.CircuitSetLaunched.purpose:type_name -> chive.v1.Purpose
-	91,  // 102: chive.v1.CircuitLegLinked.round_trip:type_name -> google.protobuf.Duration
-	91,  // 103: chive.v1.CircuitSetLinked.took:type_name -> google.protobuf.Duration
-	0,   // 104: chive.v1.CircuitLegLost.outcome:type_name -> chive.v1.Outcome
-	2,   // 105: chive.v1.StreamRequested.purpose:type_name -> chive.v1.Purpose
-	91,  // 106: chive.v1.StreamConnected.took:type_name -> google.protobuf.Duration
-	0,   // 107: chive.v1.StreamDetached.outcome:type_name -> chive.v1.Outcome
-	0,   // 108: chive.v1.StreamEnded.outcome:type_name -> chive.v1.Outcome
-	91,  // 109: chive.v1.StreamEnded.lived:type_name -> google.protobuf.Duration
-	0,   // 110: chive.v1.GuardUnreachable.outcome:type_name -> chive.v1.Outcome
-	7,   // 111: chive.v1.DocumentFetched.kind:type_name -> chive.v1.DocumentKind
-	91,  // 112: chive.v1.DocumentFetched.took:type_name -> google.protobuf.Duration
-	7,   // 113: chive.v1.DocumentVerified.kind:type_name -> chive.v1.DocumentKind
-	90,  // 114: chive.v1.DocumentVerified.valid_until:type_name -> google.protobuf.Timestamp
-	7,   // 115: chive.v1.DocumentRejected.kind:type_name -> chive.v1.DocumentKind
-	0,   // 116: chive.v1.DocumentRejected.outcome:type_name -> chive.v1.Outcome
-	91,  // 117: chive.v1.SupervisorStateChanged.delay:type_name -> google.protobuf.Duration
-	0,   // 118: chive.v1.SupervisorStateChanged.outcome:type_name -> chive.v1.Outcome
-	91,  // 119: chive.v1.BreakerOpened.retry_after:type_name -> google.protobuf.Duration
-	0,   // 120: chive.v1.BreakerOpened.outcome:type_name -> chive.v1.Outcome
-	91,  // 121: chive.v1.RetriesExhausted.delay:type_name -> google.protobuf.Duration
-	0,   // 122: chive.v1.RetriesExhausted.outcome:type_name -> chive.v1.Outcome
-	91,  // 123: chive.v1.InputQuarantined.lasts:type_name -> google.protobuf.Duration
-	0,   // 124: chive.v1.InputQuarantined.outcome:type_name -> chive.v1.Outcome
-	91,  // 125: chive.v1.ConfigApplied.took:type_name -> google.protobuf.Duration
-	0,   // 126: chive.v1.ConfigRejected.outcome:type_name -> chive.v1.Outcome
-	0,   // 127: chive.v1.ServiceDescriptorFetched.outcome:type_name -> chive.v1.Outcome
-	91,  // 128: chive.v1.ServiceDescriptorFetched.took:type_name -> google.protobuf.Duration
-	0,   // 129: chive.v1.ServiceIntroduced.outcome:type_name -> chive.v1.Outcome
-	91,  // 130: chive.v1.ServiceJoined.took:type_name -> google.protobuf.Duration
-	0,   // 131: chive.v1.ServiceFailed.outcome:type_name -> chive.v1.Outcome
-	91,  // 132: chive.v1.ServiceFailed.took:type_name -> google.protobuf.Duration
-	0,   // 133: chive.v1.HostingStopped.outcome:type_name -> chive.v1.Outcome
-	0,   // 134: chive.v1.HostingPointDown.outcome:type_name -> chive.v1.Outcome
-	0,   // 135: chive.v1.HostingStored.outcome:type_name -> chive.v1.Outcome
-	0,   // 136: chive.v1.HostingMissed.outcome:type_name -> chive.v1.Outcome
-	0,   // 137: chive.v1.HostingProbed.outcome:type_name -> chive.v1.Outcome
-	4,   // 138: chive.v1.HostingProbed.stage:type_name -> chive.v1.ProbeStage
-	91,  // 139: chive.v1.HostingProbed.took:type_name -> google.protobuf.Duration
-	5,   // 140: chive.v1.HostingProbed.cause:type_name -> chive.v1.HealthCause
-	5,   // 141: chive.v1.HostingUnverified.cause:type_name -> chive.v1.HealthCause
-	5,   // 142: chive.v1.HostingBroken.cause:type_name -> chive.v1.HealthCause
-	4,   // 143: chive.v1.HostingBroken.stage:type_name -> chive.v1.ProbeStage
-	0,   // 144: chive.v1.HostingBroken.outcome:type_name -> chive.v1.Outcome
-	6,   // 145: chive.v1.HostingHealing.step:type_name -> chive.v1.HealStep
-	5,   // 146: chive.v1.HostingHealing.cause:type_name -> chive.v1.HealthCause
-	91,  // 147: chive.v1.HostingHealed.after:type_name -> google.protobuf.Duration
-	5,   // 148: chive.v1.HostingHealed.cause:type_name -> chive.v1.HealthCause
-	6,   // 149: chive.v1.HostingHealed.step:type_name -> chive.v1.HealStep
-	91,  // 150: chive.v1.HostingLeaseLost.ago:type_name -> google.protobuf.Duration
-	151, // [151:151] is the sub-list for method output_type
-	151, // [151:151] is the sub-list for method input_type
-	151, // [151:151] is the sub-list for extension type_name
-	151, // [151:151] is the sub-list for extension extendee
-	0,   // [0:151] is the sub-list for field type_name
+	27,  // 19: chive.v1.Envelope.circuit_dirtied:type_name -> chive.v1.CircuitDirtied
+	28,  // 20: chive.v1.Envelope.circuit_failed:type_name -> chive.v1.CircuitFailed
+	29,  // 21: chive.v1.Envelope.circuit_closed:type_name -> chive.v1.CircuitClosed
+	30,  // 22: chive.v1.Envelope.circuit_set_launched:type_name -> chive.v1.CircuitSetLaunched
+	31,  // 23: chive.v1.Envelope.circuit_leg_linked:type_name -> chive.v1.CircuitLegLinked
+	32,  // 24: chive.v1.Envelope.circuit_set_linked:type_name -> chive.v1.CircuitSetLinked
+	33,  // 25: chive.v1.Envelope.circuit_leg_lost:type_name -> chive.v1.CircuitLegLost
+	26,  // 26: chive.v1.Envelope.circuit_assigned:type_name -> chive.v1.CircuitAssigned
+	34,  // 27: chive.v1.Envelope.stream_requested:type_name -> chive.v1.StreamRequested
+	35,  // 28: chive.v1.Envelope.stream_attached:type_name -> chive.v1.StreamAttached
+	36,  // 29: chive.v1.Envelope.stream_connected:type_name -> chive.v1.StreamConnected
+	37,  // 30: chive.v1.Envelope.stream_detached:type_name -> chive.v1.StreamDetached
+	38,  // 31: chive.v1.Envelope.stream_ended:type_name -> chive.v1.StreamEnded
+	43,  // 32: chive.v1.Envelope.circuits_renewed:type_name -> chive.v1.CircuitsRenewed
+	39,  // 33: chive.v1.Envelope.guard_sampled:type_name -> chive.v1.GuardSampled
+	40,  // 34: chive.v1.Envelope.guard_reachable:type_name -> chive.v1.GuardReachable
+	41,  // 35: chive.v1.Envelope.guard_unreachable:type_name -> chive.v1.GuardUnreachable
+	42,  // 36: chive.v1.Envelope.guard_confirmed:type_name -> chive.v1.GuardConfirmed
+	44,  // 37: chive.v1.Envelope.guard_removed:type_name -> chive.v1.GuardRemoved
+	45,  // 38: chive.v1.Envelope.guards_retried:type_name -> chive.v1.GuardsRetried
+	46,  // 39: chive.v1.Envelope.path_bias_suspected:type_name -> chive.v1.PathBiasSuspected
+	47,  // 40: chive.v1.Envelope.vanguard_added:type_name -> chive.v1.VanguardAdded
+	48,  // 41: chive.v1.Envelope.vanguard_removed:type_name -> chive.v1.VanguardRemoved
+	49,  // 42: chive.v1.Envelope.document_fetched:type_name -> chive.v1.DocumentFetched
+	50,  // 43: chive.v1.Envelope.document_verified:type_name -> chive.v1.DocumentVerified
+	51,  // 44: chive.v1.Envelope.document_rejected:type_name -> chive.v1.DocumentRejected
+	52,  // 45: chive.v1.Envelope.protocols_missing:type_name -> chive.v1.ProtocolsMissing
+	53,  // 46: chive.v1.Envelope.supervisor_state_changed:type_name -> chive.v1.SupervisorStateChanged
+	54,  // 47: chive.v1.Envelope.breaker_opened:type_name -> chive.v1.BreakerOpened
+	55,  // 48: chive.v1.Envelope.breaker_half_opened:type_name -> chive.v1.BreakerHalfOpened
+	56,  // 49: chive.v1.Envelope.breaker_closed:type_name -> chive.v1.BreakerClosed
+	57,  // 50: chive.v1.Envelope.retries_exhausted:type_name -> chive.v1.RetriesExhausted
+	58,  // 51: chive.v1.Envelope.input_quarantined:type_name -> chive.v1.InputQuarantined
+	59,  // 52: chive.v1.Envelope.config_proposed:type_name -> chive.v1.ConfigProposed
+	60,  // 53: chive.v1.Envelope.config_applied:type_name -> chive.v1.ConfigApplied
+	61,  // 54: chive.v1.Envelope.config_rejected:type_name -> chive.v1.ConfigRejected
+	62,  // 55: chive.v1.Envelope.config_reverted:type_name -> chive.v1.ConfigReverted
+	63,  // 56: chive.v1.Envelope.service_descriptor_fetched:type_name -> chive.v1.ServiceDescriptorFetched
+	64,  // 57: chive.v1.Envelope.service_introduced:type_name -> chive.v1.ServiceIntroduced
+	65,  // 58: chive.v1.Envelope.service_joined:type_name -> chive.v1.ServiceJoined
+	66,  // 59: chive.v1.Envelope.service_failed:type_name -> chive.v1.ServiceFailed
+	67,  // 60: chive.v1.Envelope.hosting_started:type_name -> chive.v1.HostingStarted
+	68,  // 61: chive.v1.Envelope.hosting_stopped:type_name -> chive.v1.HostingStopped
+	69,  // 62: chive.v1.Envelope.hosting_point_up:type_name -> chive.v1.HostingPointUp
+	70,  // 63: chive.v1.Envelope.hosting_point_down:type_name -> chive.v1.HostingPointDown
+	71,  // 64: chive.v1.Envelope.hosting_point_gone:type_name -> chive.v1.HostingPointGone
+	72,  // 65: chive.v1.Envelope.hosting_described:type_name -> chive.v1.HostingDescribed
+	73,  // 66: chive.v1.Envelope.hosting_stored:type_name -> chive.v1.HostingStored
+	74,  // 67: chive.v1.Envelope.hosting_published:type_name -> chive.v1.HostingPublished
+	75,  // 68: chive.v1.Envelope.hosting_unpublished:type_name -> chive.v1.HostingUnpublished
+	76,  // 69: chive.v1.Envelope.hosting_refused:type_name -> chive.v1.HostingRefused
+	77,  // 70: chive.v1.Envelope.hosting_met:type_name -> chive.v1.HostingMet
+	79,  // 71: chive.v1.Envelope.hosting_missed:type_name -> chive.v1.HostingMissed
+	80,  // 72: chive.v1.Envelope.hosting_probed:type_name -> chive.v1.HostingProbed
+	81,  // 73: chive.v1.Envelope.hosting_verified:type_name -> chive.v1.HostingVerified
+	82,  // 74: chive.v1.Envelope.hosting_unverified:type_name -> chive.v1.HostingUnverified
+	83,  // 75: chive.v1.Envelope.hosting_broken:type_name -> chive.v1.HostingBroken
+	84,  // 76: chive.v1.Envelope.hosting_healing:type_name -> chive.v1.HostingHealing
+	85,  // 77: chive.v1.Envelope.hosting_healed:type_name -> chive.v1.HostingHealed
+	78,  // 78: chive.v1.Envelope.hosting_delegation_ending:type_name -> chive.v1.HostingDelegationEnding
+	86,  // 79: chive.v1.Envelope.hosting_lease_taken:type_name -> chive.v1.HostingLeaseTaken
+	87,  // 80: chive.v1.Envelope.hosting_lease_lost:type_name -> chive.v1.HostingLeaseLost
+	88,  // 81: chive.v1.Envelope.hosting_lease_refused:type_name -> chive.v1.HostingLeaseRefused
+	89,  // 82: chive.v1.Envelope.hosting_publisher_changed:type_name -> chive.v1.HostingPublisherChanged
+	90,  // 83: chive.v1.Envelope.hosting_members_changed:type_name -> chive.v1.HostingMembersChanged
+	0,   // 84: chive.v1.NodeStopping.outcome:type_name -> chive.v1.Outcome
+	3,   // 85: chive.v1.BootstrapAdvanced.phase:type_name -> chive.v1.BootstrapPhase
+	0,   // 86: chive.v1.ListenerClosed.outcome:type_name -> chive.v1.Outcome
+	92,  // 87: chive.v1.BuildTimeoutSet.timeout:type_name -> google.protobuf.Duration
+	92,  // 88: chive.v1.BuildTimeoutSet.close:type_name -> google.protobuf.Duration
+	2,   // 89: chive.v1.ConnectionDialled.purpose:type_name -> chive.v1.Purpose
+	92,  // 90: chive.v1.ConnectionOpened.took:type_name -> google.protobuf.Duration
+	92,  // 91: chive.v1.ConnectionOpened.clock_skew:type_name -> google.protobuf.Duration
+	0,   // 92: chive.v1.ConnectionFailed.outcome:type_name -> chive.v1.Outcome
+	92,  // 93: chive.v1.ConnectionFailed.took:type_name -> google.protobuf.Duration
+	0,   // 94: chive.v1.ConnectionClosed.outcome:type_name -> chive.v1.Outcome
+	92,  // 95: chive.v1.ConnectionClosed.lived:type_name -> google.protobuf.Duration
+	2,   // 96: chive.v1.CircuitLaunched.purpose:type_name -> chive.v1.Purpose
+	92,  // 97: chive.v1.CircuitOpened.took:type_name -> google.protobuf.Duration
+	2,   // 98: chive.v1.CircuitAssigned.purpose:type_name -> chive.v1.Purpose
+	0,   // 99: chive.v1.CircuitFailed.outcome:type_name -> chive.v1.Outcome
+	92,  // 100: chive.v1.CircuitFailed.took:type_name -> google.protobuf.Duration
+	0,   // 101: chive.v1.CircuitClosed.outcome:type_name -> chive.v1.Outcome
+	92,  // 102: chive.v1.CircuitClosed.lived:type_name -> google.protobuf.Duration
+	2,   // 103: chive.v1.CircuitSetLaunched.purpose:type_name -> chive.v1.Purpose
+	92,  // 104: chive.v1.CircuitLegLinked.round_trip:type_name -> google.protobuf.Duration
+	92,  // 105: chive.v1.CircuitSetLinked.took:type_name -> google.protobuf.Duration
+	0,   // 106: chive.v1.CircuitLegLost.outcome:type_name -> chive.v1.Outcome
+	2,   // 107: chive.v1.StreamRequested.purpose:type_name -> chive.v1.Purpose
+	92,  // 108: chive.v1.StreamConnected.took:type_name -> google.protobuf.Duration
+	0,   // 109: chive.v1.StreamDetached.outcome:type_name -> chive.v1.Outcome
+	0,   // 110: chive.v1.StreamEnded.outcome:type_name -> chive.v1.Outcome
+	92,  // 111: chive.v1.StreamEnded.lived:type_name -> google.protobuf.Duration
+	0,   // 112: chive.v1.GuardUnreachable.outcome:type_name -> chive.v1.Outcome
+	7,   // 113: chive.v1.DocumentFetched.kind:type_name -> chive.v1.DocumentKind
+	92,  // 114: chive.v1.DocumentFetched.took:type_name -> google.protobuf.Duration
+	7,   // 115: chive.v1.DocumentVerified.kind:type_name -> chive.v1.DocumentKind
+	91,  // 116: chive.v1.DocumentVerified.valid_until:type_name -> google.protobuf.Timestamp
+	7,   // 117: chive.v1.DocumentRejected.kind:type_name -> chive.v1.DocumentKind
+	0,   // 118: chive.v1.DocumentRejected.outcome:type_name -> chive.v1.Outcome
+	92,  // 119: chive.v1.SupervisorStateChanged.delay:type_name -> google.protobuf.Duration
+	0,   // 120: chive.v1.SupervisorStateChanged.outcome:type_name -> chive.v1.Outcome
+	92,  // 121: chive.v1.BreakerOpened.retry_after:type_name -> google.protobuf.Duration
+	0,   // 122: chive.v1.BreakerOpened.outcome:type_name -> chive.v1.Outcome
+	92,  // 123: chive.v1.RetriesExhausted.delay:type_name -> google.protobuf.Duration
+	0,   // 124: chive.v1.RetriesExhausted.outcome:type_name -> chive.v1.Outcome
+	92,  // 125: chive.v1.InputQuarantined.lasts:type_name -> google.protobuf.Duration
+	0,   // 126: chive.v1.InputQuarantined.outcome:type_name -> chive.v1.Outcome
+	92,  // 127: chive.v1.ConfigApplied.took:type_name -> google.protobuf.Duration
+	0,   // 128: chive.v1.ConfigRejected.outcome:type_name -> chive.v1.Outcome
+	0,   // 129: chive.v1.ServiceDescriptorFetched.outcome:type_name -> chive.v1.Outcome
+	92,  // 130: chive.v1.ServiceDescriptorFetched.took:type_name -> google.protobuf.Duration
+	0,   // 131: chive.v1.ServiceIntroduced.outcome:type_name -> chive.v1.Outcome
+	92,  // 132: chive.v1.ServiceJoined.took:type_name -> google.protobuf.Duration
+	0,   // 133: chive.v1.ServiceFailed.outcome:type_name -> chive.v1.Outcome
+	92,  // 134: chive.v1.ServiceFailed.took:type_name -> google.protobuf.Duration
+	0,   // 135: chive.v1.HostingStopped.outcome:type_name -> chive.v1.Outcome
+	0,   // 136: chive.v1.HostingPointDown.outcome:type_name -> chive.v1.Outcome
+	0,   // 137: chive.v1.HostingStored.outcome:type_name -> chive.v1.Outcome
+	0,   // 138: chive.v1.HostingMissed.outcome:type_name -> chive.v1.Outcome
+	0,   // 139: chive.v1.HostingProbed.outcome:type_name -> chive.v1.Outcome
+	4,   // 140: chive.v1.HostingProbed.stage:type_name -> chive.v1.ProbeStage
+	92,  // 141: chive.v1.HostingProbed.took:type_name -> google.protobuf.Duration
+	5,   // 142: chive.v1.HostingProbed.cause:type_name -> chive.v1.HealthCause
+	5,   // 143: chive.v1.HostingUnverified.cause:type_name -> chive.v1.HealthCause
+	5,   // 144: chive.v1.HostingBroken.cause:type_name -> chive.v1.HealthCause
+	4,   // 145: chive.v1.HostingBroken.stage:type_name -> chive.v1.ProbeStage
+	0,   // 146: chive.v1.HostingBroken.outcome:type_name -> chive.v1.Outcome
+	6,   // 147: chive.v1.HostingHealing.step:type_name -> chive.v1.HealStep
+	5,   // 148: chive.v1.HostingHealing.cause:type_name -> chive.v1.HealthCause
+	92,  // 149: chive.v1.HostingHealed.after:type_name -> google.protobuf.Duration
+	5,   // 150: chive.v1.HostingHealed.cause:type_name -> chive.v1.HealthCause
+	6,   // 151: chive.v1.HostingHealed.step:type_name -> chive.v1.HealStep
+	92,  // 152: chive.v1.HostingLeaseLost.ago:type_name -> google.protobuf.Duration
+	153, // [153:153] is the sub-list for method output_type
+	153, // [153:153] is the sub-list for method input_type
+	153, // [153:153] is the sub-list for extension type_name
+	153, // [153:153] is the sub-list for extension extendee
+	0,   // [0:153] is the sub-list for field type_name
 }
 
 func init() { file_chive_v1_events_proto_init() }
@@ -8026,6 +8116,7 @@ func file_chive_v1_events_proto_init() {
 		(*Envelope_CircuitLegLinked)(nil),
 		(*Envelope_CircuitSetLinked)(nil),
 		(*Envelope_CircuitLegLost)(nil),
+		(*Envelope_CircuitAssigned)(nil),
 		(*Envelope_StreamRequested)(nil),
 		(*Envelope_StreamAttached)(nil),
 		(*Envelope_StreamConnected)(nil),
@@ -8090,7 +8181,7 @@ func file_chive_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chive_v1_events_proto_rawDesc), len(file_chive_v1_events_proto_rawDesc)),
 			NumEnums:      8,
-			NumMessages:   82,
+			NumMessages:   83,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

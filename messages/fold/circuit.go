@@ -59,6 +59,8 @@ func (c *Circuit) Apply(e *chivev1.Envelope) error {
 		return c.extended(e, body.CircuitExtended.GetHop())
 	case *chivev1.Envelope_CircuitOpened:
 		return c.opened(e, body.CircuitOpened.GetHops())
+	case *chivev1.Envelope_CircuitAssigned:
+		return c.assigned(e, body.CircuitAssigned)
 	case *chivev1.Envelope_CircuitDirtied:
 		if c.State != CircuitOpen || c.Dirty {
 			return refuse(e, c.State, "a circuit is dirtied once, while open")
@@ -129,5 +131,22 @@ func (c *Circuit) opened(e *chivev1.Envelope, hops uint32) error {
 		return refuse(e, c.State, fmt.Sprintf("with %d hops, %d of %d reached", hops, c.Reached, c.Hops))
 	}
 	c.enter(CircuitOpen, e)
+	return nil
+}
+
+// assigned: a circuit that was built ahead is for something now. One that needs another hop
+// is being built again.
+func (c *Circuit) assigned(e *chivev1.Envelope, body *chivev1.CircuitAssigned) error {
+	if c.State != CircuitOpen || c.Purpose != chivev1.Purpose_PURPOSE_ONION_STEM {
+		return refuse(e, c.State, "a circuit that was built ahead is assigned once, while open")
+	}
+	if body.GetPurpose() == chivev1.Purpose_PURPOSE_ONION_STEM || body.GetHops() < c.Hops {
+		return refuse(e, c.State, fmt.Sprintf("%d hops, and it had %d", body.GetHops(), c.Hops))
+	}
+	c.Purpose = body.GetPurpose()
+	if body.GetHops() > c.Hops {
+		c.Hops = body.GetHops()
+		c.enter(CircuitBuilding, e)
+	}
 	return nil
 }

@@ -12,6 +12,7 @@
 //	circuit     none ─launched─► building ─opened─► open ─closed─► closed
 //	                              │ extended*         dirtied, once
 //	                              └─failed─► failed
+//	(built ahead) open ─assigned, once─► open, or building when hops are added
 //
 //	conflux set none ─set launched─► building ─set linked─► open ─closed─► closed
 //	(a circuit)                      │ leg linked, lost       leg lost, dirtied once

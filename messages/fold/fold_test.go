@@ -35,6 +35,10 @@ var (
 	hop3        = about(kCircuit, &chivev1.CircuitExtended{Hop: 3})
 	opened      = about(kCircuit, &chivev1.CircuitOpened{Hops: 2})
 	dirtied     = about(kCircuit, &chivev1.CircuitDirtied{Isolation: "i"})
+	stem        = about(kCircuit, &chivev1.CircuitLaunched{Purpose: chivev1.Purpose_PURPOSE_ONION_STEM, Hops: 2, ConnectionId: "k"})
+	taken       = about(kCircuit, &chivev1.CircuitAssigned{Purpose: chivev1.Purpose_PURPOSE_RENDEZVOUS, Hops: 2})
+	longer      = about(kCircuit, &chivev1.CircuitAssigned{Purpose: chivev1.Purpose_PURPOSE_INTRODUCTION, Hops: 3})
+	opened3     = about(kCircuit, &chivev1.CircuitOpened{Hops: 3})
 	cFailed     = about(kCircuit, &chivev1.CircuitFailed{Outcome: chivev1.Outcome_OUTCOME_DESTROYED})
 	cClosed     = about(kCircuit, &chivev1.CircuitClosed{Outcome: chivev1.Outcome_OUTCOME_IDLE})
 	setLaunched = about(kCircuit, &chivev1.CircuitSetLaunched{Legs: 2})
@@ -86,6 +90,15 @@ func TestTransitions(t *testing.T) {
 		{"dirtied twice", []event{launched, hop1, hop2, opened, dirtied, dirtied}, "open", "once"},
 		{"dirtied while building", []event{launched, dirtied}, "building", "while open"},
 		{"extended after closed", []event{launched, hop1, hop2, opened, cClosed, hop1}, "closed", "circuit-extended in state closed"},
+
+		{"built ahead", []event{stem, hop1, hop2, opened, taken, dirtied, cClosed}, "closed", ""},
+		{"built ahead and extended", []event{stem, hop1, hop2, opened, longer, hop3, opened3, cClosed}, "closed", ""},
+		{"built ahead and not extended", []event{stem, hop1, hop2, opened, longer, cFailed}, "failed", ""},
+		{"extended, and it failed", []event{stem, hop1, hop2, opened, longer, dirtied}, "building", "while open"},
+		{"assigned twice", []event{stem, hop1, hop2, opened, taken, taken}, "open", "assigned once"},
+		{"assigned while building", []event{stem, hop1, taken}, "building", "assigned once"},
+		{"assigned that was not built ahead", []event{launched, hop1, hop2, opened, taken}, "open", "assigned once"},
+		{"assigned with fewer hops", []event{stem, hop1, hop2, opened, about(kCircuit, &chivev1.CircuitAssigned{Hops: 1})}, "open", "1 hops, and it had 2"},
 
 		{"set used", []event{setLaunched, unlinked, legLinked, legLinked, setLinked, dirtied, legLost, cClosed}, "closed", ""},
 		{"set without a leg", []event{setLaunched, legLinked, legLost, unlinked, cFailed}, "failed", ""},

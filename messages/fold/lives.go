@@ -105,6 +105,8 @@ func (n *Node) circuit(e *chivev1.Envelope, at time.Time) {
 		o := body.CircuitOpened
 		c.State, c.Opened, c.Took = CircuitOpen, at, o.GetTook().AsDuration()
 		c.Hops, c.Reached = o.GetHops(), o.GetHops()
+	case *chivev1.Envelope_CircuitAssigned:
+		c.Purpose, c.Hops = body.CircuitAssigned.GetPurpose(), body.CircuitAssigned.GetHops()
 	case *chivev1.Envelope_CircuitDirtied:
 		c.Dirty, c.Isolation, c.Dirtied = true, body.CircuitDirtied.GetIsolation(), at
 		c.State = CircuitOpen

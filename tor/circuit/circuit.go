@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"time"
 
 	"chive/tor/cell"
@@ -150,23 +151,9 @@ func NewCircuit(cfg Config) (*Circuit, error) {
 	if len(cfg.Path) == 0 || len(cfg.Path) > maxHops {
 		return nil, fmt.Errorf("%w: %d hops, want 1 to %d", ErrConfig, len(cfg.Path), maxHops)
 	}
-	for i, h := range cfg.Path {
-		if i > 0 && h.NtorKey == ([32]byte{}) {
-			return nil, fmt.Errorf("%w: hop %d has no onion key", ErrConfig, i+1)
-		}
-		if h.asks() && (cfg.Now == nil || cfg.Congestion.SendmeIncrement < 1 || cfg.XoffClient < 1 || cfg.XoffExit < 1 || cfg.XonRate < 1) {
-			return nil, fmt.Errorf("%w: hop %d has congestion control, and there are no parameters for it", ErrConfig, i+1)
-		}
-		if h.CGO && !h.CongestionControl {
-			return nil, fmt.Errorf("%w: hop %d has Counter Galois Onion without congestion control", ErrConfig, i+1)
-		}
-		if i > 0 && !h.IPv4.IsValid() {
-			return nil, fmt.Errorf("%w: hop %d has no address", ErrConfig, i+1)
-		}
-		for j, g := range cfg.Path[:i] {
-			if g.RSA == h.RSA && !again(j, i) {
-				return nil, fmt.Errorf("%w: hop %d stands in it twice", ErrConfig, i+1)
-			}
+	for i := range cfg.Path {
+		if err := cfg.fits(i); err != nil {
+			return nil, err
 		}
 	}
 	if cfg.Rand == nil {
@@ -181,15 +168,53 @@ func NewCircuit(cfg Config) (*Circuit, error) {
 	if cfg.Window < minCircuitWindow || cfg.Window > circuitWindow {
 		return nil, fmt.Errorf("%w: window %d, want %d to %d", ErrConfig, cfg.Window, minCircuitWindow, circuitWindow)
 	}
-	c := &Circuit{
-		cfg: cfg, early: relayEarlyBudget,
-		flow:    flow{increment: circuitIncrement, packageWindow: cfg.Window, deliverWindow: circuitWindow, granted: circuitWindow},
-		streams: map[cell.StreamID]*stream{},
-	}
+	c := &Circuit{cfg: cfg, early: relayEarlyBudget, flow: fixed(cfg.Window), streams: map[cell.StreamID]*stream{}}
 	if cfg.Padding != nil && cfg.Now != nil {
 		c.padding = padding.New(*cfg.Padding)
 	}
 	return c, nil
+}
+
+// fits checks hop i of the path.
+func (cfg *Config) fits(i int) error {
+	h := cfg.Path[i]
+	if i > 0 && h.NtorKey == ([32]byte{}) {
+		return fmt.Errorf("%w: hop %d has no onion key", ErrConfig, i+1)
+	}
+	if h.asks() && (cfg.Now == nil || cfg.Congestion.SendmeIncrement < 1 || cfg.XoffClient < 1 || cfg.XoffExit < 1 || cfg.XonRate < 1) {
+		return fmt.Errorf("%w: hop %d has congestion control, and there are no parameters for it", ErrConfig, i+1)
+	}
+	if h.CGO && !h.CongestionControl {
+		return fmt.Errorf("%w: hop %d has Counter Galois Onion without congestion control", ErrConfig, i+1)
+	}
+	if i > 0 && !h.IPv4.IsValid() {
+		return fmt.Errorf("%w: hop %d has no address", ErrConfig, i+1)
+	}
+	for j, g := range cfg.Path[:i] {
+		if g.RSA == h.RSA && !again(j, i) {
+			return fmt.Errorf("%w: hop %d stands in it twice", ErrConfig, i+1)
+		}
+	}
+	return nil
+}
+
+// Extend adds a hop to an open circuit that nothing was asked of yet, and appends the cell:
+// such a circuit was built before it was known what for. It is Building from then on.
+func (c *Circuit) Extend(dst []byte, h Hop) ([]byte, error) {
+	if c.state != Open || c.cfg.Leg || c.over != nil || c.onion != plain || c.counters.Streams > 0 {
+		return dst, ErrNotOpen
+	}
+	longer := c.cfg
+	longer.Path = append(slices.Clone(c.cfg.Path), h)
+	if len(longer.Path) > maxHops {
+		return dst, fmt.Errorf("%w: %d hops, want 1 to %d", ErrConfig, len(longer.Path), maxHops)
+	}
+	if err := longer.fits(len(c.cfg.Path)); err != nil {
+		return dst, err
+	}
+	// What the hop that was the last granted is not for the new one.
+	c.cfg, c.state, c.flow = longer, Building, fixed(c.cfg.Window)
+	return c.extend(dst)
 }
 
 // State reports where the circuit is in its life.

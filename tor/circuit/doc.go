@@ -9,6 +9,9 @@
 //	                      │  └────────────────────────────┘           │
 //	                      └──────── any error, DESTROY ──────────► Closed
 //
+// An open circuit of which nothing was asked yet may be extended by one more hop: it is
+// Building again until that has answered.
+//
 // Every (relay command × circuit state × hop × stream state) pair that is not
 // listed in receive.go is a protocol violation: the caller closes the circuit
 // with the reason the error carries. Streams:

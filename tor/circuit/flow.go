@@ -24,6 +24,11 @@ type flow struct {
 	granted       uint64 // DATA cells that the far end may have sent in all; fixed windows only
 }
 
+// fixed is the flow by fixed windows, of which ours begins with window.
+func fixed(window int) flow {
+	return flow{increment: circuitIncrement, packageWindow: window, deliverWindow: circuitWindow, granted: circuitWindow}
+}
+
 // onTheirWay is how many DATA cells may have come in all by the time the far end has read
 // what we send now.
 func (f *flow) onTheirWay(p congestion.Params) uint64 {

@@ -115,7 +115,7 @@ func (c *Circuit) Join(keys handshake.HSKeyMaterial, onion congestion.Params, in
 // join adds the far end of the rendezvous as the last hop.
 func (c *Circuit) join(layer *relaycrypto.Layer, onion congestion.Params, inc int) {
 	c.stack.Add(layer)
-	c.flow = flow{increment: circuitIncrement, packageWindow: circuitWindow, deliverWindow: circuitWindow, granted: circuitWindow}
+	c.flow = fixed(circuitWindow)
 	if inc > 0 {
 		onion.SendmeIncrement = inc
 		c.flow.vegas, c.flow.increment = congestion.New(onion), inc

@@ -212,6 +212,11 @@ func TestSelecting(t *testing.T) {
 				for range 200 {
 					seen[c.Candidates(c.now, directory)[0]] = true
 				}
+				for _, id := range ids(c.List()) {
+					if c.Uses(id) != seen[id] {
+						t.Errorf("%d to use: %x may be the first: %v", use, id[:4], c.Uses(id))
+					}
+				}
 				if len(seen) != want {
 					t.Errorf("%d to use, directory %v: %d were", use, directory, len(seen))
 				}
@@ -224,6 +229,9 @@ func TestSelecting(t *testing.T) {
 		c.fail(p[0], p[1])
 		if got := c.candidates(); !slices.Equal(got, p[2:]) {
 			t.Errorf("%v, want %v", got, p[2:])
+		}
+		if c.Uses(p[0]) || c.Uses(p[1]) || !c.Uses(p[2]) {
+			t.Error("one that failed is used, or the one that works is not")
 		}
 	})
 	t.Run("4.6: then confirmed ones, then in sample order, one circuit through each", func(t *testing.T) {

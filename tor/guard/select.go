@@ -56,13 +56,25 @@ func (s *Set) Candidates(now time.Time, directory bool) []netdoc.Digest {
 	return s.usablePrimaries(directory)
 }
 
-func (s *Set) usablePrimaries(directory bool) []netdoc.Digest {
-	var out []netdoc.Digest
+// Uses says whether Candidates may name a guard first, for a circuit to the network, while a
+// primary one may work: so that what was built ahead through it is as good as what would be
+// built now.
+func (s *Set) Uses(id netdoc.Digest) bool {
+	out := s.upPrimaries()
+	return slices.Contains(out[:min(s.params.Use, len(out))], id)
+}
+
+func (s *Set) upPrimaries() (out []netdoc.Digest) {
 	for _, id := range s.primaries {
 		if s.reach[id].state != No {
 			out = append(out, id)
 		}
 	}
+	return out
+}
+
+func (s *Set) usablePrimaries(directory bool) []netdoc.Digest {
+	out := s.upPrimaries()
 	n := s.params.Use
 	if directory {
 		n = s.params.UseDirectory

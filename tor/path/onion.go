@@ -103,7 +103,7 @@ func (x *Index) OnionPath(rng *rand.Rand, req OnionRequest) ([]*Relay, error) {
 			r, err = x.inner(rng, req, before, nil)
 		case Chosen:
 			r, err = x.inner(rng, req, before, func(r *Relay) bool {
-				return !r.anywhere() || !r.Protocols.Supports(netdoc.ProtoHSRend, hsRendProtocol) || slices.Contains(req.Avoid, r.Identity)
+				return !r.meets() || slices.Contains(req.Avoid, r.Identity)
 			})
 		default:
 			continue // given
@@ -114,6 +114,18 @@ func (x *Index) OnionPath(rng *rand.Rand, req OnionRequest) ([]*Relay, error) {
 		out = append(out, r)
 	}
 	return out, nil
+}
+
+// meets: may the relay be a rendezvous point?
+func (r *Relay) meets() bool {
+	return r.anywhere() && r.Protocols.Supports(netdoc.ProtoHSRend, hsRendProtocol)
+}
+
+// FitRendezvous gives a relay that was chosen as the last hop of a stem, and may be a
+// rendezvous point by this consensus.
+func (x *Index) FitRendezvous(id netdoc.Digest) (*Relay, bool) {
+	r, ok := x.ByIdentity(id)
+	return r, ok && r.Usable() && r.meets() && x.nodes.MiddleHop(r.RouterStatus)
 }
 
 // layer chooses one of a layer that is not in the path. Each is as likely: their weights

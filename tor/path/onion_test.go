@@ -249,6 +249,89 @@ func TestOnionPathGuards(t *testing.T) {
 	}
 }
 
+// What may begin with a stem: all that has its shape and one hop more that is given, and a
+// rendezvous of a client, whose point is chosen as a stem's last hop is.
+func TestFromStem(t *testing.T) {
+	type answer struct{ given, ok bool }
+	added, itself, no := answer{true, true}, answer{false, true}, answer{}
+	for p, want := range map[path.Purpose][3]answer{ // by mode
+		path.ForExit:                {no, no, no},
+		path.ForDirectory:           {no, no, no},
+		path.ForStem:                {no, no, no},
+		path.ForOnionDirectory:      {added, added, added},
+		path.ForIntroduction:        {added, added, added},
+		path.ForRendezvous:          {itself, itself, itself},
+		path.ForServiceIntroduction: {added, added, no},
+		path.ForServiceRendezvous:   {added, added, added},
+		path.ForServiceDirectory:    {added, added, no},
+	} {
+		for m := path.NoLayers; m <= path.Full; m++ {
+			if given, ok := p.FromStem(m); ok != want[m].ok || ok && given != want[m].given {
+				t.Errorf("purpose %d in mode %d: %v %v", p, m, given, ok)
+			}
+		}
+	}
+}
+
+// A stem with a given last hop that is in none of its places, or that is its guard, has the
+// shape of whatever begins with it.
+func TestStemsFit(t *testing.T) {
+	rng := newRand(9)
+	n := random(t, rng, 120)
+	x := n.strict()
+	var guards, second, third []netdoc.Digest
+	for _, rs := range n.c.Relays {
+		if r, _ := x.ByIdentity(rs.Identity); r.CanGuard() && r.Usable() && len(guards) < 3 {
+			guards = append(guards, rs.Identity)
+		}
+	}
+	for i := range 12 {
+		layer := &second
+		if i >= 4 {
+			layer = &third
+		}
+		r, err := x.PickVanguard(rng, *layer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		*layer = append(*layer, r.Identity)
+	}
+	for _, layers := range []path.Layers{{}, {Second: second}, {Second: second, Third: third}} {
+		relays, err := x.OnionPath(rng, path.OnionRequest{Purpose: path.ForStem, Guards: guards, Layers: layers})
+		if err != nil {
+			t.Fatal(err)
+		}
+		stem := identities(relays)
+		if err := path.ForStem.Check(stem, guards, layers); err != nil {
+			t.Fatal(err)
+		}
+		for p := path.ForOnionDirectory; p < path.ForStem; p++ {
+			given, ok := p.FromStem(layers.Mode())
+			if !ok {
+				continue
+			}
+			whole := stem
+			if given {
+				whole = append(slices.Clone(stem), netdoc.Digest{77})
+			}
+			if err := p.Check(whole, guards, layers); err != nil {
+				t.Errorf("%d: %v", p, err)
+			}
+			if !given {
+				continue
+			}
+			for i, id := range stem {
+				if err := p.Check(append(slices.Clone(stem), id), guards, layers); (err == nil) != (i == 0) {
+					t.Errorf("%d: hop %d again: %v", p, i+1, err)
+				}
+			}
+		}
+	}
+	if _, ok := x.FitRendezvous(netdoc.Digest{77}); ok {
+		t.Error("a relay that is in no consensus is a rendezvous point")
+	}
+}
+
 // The weights of relays of a layer counted when they came into it: now each is as likely.
 func TestLayersAreEven(t *testing.T) {
 	n := newNetwork(t)

@@ -22,6 +22,8 @@ const (
 	ForServiceIntroduction // an introduction point of ours
 	ForServiceRendezvous   // a rendezvous point that a client of ours chose
 	ForServiceDirectory    // a directory that takes a descriptor of ours
+
+	ForStem // what circuits to and for onion services begin with, before it is known which
 	purposes
 )
 
@@ -81,6 +83,8 @@ var shapes = [purposes][]Place{
 	ForServiceIntroduction: {Entry, Layer2, Inner, Given},
 	ForServiceRendezvous:   {Entry, Layer2, Inner, Given},
 	ForServiceDirectory:    {Entry, Layer2, Inner, Given},
+
+	ForStem: {Entry, Layer2, Inner},
 }
 
 // full is what they look like with a third layer (vanguards-spec, the table of full
@@ -96,6 +100,8 @@ var full = [purposes][]Place{
 	ForServiceIntroduction: {Entry, Layer2, Layer3, Given},
 	ForServiceRendezvous:   {Entry, Layer2, Layer3, Inner, Given},
 	ForServiceDirectory:    {Entry, Layer2, Layer3, Given},
+
+	ForStem: {Entry, Layer2, Layer3, Inner},
 }
 
 func (p Purpose) shape(m Mode) []Place {
@@ -110,6 +116,19 @@ var ErrShape = errors.New("path of the wrong shape")
 
 // Hops is how many a circuit has.
 func (p Purpose) Hops(m Mode) int { return len(p.shape(m)) }
+
+// FromStem says whether a circuit may be one that was built ahead (ForStem), and whether a
+// last hop is given that is added to it. Without, the stem's own last hop is the circuit's.
+func (p Purpose) FromStem(m Mode) (given, ok bool) {
+	stem, shape := ForStem.shape(m), p.shape(m)
+	switch inner := len(stem) - 1; {
+	case len(shape) == len(stem)+1 && shape[len(stem)] == Given:
+		return true, slices.Equal(shape[:len(stem)], stem)
+	case len(shape) == len(stem) && shape[inner] == Chosen && shape[0] == Entry && p.Layered():
+		return false, slices.Equal(shape[:inner], stem[:inner])
+	}
+	return false, false
+}
 
 // Layered says whether a circuit has a hop of the second layer.
 func (p Purpose) Layered() bool { return slices.Contains(shapes[p], Layer2) }

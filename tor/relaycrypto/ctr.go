@@ -11,14 +11,19 @@ import (
 // and end inside of one; the standard library does those ends block by block.
 type ctr struct {
 	stream cipher.Stream // nil: wide
-	rounds wideKey
-	place  uint64 // in the stream, in bytes; with rounds only
+	keys   wideKey
+	place  uint64 // in the stream, in bytes; with keys only
 }
 
 // init takes a key of 16 or 32 bytes.
 func (c *ctr) init(key []byte) error {
-	if hasWide && len(key) == 16 {
-		expandKey(&c.rounds, (*[16]byte)(key))
+	switch {
+	case !hasWide:
+	case len(key) == 16:
+		expandKey(&c.keys, (*[16]byte)(key))
+		return nil
+	case len(key) == 32:
+		expandKey256(&c.keys, (*[32]byte)(key))
 		return nil
 	}
 	block, err := aes.NewCipher(key)
@@ -36,6 +41,6 @@ func (c *ctr) crypt(body *[bodyLen]byte) {
 		c.stream.XORKeyStream(body[:], body[:])
 		return
 	}
-	xorWide(&c.rounds, c.place, body)
+	xorWide(&c.keys, c.place, body)
 	c.place += bodyLen
 }

@@ -33,9 +33,9 @@ GLOBL reverse<>(SB), RODATA|NOPTR, $16
 	PXOR            X1, X0;        \
 	MOVOU           X0, off(AX)
 
-// func expandKey(rounds *wideKey, key *[16]byte)
+// func expandKey(keys *wideKey, key *[16]byte)
 TEXT ·expandKey(SB), NOSPLIT, $0-16
-	MOVQ  rounds+0(FP), AX
+	MOVQ  keys+0(FP), AX
 	MOVQ  key+8(FP), BX
 	MOVOU (BX), X0
 	MOVOU X0, (AX)
@@ -49,6 +49,44 @@ TEXT ·expandKey(SB), NOSPLIT, $0-16
 	EXPAND(0x80, 128)
 	EXPAND(0x1b, 144)
 	EXPAND(0x36, 160)
+	MOVQ  $10, 240(AX)
+	RET
+
+// KEY256 makes the round key at off out of the one two before it, P, and the last, L.
+#define KEY256(rcon, lane, L, P, off) \
+	AESKEYGENASSIST $rcon, L, X1; \
+	MOVOA           P, X2;        \
+	PSLLDQ          $4, X2;       \
+	PXOR            X2, P;        \
+	MOVOA           P, X2;        \
+	PSLLDQ          $8, X2;       \
+	PXOR            X2, P;        \
+	PSHUFD          $lane, X1, X1; \
+	PXOR            X1, P;        \
+	MOVOU           P, off(AX)
+
+// func expandKey256(keys *wideKey, key *[32]byte)
+TEXT ·expandKey256(SB), NOSPLIT, $0-16
+	MOVQ  keys+0(FP), AX
+	MOVQ  key+8(FP), BX
+	MOVOU (BX), X0
+	MOVOU 16(BX), X3
+	MOVOU X0, (AX)
+	MOVOU X3, 16(AX)
+	KEY256(0x01, 0xff, X3, X0, 32)
+	KEY256(0, 0xaa, X0, X3, 48)
+	KEY256(0x02, 0xff, X3, X0, 64)
+	KEY256(0, 0xaa, X0, X3, 80)
+	KEY256(0x04, 0xff, X3, X0, 96)
+	KEY256(0, 0xaa, X0, X3, 112)
+	KEY256(0x08, 0xff, X3, X0, 128)
+	KEY256(0, 0xaa, X0, X3, 144)
+	KEY256(0x10, 0xff, X3, X0, 160)
+	KEY256(0, 0xaa, X0, X3, 176)
+	KEY256(0x20, 0xff, X3, X0, 192)
+	KEY256(0, 0xaa, X0, X3, 208)
+	KEY256(0x40, 0xff, X3, X0, 224)
+	MOVQ  $14, 240(AX)
 	RET
 
 #define ROUND(op, off) \
@@ -79,12 +117,12 @@ TEXT ·expandKey(SB), NOSPLIT, $0-16
 	VPXORQ     Z10, blocks, blocks;   \
 	VMOVDQU8   blocks, K, off(BX)
 
-// func xorWide(rounds *wideKey, place uint64, body *[bodyLen]byte)
+// func xorWide(keys *wideKey, place uint64, body *[bodyLen]byte)
 //
 // The 33 blocks that a body can touch at once, four to a register. BX is where the first of
 // them begins: at the body, or up to 15 bytes before.
 TEXT ·xorWide(SB), NOSPLIT, $0-24
-	MOVQ rounds+0(FP), AX
+	MOVQ keys+0(FP), AX
 	MOVQ place+8(FP), DX
 	MOVQ body+16(FP), BX
 	MOVQ DX, CX
@@ -135,7 +173,11 @@ TEXT ·xorWide(SB), NOSPLIT, $0-24
 	ROUND(VAESENC, 112)
 	ROUND(VAESENC, 128)
 	ROUND(VAESENC, 144)
+	CMPQ 240(AX), $14
+	JEQ  long
 	ROUND(VAESENCLAST, 160)
+
+add:
 	ADDSOME(Z0, 0, K1)
 	ADD(Z1, 64)
 	ADD(Z2, 128)
@@ -147,3 +189,11 @@ TEXT ·xorWide(SB), NOSPLIT, $0-24
 	ADDSOME(Z8, 512, K3)
 	VZEROUPPER
 	RET
+
+long:
+	ROUND(VAESENC, 160)
+	ROUND(VAESENC, 176)
+	ROUND(VAESENC, 192)
+	ROUND(VAESENC, 208)
+	ROUND(VAESENCLAST, 224)
+	JMP add

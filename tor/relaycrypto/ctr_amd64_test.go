@@ -14,26 +14,36 @@ func TestWideCTR(t *testing.T) {
 	if !hasWide {
 		t.Skip("this processor has no VAES")
 	}
-	var rounds wideKey
-	key := [16]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}
-	expandKey(&rounds, &key)
-	block, err := aes.NewCipher(key[:])
-	if err != nil {
-		t.Fatal(err)
+	key := make([]byte, 32)
+	for i := range key {
+		key[i] = byte(i + 1)
 	}
-	for shift := 4; shift < 64; shift += 4 {
-		for back := range uint64(48) {
-			place := uint64(1)<<shift - back
-			var got, want [bodyLen]byte
-			xorWide(&rounds, place, &got)
-			var counter [aes.BlockSize]byte
-			binary.BigEndian.PutUint64(counter[8:], place/aes.BlockSize)
-			stream := cipher.NewCTR(block, counter[:])
-			skip := make([]byte, place%aes.BlockSize)
-			stream.XORKeyStream(skip, skip)
-			stream.XORKeyStream(want[:], want[:])
-			if !bytes.Equal(got[:], want[:]) {
-				t.Fatalf("place %#x: %x, want %x", place, got, want)
+	for _, size := range []int{16, 32} {
+		var c ctr
+		if err := c.init(key[:size]); err != nil {
+			t.Fatal(err)
+		}
+		if c.stream != nil || c.keys.rounds != uint64(size/4+6) {
+			t.Fatalf("%d bytes of key: %d rounds", size, c.keys.rounds)
+		}
+		block, err := aes.NewCipher(key[:size])
+		if err != nil {
+			t.Fatal(err)
+		}
+		for shift := 4; shift < 64; shift += 4 {
+			for back := range uint64(48) {
+				place := uint64(1)<<shift - back
+				var got, want [bodyLen]byte
+				xorWide(&c.keys, place, &got)
+				var counter [aes.BlockSize]byte
+				binary.BigEndian.PutUint64(counter[8:], place/aes.BlockSize)
+				stream := cipher.NewCTR(block, counter[:])
+				skip := make([]byte, place%aes.BlockSize)
+				stream.XORKeyStream(skip, skip)
+				stream.XORKeyStream(want[:], want[:])
+				if !bytes.Equal(got[:], want[:]) {
+					t.Fatalf("%d bytes of key, place %#x: %x, want %x", size, place, got, want)
+				}
 			}
 		}
 	}

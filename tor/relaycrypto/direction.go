@@ -19,9 +19,9 @@ const (
 )
 
 const (
-	// hashStateLen holds the marshalled state of SHA-1 or SHA3-256 with room to
-	// spare.
-	hashStateLen = 256
+	// hashStateLen holds the marshalled state of SHA-1 or SHA3-256 (337 bytes) with room
+	// to spare.
+	hashStateLen = 352
 	// maxSum is the length of the longer digest, SHA3-256.
 	maxSum = 32
 )

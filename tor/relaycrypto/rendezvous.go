@@ -1,10 +1,10 @@
 package relaycrypto
 
 import (
-	"crypto/sha3"
 	"fmt"
 
 	"chive/tor/handshake"
+	"chive/tor/keccak"
 )
 
 // NewClientRendezvousLayer is a client's layer to the onion service that it met
@@ -23,10 +23,10 @@ func NewServiceRendezvousLayer(keys handshake.HSKeyMaterial) (*Layer, error) {
 
 func newRendezvousLayer(outKey, outSeed, inKey, inSeed [32]byte) (*Layer, error) {
 	l := new(tor1Layer)
-	if err := l.forward.init(outKey[:], sha3.New256(), outSeed[:]); err != nil {
+	if err := l.forward.init(outKey[:], keccak.New256(), outSeed[:]); err != nil {
 		return nil, fmt.Errorf("rendezvous layer, forward: %w", err)
 	}
-	if err := l.backward.init(inKey[:], sha3.New256(), inSeed[:]); err != nil {
+	if err := l.backward.init(inKey[:], keccak.New256(), inSeed[:]); err != nil {
 		return nil, fmt.Errorf("rendezvous layer, backward: %w", err)
 	}
 	return &Layer{tor1: l}, nil

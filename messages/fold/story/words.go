@@ -152,6 +152,9 @@ func (l *Log) say(e *chivev1.Envelope) string {
 		return fmt.Sprintf("extended to hop %d", body.CircuitExtended.GetHop()) + agreed(body.CircuitExtended)
 	case *chivev1.Envelope_CircuitOpened:
 		return fmt.Sprintf("opened, built in %s", span(body.CircuitOpened.GetTook().AsDuration()))
+	case *chivev1.Envelope_CircuitAssigned:
+		a := body.CircuitAssigned
+		return "built ahead, and taken" + purpose(a.GetPurpose()) + fmt.Sprintf(", with %s", plural(int(a.GetHops()), "hop"))
 	case *chivev1.Envelope_CircuitDirtied:
 		return "took its first stream; it is now for isolation " + body.CircuitDirtied.GetIsolation()
 	case *chivev1.Envelope_CircuitFailed:
@@ -339,6 +342,8 @@ func purpose(p chivev1.Purpose) string {
 		return ", for a client of an onion service here"
 	case chivev1.Purpose_PURPOSE_HOSTING_DIRECTORY:
 		return ", to publish an onion service"
+	case chivev1.Purpose_PURPOSE_ONION_STEM:
+		return ", ahead of what an onion service will need"
 	}
 	return ""
 }
