@@ -326,6 +326,28 @@ func TestLadder(t *testing.T) {
 	}
 }
 
+// One introduction point and one directory that are of no use are not the whole service, in
+// whatever order they are found.
+func TestTwoTroubles(t *testing.T) {
+	for seed := range uint64(60) {
+		w := newWorld(t)
+		w.s.rand = rand.New(rand.NewPCG(seed, 5))
+		w.up()
+		w.cures[NewCircuits], w.cures[Republish] = true, true
+		w.badPoint[2], w.badDir[dir(3)] = Introduce, Directory
+		w.run(20 * time.Minute)
+		w.verdict(Up)
+		if len(w.made) != 1 {
+			t.Errorf("seed %d: made %v", seed, w.made)
+		}
+		for _, line := range w.story {
+			if strings.HasPrefix(line, "found") && !strings.HasSuffix(line, "point 2") && !strings.HasSuffix(line, "directory 3") {
+				t.Errorf("seed %d: %s", seed, line)
+			}
+		}
+	}
+}
+
 // Whatever breaks for everybody is found within a minute, if probes take two seconds.
 func TestFoundWithinAMinute(t *testing.T) {
 	for seed := range uint64(50) {
