@@ -543,8 +543,7 @@ func listenRestricted(t *testing.T, host *api, stranger *client, authorised func
 }
 
 // listenEnd: Drain lets what was accepted end, and takes nothing new; Close ends the rest.
-// When the other end hears of that is up to the relays, which keep a DESTROY back while a
-// connection of theirs has nothing else to carry.
+// When the other end hears of that is up to the relays in between.
 func listenEnd(t *testing.T, host, visitor *api) {
 	l, _ := host.listen(t, chive.Service{})
 	client, server := pair(t, visitor, l)
