@@ -76,14 +76,17 @@ func (r *record) aim() chivev1.Purpose {
 // good says whether a stem may still be given away.
 func (r *record) good() bool { return !r.tired && !r.closing && !r.late }
 
-// good counts the spare ones that may be given away.
-func (s *stems) good() (n int) {
+// good counts the spare ones that may be given away, and those of them that are being built.
+func (s *stems) good() (n, building int) {
 	for _, r := range s.spare {
 		if r.good() {
 			n++
+			if !r.open && !r.waits {
+				building++
+			}
 		}
 	}
-	return n
+	return n, building
 }
 
 // taken: a stem is spare no more.
@@ -219,12 +222,18 @@ func (c *circuits) prepareStems(ctx actor.Context) {
 	if want == 0 || c.holdOff != nil || c.hungry() || c.building >= c.mostBuilding() {
 		return
 	}
-	for missing := want - c.stems.good(); missing > 0 && c.building < c.mostBuilding(); missing-- {
+	have, building := c.stems.good()
+	for ; have < want && building < c.mostStems() && c.building < c.mostBuilding(); have++ {
 		if !c.launchStem(ctx) {
 			return
 		}
+		building++
 	}
 }
+
+// mostStems is how many may be built at once: clients of our services make demand, and with
+// those that are built for them already they must not keep us from the network.
+func (c *circuits) mostStems() int { return max(c.mostBuilding()/4, 1) }
 
 // launchStem builds one more; false: it may not be built now.
 func (c *circuits) launchStem(ctx actor.Context) bool {
@@ -268,7 +277,8 @@ func (c *circuits) sweepStems(ctx actor.Context) {
 		want = len(c.stems.spare) // none is built any more; what is there is used
 	}
 	b, ok := c.bearing(ctx)
-	beyond := c.stems.good() - want
+	have, _ := c.stems.good()
+	beyond := have - want
 	for _, r := range c.stems.spare {
 		if r.good() && (beyond > 0 || ok && !b.holds(r)) {
 			c.dismiss(ctx, r, chivev1.Outcome_OUTCOME_IDLE)

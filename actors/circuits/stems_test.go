@@ -58,7 +58,7 @@ func atStems(t reporter, test func(*desk, *shifting)) {
 		d.network = networkOf(nil)
 		start := d.now
 		d.o.Now = func() time.Time { return start.Add(time.Duration(s.later.Load())) }
-		d.o.Settings.Prebuild, d.o.Settings.PoolMax = true, 6
+		d.o.Settings.Prebuild, d.o.Settings.PoolMax, d.o.Settings.MaxPending = true, 6, 16
 		d.o.Settings.Relevance, d.o.Settings.Period, d.o.Settings.CleanLife = time.Hour, 30*time.Second, time.Hour
 		test(d, s)
 	})
@@ -231,6 +231,9 @@ func TestStemsAreGivenOnce(t *testing.T) {
 					case m != r.wish || r.purpose != m.Purpose:
 						t.Fatal("given away twice")
 					}
+				}
+				if _, n := d.stems.good(); n > d.mostStems() {
+					t.Fatalf("%d stems are being built", n)
 				}
 				if building != d.building {
 					t.Fatalf("%d circuits are being built, and %d are counted", building, d.building)

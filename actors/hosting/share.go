@@ -57,7 +57,6 @@ type Shared struct {
 // changed, or failed. It comes after the last Shared.
 type Unshared struct{ Service string }
 
-
 var (
 	errNotOurTurn = errors.New("another node publishes the service")
 	errNoFleet    = errors.New("HiddenServiceShared 1: the node is in no fleet, so the service is not published")

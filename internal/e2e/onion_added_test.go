@@ -75,6 +75,9 @@ func TestAddedServiceStays(t *testing.T) {
 	address := addressOf(t, dir)
 	tor := ctor(t, l.Network, "visitor")
 	tor.fetchOnion(t, "", address, 10_000)
+	if out, err := p.ask(t, "onion", "verify", address[:16]); err != nil || !strings.Contains(out, "\nverified ") {
+		t.Errorf("chive onion verify: %s, %v", out, err)
+	}
 
 	p.kill()
 	p.start(t)

@@ -6,10 +6,10 @@ import "golang.org/x/sys/cpu"
 var hasWide = cpu.X86.HasAVX512F && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512VAES &&
 	cpu.X86.HasAES && cpu.X86.HasBMI2
 
-// wideKey holds the round keys of AES-128 or AES-256 in the order of use.
+// wideKey holds the round keys of AES-128 or AES-256.
 type wideKey struct {
-	keys   [15][16]byte
-	rounds uint64 // 10 or 14
+	_      [15][16]byte // in the order of use
+	rounds uint64       // 10 or 14
 }
 
 // expandKey makes the round keys of AES-128 for encryption.
