@@ -166,6 +166,7 @@ const drainLook = 50 * time.Millisecond
 // have ended, or with what ctx says. There is no way back; Close follows.
 func (c *Client) Drain(ctx context.Context) error {
 	c.node.StopListening()
+	c.node.CloseListeners()
 	look := time.NewTicker(drainLook)
 	defer look.Stop()
 	for {

@@ -65,7 +65,7 @@ func (v *View) DialContext(ctx context.Context, network, address string) (net.Co
 	if err != nil {
 		return nil, &net.OpError{Op: "dial", Net: network, Addr: to, Err: v.c.explain(err)}
 	}
-	return &Conn{s, to}, nil
+	return &Conn{s: s, to: to}, nil
 }
 
 // Dial is as the Client's.
@@ -135,18 +135,21 @@ func (a Addr) String() string { return string(a) }
 
 // Conn is a connection over Tor. CloseWrite says that nothing more is sent, and what the
 // other side answers is still read; as Tor cannot tell the other side so, that is told when
-// nothing has come for three seconds.
+// nothing has come for three seconds, or when the Conn is closed.
 type Conn struct {
-	s  *node.StreamConn
-	to Addr
+	s      *node.StreamConn
+	to, at Addr
 }
 
 var _ net.Conn = (*Conn)(nil)
 
-// LocalAddr tells nothing: a connection over Tor has none.
-func (c *Conn) LocalAddr() net.Addr { return Addr("") }
+// LocalAddr is the address and port of the onion service that the connection came to. Of
+// one that was dialled it tells nothing.
+func (c *Conn) LocalAddr() net.Addr { return c.at }
 
-// RemoteAddr is what was dialled.
+// RemoteAddr is what was dialled. Of a connection that a Listener gave it names the client's
+// circuit, which is all that is known of him: "ID:0", with the ID that the circuit has in
+// events. Connections of one circuit are of one client, who may have several.
 func (c *Conn) RemoteAddr() net.Addr { return c.to }
 
 // Read reads what came. io.EOF is the other side's end; a connection that was cut off, by

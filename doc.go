@@ -1,5 +1,5 @@
 // Package chive is a Tor client as a library: connections over Tor, by host name or to
-// onion services, from a node that runs in the program itself. There is no child process,
+// onion services, and onion services, from a node that runs in the program itself. There is no child process,
 // no cgo, and no listener unless the configuration asks for one.
 //
 //	c, err := chive.New(ctx, chive.WithDataDirectory(dir))
@@ -9,6 +9,15 @@
 //
 // Host names go to the exit as they are; nothing is resolved on this machine. An address
 // may be one in .onion.
+//
+// # Listening
+//
+// Listen makes the program an onion service: a net.Listener, for http.Serve and the like, with
+// no port of this machine in between.
+//
+//	ln, err := c.Listen(ctx, chive.Service{Folder: dir})
+//	…
+//	err = http.Serve(ln, handler)
 //
 // # Isolation
 //

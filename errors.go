@@ -25,6 +25,8 @@ var (
 	ErrTimeout     = errors.New("too slow")
 	ErrClosed      = errors.New("the client is closed")
 	ErrFailed      = errors.New("circuits failed")
+
+	ErrNotPublished = errors.New("clients cannot find the onion service yet")
 )
 
 // ErrReset is what reads and writes of a connection give that was cut off.
@@ -72,7 +74,7 @@ func (e *Error) Timeout() bool {
 
 // Temporary is what net.Error asks for: the same may work later.
 func (e *Error) Temporary() bool {
-	return e.Timeout() || e.kind == ErrNotReady || e.kind == ErrBusy || e.kind == ErrFailed
+	return e.Timeout() || e.kind == ErrNotReady || e.kind == ErrNotPublished || e.kind == ErrBusy || e.kind == ErrFailed
 }
 
 // OnionCode is why an onion service is not reached, by the codes of Tor's SOCKS

@@ -2,13 +2,17 @@ package chive_test
 
 import (
 	"context"
+	"crypto/ecdh"
 	"errors"
 	"fmt"
 	"io"
 	"log"
 	"net/http"
 	"os"
+	"os/signal"
 	"time"
+
+	"github.com/nats-io/nats.go"
 
 	"chive"
 )
@@ -41,6 +45,58 @@ func ExampleClient_Isolated() {
 	for _, name := range []string{"alice", "bob"} {
 		accounts[name] = &http.Client{Transport: &http.Transport{DialContext: c.Isolated(name).DialContext}}
 	}
+}
+
+// A web server that is an onion service, and ends in order. It needs the network, so it is
+// compiled and not run.
+func ExampleClient_Listen() {
+	var c *chive.Client // from New
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	ln, err := c.Listen(ctx, chive.Service{Folder: "/var/lib/my-program/site"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("http://" + ln.Addr().String())
+	server := &http.Server{Handler: http.FileServer(http.Dir("/srv/site")), ReadHeaderTimeout: time.Minute}
+	go func() {
+		<-ctx.Done()
+		patience, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		_ = server.Shutdown(patience) // what was accepted goes on until it is done
+	}()
+	if err := server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+		log.Fatal(err)
+	}
+}
+
+// A service for two clients, on whose machines are the private keys. It has no folder: when
+// it is closed nothing of it is left.
+func ExampleListener_Allow() {
+	var c *chive.Client            // from New
+	var alice, bob *ecdh.PublicKey // X25519
+	ctx := context.Background()
+	ln, err := c.Listen(ctx, chive.Service{Clients: []*ecdh.PublicKey{alice}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer ln.Close()
+	if err := ln.Published(ctx); err != nil { // nobody is kept waiting without it
+		log.Fatal(err)
+	}
+	if err := ln.Allow([]*ecdh.PublicKey{alice, bob}); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// A client of NATS over Tor: the Client is its dialler, and the name goes to the exit as it is.
+func ExampleClient_Dial() {
+	var c *chive.Client // from New
+	nc, err := nats.Connect("nats://demo.example:4222", nats.SetCustomDialer(c), nats.SkipHostLookup())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer nc.Close()
 }
 
 // Why an onion service is not reached.

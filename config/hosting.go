@@ -279,11 +279,7 @@ func (b *builder) onionService(l Line) {
 		b.fail(l, ErrConflict, "given twice: one folder is one service")
 	case len(c.OnionServices) >= MaxOnionServices:
 		b.fail(l, ErrLimit, "more than %d services", MaxOnionServices)
-	case s.IntroDoSRate > 0 && s.IntroDoSBurst > 0 && s.IntroDoSBurst < s.IntroDoSRate:
-		b.fail(l, ErrConflict, "HiddenServiceEnableIntroDoSBurstPerSec %d is less than HiddenServiceEnableIntroDoSRatePerSec %d", s.IntroDoSBurst, s.IntroDoSRate)
-	case s.PoWBurst < s.PoWRate:
-		b.fail(l, ErrConflict, "HiddenServicePoWQueueBurst %d is less than HiddenServicePoWQueueRate %d", s.PoWBurst, s.PoWRate)
-	default:
+	case b.serviceConflicts(l, &s):
 		c.OnionServices = append(c.OnionServices, s)
 	}
 }

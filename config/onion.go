@@ -16,7 +16,7 @@ var onionOptions = []Option{
 	auto(Option{
 		Name: "VanguardsFull", Default: "auto", Own: true, Class: Hot, RemoteDenied: deniedPrivacy,
 		Effect:  "At once: circuits that are being built are built anew, introduction points get other circuits, and what streams are on takes no new ones. A client who has met a hosted service keeps his circuit.",
-		Doc:     "Have the third hop of circuits to onion services, and of those of hosted ones, be one of eight relays that change within two days, behind a second layer (VanguardsLiteEnabled, which 1 implies), and some circuits one hop longer. It is for services that someone may hunt: whoever makes one build many circuits learns no more than a relay of the third layer for days. Circuits are slower by a hop. auto does as the consensus says (vanguards-enabled, and where services are hosted vanguards-hs-service), which is no if it says nothing, or if VanguardsLiteEnabled is 0.",
+		Doc:     "Have the third hop of circuits to onion services, and of those of hosted ones, be one of eight relays that change within two days, behind a second layer of four that stay for 30 to 60 (VanguardsLiteEnabled, which 1 implies), and some circuits one hop longer. It is for services that someone may hunt: whoever makes one build many circuits learns no more than a relay of the third layer for days. Circuits are slower by a hop. auto does as the consensus says (vanguards-enabled, and where services are hosted vanguards-hs-service), which is no if it says nothing, or if VanguardsLiteEnabled is 0.",
 		Differs: "C tor has none: an addon does it.",
 	}, func(c *Config) *string { return &c.VanguardsFull }),
 	flag(Option{

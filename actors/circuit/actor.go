@@ -159,6 +159,7 @@ type circuitActor struct {
 
 	answer  Use           // Unused until a stream was answered, or was not
 	serve   Serve         // of a circuit on which a client of ours is met
+	leaving *leaving      // nil: it does not end with the last stream
 	waiting *atomic.Int64 // introductions that the owner has not looked at
 
 	probe cell.StreamID // of the probe that is under way; 0: none is
@@ -239,6 +240,7 @@ func (c *circuitActor) Receive(ctx actor.Context) {
 			c.onion(ctx)
 		}
 	}
+	c.left(ctx)
 }
 
 func (c *circuitActor) start(ctx actor.Context) {

@@ -2,10 +2,12 @@ package circuit
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
 	"chive/actors/block"
+	"chive/actors/kernel"
 	"chive/actors/outcome"
 	"chive/actors/stream"
 	"chive/messages"
@@ -35,6 +37,10 @@ type (
 		Increment int // of SENDMEs, with congestion control; 0: fixed windows
 		Serve     Serve
 	}
+
+	// Leave has a circuit on which a client was met end soon after the last of his streams:
+	// the service is no more. What he begins until then is up to Serve.
+	Leave struct{}
 
 	// Proof tells the owner.
 	Proof struct {
@@ -80,6 +86,12 @@ func (c *circuitActor) host(ctx actor.Context) bool {
 			c.serve = m.Serve
 			ctx.Send(c.o.Onion.Owner, &Joined{Token: c.o.Onion.Token, CongestionControl: c.core.CongestionControl()})
 		}
+	case *Leave:
+		c.leaving = new(leaving)
+		return true
+	case *mayLeave:
+		c.leaving.late = true
+		return true
 	case *stream.Accepted:
 		c.reserve()
 		c.out.Bytes, _ = c.core.Accept(c.out.Bytes, m.Stream) // fails only if the client has ended it
@@ -91,6 +103,33 @@ func (c *circuitActor) host(ctx actor.Context) bool {
 		c.end(ctx, outcome.FromCircuit(err), err)
 	}
 	return true
+}
+
+// leaveTime is how long a circuit stays after its last stream: relays throw away what
+// waits for a circuit when they hear of its end, and that may be what the stream ended with.
+const leaveTime = 30 * time.Second
+
+// leaving is the state of a circuit that ends with its streams.
+type leaving struct {
+	timer *kernel.Timer // runs while there is none
+	late  bool
+}
+
+type mayLeave struct{}
+
+// left looks, when a message was handled, whether a circuit that is to end may.
+func (c *circuitActor) left(ctx actor.Context) {
+	l := c.leaving
+	switch {
+	case l == nil:
+	case c.closing || len(c.lanes) > 0 || c.actors > 0:
+		l.timer.Stop()
+		l.timer, l.late = nil, false
+	case l.late:
+		c.end(ctx, chivev1.Outcome_OUTCOME_IDLE, nil)
+	case l.timer == nil:
+		l.timer = kernel.After(ctx.ActorSystem(), ctx.Self(), leaveTime, &mayLeave{})
+	}
 }
 
 // introduced tells the owner of a client, unless too many wait.

@@ -38,6 +38,6 @@
 // shape of its purpose before it is built.
 //
 // Messages it understands: Netdir, Request, Configure, Renew, ForgetTimes, GuardsRetried,
-// Try, Close, Open, Shut, Carry, Orphaned, Met, NotMet, OnionsGone; from its children: the
+// Try, Close, Open, Shut, Leave, Carry, Orphaned, Met, NotMet, OnionsGone; from its children: the
 // messages of package circuit and kernel.ChildFailed.
 package circuits

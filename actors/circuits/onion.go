@@ -35,6 +35,12 @@ type (
 		Owner *actor.PID
 		Token uint64
 	}
+	// Leave ends a circuit on which a client of a service was met, when the last of his
+	// streams has ended; the owner hears no more of it.
+	Leave struct {
+		Owner *actor.PID
+		Token uint64
+	}
 	// Carry puts a directory stream on a circuit. If it cannot carry it the stream is
 	// refused.
 	Carry struct {
@@ -43,7 +49,7 @@ type (
 		Spec  *stream.Spec
 	}
 	// Orphaned: an owner is no more. Its circuits are closed, but for those that
-	// streams go on.
+	// streams go on, and that it has left.
 	Orphaned struct{ Owner *actor.PID }
 
 	// Ready tells the owner that its circuit is open.
@@ -246,6 +252,14 @@ func (c *circuits) shut(ctx actor.Context, m *Shut) {
 	}
 }
 
+// leave lets go of a circuit.
+func (c *circuits) leave(ctx actor.Context, m *Leave) {
+	if r := c.ownedBy(m.Owner, m.Token); r != nil && r.owned() && !r.closing {
+		r.abandoned = true
+		r.send(ctx, &circuit.Leave{})
+	}
+}
+
 // disown closes a circuit whose owner wants it no more.
 func (c *circuits) disown(ctx actor.Context, r *record) {
 	if !r.closing {
@@ -257,7 +271,7 @@ func (c *circuits) disown(ctx actor.Context, r *record) {
 func (c *circuits) orphaned(ctx actor.Context, owner *actor.PID) {
 	c.opens = slices.DeleteFunc(c.opens, func(o *Open) bool { return o.Owner.Equal(owner) })
 	for _, r := range c.records {
-		if r.owned() && r.wish.Owner.Equal(owner) {
+		if r.owned() && !r.abandoned && r.wish.Owner.Equal(owner) {
 			c.disown(ctx, r)
 		}
 	}
@@ -342,6 +356,8 @@ func (c *circuits) onion(ctx actor.Context) {
 		c.openFor(ctx, m)
 	case *Shut:
 		c.shut(ctx, m)
+	case *Leave:
+		c.leave(ctx, m)
 	case *Carry:
 		c.carry(ctx, m)
 	case *Orphaned:

@@ -40,6 +40,7 @@ type Options struct {
 	Sharing *actor.PID
 	// VerifyPeriod is how often each is visited, on average; 0: when asked.
 	VerifyPeriod time.Duration
+	Program      *Program // what the program hosts; nil: nothing
 }
 
 // Publish gives a descriptor to the directory at the end of a circuit that its owner calls
@@ -64,6 +65,7 @@ type (
 type entry struct {
 	id      string // in events; random, for one boot
 	service config.OnionService
+	own     *Own // nil: it is of the configuration
 	status  atomic.Pointer[Status]
 	role    *Role // the last; nil: none
 	meter   meter
@@ -108,6 +110,9 @@ func (h *hosting) Receive(ctx actor.Context) {
 		h.period.Store(int64(h.o.VerifyPeriod))
 		h.children.Supervise(ctx, supervisor.Supervise{Name: proberName, Props: h.proberProps})
 		h.configure(ctx, h.o.Services)
+		h.look(ctx)
+	case *Look:
+		h.look(ctx)
 	case *Configure:
 		h.verifyEvery(ctx, m.VerifyPeriod)
 		h.configure(ctx, m.Services)
@@ -126,7 +131,7 @@ func (h *hosting) Receive(ctx actor.Context) {
 		for _, e := range h.entries {
 			if s := e.status.Load(); s != nil {
 				out = append(out, *s)
-				out[len(out)-1].meter, out[len(out)-1].From = &e.meter, e.service.From.String()
+				out[len(out)-1].meter, out[len(out)-1].From = &e.meter, e.from()
 				out[len(out)-1].Relays = e.relays.read()
 			}
 		}
@@ -134,11 +139,11 @@ func (h *hosting) Receive(ctx actor.Context) {
 	}
 }
 
-// configure has the services be those of the configuration.
+// configure has the services be those of the configuration, and of the program.
 func (h *hosting) configure(ctx actor.Context, services []config.OnionService) {
 	var entries []*entry
 	for _, want := range services {
-		i := slices.IndexFunc(h.entries, func(e *entry) bool { return e.service.Dir == want.Dir })
+		i := slices.IndexFunc(h.entries, func(e *entry) bool { return e.own == nil && e.service.Dir == want.Dir })
 		if i >= 0 {
 			e := h.entries[i]
 			e.service = want
@@ -146,13 +151,15 @@ func (h *hosting) configure(ctx actor.Context, services []config.OnionService) {
 			_ = h.children.Pass(ctx, e.id, &configured{want}) // one that is started anew begins with it
 			continue
 		}
-		e := &entry{id: messages.RandomID(), service: want}
-		e.status.Store(&Status{ID: e.id, Dir: want.Dir, State: "starting"})
-		entries = append(entries, e)
-		h.children.Supervise(ctx, supervisor.Supervise{Name: e.id, Props: func() *actor.Props { return h.props(e) }})
+		entries = append(entries, h.begin(ctx, want, nil))
 	}
 	for _, e := range h.entries {
-		if !slices.Contains(entries, e) {
+		switch {
+		case slices.Contains(entries, e):
+		case e.own != nil:
+			entries = append(entries, e)
+			_ = h.children.Pass(ctx, e.id, &configured{e.service})
+		default:
 			h.children.Forget(ctx, e.id)
 		}
 	}
@@ -173,6 +180,9 @@ func (h *hosting) childFailed(ctx actor.Context, m *kernel.ChildFailed) {
 
 // changed tells of a service that failed; it is started anew after a wait.
 func (h *hosting) changed(c supervisor.StateChanged) {
+	if c.State == supervisor.StateGone {
+		h.left(c.Child)
+	}
 	if c.Err == nil {
 		return // it was forgotten
 	}
@@ -183,7 +193,7 @@ func (h *hosting) changed(c supervisor.StateChanged) {
 	for _, e := range h.entries {
 		if e.id == c.Child {
 			h.o.Log.Warn("an onion service does not run", "folder", e.service.Dir, "reason", reason, "again", c.Delay)
-			e.status.Store(&Status{ID: e.id, Dir: e.service.Dir, State: "failed", Problem: reason})
+			e.show(&Status{ID: e.id, Dir: e.service.Dir, State: "failed", Problem: reason})
 		}
 	}
 	h.o.Recorder.Emit(c.Event(c.Child, c.Kind+"/"+c.Child, chivev1.Outcome_OUTCOME_INTERNAL))

@@ -9,8 +9,8 @@ import (
 	"chive/actors/stream"
 )
 
-// serving is what a circuit whose client has a number asks of his streams.
-func (r *rules) serving(number uint32) circuit.Serve {
+// exporting is what a circuit whose client has a number asks of his streams.
+func (r *rules) exporting(number uint32) circuit.Serve {
 	return func(port uint16, open int) circuit.Served {
 		served := r.serve(port, open)
 		if dial := served.Dial; dial != nil && r.now.Load().ExportCircuitID {

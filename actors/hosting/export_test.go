@@ -37,7 +37,7 @@ func TestExport(t *testing.T) {
 	target := l.Addr().(*net.TCPAddr).AddrPort()
 	service := config.OnionService{Ports: []config.OnionPort{{Port: 80, Target: target}, {Port: 81, Target: netip.MustParseAddrPort("127.0.0.1:1")}}}
 	r := newRules(service, new(meter))
-	serve := r.serving(7)
+	serve := r.exporting(7)
 	hear := func() string {
 		t.Helper()
 		conn, err := serve(80, 0).Dial(t.Context())

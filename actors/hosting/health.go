@@ -162,6 +162,8 @@ func (a *serviceActor) hearHealth(ctx actor.Context, now time.Time) {
 	case *visited:
 		a.visited(m, now)
 	case *visitsLost:
+		a.health.waiting = append(a.health.answers, a.health.waiting...)
+		a.health.answers, a.health.flying = nil, nil
 		a.health.judge.Lost(now)
 	}
 }
@@ -256,6 +258,10 @@ func (a *serviceActor) visited(m *visited, now time.Time) {
 	r := m.result
 	if m.auth != [32]byte{} {
 		r.Tried.Point = uint64(a.machine.PointOf(m.auth))
+	}
+	if !r.OK && r.Stage > heal.Descriptor && m.auth != [32]byte{} && r.Tried.Point == 0 && !a.service.Shared {
+		// What the directory gave names a point that is none of the service's any more.
+		r.Stage, r.Answer, m.out = heal.Descriptor, true, chivev1.Outcome_OUTCOME_DOCUMENT_STALE
 	}
 	r.Arrived, r.Crowded = h.arrived, h.crowded && r.Stage == heal.Meeting
 	v := &Verification{

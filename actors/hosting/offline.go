@@ -1,12 +1,10 @@
 package hosting
 
 import (
-	crand "crypto/rand"
 	"errors"
 	"math"
 	"time"
 
-	"chive/actors/keystore"
 	"chive/messages"
 	"chive/messages/chivev1"
 	"chive/tor/onion/host"
@@ -17,15 +15,15 @@ var errAnother = errors.New("the folder holds the keys of another onion service 
 
 // unlock opens the service's folder and gives the keys it is hosted with.
 func (a *serviceActor) unlock(now time.Time) (host.Keys, error) {
-	store, err := keystore.OpenService(a.service.Dir, a.service.DirGroupReadable, crand.Reader)
+	opened, err := openStore(&a.service, a.e.own)
 	if err != nil {
 		return nil, err
 	}
-	if a.store != nil && a.store.Address != store.Address {
+	if a.store != nil && a.store.Address != opened.Address {
 		return nil, errAnother
 	}
-	a.store = store
-	return store.Keys(now)
+	a.store = opened
+	return opened.Keys(now)
 }
 
 // rekey reads the keys again: others may have been delegated, or the identity key was taken
@@ -33,6 +31,9 @@ func (a *serviceActor) unlock(now time.Time) (host.Keys, error) {
 func (a *serviceActor) rekey(now time.Time) error {
 	online := a.store.Key != nil
 	keys, err := a.unlock(now)
+	if errors.Is(err, errAnother) {
+		a.machine.Stop() // no introduction point is to have been both services'
+	}
 	if err == nil && !(online && a.store.Key != nil) { // it would get other signing keys for nothing
 		a.machine.SetKeys(keys, now)
 	}

@@ -51,7 +51,9 @@ func (a *serviceActor) do(ctx actor.Context, c host.Command) {
 		a.endWork(c.ID)
 		a.shut(ctx, a.uploads[c.ID])
 	case host.Meet:
-		a.e.meter.rendezvous.Add(1)
+		if !c.Visit {
+			a.e.meter.rendezvous.Add(1)
+		}
 		a.meetings[c.ID] = a.open(ctx, &use{meeting: &c}, chivev1.Purpose_PURPOSE_HOSTING_RENDEZVOUS, circuits.HopAt(c.Point))
 	case host.Abandon:
 		a.shut(ctx, a.meetings[c.ID])
@@ -127,7 +129,7 @@ func (a *serviceActor) ready(ctx actor.Context, m *circuits.Ready, now time.Time
 		if u.meeting.CongestionControl {
 			inc = a.network.shared.Increment
 		}
-		ctx.Send(m.PID, &circuit.Meet{Message: u.meeting.Message, Keys: u.meeting.Keys, Increment: inc, Serve: a.rules.serving(u.number)})
+		ctx.Send(m.PID, &circuit.Meet{Message: u.meeting.Message, Keys: u.meeting.Keys, Increment: inc, Serve: a.rules.serving(m.ID, u.number)})
 	}
 }
 
@@ -178,8 +180,12 @@ func (a *serviceActor) over(m *circuits.Over, now time.Time) {
 	case u.upload != nil:
 		a.endWork(u.upload.ID)
 		a.machine.Uploaded(u.upload.ID, lostError(m.Outcome), now)
+	case u.meeting.Visit:
+		a.machine.MeetingFailed(u.meeting.ID, lostError(m.Outcome), now)
 	case !u.met:
-		a.e.meter.lost(m.Outcome, u.ready != nil, u.meeting.Attempt > 1)
+		if !u.meeting.Visit {
+			a.e.meter.lost(m.Outcome, u.ready != nil, u.meeting.Attempt > 1)
+		}
 		a.machine.MeetingFailed(u.meeting.ID, lostError(m.Outcome), now)
 	}
 }

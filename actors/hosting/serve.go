@@ -16,6 +16,7 @@ import (
 type rules struct {
 	meter *meter
 	now   atomic.Pointer[ruling]
+	own   *Own // nil: streams go to the targets of ports
 }
 
 // ruling is what holds at a time; it is not changed.

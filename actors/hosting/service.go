@@ -15,7 +15,6 @@ import (
 	"chive/actors/circuit"
 	"chive/actors/circuits"
 	"chive/actors/kernel"
-	"chive/actors/keystore"
 	"chive/config"
 	"chive/messages"
 	"chive/messages/chivev1"
@@ -57,7 +56,7 @@ type serviceActor struct {
 	h       *hosting // its Options, which never change
 	e       *entry
 	service config.OnionService
-	store   *keystore.Service
+	store   *store
 	floors  host.Floors
 	machine *host.Service
 	sound   bool // the machine finished what it began
@@ -81,11 +80,13 @@ type serviceActor struct {
 func (h *hosting) props(e *entry) *actor.Props {
 	service := e.service
 	return kernel.Props(func() actor.Actor {
-		return &serviceActor{
+		a := &serviceActor{
 			h: h, e: e, service: service, rules: newRules(service, &e.meter), uses: map[uint64]*use{},
 			points: map[host.PointID]uint64{}, uploads: map[host.UploadID]uint64{}, meetings: map[host.MeetingID]uint64{},
 			work: map[host.UploadID]context.CancelFunc{}, waiting: new(atomic.Int64),
 		}
+		a.rules.own = e.own
+		return a
 	})
 }
 
@@ -115,7 +116,7 @@ func (a *serviceActor) Receive(ctx actor.Context) {
 	a.e.meter.introductions.Add(uint64(max(a.taken, 0)))
 	a.tally.flush(a, now)
 	a.share(ctx, now)
-	a.e.status.Store(a.look())
+	a.e.show(a.look())
 	a.rest(ctx, now)
 }
 
@@ -188,7 +189,7 @@ func (a *serviceActor) start(ctx actor.Context, now time.Time) error {
 		Restricted: settings.Restricted, Address: a.store.Address.Host(),
 	}))
 	a.share(ctx, now)
-	a.e.status.Store(a.look())
+	a.e.show(a.look())
 	a.rest(ctx, now)
 	return nil
 }
@@ -272,6 +273,9 @@ func (a *serviceActor) stopping(ctx actor.Context) {
 	for id, cancel := range a.work {
 		a.unbound(id)
 		cancel()
+	}
+	if a.e.own != nil && a.e.own.isLeaving() {
+		a.leave(ctx)
 	}
 	a.unshare(ctx)
 	ctx.Send(a.h.o.Circuits, &circuits.Orphaned{Owner: ctx.Self()})

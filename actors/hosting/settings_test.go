@@ -16,14 +16,14 @@ import (
 // What the options and the folder of a service say to its machine.
 func TestSettings(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "hs")
-	store, err := keystore.OpenService(dir, false, rand.Reader)
+	folder, err := keystore.OpenService(dir, false, rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	settings := func(s config.OnionService) host.Config {
 		t.Helper()
 		s.Dir = dir
-		a := &serviceActor{h: &hosting{o: Options{Log: slog.New(slog.DiscardHandler)}}, service: s, store: store}
+		a := &serviceActor{h: &hosting{o: Options{Log: slog.New(slog.DiscardHandler)}}, service: s, store: storeOf(folder, folder)}
 		c, err := a.settings()
 		if err != nil {
 			t.Fatal(err)
@@ -41,35 +41,35 @@ func TestSettings(t *testing.T) {
 		t.Errorf("%+v, %+v", c.DoS, c.PoW)
 	}
 	// In a private network the effort is looked at so often that a test can wait for it.
-	a := &serviceActor{h: &hosting{o: Options{Log: slog.New(slog.DiscardHandler), Testing: true}}, service: guarded, store: store}
+	a := &serviceActor{h: &hosting{o: Options{Log: slog.New(slog.DiscardHandler), Testing: true}}, service: guarded, store: storeOf(folder, folder)}
 	a.service.Dir = dir
 	if c, err := a.settings(); err != nil || *c.PoW != (host.PoW{Rate: 30, Burst: 40, Period: testingEffort}) {
 		t.Errorf("%+v, %v", c.PoW, err)
 	}
 	// Files that are no keys let nobody in, and neither everybody; others mean nothing.
-	folder := filepath.Join(dir, "authorized_clients")
+	list := filepath.Join(dir, "authorized_clients")
 	for name, restricts := range map[string]bool{"README": false, "alice.auth": true} {
-		if err := os.WriteFile(filepath.Join(folder, name), []byte("nonsense"), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(list, name), []byte("nonsense"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if c := settings(plain); c.Restricted != restricts || len(c.Clients) > 0 {
 			t.Errorf("%s: %+v", name, c)
 		}
-		if err := os.Remove(filepath.Join(folder, name)); err != nil {
+		if err := os.Remove(filepath.Join(list, name)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	public := [32]byte{9}
-	if err := store.AddClient("bob", public); err != nil {
+	if err := folder.AddClient("bob", public); err != nil {
 		t.Fatal(err)
 	}
 	if c := settings(plain); !c.Restricted || len(c.Clients) != 1 || c.Clients[0] != public {
 		t.Errorf("%+v", c)
 	}
-	if err := os.Chmod(folder, 0o755); err != nil {
+	if err := os.Chmod(list, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	a = &serviceActor{h: &hosting{o: Options{Log: slog.New(slog.DiscardHandler)}}, service: plain, store: store}
+	a = &serviceActor{h: &hosting{o: Options{Log: slog.New(slog.DiscardHandler)}}, service: plain, store: storeOf(folder, folder)}
 	if _, err := a.settings(); err == nil {
 		t.Error("a list of clients that others can change is believed")
 	}

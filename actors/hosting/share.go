@@ -62,7 +62,7 @@ var (
 	errNoFleet    = errors.New("HiddenServiceShared 1: the node is in no fleet, so the service is not published")
 )
 
-// What is derived from the identity key for all nodes: the seeds of proofs of work, and the
+// What is derived for all nodes alike: the seeds of proofs of work, and the
 // key that their visits read the descriptor with.
 const (
 	seedsLabel  = "proof-of-work seeds"

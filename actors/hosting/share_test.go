@@ -100,6 +100,12 @@ func (s *stage) node(n int, services ...config.OnionService) *actor.PID {
 	return pid
 }
 
+// pass lets time go by, which costs none.
+func (s *stage) pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
 func (s *stage) now() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -389,7 +395,7 @@ func TestShareIsVisited(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		a := &serviceActor{h: &hosting{o: Options{Log: slog.New(slog.DiscardHandler)}}, service: service, store: store, machine: machine}
+		a := &serviceActor{h: &hosting{o: Options{Log: slog.New(slog.DiscardHandler)}}, service: service, store: storeOf(store, store), machine: machine}
 		if err := a.admit(time.Now()); err != nil {
 			t.Fatal(err)
 		}

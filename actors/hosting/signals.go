@@ -17,6 +17,7 @@ type Signals struct {
 	failed  time.Time // the last that could not be made
 	out     chivev1.Outcome
 	lost    time.Time // one that was in use
+	none    time.Time // one could not be made while there was no other
 	journal time.Time // it could not be written
 	shaken  map[heal.Cause]time.Time
 }
@@ -33,7 +34,12 @@ func (s *Signals) See(e *chivev1.Envelope, now time.Time) {
 			s.opened = now
 		})
 	case *chivev1.Envelope_ConnectionFailed:
-		s.change(func() { s.failed, s.out = now, body.ConnectionFailed.GetOutcome() })
+		s.change(func() {
+			s.failed, s.out = now, body.ConnectionFailed.GetOutcome()
+			if len(s.open) == 0 {
+				s.none = now
+			}
+		})
 	case *chivev1.Envelope_ConnectionClosed:
 		s.change(func() {
 			delete(s.open, e.GetActorId())
@@ -94,15 +100,12 @@ func (s *Signals) tell(note func(heal.Cause, time.Time)) {
 	if !s.journal.IsZero() {
 		note(heal.Journal, s.journal)
 	}
-	lost := s.lost
-	if s.failed.After(lost) {
-		lost = s.failed
-	}
-	if !lost.IsZero() {
-		c := heal.Connections
-		if s.out == chivev1.Outcome_OUTCOME_CONNECT_UNREACHABLE && s.failed.Equal(lost) {
-			c = heal.Offline
-		}
-		note(c, lost)
+	switch {
+	case s.none.After(s.lost) && s.out == chivev1.Outcome_OUTCOME_CONNECT_UNREACHABLE:
+		note(heal.Offline, s.none)
+	case s.none.After(s.lost):
+		note(heal.Connections, s.none)
+	case !s.lost.IsZero():
+		note(heal.Connections, s.lost)
 	}
 }

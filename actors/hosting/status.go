@@ -14,9 +14,9 @@ import (
 
 // Status is one service for people and scripts of this machine: it has the address in it.
 type Status struct {
-	ID      string `json:"id"` // in events, for one boot
-	Dir     string `json:"dir"`
-	From    string `json:"from"` // who says that it is hosted: file, environment, command line, chive config set or chive onion add
+	ID      string `json:"id"`   // in events, for one boot
+	Dir     string `json:"dir"`  // empty: its keys are in memory alone
+	From    string `json:"from"` // who says that it is hosted: file, environment, command line, chive config set, chive onion add or program
 	Address string `json:"address,omitempty"`
 	// State is starting, publishing, published, standby (another node publishes) or failed; and
 	// when it is known, up, impaired, broken or unverified.
@@ -40,6 +40,11 @@ type Status struct {
 
 	Shared *SharedStatus `json:"shared,omitempty"` // with other nodes
 	meter  *meter
+}
+
+// Published reports whether a descriptor for each period is at one directory or more.
+func (s *Status) Published() bool {
+	return len(s.Periods) > 0 && !slices.ContainsFunc(s.Periods, func(p Period) bool { return p.Stored == 0 || p.Problem != "" })
 }
 
 // Point is one introduction point.

@@ -14,6 +14,8 @@ import (
 var (
 	servicesByState = desc("chive_onion_services", "Onion services that the node hosts.", "state")
 
+	verified = desc("tor_hs_verified_timestamp_seconds", "When somebody was last met who came by what is published: a client, or the node's own visit; 0 is never.", "onion")
+
 	introductions  = desc("tor_hs_intro_num_total", "Introductions that clients sent and the service took.", "onion")
 	rejected       = desc("tor_hs_intro_rejected_intro_req_count", "Introductions that were not answered. The reasons pow and crowded are chive's own.", "onion", "reason")
 	pointsUp       = desc("tor_hs_intro_established_count", "Introduction points that take introductions.", "onion")
@@ -29,7 +31,7 @@ var (
 
 	hostingDescs = []*prometheus.Desc{
 		servicesByState, introductions, rejected, pointsUp, introBuildTime, rendezvous, rendFailed, clientsMet, rendBuildTime,
-		waiting, effort, toApplication, byApplication,
+		waiting, effort, toApplication, byApplication, verified,
 	}
 )
 
@@ -82,6 +84,13 @@ func tellService(out chan<- prometheus.Metric, onion string, s *hosting.Status) 
 	put(clientsMet, gauge, uint64(s.Clients))
 	put(waiting, gauge, uint64(s.Waiting))
 	put(effort, gauge, uint64(s.Effort))
+	if h := s.Health; h != nil {
+		at := uint64(0)
+		if !h.Verified.IsZero() {
+			at = uint64(h.Verified.Unix())
+		}
+		put(verified, gauge, at)
+	}
 	c := s.Counts()
 	if c == nil {
 		return

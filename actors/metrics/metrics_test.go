@@ -31,7 +31,7 @@ var sample = Node{
 func services() ([]hosting.Status, error) {
 	a := strings.Repeat("a", 56)
 	return []hosting.Status{
-		{State: "published", Address: a + ".onion", Clients: 2, Waiting: 3, Effort: 4, Points: []hosting.Point{{State: "up"}, {State: "building"}, {State: "up"}}},
+		{State: "published", Address: a + ".onion", Clients: 2, Waiting: 3, Effort: 4, Health: &hosting.Health{Verified: time.Unix(1_700_000_000, 0)}, Points: []hosting.Point{{State: "up"}, {State: "building"}, {State: "up"}}},
 		{State: "published", Address: strings.Repeat("b", 56) + ".onion"},
 		{State: "published", Address: a + ".onion"},
 		{State: "starting"},
@@ -89,6 +89,7 @@ func TestHosting(t *testing.T) {
 	for _, line := range []string{
 		"tor_hs_intro_established_count" + label + "2", "tor_hs_rdv_established_count" + label + "2",
 		"tor_hs_rdv_pow_pqueue_count" + label + "3", "tor_hs_pow_suggested_effort" + label + "4",
+		`tor_hs_verified_timestamp_seconds{onion="` + strings.Repeat("a", 56) + `"} 1.7e+09`,
 		`chive_onion_services{state="published"} 3`, `chive_onion_services{state="starting"} 1`,
 	} {
 		if strings.Count(text, line+"\n") != 1 {

@@ -34,7 +34,7 @@ func (r *rootActor) hosting(ctx actor.Context) {
 			Circuits: self, Publish: dirs.publish, Fetch: dirs.descriptor, Signals: &n.signals, VerifyPeriod: c.OnionVerifyPeriod,
 			Recorder: n.recorder, Log: n.o.Log, Now: n.o.Now,
 			Rand: newRand, AllowPrivate: c.ExtendAllowPrivateAddresses, Testing: c.TestingTorNetwork, Services: c.OnionServices,
-			Sharing: sharing,
+			Sharing: sharing, Program: &n.own,
 		})
 	})
 }
@@ -58,6 +58,9 @@ func (p *hostingParts) Prepare(_ context.Context, c configuration.Change) (confi
 	for i := range c.New.OnionServices {
 		s := &c.New.OnionServices[i]
 		if err := checkService(s); err != nil && !(s.From == config.FromAdded && hosts(c.Old, s.Dir)) {
+			return configuration.Step{}, err
+		}
+		if err := p.n.listensOn(s); err != nil {
 			return configuration.Step{}, err
 		}
 	}

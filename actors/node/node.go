@@ -97,6 +97,8 @@ type Node struct {
 	newest    *directoryLog
 	times     *timesLog
 	bias      *biasLog
+	own       hosting.Program // onion services of the program
+	listens   listens
 	metrics   *metrics.Server
 	signals   hosting.Signals
 }
@@ -314,6 +316,9 @@ func (n *Node) Stop(ctx context.Context) error {
 		defer close(n.stopped)
 		close(n.ending)
 		n.leaving.Store(true)
+		for _, l := range n.listens.end() {
+			l.shut()
+		}
 		if n.member != nil {
 			n.member.Leave()
 		}
@@ -322,6 +327,7 @@ func (n *Node) Stop(ctx context.Context) error {
 		}))
 		_, err := kernel.Ask(ctx, n.system, n.root, func(r kernel.Reply[struct{}]) any { return &shutdown{r} })
 		err = errors.Join(err, kernel.StopAndWait(n.system, n.root, 5*time.Second))
+		n.own.Close()
 		n.state.Close() // the last change may outlive its actor
 		kernel.Shutdown(n.system)
 		err = errors.Join(err, n.closeKept(ctx), n.bridge.Close(ctx))

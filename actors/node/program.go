@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"syscall"
 
@@ -42,21 +43,20 @@ func (e *RefusedError) Error() string { return "refused: " + messages.OutcomeNam
 // ctx.Err(), and nobody goes on) or SocksTimeout is over. Other errors are a *RefusedError,
 // or of the system that has no socket.
 func (n *Node) Connect(ctx context.Context, q Request) (*StreamConn, error) {
-	ours, theirs, err := socketPair()
+	ours, theirs, err := programPair()
 	if err != nil {
 		return nil, err
 	}
-	end := new(ending)
 	_, err = n.ask(ctx, &ingress.Ask{
 		Kind: ingress.AskConnect, Host: q.Host, Port: q.Port, IPv4: q.IPv4, IPv6: q.IPv6, Viewed: q.Viewed, View: q.View,
-		Conn: &nodeEnd{theirs, end},
+		Conn: theirs,
 	})
 	if err != nil {
-		end.gone.Store(true)
+		ours.end.gone.Store(true)
 		_ = ours.Close() // nothing was said on it
 		return nil, err
 	}
-	return &StreamConn{ours, end}, nil
+	return ours, nil
 }
 
 // Resolve asks an exit for the addresses of a host. Errors are as Connect's.
@@ -164,9 +164,24 @@ type ending struct {
 	whole atomic.Bool // the program gets all there was
 	cut   atomic.Bool // something is missing
 	gone  atomic.Bool // the program wants it no more
+
+	closed chan struct{} // one of the ends is
+	once   sync.Once     // closes it
 }
 
-// nodeEnd is the end of a stream actor. It implements stream.Conn.
+func (e *ending) close() { e.once.Do(func() { close(e.closed) }) }
+
+// programPair makes the two ends of a stream.
+func programPair() (*StreamConn, *nodeEnd, error) {
+	ours, theirs, err := socketPair()
+	if err != nil {
+		return nil, nil, err
+	}
+	end := &ending{closed: make(chan struct{})}
+	return &StreamConn{ours, end}, &nodeEnd{theirs, end}, nil
+}
+
+// nodeEnd is the end of a stream actor. It implements stream.Closer.
 type nodeEnd struct {
 	*net.UnixConn
 	end *ending
@@ -192,14 +207,24 @@ func (c *nodeEnd) Close() error {
 	if !c.end.whole.Load() {
 		c.end.cut.Store(true)
 	}
+	c.end.close()
 	return c.UnixConn.Close()
 }
+
+// Closed tells a program that closed its end from one that has no more to send.
+func (c *nodeEnd) Closed() <-chan struct{} { return c.end.closed }
 
 // StreamConn is the program's end of a stream. Its addresses are those of a socket pair:
 // none.
 type StreamConn struct {
 	*net.UnixConn
 	end *ending
+}
+
+// Close ends the stream; what was written before is sent.
+func (c *StreamConn) Close() error {
+	c.end.close() // before the node reads of it
+	return c.UnixConn.Close()
 }
 
 // Read gives io.EOF only at the end that the far side made; a stream that was cut off

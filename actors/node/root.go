@@ -96,14 +96,14 @@ func (r *rootActor) Receive(ctx actor.Context) {
 		r.withdrawn(ctx, m)
 	case *circuits.Cancel:
 		r.pass(ctx, "circuits", m)
-	case *circuits.Open, *circuits.Shut, *circuits.Carry, *circuits.Orphaned, *circuits.Met, *circuits.NotMet,
+	case *circuits.Open, *circuits.Shut, *circuits.Leave, *circuits.Carry, *circuits.Orphaned, *circuits.Met, *circuits.NotMet,
 		*circuits.Meet, *circuits.NoMeet, *onions.Configure:
 		r.onion(ctx, m)
 	case *hosting.Verify:
 		if !r.pass(ctx, "hosting", m) {
 			m.Tell(hosting.Verification{}, hosting.ErrNotHosted)
 		}
-	case *hosting.Configure:
+	case *hosting.Configure, *hosting.Look:
 		r.pass(ctx, "hosting", m) // one that is started anew begins with what is in force
 	case *hosting.Shared, *hosting.Unshared:
 		r.shared(ctx, m)

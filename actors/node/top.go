@@ -49,7 +49,7 @@ func (t *topActor) Receive(ctx actor.Context) {
 		if t.n.member != nil {
 			t.config.Supervise(ctx, supervisor.Supervise{Name: "fleet", Props: t.n.fleetProps})
 		}
-	case *stopListening, *listenAgain, *circuits.Try, *tryAgain, *onions.Configure, *hosting.Configure:
+	case *stopListening, *listenAgain, *circuits.Try, *tryAgain, *onions.Configure, *hosting.Configure, *hosting.Look:
 		_ = t.node.Pass(ctx, "node", m) // what is not there has no listeners
 	case *programAsk:
 		switch {

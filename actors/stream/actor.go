@@ -87,7 +87,7 @@ type stream struct {
 
 // Props makes a stream actor, a child of its circuit's.
 func Props(o Options) *actor.Props {
-	return kernel.Props(func() actor.Actor { return &stream{o: o, spec: o.Spec} })
+	return kernel.Props(func() actor.Actor { return &stream{o: o, spec: o.Spec, cancel: func() {}} })
 }
 
 // Receive is the actor's table of messages.
@@ -129,6 +129,8 @@ func (s *stream) Receive(ctx actor.Context) {
 		}
 	case *quietTick:
 		s.quiet(ctx)
+	case *closed:
+		s.finish(ctx, chivev1.Outcome_OUTCOME_OK, !s.remoteEnd, true)
 	case *shed:
 		s.finish(ctx, chivev1.Outcome_OUTCOME_OVERLOADED, !s.remoteEnd, false)
 	case *actor.Stopping:
@@ -419,12 +421,13 @@ func mendable(out chivev1.Outcome) bool {
 func (s *stream) readDone(ctx actor.Context, m *readDone) {
 	s.reading = false
 	switch {
-	case errors.Is(m.err, io.EOF) && s.spec.Serve != nil: // as C tor: the client is told at once
+	case errors.Is(m.err, io.EOF) && s.saidAll():
 		s.finish(ctx, chivev1.Outcome_OUTCOME_OK, !s.remoteEnd, true)
 	case errors.Is(m.err, io.EOF):
 		s.localEOF = true
 		s.moved = false
 		s.timer = kernel.After(ctx.ActorSystem(), ctx.Self(), quietTime, &quietTick{})
+		s.watchClose(ctx)
 	case appGone(m.err):
 		s.finish(ctx, chivev1.Outcome_OUTCOME_CANCELLED, !s.remoteEnd, false)
 	default:

@@ -17,7 +17,9 @@
 // read on (and dropped) for a while before it is closed, because closing over
 // unread input would destroy what the application has not read yet. When the
 // application sends FIN, what it wrote is sent, and the answer may still come:
-// END is sent when the far end has been quiet for a while.
+// END is sent when the far end has been quiet for a while. An application whose Conn is a
+// Closer, the program that the node runs in, says which it means. Of one that serves a
+// client's stream and cannot, FIN is the end, as with C tor.
 //
 // Credit. The reader of the socket has two tokens, one a block; a token comes
 // back when the connection has written the block. The other way the circuit

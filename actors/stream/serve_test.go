@@ -148,3 +148,48 @@ func TestClientEnds(t *testing.T) {
 		t.Errorf("%+v", m)
 	}
 }
+
+// program is a Conn whose application says when it closes.
+type program struct {
+	*net.TCPConn
+	closed chan struct{}
+}
+
+func (p program) Closed() <-chan struct{} { return p.closed }
+
+// A program that has no more to send still reads what its client says, and the client is
+// told at once when it closes; one that closes without more ado ends the stream at once.
+func TestServedByAProgram(t *testing.T) {
+	for name, half := range map[string]bool{"half-close": true, "close": false} {
+		t.Run(name, func(t *testing.T) {
+			let, over, attached := make(chan error, 1), make(chan struct{}), make(chan uint32, 1)
+			r := newRig(t, func(s *Spec) {
+				conn := program{s.Conn.(*net.TCPConn), over}
+				s.Conn, s.Front, s.Target = nil, nil, ""
+				s.Serve = func(context.Context) (Conn, error) {
+					attached <- s.Attempt
+					return conn, <-let
+				}
+			})
+			if <-attached != 1 {
+				t.Error("dialled before the stream was attached")
+			}
+			let <- nil
+			if m, ok := r.hear().(*Accepted); !ok {
+				t.Fatalf("%T", m)
+			}
+			if !half {
+				close(over)
+			}
+			if err := r.app.CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			if half {
+				r.data("late", 1)
+				r.read("late")
+				close(over)
+			}
+			r.finished(chivev1.Outcome_OUTCOME_OK, true, false)
+		})
+	}
+}

@@ -90,7 +90,15 @@ func serviceRow(s hosting.Status, now time.Time) string {
 		directories += p.Directories
 	}
 	return cells(s.Address, s.State, verifiedAgo(s.Health, now), portList(s.Ports), fmt.Sprint(up), fmt.Sprintf("%d/%d", stored, directories),
-		fmt.Sprint(s.Clients), fmt.Sprint(s.Met), fromWord(s.From), s.Dir)
+		fmt.Sprint(s.Clients), fmt.Sprint(s.Met), fromWord(s.From), folder(s))
+}
+
+// folder is where a service's keys are.
+func folder(s hosting.Status) string {
+	if s.Dir == "" {
+		return "(in memory)"
+	}
+	return s.Dir
 }
 
 // fromWord is one word for who says that a service is hosted.
@@ -162,7 +170,7 @@ func printService(std streams, s hosting.Status) {
 		fmt.Fprintf(std.out, "%-14s %s\n", what, printable(fmt.Sprintf(format, args...)))
 	}
 	line("address", "%s", s.Address)
-	line("folder", "%s", s.Dir)
+	line("folder", "%s", folder(s))
 	line("from", "%s", fromWord(s.From))
 	line("state", "%s", s.State)
 	line("ports", "%s", portList(s.Ports))
@@ -294,6 +302,9 @@ func (c onionRemove) Run(std streams) error {
 		s, err := pick(all, c.Service)
 		if err != nil && strings.Contains(c.Service, string(filepath.Separator)) { // one that could not be hosted again
 			s.Dir, err = filepath.Abs(c.Service)
+		}
+		if err == nil && s.From == hosting.FromProgram {
+			err = errors.New("the program that the node runs in hosts this service: only that can end it")
 		}
 		if err != nil {
 			return messages.ConfigResult{}, err

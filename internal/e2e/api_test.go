@@ -36,19 +36,26 @@ type api struct {
 
 func startAPI(t *testing.T, n *testnet.Network, lines ...string) *api {
 	t.Helper()
+	return startAPIWith(t, n, chive.WithLines(lines...))
+}
+
+func startAPIWith(t *testing.T, n *testnet.Network, opts ...chive.Option) *api {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "chive") // t.TempDir is too long for a socket
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	a := new(api)
-	a.Client, err = chive.New(t.Context(), chive.WithDataDirectory(dir), chive.WithLines(append(n.ClientTorrc(), lines...)...),
+	a.Client, err = chive.New(t.Context(), append([]chive.Option{
+		chive.WithDataDirectory(dir), chive.WithLines(n.ClientTorrc()...),
 		chive.WithLogger(slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))),
 		chive.WithObserver(func(e chive.Event) {
 			a.mu.Lock()
 			defer a.mu.Unlock()
 			a.log = append(a.log, e.Envelope)
-		}))
+		}),
+	}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

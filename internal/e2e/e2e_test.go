@@ -33,7 +33,16 @@ import (
 	"chive/messages/chivev1"
 )
 
-func TestMain(m *testing.M) { leak.Main(suite{m}) }
+func TestMain(m *testing.M) {
+	if torrc := os.Getenv(childTorrc); torrc != "" {
+		if err := childMain(torrc); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	leak.Main(suite{m})
+}
 
 // client is a node under test with its whole log.
 type client struct {

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -42,7 +43,6 @@ type sharers struct {
 // service with the same key in the folder of each.
 func startSharers(t *testing.T) *sharers {
 	t.Helper()
-	s := &sharers{hostingLab: startHostingLab(t), h: startHubs(t, 1, "256MB"), grown: make(chan struct{}, 1)}
 	dir, err := os.MkdirTemp("", "chive") // t.TempDir is too long for a socket
 	if err != nil {
 		t.Fatal(err)
@@ -51,8 +51,14 @@ func startSharers(t *testing.T) *sharers {
 	binary := filepath.Join(dir, "chive")
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "chive/cmd/chive")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+	var said bytes.Buffer
+	build.Stdout, build.Stderr = &said, &said
+	if err := build.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s := &sharers{hostingLab: startHostingLab(t), h: startHubs(t, 1, "256MB"), grown: make(chan struct{}, 1)}
+	if err := build.Wait(); err != nil {
+		t.Fatalf("%v: %s", err, said.String())
 	}
 	nc, _ := s.h.as(t, bridge.RoleObserve)
 	s.follow(t, nc)

@@ -115,9 +115,14 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("%v introductions were rejected: %s", n, reason)
 		}
 	}
-	if n := metric(t, after, "chive_onion_services", "state=published"); n != 1 {
-		t.Errorf("%v services are published", n)
-	}
+	c.eventually(t, "the service is verified", time.Minute, func() bool {
+		for _, m := range scrape(t, at)["chive_onion_services"].GetMetric() {
+			if m.GetGauge().GetValue() == 1 && m.GetLabel()[0].GetValue() == "up" {
+				return true
+			}
+		}
+		return false
+	})
 	if n := metric(t, after, "chive_bootstrap_ratio"); n != 1 {
 		t.Errorf("the start is at %v", n)
 	}

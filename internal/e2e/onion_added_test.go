@@ -51,10 +51,11 @@ func (p *process) services(t *testing.T) (all []hosting.Status) {
 	return all
 }
 
+// published: directories have its descriptors, or somebody met it already.
 func (p *process) published(t *testing.T) func() bool {
 	return func() bool {
 		all := p.services(t)
-		return len(all) == 1 && all[0].State == "published"
+		return len(all) == 1 && (all[0].State == "published" || all[0].State == "up")
 	}
 }
 
@@ -74,6 +75,9 @@ func TestAddedServiceStays(t *testing.T) {
 	address := addressOf(t, dir)
 	tor := ctor(t, l.Network, "visitor")
 	tor.fetchOnion(t, "", address, 10_000)
+	if out, err := p.ask(t, "onion", "verify", address[:16]); err != nil || !strings.Contains(out, "\nverified ") {
+		t.Errorf("chive onion verify: %s, %v", out, err)
+	}
 
 	p.kill()
 	p.start(t)

@@ -115,8 +115,8 @@ func TestOnionPeriods(t *testing.T) {
 }
 
 // visits has each visitor fetch a page from each service, as somebody who was not there before.
-// In a network so small C tor's clients ask relays to extend to where the circuit came from, which
-// is refused: who got nothing asks again, as another.
+// Who got nothing soon asks again, as a user does: in a network so small a relay is asked now and
+// then, by C tor's clients, to extend to where the circuit came from, which it refuses.
 func (l *pairsLab) visits(t *testing.T, visitors map[string]*client, round int, again *atomic.Int64) {
 	const patience, most = 20 * time.Second, 90 * time.Second
 	var wg sync.WaitGroup

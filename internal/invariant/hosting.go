@@ -4,6 +4,7 @@ import "chive/messages/chivev1"
 
 // hosting checks the introduction points of the services that the node hosts.
 func (c *checker) hosting(e *chivev1.Envelope) {
+	c.healthOf(e)
 	up := c.points[e.GetActorId()]
 	gone := func(point uint64, relay []byte) {
 		if up[string(relay)] == point {

@@ -16,6 +16,8 @@
 //     the hops with Counter Galois Onion, each of which granted it too;
 //   - an onion service of the node's has no two introduction points at one relay, and no
 //     descriptor without one;
+//   - it is told to be up because somebody met it since that was last said or denied, steps are
+//     made only while it is broken, and it is healed only of what was told;
 //   - a circuit that joined an onion service carries streams to that service alone;
 //   - streams are on open circuits of their purpose, all detached before the circuit
 //     closes;
@@ -85,6 +87,7 @@ type checker struct {
 	connections map[string]*fold.Connection
 	circuits    map[string]*circuit
 	streams     map[string]*stream
+	health      map[string]*health           // of services that the node hosts
 	points      map[string]map[string]uint64 // introduction points that are listed and up, by service and relay
 	renewals    uint64
 	layers      layers
@@ -102,7 +105,7 @@ func Running() Option { return func(c *checker) { c.running = true } }
 // Check reads a whole log of one boot, from the node's start to its stop.
 func Check(log []*chivev1.Envelope, options ...Option) []Violation {
 	c := &checker{
-		connections: map[string]*fold.Connection{}, circuits: map[string]*circuit{}, streams: map[string]*stream{}, points: map[string]map[string]uint64{},
+		connections: map[string]*fold.Connection{}, circuits: map[string]*circuit{}, streams: map[string]*stream{}, points: map[string]map[string]uint64{}, health: map[string]*health{},
 	}
 	for _, option := range options {
 		option(c)

@@ -125,6 +125,18 @@ func (c *TorClient) findSocks(ctx context.Context) error {
 	return nil
 }
 
+// NewIdentity has the client use new circuits, and forget what it knows of onion services
+// (SIGNAL NEWNYM). It heeds one in ten seconds, and puts off what comes sooner.
+func (c *TorClient) NewIdentity(ctx context.Context) error {
+	ctl, err := dialControl(ctx, filepath.Join(c.Dir, "control"))
+	if err != nil {
+		return err
+	}
+	defer ctl.Close()
+	_, err = ctl.command("SIGNAL NEWNYM")
+	return err
+}
+
 // Close ends the client the way its user would (SIGTERM), so that it saves its
 // state, and kills it if that takes long.
 func (c *TorClient) Close() error {

@@ -33,7 +33,7 @@ type Place uint8
 // The places.
 const (
 	Entry  Place = iota // one of the user's guards
-	Layer2              // one of the second layer of guards, if they are used (proposal 333)
+	Layer2              // one of the second layer of guards, if they are used (vanguards-spec)
 	Layer3              // one of the third layer of guards (vanguards-spec, full vanguards)
 	Inner               // any relay, chosen for this circuit
 	Chosen              // the last hop, chosen for this circuit
@@ -54,8 +54,8 @@ type Mode uint8
 // The modes.
 const (
 	NoLayers Mode = iota
-	Lite          // the second (proposal 333)
-	Full          // the second and the third (vanguards-spec)
+	Lite          // the second (vanguards-spec, vanguards-lite)
+	Full          // the second and the third (vanguards-spec, full vanguards)
 )
 
 // Mode is that of these layers.

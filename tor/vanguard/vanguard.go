@@ -70,6 +70,8 @@ type Params struct {
 	Full            bool // vanguards-enabled is 2: the third layer is used as well
 	FullForServices bool // vanguards-hs-service is: by nodes that host services
 	Second, Third   Bounds
+	// SecondOfFull are those of the second layer where there is a third.
+	SecondOfFull Bounds
 }
 
 // Bounds are the numbers of one layer.
@@ -78,13 +80,15 @@ type Bounds struct {
 	Shortest, Longest time.Duration // lifetimes
 }
 
-// ParamsOf reads a consensus.
+// ParamsOf reads a consensus. What it does not say is as in param-spec, but for the second
+// layer of full vanguards: there vanguards-spec has 30 to 60 days, half as long as a guard,
+// and param-spec the 1 to 12 days of C tor's vanguards-lite.
 func ParamsOf(p netdoc.Params) Params {
 	const hour, day, most, all = 60 * 60, 24 * 60 * 60, 1<<31 - 1, 2
 	seconds := func(name string, def int32) time.Duration {
 		return time.Duration(p.Get(name, def, 1, most)) * time.Second
 	}
-	return Params{
+	out := Params{
 		Enabled: p.Get("vanguards-lite-enabled", 1, 0, 1) == 1,
 		Full:    p.Get("vanguards-enabled", 1, 0, all) == all, FullForServices: p.Get("vanguards-hs-service", 1, 0, all) == all,
 		Second: Bounds{
@@ -96,6 +100,12 @@ func ParamsOf(p netdoc.Params) Params {
 			Shortest: seconds("guard-hs-l3-lifetime-min", hour), Longest: seconds("guard-hs-l3-lifetime-max", 48*hour),
 		},
 	}
+	out.SecondOfFull = out.Second
+	_, shortest := p["guard-hs-l2-lifetime-min"]
+	if _, longest := p["guard-hs-l2-lifetime-max"]; !shortest && !longest {
+		out.SecondOfFull.Shortest, out.SecondOfFull.Longest = 30*day*time.Second, 60*day*time.Second
+	}
+	return out
 }
 
 // Set is both layers. It is not safe for concurrent use.
@@ -171,9 +181,11 @@ func (s *Set) Used(r Relay) bool { return s.naming(r.Layer).admits(r.Identity) }
 // Update removes whose time is over or who is no longer fit, and fills the second layer up;
 // with full the third as well.
 //
-// With full the lifetimes are the greater of two even draws (vanguards-spec), so that most
-// of a layer stays for long; else one draw, as in C tor. A relay may be in both layers: each
-// is chosen on its own, and no path has it twice.
+// Lifetimes in the third layer are the greater of two even draws (vanguards-spec, Design of
+// full vanguards), so that most of it stays for long and some not; in the second one draw,
+// as vanguards-spec has it with a third layer, and C tor without. (There vanguards-spec has
+// the greater of two as well, of 1 to 22 days.) A relay may be in both layers: each is chosen
+// on its own, and no path has it twice.
 //
 // Where the user names relays for a layer (HSLayer2Nodes, HSLayer3Nodes) it is all of them
 // up to twenty, and else drawn of them.
@@ -191,14 +203,16 @@ func (s *Set) Update(x *path.Index, p Params, full bool, now time.Time) {
 			s.remove(r, Unfit)
 		}
 	}
-	s.fill(x, Second, p.Second, full, now)
-	if full {
-		s.fill(x, Third, p.Third, full, now)
+	if !full {
+		s.fill(x, Second, p.Second, now)
+		return
 	}
+	s.fill(x, Second, p.SecondOfFull, now)
+	s.fill(x, Third, p.Third, now)
 }
 
 // fill has a layer be of its number, if there are so many.
-func (s *Set) fill(x *path.Index, l Layer, b Bounds, full bool, now time.Time) {
+func (s *Set) fill(x *path.Index, l Layer, b Bounds, now time.Time) {
 	named := s.naming(l)
 	if n := len(named.relays); named.any && n <= mostNamed {
 		b.Number = n
@@ -214,7 +228,7 @@ func (s *Set) fill(x *path.Index, l Layer, b Bounds, full bool, now time.Time) {
 			return // there are no others
 		}
 		life := s.life(b)
-		if full {
+		if l == Third {
 			life = max(life, s.life(b))
 		}
 		s.emit(Event{Kind: Added, Relay: Relay{

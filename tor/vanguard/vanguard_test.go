@@ -40,7 +40,7 @@ func networkBy(rules *nodeset.Rules, relays int, gone ...netdoc.Digest) *path.In
 func newSet(seed uint64) *vanguard.Set { return vanguard.New(rand.New(rand.NewPCG(seed, 1))) }
 
 // "The number of second layer guards is 4"; "their lifetime is between 1 and 12 days"
-// (proposal 333 §3.1, §3.2; C tor draws evenly).
+// (param-spec, and proposal 333 §3.1, §3.2; C tor draws evenly).
 func TestLayer(t *testing.T) {
 	p := vanguard.ParamsOf(netdoc.Params{})
 	if !p.Enabled || p.Second.Number != 4 || p.Second.Shortest != 24*time.Hour || p.Second.Longest != 12*24*time.Hour ||
@@ -158,10 +158,19 @@ func TestParams(t *testing.T) {
 	}
 }
 
-// "We set NUM_LAYER3_GUARDS to 8", for 1 to 48 hours, "using the max(X,X) distribution"
-// (vanguards-spec): the mean of that is two thirds of the way from the shortest to the longest.
+// Full vanguards: MIN_SECOND_GUARD_LIFETIME is 30 days and MAX_SECOND_GUARD_LIFETIME 60,
+// "using a uniform distribution"; the third layer's are 1 and 48 hours, "using the max(X,X)
+// distribution" (vanguards-spec, Parameterization), whose mean is two thirds of the way from
+// the shortest to the longest.
 func TestThirdLayer(t *testing.T) {
 	p := vanguard.ParamsOf(netdoc.Params{})
+	day := 24 * time.Hour
+	if p.SecondOfFull != (vanguard.Bounds{Number: 4, Shortest: 30 * day, Longest: 60 * day}) {
+		t.Errorf("%+v", p.SecondOfFull)
+	}
+	if set := vanguard.ParamsOf(netdoc.Params{"guard-hs-l2-lifetime-max": 7 * 24 * 60 * 60}); set.SecondOfFull != set.Second || set.Second.Longest != 7*day {
+		t.Errorf("a consensus that says it is not heard: %+v", set)
+	}
 	sums, counts := map[vanguard.Layer]float64{}, map[vanguard.Layer]float64{}
 	for seed := range uint64(200) {
 		s := newSet(seed)
@@ -170,7 +179,7 @@ func TestThirdLayer(t *testing.T) {
 			t.Fatalf("%+v", s.Relays())
 		}
 		for _, r := range s.Relays() {
-			b := p.Second
+			b := p.SecondOfFull
 			if r.Layer == vanguard.Third {
 				b = p.Third
 			}
@@ -183,8 +192,9 @@ func TestThirdLayer(t *testing.T) {
 		}
 	}
 	for l, sum := range sums {
-		if mean := sum / counts[l]; mean < 0.63 || mean > 0.70 {
-			t.Errorf("layer %d: lives of %.2f of the range on average, want 0.67", l, mean)
+		want := map[vanguard.Layer]float64{vanguard.Second: 0.5, vanguard.Third: 0.667}[l]
+		if mean := sum / counts[l]; mean < want-0.04 || mean > want+0.04 {
+			t.Errorf("layer %d: lives of %.2f of the range on average, want %.2f", l, mean, want)
 		}
 	}
 }

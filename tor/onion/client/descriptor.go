@@ -68,7 +68,7 @@ func (s *Service) seek(now time.Time) {
 	}
 	if v := s.o.Visit; v != nil {
 		switch {
-		case !fresh:
+		case s.visited:
 			left = nil
 		case slices.Contains(left, v.Directory):
 			left = [][32]byte{v.Directory}
@@ -80,6 +80,7 @@ func (s *Service) seek(now time.Time) {
 	}
 	d := left[s.o.Rand.IntN(len(left))]
 	s.asked[question{s.blinded, d}] = now
+	s.visited = true
 	s.fetch = &fetch{id: s.newID(), directory: d, until: now.Add(s.o.Times.Fetch)}
 	s.do(&Fetch{ID: s.fetch.id, Directory: d, Blinded: s.blinded})
 }

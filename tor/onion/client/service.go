@@ -46,6 +46,7 @@ type Service struct {
 	sub      onion.Subcredential
 	desc     *cached
 	fetch    *fetch
+	visited  bool                        // a directory was asked, ever
 	invalid  bool                        // a directory gave a descriptor that breaks the rules, since the last good one
 	asked    map[question]time.Time      // when each directory was asked last
 	newest   map[onion.BlindedKey]uint64 // greatest revision seen

@@ -95,7 +95,9 @@ func TestVisitInVain(t *testing.T) {
 	}
 	w.visit(v)
 	w.s.Connect(w.now)
-	w.s.NotFetched(next[*Fetch](w).ID, w.now)
+	fetch := next[*Fetch](w).ID
+	w.now = w.now.Add(requeryAfter) // it might be asked again
+	w.s.NotFetched(fetch, w.now)
 	if f := next[*Failed](w); f.Cause != NotFound {
 		t.Errorf("no descriptor: %v", f.Cause)
 	}

@@ -302,7 +302,15 @@ func TestLadder(t *testing.T) {
 			[]string{"found not-stored at descriptor directory 3", "healing republish 0", "healing republish 0", "verified"},
 		},
 		"one directory is away": {func(w *world) { w.unreached[dir(3)] = true }, Rebuild, nil},
-		"overloaded":            {func(w *world) { w.crowded = true }, Rebuild, []string{"found overload at meeting"}},
+		"no directory is reached": {
+			func(w *world) {
+				for _, d := range w.f.Directories {
+					w.unreached[d] = true
+				}
+			}, Rebuild,
+			[]string{"doubted connections"},
+		},
+		"overloaded": {func(w *world) { w.crowded = true }, Rebuild, []string{"found overload at meeting"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -315,6 +323,28 @@ func TestLadder(t *testing.T) {
 				w.verdict(Up)
 			}
 		})
+	}
+}
+
+// One introduction point and one directory that are of no use are not the whole service, in
+// whatever order they are found.
+func TestTwoTroubles(t *testing.T) {
+	for seed := range uint64(60) {
+		w := newWorld(t)
+		w.s.rand = rand.New(rand.NewPCG(seed, 5))
+		w.up()
+		w.cures[NewCircuits], w.cures[Republish] = true, true
+		w.badPoint[2], w.badDir[dir(3)] = Introduce, Directory
+		w.run(20 * time.Minute)
+		w.verdict(Up)
+		if len(w.made) != 1 {
+			t.Errorf("seed %d: made %v", seed, w.made)
+		}
+		for _, line := range w.story {
+			if strings.HasPrefix(line, "found") && !strings.HasSuffix(line, "point 2") && !strings.HasSuffix(line, "directory 3") {
+				t.Errorf("seed %d: %s", seed, line)
+			}
+		}
 	}
 }
 
@@ -553,13 +583,4 @@ func TestOff(t *testing.T) {
 	if len(w.probes) > n+1 {
 		t.Errorf("%d more probes", len(w.probes)-n)
 	}
-}
-
-// A probe that is never heard of again is not waited for for ever.
-func TestLostProbe(t *testing.T) {
-	w := newWorld(t)
-	w.run(2 * time.Second)
-	w.flying = nil
-	w.run(probeLimit + time.Minute)
-	w.verdict(Up)
 }

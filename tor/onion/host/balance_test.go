@@ -14,7 +14,7 @@ import (
 // periods that the two sides' consensuses may be apart, and nobody else's are.
 func TestMasters(t *testing.T) {
 	front, stranger := onion.SecretKeyOfSeed([32]byte{1}).Address(), onion.SecretKeyOfSeed([32]byte{2}).Address()
-	m := newSim(t, 19, 30, Config{Points: 3, Masters: []onion.Address{front}})
+	m := newSim(t, 19, 10, Config{Points: 1, Masters: []onion.Address{front}})
 	m.run(2 * time.Minute)
 	auth := m.anyPoint()
 	id := m.byAuth[auth]
@@ -60,7 +60,7 @@ func TestMasters(t *testing.T) {
 			m.refused(handshake.ErrAuth)
 		}
 	}
-	if err := m.s.Configure(Config{Points: 3, Masters: []onion.Address{stranger}}, m.now); err != nil {
+	if err := m.s.Configure(Config{Points: 1, Masters: []onion.Address{stranger}}, m.now); err != nil {
 		t.Fatal(err)
 	}
 	ask(stranger, now)

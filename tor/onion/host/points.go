@@ -371,6 +371,9 @@ func (s *Service) launch(now time.Time) {
 // letGo closes retired points that no directory gives to clients any more, after a
 // time for those clients who have them already.
 func (s *Service) letGo(now time.Time) {
+	for _, p := range s.tooManyRetired(now) {
+		s.remove(p, Surplus)
+	}
 	for _, p := range slices.Clone(s.points) {
 		if !p.retired {
 			continue

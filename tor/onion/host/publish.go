@@ -272,6 +272,10 @@ func (s *Service) needs(sl *slot, ids []PointID, now time.Time) (Because, bool) 
 // build makes a slot's descriptor.
 func (s *Service) build(sl *slot, ids []PointID, because Because, now time.Time) {
 	text, revision, err := s.describe(sl, ids, now)
+	for errors.Is(err, descriptor.ErrTooLarge) && s.fewer(len(ids)) {
+		ids = s.union(now)
+		text, revision, err = s.describe(sl, ids, now)
+	}
 	if errors.Is(err, errBeyond) {
 		return
 	}

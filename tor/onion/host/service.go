@@ -9,6 +9,7 @@ import (
 
 	"chive/tor/netdoc"
 	"chive/tor/onion"
+	"chive/tor/onion/descriptor"
 	"chive/tor/onion/pow"
 )
 
@@ -112,6 +113,9 @@ func (s *Service) Configure(config Config, now time.Time) error {
 	}
 	s.setShared()
 	s.setMasters()
+	if s.shared != nil {
+		s.shared.most = descriptor.MaxIntroPoints
+	}
 	if s.config.Restricted != before.Restricted || !slices.Equal(s.config.Clients, before.Clients) {
 		s.dirty(Access)
 	}

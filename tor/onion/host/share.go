@@ -28,6 +28,7 @@ const (
 	maxForeign  = 4096           // other nodes' points that are kept
 	maxAhead    = 24 * time.Hour // of others' revisions
 	maxRefusals = 3              // of one directory that make a newer descriptor
+	fewest      = 3              // points that are listed however many clients there are
 )
 
 // ErrAhead: the descriptors of another node are of the future.
@@ -45,6 +46,7 @@ type sharing struct {
 	floor   uint64    // seconds: the time that others' newest revision stands for
 	until   time.Time // of publish
 	others  []*foreign
+	most    int    // points that fit into a descriptor beside the clients
 	stamp   uint64 // seconds: the time that our newest revision stands for, or that the next is to
 	ceiling uint64 // seconds: no revision stands for a later time; 0: any does
 }
@@ -63,7 +65,7 @@ func (s *Service) setShared() {
 	s.hush()
 	s.shared = nil
 	if s.config.Shared {
-		s.shared = &sharing{}
+		s.shared = &sharing{most: descriptor.MaxIntroPoints}
 	}
 }
 
@@ -243,10 +245,10 @@ func (s *Service) union(now time.Time) (ids []PointID) {
 	}
 	slices.SortFunc(groups, func(a, b []candidate) int { return compareCandidates(a[0], b[0]) })
 	turn := now.Unix() / int64(rotateEvery/time.Second)
-	if total > descriptor.MaxIntroPoints {
+	if total > s.shared.most {
 		s.due(time.Unix((turn+1)*int64(rotateEvery/time.Second), 0), now)
 	}
-	ids = choose(groups, descriptor.MaxIntroPoints, int(turn))
+	ids = choose(groups, s.shared.most, int(turn))
 	slices.Sort(ids)
 	return ids
 }
@@ -278,6 +280,31 @@ func choose(groups [][]candidate, most, turn int) (ids []PointID) {
 		}
 	}
 	return ids
+}
+
+// fewer has fewer points listed than so many, with which a descriptor is too large; false:
+// that cannot be helped.
+func (s *Service) fewer(listed int) bool {
+	if s.shared == nil || listed <= fewest {
+		return false
+	}
+	s.shared.most = listed - 1
+	return true
+}
+
+// tooManyRetired are points that nobody is to list and that others still may, the oldest
+// first: there is room for so many.
+func (s *Service) tooManyRetired(now time.Time) (out []*point) {
+	if s.shared == nil {
+		return nil
+	}
+	for _, p := range s.points {
+		if p.retired {
+			out = append(out, p)
+		}
+	}
+	out = out[:max(len(out)-2*s.config.Points, 0)]
+	return slices.DeleteFunc(out, func(p *point) bool { return !s.due(p.retireAt.Add(linger), now) })
 }
 
 // listing is what descriptors are to list; complete: nothing of ours is on its way.

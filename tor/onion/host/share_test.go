@@ -250,6 +250,51 @@ func TestSharedRetired(t *testing.T) {
 	}
 }
 
+// So many are kept that way and no more, be it that points are given up again and again.
+func TestSharedManyRetired(t *testing.T) {
+	c := newClump(t, 53, 60, 1, Config{Points: 2})
+	c.pass(time.Minute)
+	n := c.nodes[0]
+	for range 12 {
+		n.s.RotatePoint(0, n.now())
+		n.obey()
+		c.pass(6 * time.Minute)
+	}
+	if len(c.listed()) != 2 {
+		t.Errorf("listed: %v", c.by(c.listed()))
+	}
+	if open := len(n.points); open > 3*2+2*2 { // those of the last ten minutes stay
+		t.Errorf("%d circuits", open)
+	}
+}
+
+// Where many clients leave little room, fewer points are listed, and take turns.
+func TestSharedWithManyClients(t *testing.T) {
+	config := Config{Points: 3, Restricted: true}
+	for i := range 250 {
+		config.Clients = append(config.Clients, clientPublic(byte(i)))
+	}
+	c := newClump(t, 54, 60, 8, config)
+	c.pass(6 * time.Minute)
+	n := len(c.listed())
+	if n < fewest || n >= descriptor.MaxIntroPoints || c.holder.s.Status().Periods[0].Problem != nil {
+		t.Errorf("%d points are listed: %v", n, c.holder.s.Status().Periods[0].Problem)
+	}
+	config.Clients = config.Clients[:1]
+	c.config.Clients = config.Clients
+	config.Shared = true
+	for _, o := range c.nodes {
+		if err := o.s.Configure(config, o.now()); err != nil {
+			t.Fatal(err)
+		}
+		o.obey()
+	}
+	c.pass(6 * time.Minute)
+	if n := len(c.listed()); n != descriptor.MaxIntroPoints {
+		t.Errorf("%d points are listed when one client is left", n)
+	}
+}
+
 // A point whose circuit is gone for a while is listed by nobody until it is back.
 func TestSharedPointIsDown(t *testing.T) {
 	c := newClump(t, 47, 40, 2, Config{Points: 1})

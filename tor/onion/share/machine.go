@@ -210,10 +210,15 @@ type Machine struct {
 	unread  bool          // something was written meanwhile
 	readAt  time.Duration // when reading began
 	members map[string]*neighbour
-	role    Role
-	told    Members
-	wake    time.Duration
-	out     []Command
+
+	listed   []Point       // of those that are there
+	listedTo time.Duration // until then, if nothing is heard
+	stale    bool          // something was
+
+	role Role
+	told Members
+	wake time.Duration
+	out  []Command
 }
 
 // New makes a node's part. instance is random.
@@ -311,7 +316,7 @@ func (m *Machine) lose(why string) {
 // askAgain has the lease read, after a write of which it is not known what became.
 func (m *Machine) askAgain() {
 	m.retry = m.now.Mono + again
-	m.pollAt = 0
+	m.unread = true
 }
 
 // hold renews the lease, or gives it back.
@@ -424,7 +429,7 @@ func (m *Machine) begin(p *write, revision uint64, from string) {
 	m.renewAt = p.sent.Mono + m.t.Renew
 	m.holder = m.node
 	if o := m.members[from]; o != nil && m.now.Mono-o.heard > fresh {
-		o.heard = m.now.Mono - m.t.Alive // whoever lost it is not there, until it is heard
+		o.heard, m.stale = m.now.Mono-m.t.Alive, true // whoever lost it is not there, until it is heard
 	}
 	m.tell(Taken{l.Epoch, from})
 	m.due(m.until)

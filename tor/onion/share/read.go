@@ -133,6 +133,7 @@ func (m *Machine) member(e Member, now Moment, heard time.Duration) {
 		o.former = append(o.former, o.Instance)
 		o.former = o.former[max(0, len(o.former)-maxFormer):]
 	}
+	m.stale = m.stale || !m.alive(o) || !slices.Equal(o.Points, e.Points)
 	o.Member, o.heard = e, max(o.heard, heard)
 	m.settle(now)
 }
@@ -140,7 +141,7 @@ func (m *Machine) member(e Member, now Moment, heard time.Duration) {
 // MemberGone: a node took its entry away.
 func (m *Machine) MemberGone(node string, now Moment) {
 	if o := m.members[node]; o != nil && m.alive(o) {
-		o.heard = now.Mono - m.t.Alive
+		o.heard, m.stale = now.Mono-m.t.Alive, true
 		m.settle(now)
 	}
 }
@@ -221,15 +222,23 @@ func (m *Machine) assign() {
 	}
 }
 
-// others are the points of the other members that are there.
-func (m *Machine) others() (all []Point) {
+// others are the points of the other members that are there. They are gathered anew when a
+// member said something new, or would be gone had it said nothing since.
+func (m *Machine) others() []Point {
+	if !m.stale && m.now.Mono < m.listedTo {
+		return m.listed
+	}
+	var all []Point
+	m.stale, m.listedTo = false, m.now.Mono+m.t.Alive
 	for _, name := range slices.Sorted(maps.Keys(m.members)) {
 		if o := m.members[name]; m.alive(o) {
+			m.listedTo = min(m.listedTo, o.heard+m.t.Alive)
 			for _, p := range o.Points {
 				all = append(all, Point{name, p})
 			}
 		}
 	}
+	m.listed = all
 	return all
 }
 

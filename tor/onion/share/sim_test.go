@@ -494,7 +494,7 @@ func (w *world) begin() {
 }
 
 func TestNeverTwoPublishers(t *testing.T) {
-	schedules := uint64(600)
+	schedules := uint64(1000)
 	if n, err := strconv.ParseUint(os.Getenv("CHIVE_SHARE_SCHEDULES"), 10, 64); err == nil {
 		schedules = n
 	}
