@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"chive/actors/block"
-	"chive/internal/rawio"
 	"chive/tor/cell"
 	padding "chive/tor/padding/link"
 )
@@ -49,7 +48,6 @@ type reader struct {
 	relayed bool      // the burst has a relay cell
 	ended   time.Time // when the last burst was handed out
 	burst   []share   // in the order of their first cells
-	rest    rawio.Pauser
 }
 
 // read takes what has come from the relay as one burst, gives each circuit its
@@ -58,7 +56,6 @@ type reader struct {
 func (l *Link) read(conn io.Reader, records *recordConn, carry []byte) error {
 	r := &reader{link: l, conn: conn, records: records, buf: make([]byte, stagingSize)}
 	r.fill = copy(r.buf, carry)
-	defer r.rest.Close()
 	for {
 		n, err := conn.Read(r.buf[r.fill:])
 		if n == 0 && err != nil {
@@ -82,7 +79,7 @@ func (r *reader) pause() {
 	now := time.Now()
 	busy := r.size >= busyBytes && now.Sub(r.ended) < busyGap && !r.records.filled
 	if r.size, r.ended = 0, now; busy {
-		r.rest.Sleep(busyWait)
+		time.Sleep(busyWait)
 		r.ended = time.Now()
 	}
 }
