@@ -25,7 +25,7 @@ demo: deps ## private Tor network, chive in front: a download, a live change, ki
 
 test: deps ## everything: vet, then all tests with the race detector
 	$(GO) vet ./...
-	@bash scripts/gotest.sh $(GO) test -race -p 2 -parallel 3 -timeout 17m ./...
+	@bash scripts/gotest.sh $(GO) test -race -p 2 -parallel 5 -timeout 19m ./...
 	$(GO) test ./tor/path # a million paths, for which the race detector has no time
 
 lint: ## gofumpt, vet, staticcheck, govulncheck
@@ -52,6 +52,7 @@ soak: deps ## SOAKGIB of mixed traffic and the demo again and again, SOAKTIME se
 	CHIVE_ONION_FLOOD=1 CHIVE_ONION_CHANGES=4 CHIVE_ONION_PERIODS=1 $(GO) test -race -count=1 -v -parallel 2 -timeout 40m -run 'TestOnionPeriods$$|TestOnionFloodOfCTor$$|TestHostingOfflinePeriods$$|TestOnionBalance$$' ./internal/e2e
 	CHIVE_SHARE_SCHEDULES=20000 $(GO) test -count=1 -timeout 60m -run 'TestNeverTwoPublishers$$' ./tor/onion/share
 	CHIVE_SHARED_FAILOVERS=10 $(GO) test -race -count=1 -v -timeout 60m -run 'TestHostingFailovers$$' ./internal/e2e
+	CHIVE_FAULTS=100 $(GO) test -race -count=1 -v -timeout 90m -run 'TestFaultCampaign$$' ./internal/e2e
 	$(GO) build -o bin/demo ./internal/demo
 	@end=$$(( $$(date +%s) + $(SOAKTIME) )); n=0; \
 	while [ $$(date +%s) -lt $$end ]; do \

@@ -103,6 +103,10 @@ func (s *Service) listen() (node.Listen, error) {
 		return q, errors.New("a service has a Folder or a Key: a folder has its key")
 	case s.Folder == "" && q.Service.DirGroupReadable:
 		return q, errors.New("HiddenServiceDirGroupReadable: there is no Folder")
+	case s.Folder == "" && q.Service.OnionBalance:
+		return q, errors.New("HiddenServiceOnionBalanceInstance: there is no Folder that names the frontends")
+	case q.Service.ExportCircuitID:
+		return q, errors.New("HiddenServiceExportCircuitID: RemoteAddr of a connection tells its circuit")
 	case q.Service.Shared:
 		return q, errors.New("HiddenServiceShared: a service of the program is of one node")
 	case s.Clients != nil && len(s.Clients) == 0:

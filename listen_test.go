@@ -70,6 +70,8 @@ func TestListenRefuses(t *testing.T) {
 			Service{Lines: []string{"HiddenServiceDirGroupReadable 1"}},
 			"HiddenServiceDirGroupReadable",
 		},
+		"a backend without a folder":     {Service{Lines: []string{"HiddenServiceOnionBalanceInstance 1"}}, "HiddenServiceOnionBalanceInstance"},
+		"a circuit told twice":           {Service{Lines: []string{"HiddenServiceExportCircuitID haproxy"}}, "RemoteAddr"},
 		"a service of many nodes":        {Service{Folder: t.TempDir(), Lines: []string{"HiddenServiceShared 1"}}, "HiddenServiceShared"},
 		"a folder that others can enter": {Service{Folder: open}, "chmod 700"},
 		"a folder in nothing":            {Service{Folder: filepath.Join(open, "a", "b")}, "no such file"},

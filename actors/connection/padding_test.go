@@ -77,6 +77,9 @@ func TestQuietLinkIsPadded(t *testing.T) {
 		}
 	}
 	p.system.Root.Send(pid, &Close{chivev1.Outcome_OUTCOME_OK})
+	if err := kernel.StopAndWait(p.system, pid, time.Minute); err != nil { // it may hold a block till then
+		t.Error(err)
+	}
 	p.close(t)
 	if sent, _ := p.link.Padding(); sent < 2 {
 		t.Errorf("%d PADDING cells are counted", sent)
@@ -95,6 +98,9 @@ func TestRelayIsToldNotToPad(t *testing.T) {
 		t.Errorf("the relay gets %v % x", command, body[:6])
 	}
 	p.system.Root.Send(pid, &Close{chivev1.Outcome_OUTCOME_OK})
+	if err := kernel.StopAndWait(p.system, pid, time.Minute); err != nil { // it may hold a block till then
+		t.Error(err)
+	}
 	p.close(t)
 }
 

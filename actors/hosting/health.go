@@ -259,6 +259,10 @@ func (a *serviceActor) visited(m *visited, now time.Time) {
 	if m.auth != [32]byte{} {
 		r.Tried.Point = uint64(a.machine.PointOf(m.auth))
 	}
+	if !r.OK && r.Stage > heal.Descriptor && m.auth != [32]byte{} && r.Tried.Point == 0 && !a.service.Shared {
+		// What the directory gave names a point that is none of the service's any more.
+		r.Stage, r.Answer, m.out = heal.Descriptor, true, chivev1.Outcome_OUTCOME_DOCUMENT_STALE
+	}
 	r.Arrived, r.Crowded = h.arrived, h.crowded && r.Stage == heal.Meeting
 	v := &Verification{
 		OK: r.OK, Outcome: messages.OutcomeName(m.out), Stage: r.Stage.String(), Reason: h.flying.Why.String(), At: now, Took: m.took,

@@ -28,7 +28,7 @@ func TestSharedWithoutTheKey(t *testing.T) {
 		}
 		s.node(1, services[0])
 		b := s.node(2, services[1])
-		time.Sleep(time.Minute)
+		s.pass(time.Minute)
 		one, two := s.told(services[0].Dir), s.told(services[1].Dir)
 		if one == nil || two == nil || one.Address != two.Address || len(two.Points) != 2 || string(one.Secret("x", 16)) != string(two.Secret("x", 16)) {
 			t.Fatalf("told: %+v, %+v", one, two)
@@ -57,14 +57,14 @@ func TestKeysChange(t *testing.T) {
 			t.Fatal(err)
 		}
 		a := s.node(1, service)
-		time.Sleep(time.Minute)
+		s.pass(time.Minute)
 		if st := s.statusOf(a); st.State != "published" || st.Keys != nil {
 			t.Fatalf("%+v", st)
 		}
 		reload := func(state string) Status {
 			t.Helper()
 			s.system.Root.Send(a, &Configure{Services: []config.OnionService{service}})
-			time.Sleep(2 * time.Minute)
+			s.pass(2 * time.Minute)
 			st := s.statusOf(a)
 			if st.State != state {
 				t.Fatalf("%s, want %s: %s", st.State, state, st.Problem)
@@ -79,7 +79,7 @@ func TestKeysChange(t *testing.T) {
 		if st := reload("published"); st.Keys == nil || st.Keys.Over {
 			t.Fatalf("without the key: %+v", st.Keys)
 		}
-		time.Sleep(24 * time.Hour)
+		s.pass(24 * time.Hour)
 		if st := s.statusOf(a); st.Keys == nil || !st.Keys.Over || st.Problem != keysOver {
 			t.Fatalf("when they have run out: %+v", st)
 		}

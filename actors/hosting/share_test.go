@@ -100,6 +100,12 @@ func (s *stage) node(n int, services ...config.OnionService) *actor.PID {
 	return pid
 }
 
+// pass lets time go by, which costs none.
+func (s *stage) pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
 func (s *stage) now() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()

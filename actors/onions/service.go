@@ -317,7 +317,11 @@ func (a *serviceActor) over(ctx actor.Context, m *circuits.Over, now time.Time) 
 		a.notMet(ctx, c.meeting, chivev1.Outcome_OUTCOME_ONION_RENDEZVOUS, now)
 	case c.meeting == nil:
 		a.told(m.Outcome, c, now)
-		a.machine.NotFetched(id, now)
+		if c.ready == nil {
+			a.machine.NotReached(id, now)
+		} else {
+			a.machine.NotFetched(id, now)
+		}
 	default:
 		if _, ok := c.what.(*client.OpenIntroduction); ok {
 			a.introduced(c, m.Outcome)

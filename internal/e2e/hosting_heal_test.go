@@ -213,14 +213,14 @@ func (w *watched) relayGone(t *testing.T) {
 	is := func(relay []byte) bool { return strings.EqualFold(fmt.Sprintf("%X", relay), x.Fingerprint) }
 	down := w.first(t, "its circuit is missed", time.Minute, func(e *chivev1.Envelope) bool { return is(e.GetHostingPointDown().GetRelay()) })
 	gone := w.first(t, "it is given up", 2*time.Minute, func(e *chivev1.Envelope) bool { return is(e.GetHostingPointGone().GetRelay()) })
-	again := w.first(t, "the service is published anew", 2*time.Minute, func(e *chivev1.Envelope) bool {
-		return e.GetHostingPublished() != nil && e.GetSequence() > gone.GetSequence()
+	again := w.first(t, "there is another descriptor", 2*time.Minute, func(e *chivev1.Envelope) bool { // it may have been a directory, too
+		return e.GetHostingDescribed() != nil && e.GetSequence() > gone.GetSequence()
 	})
 	met := w.first(t, "it is verified", 2*time.Minute, func(e *chivev1.Envelope) bool {
 		return e.GetHostingProbed().GetOutcome() == chivev1.Outcome_OUTCOME_OK && e.GetSequence() > again.GetSequence()
 	})
 	after := func(e *chivev1.Envelope) float64 { return e.GetTime().AsTime().Sub(began).Seconds() }
-	t.Logf("the relay of an introduction point is gone: missed after %.1f s, given up after %.1f s, published after %.1f s, verified after %.1f s",
+	t.Logf("the relay of an introduction point is gone: missed after %.1f s, given up after %.1f s, described after %.1f s, verified after %.1f s",
 		after(down), after(gone), after(again), after(met))
 	for _, e := range w.since() {
 		if b := e.GetHostingBroken(); b.GetPartly() && is(b.GetRelay()) && b.GetCause() != chivev1.HealthCause_HEALTH_CAUSE_RELAY_GONE {

@@ -543,6 +543,7 @@ func listenRestricted(t *testing.T, host *api, stranger *client, authorised func
 }
 
 // listenEnd: Drain lets what was accepted end, and takes nothing new; Close ends the rest.
+// When the other end hears of that is up to the relays in between.
 func listenEnd(t *testing.T, host, visitor *api) {
 	l, _ := host.listen(t, chive.Service{})
 	client, server := pair(t, visitor, l)
@@ -573,9 +574,5 @@ func listenEnd(t *testing.T, host, visitor *api) {
 	}
 	if _, err := server.Read(got); !errors.Is(err, chive.ErrReset) {
 		t.Errorf("a connection of a client that was closed: %v", err)
-	}
-	_, _ = io.WriteString(client, "?") // nobody is there: that is told by the time it is sent
-	if _, err := client.Read(got); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("its other end: %v", err)
 	}
 }

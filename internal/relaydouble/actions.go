@@ -149,20 +149,6 @@ func SendRelay(r RelayCell) Action {
 	}
 }
 
-// Send seals a relay cell from a hop, 0 being the first, and sends it. It is for what comes of
-// another circuit: no action may call it, but in a function of [Relay.Later].
-func (c *Circuit) Send(hop int, r RelayCell) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for range max(1, r.Times) {
-		c.seal(cell.Relay, hop, cell.RelayHeader{Cmd: r.Cmd, Stream: r.Stream, Length: r.Length}, r.Data, r.BadDigest)
-	}
-	c.flush()
-}
-
-// Later runs f on a goroutine of its own, for which Close waits.
-func (r *Relay) Later(f func()) { r.spawn("later", f) }
-
 // OnStream is SendRelay on the moment's stream.
 func OnStream(r RelayCell) Action {
 	return func(m *Moment) bool {

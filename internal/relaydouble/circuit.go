@@ -149,20 +149,9 @@ func (c *Circuit) dispatch(cmd cell.Command, hop int, h cell.RelayHeader, data [
 		c.hops = c.hops[:hop+1]
 		c.emit(hop, cell.RelayHeader{Cmd: cell.RelayTruncated}, []byte{byte(cell.DestroyRequested)})
 		return nil
-	case cell.RelayEstablishIntro, cell.RelayEstablishRend, cell.RelayIntroduce1, cell.RelayRendezvous1:
-		return c.onion(hop, h.Cmd, data)
 	default:
 		return violationf("%v relay cell", h.Cmd)
 	}
-}
-
-// onion takes what is for an introduction or rendezvous point, which this relay is by its
-// script alone.
-func (c *Circuit) onion(hop int, cmd cell.RelayCommand, data []byte) (err error) {
-	c.conn.relay.pass(AtOnion, Moment{Conn: c.conn, Circuit: c, Hop: hop, Cmd: cmd, Data: data}, func(*Moment) {
-		err = violationf("%v relay cell", cmd)
-	})
-	return err
 }
 
 // emit seals one relay cell from a hop to the client and puts it in line. Points of

@@ -24,6 +24,6 @@
 // Implements the relay's side of tor-spec sections 4 (link), 5.1 to 5.6 (circuits),
 // 6 (relay cells, streams) and 7.3, 7.4 (flow control); of proposal 324 its negotiation,
 // SENDMEs, XOFF and XON, with a window that stays what it is. RESOLVE
-// is answered with 127.0.0.1. Leaves out: TAP, extending to other processes, conflux, Vegas,
-// and onion services but for what a script answers.
+// is answered with 127.0.0.1. Leaves out: TAP, extending to other processes, conflux, onion
+// services, Vegas.
 package relaydouble

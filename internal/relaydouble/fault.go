@@ -1,10 +1,6 @@
 package relaydouble
 
-import (
-	"sync"
-
-	"chive/tor/cell"
-)
+import "sync"
 
 // Point is a place in the protocol where a Fault can strike. Unless said
 // otherwise the fault acts before the relay's own handling.
@@ -29,7 +25,6 @@ const (
 	AtSendmeIn               // a circuit-level SENDME came
 	AtSendmeOut              // a circuit-level SENDME is about to be sent (Moment.Tag)
 	AtEndIn                  // an END came
-	AtOnion                  // a message of onion services came (Moment.Cmd, Moment.Data): without a fault a violation
 	AtDestroyIn              // a DESTROY came
 	AtRelayOut               // any relay cell is about to be encrypted (Moment.BadDigest)
 	points
@@ -57,11 +52,10 @@ type Moment struct {
 	Conn    *Conn
 	Circuit *Circuit
 	Stream  *Stream
-	Hop     int               // index on the circuit, 0 being where it enters
-	Reply   []byte            // AtGrant, AtCreated, AtExtended: the handshake reply; may be replaced
-	Tag     []byte            // AtSendmeOut: the tag; may be changed in place
-	Data    []byte            // AtDataIn, AtDataOut, AtOnion: the payload; may be replaced
-	Cmd     cell.RelayCommand // AtOnion
+	Hop     int    // index on the circuit, 0 being where it enters
+	Reply   []byte // AtGrant, AtCreated, AtExtended: the handshake reply; may be replaced
+	Tag     []byte // AtSendmeOut: the tag; may be changed in place
+	Data    []byte // AtDataIn, AtDataOut: the payload; may be replaced
 
 	BadDigest bool // AtRelayOut: set to send the cell with a wrong digest
 }

@@ -31,8 +31,7 @@ func (c *Conn) greet(in *cellReader) error {
 		switch {
 		case err != nil:
 			return err
-		case cmd == cell.Vpadding || cmd == cell.Padding,
-			c.relay.opts.FromRelays && (cmd == cell.Certs || cmd == cell.Authenticate):
+		case cmd == cell.Vpadding || cmd == cell.Padding:
 			continue
 		case cmd != cell.Netinfo || circ != 0:
 			return violationf("%v cell in place of NETINFO", cmd)

@@ -38,9 +38,6 @@ type Options struct {
 	// SendmeIncrement is how many cells a SENDME is for where congestion control is
 	// granted, which is to whom asks for it in ntor-v3; 0 grants it to nobody.
 	SendmeIncrement int
-	// FromRelays lets other relays extend circuits to this one. What they prove of themselves
-	// is not looked at.
-	FromRelays bool
 	// CGO offers Counter Galois Onion at every hop, to clients with congestion control.
 	CGO bool
 }

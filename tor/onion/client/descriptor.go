@@ -13,6 +13,9 @@ const (
 	// asked again (C tor's REND_HID_SERV_DIR_REQUERY_PERIOD).
 	requeryAfter        = 15 * time.Minute
 	requeryAfterTesting = 5 * time.Second
+
+	// mostPaths is by how many circuits a directory is tried that none of them reaches.
+	mostPaths = 3
 )
 
 // cached is a descriptor that was verified.
@@ -133,7 +136,31 @@ func (s *Service) Fetched(id ID, text []byte, now time.Time) {
 	s.advance(now)
 }
 
-// NotFetched: the directory has none, or it could not be asked.
+// miss is how often no circuit led to a directory.
+type miss struct {
+	times int
+	at    time.Time // the last
+}
+
+// NotReached: no circuit led to the directory. Which relay is to blame nobody can tell, and one
+// on the way must not have the directory count as asked: it may be by other paths, mostPaths of
+// them in all.
+func (s *Service) NotReached(id ID, now time.Time) {
+	now = s.at(now)
+	if s.fetch == nil || s.fetch.id != id {
+		return
+	}
+	q := question{s.blinded, s.fetch.directory}
+	m := miss{s.missed[q].times + 1, now}
+	s.missed[q] = m
+	if m.times < mostPaths {
+		delete(s.asked, q)
+	}
+	s.fetch = nil
+	s.advance(now)
+}
+
+// NotFetched: the directory has none, or did not answer.
 func (s *Service) NotFetched(id ID, now time.Time) {
 	now = s.at(now)
 	if s.fetch == nil || s.fetch.id != id {

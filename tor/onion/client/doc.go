@@ -21,7 +21,8 @@
 // failed are of the service, for all attempts alike (as with C tor).
 //
 // Bounds: a directory is asked for one blinded key once in 15 minutes until a rendezvous
-// succeeds (C tor does likewise; the text leaves it open);
+// succeeds (C tor does likewise; the text leaves it open), and tried by three circuits if none
+// reaches it;
 // an attempt has a limited number of rendezvous, of introductions and one more fetch.
 //
 // Specification: rend-spec-v3 sections 2.2, 3.2 to 3.4, 4; proposals 324 and 327; the

@@ -340,3 +340,40 @@ func TestAvoided(t *testing.T) {
 		t.Error(f.Cause)
 	}
 }
+
+// A directory to which no circuit led is tried by others, three in all, and only then counts as
+// asked; one that is reached by the last of them answers.
+func TestDirectoriesThatAreNotReached(t *testing.T) {
+	w := newWorld(t, 61)
+	id := w.s.Connect(w.now)
+	tries := map[[32]byte]int{}
+	for {
+		actions := w.s.Take()
+		if len(actions) == 0 {
+			t.Fatal("it waits for nothing")
+		}
+		f, ok := actions[0].(*Fetch)
+		if !ok {
+			if e, failed := actions[0].(*Failed); !failed || e.Attempt != id || e.Cause != NotFound {
+				t.Errorf("%s", kinds(actions))
+			}
+			break
+		}
+		tries[f.Directory]++
+		w.s.NotReached(f.ID, w.now)
+	}
+	for d, n := range tries {
+		if n != mostPaths {
+			t.Errorf("%x is tried %d times", d[:2], n)
+		}
+	}
+	w.now = w.now.Add(requeryAfter)
+	w.s.Connect(w.now)
+	for range mostPaths - 1 {
+		w.s.NotReached(w.s.Take()[0].(*Fetch).ID, w.now)
+	}
+	w.s.Fetched(w.s.Take()[0].(*Fetch).ID, w.text(), w.now)
+	if _, ok := w.s.Revision(); !ok {
+		t.Error("the descriptor does not count")
+	}
+}

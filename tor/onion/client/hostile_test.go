@@ -171,6 +171,7 @@ func silent[T any](*played, T) {}
 var hostiles = []hostile{
 	{way: stall, name: "directory: says nothing", directory: silent[*Fetch], want: NotFound},
 	{way: stall, name: "directory: has it not", directory: func(p *played, f *Fetch) { p.s.NotFetched(f.ID, p.now) }, want: NotFound},
+	{way: stall, name: "directory: none is reached", directory: func(p *played, f *Fetch) { p.s.NotReached(f.ID, p.now) }, want: NotFound},
 	{way: impersonate, name: "directory: another service's", directory: gives(func(p *played, _ []byte) []byte { return p.signed(onion.SecretKeyOfSeed(p.random())) }), want: Invalid},
 	{way: crash, name: "directory: a bit changed", directory: gives(func(_ *played, b []byte) []byte { b[len(b)/2] ^= 1; return b }), want: Invalid},
 	{way: crash, name: "directory: cut short", directory: gives(func(_ *played, b []byte) []byte { return b[:len(b)-90] }), want: Invalid},

@@ -49,6 +49,7 @@ type Service struct {
 	visited  bool                        // a directory was asked, ever
 	invalid  bool                        // a directory gave a descriptor that breaks the rules, since the last good one
 	asked    map[question]time.Time      // when each directory was asked last
+	missed   map[question]miss           // directories to which no circuit led
 	newest   map[onion.BlindedKey]uint64 // greatest revision seen
 	failures map[[32]byte]failure        // of introduction points, by authentication key
 	attempts map[ID]*attempt
@@ -63,7 +64,7 @@ type question struct {
 // New makes a Service of which nothing is known.
 func New(o Options) *Service {
 	return &Service{
-		o: o, asked: map[question]time.Time{}, newest: map[onion.BlindedKey]uint64{}, failures: map[[32]byte]failure{},
+		o: o, asked: map[question]time.Time{}, missed: map[question]miss{}, newest: map[onion.BlindedKey]uint64{}, failures: map[[32]byte]failure{},
 		attempts: map[ID]*attempt{}, circuits: map[ID]*attempt{},
 	}
 }
@@ -153,6 +154,7 @@ func (s *Service) forget() {
 		s.fetch = nil
 	}
 	clear(s.asked)
+	clear(s.missed)
 	clear(s.failures)
 }
 
@@ -238,6 +240,7 @@ func (s *Service) prune(now time.Time) {
 		s.desc = nil
 	}
 	maps.DeleteFunc(s.asked, func(_ question, at time.Time) bool { return now.Sub(at) >= s.requery() })
+	maps.DeleteFunc(s.missed, func(_ question, m miss) bool { return now.Sub(m.at) >= s.requery() })
 	maps.DeleteFunc(s.failures, func(_ [32]byte, f failure) bool { return now.Sub(f.at) >= failureLife })
 }
 

@@ -326,6 +326,28 @@ func TestLadder(t *testing.T) {
 	}
 }
 
+// One introduction point and one directory that are of no use are not the whole service, in
+// whatever order they are found.
+func TestTwoTroubles(t *testing.T) {
+	for seed := range uint64(60) {
+		w := newWorld(t)
+		w.s.rand = rand.New(rand.NewPCG(seed, 5))
+		w.up()
+		w.cures[NewCircuits], w.cures[Republish] = true, true
+		w.badPoint[2], w.badDir[dir(3)] = Introduce, Directory
+		w.run(20 * time.Minute)
+		w.verdict(Up)
+		if len(w.made) != 1 {
+			t.Errorf("seed %d: made %v", seed, w.made)
+		}
+		for _, line := range w.story {
+			if strings.HasPrefix(line, "found") && !strings.HasSuffix(line, "point 2") && !strings.HasSuffix(line, "directory 3") {
+				t.Errorf("seed %d: %s", seed, line)
+			}
+		}
+	}
+}
+
 // Whatever breaks for everybody is found within a minute, if probes take two seconds.
 func TestFoundWithinAMinute(t *testing.T) {
 	for seed := range uint64(50) {
@@ -561,53 +583,4 @@ func TestOff(t *testing.T) {
 	if len(w.probes) > n+1 {
 		t.Errorf("%d more probes", len(w.probes)-n)
 	}
-}
-
-// Who asks is answered in the midst of anything, and after a probe that was lost.
-func TestAsk(t *testing.T) {
-	w := newWorld(t)
-	w.up()
-	for p := range uint64(100) {
-		w.badPoint[p] = Introduce
-	}
-	asked := func() (n int) {
-		for _, p := range w.probes {
-			if p.Why == Asked {
-				n++
-			}
-		}
-		return n
-	}
-	for i := range 20 {
-		w.run(7 * time.Second)
-		w.s.Ask(w.now)
-		w.obey()
-		w.run(2 * w.takes)
-		if asked() != i+1 {
-			t.Fatalf("%d questions, %d probes for them", i+1, asked())
-		}
-	}
-	w.run(time.Minute)
-	n := asked()
-	w.s.Ask(w.now)
-	w.obey()
-	w.run(w.takes) // another may come first
-	if w.flying != nil && w.flying.Why == Asked {
-		w.flying = nil
-		w.s.Lost(w.now)
-		w.obey()
-	}
-	w.run(10 * time.Second)
-	if asked() <= n {
-		t.Error("a question is lost with its probe")
-	}
-}
-
-// A probe that is never heard of again is not waited for for ever.
-func TestLostProbe(t *testing.T) {
-	w := newWorld(t)
-	w.run(2 * time.Second)
-	w.flying = nil
-	w.run(probeLimit + time.Minute)
-	w.verdict(Up)
 }

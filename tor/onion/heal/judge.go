@@ -148,6 +148,9 @@ func (s *Service) failed(r *Result, now time.Time) {
 		s.lookAt(Target{}, Confirm, now)
 	case s.doubt.again:
 		s.found(r, s.wrongWith(r), suspected(r), now)
+	case s.doubt.other == nil && (r.Stage <= Descriptor) != (s.doubt.first.Stage <= Descriptor):
+		s.doubt.other = r // they do not agree: it may be one directory and one introduction point
+		s.lookAt(Target{}, Confirm, now)
 	default:
 		s.found(&s.doubt.first, s.worse(s.wrongWith(&s.doubt.first), s.wrongWith(r)), Target{}, now)
 	}
@@ -159,9 +162,9 @@ func (s *Service) grace(r *Result) int {
 	switch {
 	case r.Answer:
 		return 0
-	case r.Stage == Directory || r.Stage == Rendezvous:
+	case r.Stage == Directory || r.Stage == Rendezvous || r.Stage == Point && !slices.Contains(s.facts.Down, r.Tried.Point):
 		return 2
-	case r.Stage == Point && !slices.Contains(s.facts.Down, r.Tried.Point), r.Arrived && !r.Crowded:
+	case r.Arrived && !r.Crowded:
 		return 1
 	}
 	return 0

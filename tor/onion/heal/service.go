@@ -56,7 +56,8 @@ type Service struct {
 // doubt is a probe that failed, and is looked into.
 type doubt struct {
 	first Result
-	again bool // what it tried is tried once more: others work
+	other *Result // a second one, that points at something else
+	again bool    // what the first tried is tried once more: others work
 }
 
 // trouble is what is wrong, from when it is found until it is over.
@@ -352,20 +353,25 @@ func (s *Service) unpublished(now time.Time) {
 // but for what is looked into.
 func (s *Service) choose(now time.Time) Target {
 	t := s.want
-	var avoid Target
+	var avoid []Target
 	if d := s.doubt; d != nil && !d.again {
-		avoid = d.first.Tried
+		avoid = append(avoid, d.first.Tried)
+		if d.other != nil {
+			avoid = append(avoid, d.other.Tried)
+		}
 	}
 	maps.DeleteFunc(s.excused, func(_ [32]byte, until time.Time) bool { return !now.Before(until) })
 	maps.DeleteFunc(s.away, func(_ [32]byte, since time.Time) bool { return now.Sub(since) >= awayFor })
 	if !slices.Contains(s.facts.Points, t.Point) {
-		t.Point = oldest(s, s.facts.Points, func(p uint64) Target { return Target{Point: p} }, func(p uint64) bool { return p == avoid.Point })
+		t.Point = oldest(s, s.facts.Points, func(p uint64) Target { return Target{Point: p} }, func(p uint64) bool {
+			return slices.ContainsFunc(avoid, func(t Target) bool { return t.Point == p })
+		})
 	}
 	if t.Directory == [32]byte{} {
 		t.Directory = oldest(s, s.facts.Directories, func(d [32]byte) Target { return Target{Directory: d} }, func(d [32]byte) bool {
 			_, excused := s.excused[d]
 			_, away := s.away[d]
-			return excused || away || d == avoid.Directory
+			return excused || away || slices.ContainsFunc(avoid, func(t Target) bool { return t.Directory == d })
 		})
 	}
 	return t
