@@ -26,7 +26,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nkeys"
 
-	"chive/bridge/fleet"
 	shared "chive/bridge/fleet"
 	"chive/messages"
 	"chive/messages/chivev1"
@@ -581,7 +580,7 @@ func TestLoneNodeRunsNoFleet(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if _, err := c.Members(t.Context()); !errors.Is(err, fleet.ErrUnshared) {
+	if _, err := c.Members(t.Context()); !errors.Is(err, shared.ErrUnshared) {
 		t.Errorf("the members of no fleet: %v", err)
 	}
 	b.recorder.Emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, "c1", &chivev1.CircuitOpened{Hops: 3}))

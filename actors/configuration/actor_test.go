@@ -83,7 +83,19 @@ func (d *desk) told() (out []string) {
 	return out
 }
 
+// newDesk is one that reads its files when it is told to.
 func newDesk(t *testing.T, source *config.Source, store *memory, parts ...Subscriber) *desk {
+	t.Helper()
+	return openDesk(t, source, store, false, parts)
+}
+
+// watchingDesk looks for files that change, too.
+func watchingDesk(t *testing.T, source *config.Source) *desk {
+	t.Helper()
+	return openDesk(t, source, &memory{}, true, nil)
+}
+
+func openDesk(t *testing.T, source *config.Source, store *memory, watch bool, parts []Subscriber) *desk {
 	t.Helper()
 	state, err := Open(source, store, slog.New(slog.DiscardHandler), time.Now())
 	if err != nil {
@@ -103,7 +115,7 @@ func newDesk(t *testing.T, source *config.Source, store *memory, parts ...Subscr
 	}))
 	pid := system.Root.Spawn(Props(Options{
 		State: state, Parts: parts, Recorder: recorder, Log: slog.New(slog.DiscardHandler), Now: time.Now,
-		Watch: true, PollEvery: 50 * time.Millisecond, Settle: 10 * time.Millisecond,
+		Watch: watch, PollEvery: 50 * time.Millisecond, Settle: 10 * time.Millisecond,
 	}))
 	d.Attach(pid)
 	t.Cleanup(func() {

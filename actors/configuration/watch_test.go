@@ -52,7 +52,7 @@ func TestWatch(t *testing.T) {
 	source := settings(t, "")
 	source.File = at("torrc")
 	write("torrc", top)
-	d := newDesk(t, source, &memory{})
+	d := watchingDesk(t, source)
 
 	t.Run("written in place", func(t *testing.T) {
 		write("torrc", top+"SocksTimeout 20 seconds\n")
