@@ -43,7 +43,8 @@ func observe(t *testing.T, n *testnet.Network, dir string) *witness {
 	t.Helper()
 	w := &witness{t: t, dir: filepath.Join(dir, "data")}
 	torrc := filepath.Join(dir, "torrc")
-	lines := append(n.ClientTorrc(), "SocksPort 127.0.0.1:auto", "DataDirectory "+w.dir, "ClientRejectInternalAddresses 0")
+	// A conflux set has two guards, and the stories below are of circuits with one.
+	lines := append(n.ClientTorrc(), "SocksPort 127.0.0.1:auto", "DataDirectory "+w.dir, "ClientRejectInternalAddresses 0", "ConfluxEnabled 0")
 	if err := os.WriteFile(torrc, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -267,6 +268,9 @@ func killGuard(t *testing.T, n *testnet.Network, w *witness) (st story.Story, co
 	}
 	connection = circuits[0].Connection
 	killed := w.guardOf(connection)
+	if killed == "" {
+		t.Fatalf("circuit %+v has no guard", circuits[0])
+	}
 	for _, x := range n.Nodes() {
 		if x.Fingerprint == killed {
 			if err := n.Kill(x.Name); err != nil {
