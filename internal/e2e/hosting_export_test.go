@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"path/filepath"
-	"sync"
 	"testing"
 
 	"chive/messages/chivev1"
@@ -15,35 +14,16 @@ import (
 // proxied is a target that reads a PROXY line of each stream, and sends it back.
 func proxied(t *testing.T) (address string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all sync.WaitGroup
-	all.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			all.Go(func() {
-				defer conn.Close()
-				r := bufio.NewReader(conn)
-				line, err := r.ReadString('\n')
-				if err == nil {
-					_, err = io.WriteString(conn, line)
-				}
-				if err == nil {
-					_, _ = io.Copy(conn, r) // ends when the client does
-				}
-			})
+	return serving(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
+		r := bufio.NewReader(conn)
+		line, err := r.ReadString('\n')
+		if err == nil {
+			_, err = io.WriteString(conn, line)
 		}
-	})
-	t.Cleanup(func() {
-		_ = l.Close()
-		all.Wait()
-	})
-	return l.Addr().String()
+		if err == nil {
+			_, _ = io.Copy(conn, r) // ends when the client does
+		}
+	}).String()
 }
 
 // clientOf asks the target at a service's port whose stream this is, and whether what the

@@ -66,7 +66,14 @@ func ctor(t *testing.T, n *testnet.Network, name string, torrc ...string) *clien
 func unixEcho(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "echo")
-	l, err := net.Listen("unix", path)
+	serving(t, "unix", path, func(conn net.Conn) { _, _ = io.Copy(conn, conn) }) // ends when the client does
+	return path
+}
+
+// serving has whoever connects served, until the test ends.
+func serving(t *testing.T, network, address string, serve func(net.Conn)) net.Addr {
+	t.Helper()
+	l, err := net.Listen(network, address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +86,7 @@ func unixEcho(t *testing.T) string {
 			}
 			all.Go(func() {
 				defer conn.Close()
-				_, _ = io.Copy(conn, conn) // ends when the client does
+				serve(conn)
 			})
 		}
 	})
@@ -87,7 +94,7 @@ func unixEcho(t *testing.T) string {
 		_ = l.Close()
 		all.Wait()
 	})
-	return path
+	return l.Addr()
 }
 
 // hostingLab is a private network without services of C tor, and what chive is to host.
