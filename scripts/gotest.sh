@@ -13,7 +13,8 @@ echo "== what failed, without the event logs =="
 awk '
 	/^ *--- FAIL: /                                   { print; own = 1; next }
 	/^ *--- |^(ok|\?)[ \t]|^(PASS|FAIL)$/             { own = 0; next }
-	/^FAIL[ \t]|^# |^panic: |WARNING: DATA RACE|^fatal error: /    { print; rest = 30; next }
+	/^FAIL[ \t]/                                      { print; rest = 0; next }
+	/^# |^panic: |WARNING: DATA RACE|^fatal error: /  { print; rest = 30; next }
 	own && /^ +[^ ]+:[0-9]+: (20[0-9][0-9]-[0-9-]+T|time=)/ { next }
 	own && /^ +[^ ]+\.go:[0-9]+: /                    { print; next }
 	rest > 0                                          { print; rest-- }

@@ -66,6 +66,9 @@ func startReloadableBy(t *testing.T, n *testnet.Network, clock *machineClock, st
 	c := &client{t: t, dir: t.TempDir(), ready: make(chan struct{})}
 	r := &reloadable{client: c, torrc: filepath.Join(c.dir, "torrc"), logged: &lines{}, stirred: make(chan struct{}, 1), opened: make(chan string, 4096)}
 	r.common = append(append(n.ClientTorrc(), "DataDirectory "+c.dir+"/data"), stay...)
+	if !slices.ContainsFunc(slices.Concat(stay, change), func(l string) bool { return strings.HasPrefix(l, "SocksPort ") }) {
+		r.common = append(r.common, "SocksPort 127.0.0.1:auto") // two tests cannot have the default's port
+	}
 	r.write(change...)
 	source := &config.Source{File: r.torrc}
 	loaded, err := source.Load()
