@@ -115,7 +115,7 @@ func (c *circuits) gone(ctx actor.Context, m *circuit.Gone) {
 		c.setGone(r, m)
 	} else {
 		c.accounted(r, m)
-		c.over(ctx, r, m.Outcome)
+		c.over(ctx, r, m)
 		if !m.WasOpen && !r.closing {
 			c.buildFailed(ctx, r, m)
 		}

@@ -64,6 +64,7 @@ type (
 	Over struct {
 		Token   uint64
 		Outcome chivev1.Outcome
+		ToLast  bool // it was open, or only its last hop was missing; else its end says nothing of that
 	}
 )
 
@@ -288,9 +289,9 @@ func (c *circuits) carry(ctx actor.Context, m *Carry) {
 }
 
 // over tells the owner that its circuit is no more.
-func (c *circuits) over(ctx actor.Context, r *record, out chivev1.Outcome) {
+func (c *circuits) over(ctx actor.Context, r *record, m *circuit.Gone) {
 	if r.owned() && !r.abandoned && !c.stemLost(r) {
-		ctx.Send(r.wish.Owner, &Over{Token: r.wish.Token, Outcome: out})
+		ctx.Send(r.wish.Owner, &Over{Token: r.wish.Token, Outcome: m.Outcome, ToLast: r.open || m.Hops >= r.hops-1})
 	}
 }
 

@@ -50,10 +50,12 @@ type world struct {
 	dead    map[[32]byte]bool // relays
 	forgets bool              // relays that are introduction points pass nothing on
 	deaf    map[[32]byte]bool // relays that pass nothing on, and say that they did
+	astray  int               // of so many circuits of visits one ends on its way; 0: none
 	ends    map[string]*playedCircuit
 	texts   map[[32]byte][][]byte // descriptors, by directory, the newest last
 	intros  map[[32]byte]*playedCircuit
 	waiting map[relaymsg.Cookie]*playedCircuit
+	luck    *rand.Rand
 	opened  int
 	log     []*chivev1.Envelope // since it was looked at
 	told    []*chivev1.Envelope
@@ -83,7 +85,7 @@ func inWorld(t *testing.T, services int, period time.Duration, change func(*conf
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{
 			t: t, system: kernel.NewSystem(nil), dead: map[[32]byte]bool{}, deaf: map[[32]byte]bool{}, ends: map[string]*playedCircuit{}, texts: map[[32]byte][][]byte{},
-			intros: map[[32]byte]*playedCircuit{}, waiting: map[relaymsg.Cookie]*playedCircuit{},
+			intros: map[[32]byte]*playedCircuit{}, waiting: map[relaymsg.Cookie]*playedCircuit{}, luck: rand.New(rand.NewPCG(1, 9)),
 		}
 		for _, s := range all {
 			w.dirs = append(w.dirs, s.Dir)
@@ -136,8 +138,8 @@ func (w *world) play(ctx actor.Context) {
 		if m.Target != nil {
 			p.at, last = m.Target.Ed25519, *m.Target
 		}
-		if w.offline || w.dead[p.at] {
-			kernel.After(ctx.ActorSystem(), m.Owner, 100*time.Millisecond, &circuits.Over{Token: m.Token, Outcome: chivev1.Outcome_OUTCOME_DESTROYED})
+		if short := w.offline || w.astray > 0 && m.Visit && w.luck.IntN(w.astray) == 0; short || w.dead[p.at] {
+			kernel.After(ctx.ActorSystem(), m.Owner, 100*time.Millisecond, &circuits.Over{Token: m.Token, Outcome: chivev1.Outcome_OUTCOME_DESTROYED, ToLast: !short})
 			return
 		}
 		w.opened++
@@ -378,6 +380,37 @@ func TestHeals(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A vanguard that is away ends one circuit in four: that is not the service's, nor any
+// introduction point's.
+func TestVanguardAway(t *testing.T) {
+	inWorld(t, 1, verifyPeriod, nil, func(w *world) {
+		w.run(40 * time.Second)
+		w.events()
+		w.set(func() { w.astray = 4 })
+		failed, doubts := 0, 0
+		for range 60 {
+			w.run(time.Minute)
+			for _, p := range w.probes() {
+				if p.GetOutcome() != chivev1.Outcome_OUTCOME_OK {
+					failed++
+				}
+				if c := p.GetCause(); c != 0 && c != chivev1.HealthCause_HEALTH_CAUSE_CONNECTIONS {
+					t.Errorf("blamed: %v", p)
+				}
+			}
+			if got := w.events(); strings.Contains(got, "unverified") {
+				doubts++
+			} else if got != "" {
+				t.Errorf("told %q", got)
+			}
+		}
+		t.Logf("of the visits of an hour %d failed; unverified in %d minutes", failed, doubts)
+		if failed < 10 || doubts > 2 {
+			t.Error("too few failed, or they were taken for more than they are")
+		}
+	})
 }
 
 // Relays that take introductions and pass none on are found, and are introduction points no

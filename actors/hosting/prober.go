@@ -320,10 +320,14 @@ func (p *prober) over(ctx actor.Context, m *circuits.Over, now time.Time) {
 	delete(p.circuits, m.Token)
 	v := c.v
 	if c.id == 0 {
-		p.tell(ctx, v, now)
+		if v.controls < mostControls {
+			p.control(ctx, v)
+		} else {
+			p.tell(ctx, v, now)
+		}
 		return
 	}
-	v.lost = m.Outcome
+	v.lost, v.short = m.Outcome, !m.ToLast
 	if _, ok := c.what.(*client.Fetch); ok {
 		v.stop()
 		v.machine.NotFetched(c.id, now)
@@ -366,8 +370,14 @@ func (p *prober) inVain(ctx actor.Context, v *visiting, now time.Time) {
 		return
 	}
 	p.closeAll(ctx, v)
-	v.control = p.open(ctx, v, 0, nil, &circuits.Open{Purpose: chivev1.Purpose_PURPOSE_RENDEZVOUS})
+	p.control(ctx, v)
 	v.giveUpAt = now.Add(controlTime)
+}
+
+// control has some circuit built, to anywhere.
+func (p *prober) control(ctx actor.Context, v *visiting) {
+	v.controls++
+	v.control = p.open(ctx, v, 0, nil, &circuits.Open{Purpose: chivev1.Purpose_PURPOSE_RENDEZVOUS})
 }
 
 // late ends what has taken too long.

@@ -57,6 +57,8 @@ const (
 	// controlTime is for the circuit that tells a service that cannot be reached from a
 	// network that cannot.
 	controlTime = 15 * time.Second
+	// mostControls is how many of those are tried, as one alone may end by any relay on its way.
+	mostControls = 3
 )
 
 func visitTimes(limit time.Duration) client.Times {
@@ -78,6 +80,7 @@ type visiting struct {
 
 	answer   visited
 	lost     chivev1.Outcome // of the circuit that was lost last
+	short    bool            // that did not come as far as its last relay
 	fetching [32]byte        // directory
 	opened   bool            // the circuit to the introduction point
 	waited   bool            // the rendezvous point waits
@@ -85,6 +88,7 @@ type visiting struct {
 	acked    bool
 
 	control  uint64 // token of the circuit that shows whether there is a network; 0: none yet
+	controls int    // how many were tried
 	giveUpAt time.Time
 }
 
@@ -165,6 +169,7 @@ func (v *visiting) failed(m *client.Failed) {
 		}
 	}
 	r.Answer = r.Answer && r.Stage <= heal.Descriptor || v.answer.out == chivev1.Outcome_OUTCOME_ONION_INTRODUCTION
+	r.Short = v.short && !r.Answer && r.Stage <= heal.Point
 	switch {
 	case v.answer.out != 0:
 	case v.lost != 0:

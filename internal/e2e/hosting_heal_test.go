@@ -20,7 +20,8 @@ type watched struct {
 	*client
 	l       *hostingLab
 	address string
-	from    int // events before it are of no interest any more
+	from    int    // events before it are of no interest any more
+	killed  string // name of a relay
 }
 
 func watch(t *testing.T, l *hostingLab, period string, lines ...string) *watched {
@@ -88,7 +89,7 @@ func (w *watched) story(t *testing.T, began time.Time) {
 		switch b := e.GetEvent().(type) {
 		case *chivev1.Envelope_HostingProbed, *chivev1.Envelope_HostingVerified, *chivev1.Envelope_HostingUnverified,
 			*chivev1.Envelope_HostingBroken, *chivev1.Envelope_HostingHealing, *chivev1.Envelope_HostingHealed,
-			*chivev1.Envelope_HostingPointGone, *chivev1.Envelope_HostingPublished:
+			*chivev1.Envelope_HostingPointGone, *chivev1.Envelope_HostingDescribed, *chivev1.Envelope_HostingPublished:
 			t.Logf("%6.2f s %v", e.GetTime().AsTime().Sub(began).Seconds(), b)
 		}
 	}
@@ -105,24 +106,38 @@ func (w *watched) healedAfter(t *testing.T, what string, began time.Time) *chive
 	return broken.GetHostingBroken()
 }
 
+// startRoomyLab is a network in which the relays of introduction points have no other part:
+// only its guards have that flag, and they are the layer behind the guard as well.
+func startRoomyLab(t *testing.T) (l *hostingLab, layer string) {
+	t.Helper()
+	l = startHostingLabOf(t, testnet.Options{Onions: -1, Relays: 13, Guards: 3})
+	var second []string
+	for _, x := range l.Nodes() {
+		if x.Guard && x.Role != testnet.RoleAuth {
+			second = append(second, x.Fingerprint)
+		}
+	}
+	return l, "HSLayer2Nodes " + strings.Join(second, ",")
+}
+
 // TestHostingHeals: what breaks a hosted service is found, told with its cause, and repaired,
 // over relays of C tor; a client of C tor reaches it in the end.
 func TestHostingHeals(t *testing.T) {
 	t.Parallel()
-	l := startHostingLab(t)
-	w := watch(t, l, "10 seconds")
+	l, layer := startRoomyLab(t)
+	w := watch(t, l, "10 seconds", "HiddenServiceNumIntroductionPoints 4", layer)
 	tor := ctor(t, l.Network, "visitor")
 	tor.fetchOnion(t, "", w.address, 10_000)
 
-	t.Run("every introduction point and directory is visited", func(t *testing.T) { w.coversAll(t) })
-	t.Run("directories lost the descriptor", func(t *testing.T) { w.directoriesForget(t) })
-	t.Run("an introduction point forgot the service", func(t *testing.T) { w.pointForgets(t) })
+	t.Run("every introduction point is visited", func(t *testing.T) { w.coversAll(t) })
+	// This comes first: after others there are descriptors that are less than a minute old.
 	t.Run("the relay of an introduction point is gone", func(t *testing.T) { w.relayGone(t) })
+	t.Run("an introduction point forgot the service", func(t *testing.T) { w.pointForgets(t) })
+	t.Run("directories lost the descriptor", func(t *testing.T) { w.directoriesForget(t) })
 	ctor(t, l.Network, "later").fetchOnion(t, "", w.address, 1<<20)
 }
 
 func (w *watched) coversAll(t *testing.T) {
-	w.mark()
 	used := map[uint64]bool{}
 	w.eventually(t, "each introduction point is visited", 2*time.Minute, func() bool {
 		for _, e := range w.since() {
@@ -136,8 +151,11 @@ func (w *watched) coversAll(t *testing.T) {
 		if e.GetHostingBroken() != nil {
 			t.Errorf("a service that works is found broken: %v", e)
 		}
-		if p := e.GetHostingProbed(); p.GetPoint() != 0 && !p.GetArrived() {
-			t.Errorf("a visit ended at %v: %v", p.GetStage(), p)
+		p := e.GetHostingProbed()
+		if ok := p.GetOutcome() == chivev1.Outcome_OUTCOME_OK; ok && p.GetPoint() != 0 && !p.GetArrived() {
+			t.Errorf("met, and nothing came: %v", p)
+		} else if p != nil && !ok { // a circuit may be too slow, and is nothing that is repaired
+			t.Logf("a visit ended at %v: %v", p.GetStage(), p)
 		}
 	}
 }
@@ -158,11 +176,11 @@ func (w *watched) directoriesForget(t *testing.T) {
 	w.mark()
 	began := time.Now()
 	for _, x := range w.l.Nodes() {
-		busy := false
+		busy := x.Name == w.killed
 		for _, relay := range points {
 			busy = busy || strings.EqualFold(relay, x.Fingerprint)
 		}
-		if busy || x.Guard || x.Role == testnet.RoleAuth {
+		if busy || x.Guard {
 			continue
 		}
 		if err := w.l.Restart(x.Name); err != nil {
@@ -188,30 +206,16 @@ func (w *watched) pointForgets(t *testing.T) {
 	w.story(t, began)
 }
 
-// somePoint is a relay that is an introduction point, and that nothing else depends on: the
-// second hop of every fourth circuit is a vanguard.
+// somePoint is a relay that is an introduction point, and that nothing else depends on.
 func (w *watched) somePoint(t *testing.T) testnet.Node {
 	t.Helper()
-	vanguards := map[string]bool{}
-	w.mu.Lock()
-	for _, e := range w.log {
-		switch {
-		case e.GetVanguardAdded() != nil:
-			vanguards[fmt.Sprintf("%X", e.GetVanguardAdded().GetRelay())] = true
-		case e.GetVanguardRemoved() != nil:
-			delete(vanguards, fmt.Sprintf("%X", e.GetVanguardRemoved().GetRelay()))
-		}
-	}
-	w.mu.Unlock()
-	for _, relay := range w.points() {
-		if vanguards[strings.ToUpper(relay)] {
-			continue
-		}
+	points := w.points()
+	for _, relay := range points {
 		if x, ok := w.relayAt(relay); ok && !x.Guard && x.Role != testnet.RoleAuth {
 			return x
 		}
 	}
-	t.Skip("every introduction point is at a guard, a vanguard or an authority")
+	t.Fatalf("each of %d introduction points is at a guard or an authority", len(points))
 	return testnet.Node{}
 }
 
@@ -222,6 +226,7 @@ func (w *watched) relayGone(t *testing.T) {
 	w.mark()
 	began := time.Now()
 	defer func() { w.story(t, began) }()
+	w.killed = x.Name
 	if err := w.l.Kill(x.Name); err != nil {
 		t.Fatal(err)
 	}

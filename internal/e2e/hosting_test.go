@@ -105,7 +105,12 @@ type hostingLab struct {
 
 func startHostingLab(t *testing.T) *hostingLab {
 	t.Helper()
-	n, err := testnet.Start(t.Context(), testnet.Options{Onions: -1})
+	return startHostingLabOf(t, testnet.Options{Onions: -1})
+}
+
+func startHostingLabOf(t *testing.T, o testnet.Options) *hostingLab {
+	t.Helper()
+	n, err := testnet.Start(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,8 +27,9 @@ type world struct {
 	offline   bool
 	crowded   bool
 	notMet    bool
-	cures     map[Step]bool // what makes everything well
-	takes     time.Duration // a probe
+	fails     func(*Result) bool // in what other ways; nil: none
+	cures     map[Step]bool      // what makes everything well
+	takes     time.Duration      // a probe
 	flying    *Probe
 	ends      time.Time
 
@@ -97,6 +98,10 @@ func (w *world) visit(p Probe) Result {
 		return r
 	}
 	r.Answer = true
+	if r.Tried.Point = p.Target.Point; w.fails != nil && w.fails(&r) {
+		return r
+	}
+	r.Tried.Point = 0
 	if at := w.badDir[p.Target.Directory]; at != 0 {
 		r.Stage = at
 		return r

@@ -15,7 +15,7 @@ func (s *Service) Probed(r Result, now time.Time) {
 	switch d := r.Tried.Directory; {
 	case r.OK || r.Stage > Directory:
 		delete(s.away, d)
-	case !r.Answer && r.Reached:
+	case !r.Answer && r.Reached && !r.Short:
 		s.away[d] = now
 	}
 	if s.idle() {
@@ -130,8 +130,9 @@ func (s *Service) failed(r *Result, now time.Time) {
 		s.lookAt(s.intent(r), Confirm, now.Add(s.spread(soon)))
 		return
 	}
-	if r.Stage == Rendezvous || r.Stage == Directory && !r.Answer {
-		// No relay of our choice would wait, or no directory is reached: that is not the service.
+	if r.Stage == Rendezvous || r.Stage == Directory && !r.Answer || r.Short {
+		// No relay of our choice would wait, no directory is reached, or circuits end on their way
+		// to the introduction point: that is not the service.
 		s.doubted(Connections, now)
 		return
 	}
@@ -162,6 +163,8 @@ func (s *Service) grace(r *Result) int {
 	switch {
 	case r.Answer:
 		return 0
+	case r.Short:
+		return mostShort
 	case r.Stage == Directory || r.Stage == Rendezvous || r.Stage == Point && !slices.Contains(s.facts.Down, r.Tried.Point):
 		return 2
 	case r.Arrived && !r.Crowded:
@@ -350,7 +353,7 @@ func (s *Service) Suspects(r *Result, now time.Time) Cause {
 	if cause := s.cannot(); cause != 0 {
 		return cause
 	}
-	if !r.Reached || r.Stage == Rendezvous {
+	if !r.Reached || r.Stage == Rendezvous || r.Short {
 		return s.explain(Connections, now)
 	}
 	return s.explain(s.wrongWith(r), now)

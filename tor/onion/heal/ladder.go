@@ -88,10 +88,12 @@ func (s *Service) wrongWith(r *Result) Cause {
 	switch r.Stage {
 	case Directory, Descriptor:
 		return NotStored
-	case Point, Introduce:
-		if slices.Contains(s.facts.Down, r.Tried.Point) || r.Stage == Point && !slices.Contains(s.facts.Points, r.Tried.Point) {
+	case Point:
+		if slices.Contains(s.facts.Down, r.Tried.Point) || !slices.Contains(s.facts.Points, r.Tried.Point) {
 			return RelayGone
 		}
+		return PointUnreachable
+	case Introduce: // its relay was reached
 		return PointUnreachable
 	case Meeting:
 		switch {

@@ -17,6 +17,7 @@ const (
 	excuseFor    = time.Hour       // a directory that takes and does not give is let be
 	awayFor      = 10 * time.Minute
 	metGap       = 2 * time.Second
+	mostShort    = 5 // circuits in a row that end on their way: a vanguard that is away ends every fourth
 )
 
 // Service is one hosted service. It is for one goroutine at a time.

@@ -143,6 +143,7 @@ type Result struct {
 	Stage   Stage // the last begun
 	Reached bool  // some circuit of ours was built meanwhile: the network is there
 	Answer  bool  // what failed did so by an answer, and not for want of a circuit or of time
+	Short   bool  // the circuit that failed did not come as far as its last relay: that may be well
 	Arrived bool  // the service got the introduction
 	Crowded bool  // and had more of them than it answers
 	// Tried is what was tried, as far as it came; zero: not so far.
