@@ -250,6 +250,9 @@ func (b *builder) checkNats() {
 	if c.NatsClusterListen != "" && tls && c.NatsTLSCA == "" {
 		b.fail(b.set["NatsClusterListen"], ErrConflict, "the servers of a cluster with TLS check each other: set NatsTLSCA")
 	}
+	if c.NatsClusterListen != "" && c.NatsListen == "" {
+		b.fail(b.set["NatsClusterListen"], ErrConflict, "the servers of a cluster listen for clients, too: set NatsListen, 127.0.0.1:4222 for those of this machine alone")
+	}
 	b.oneWay()
 	for _, idle := range []struct {
 		option  string

@@ -105,6 +105,7 @@ var combinations = []struct{ torrc, says string }{
 	{"NatsListen 127.0.0.1:4222\nNatsTLSCert /c", "NatsTLSCert and NatsTLSKey go together"},
 	{"NatsClusterListen 127.0.0.1:6222\nNatsTLSCert /c\nNatsTLSKey /k", "the servers of a cluster with TLS check each other: set NatsTLSCA"},
 	{"NatsUrl nats://127.0.0.1:4222\nNatsListen 127.0.0.1:4223", "NatsUrl is instead of the embedded server: drop one of them"},
+	{"NatsClusterListen 127.0.0.1:6222", "the servers of a cluster listen for clients, too: set NatsListen"},
 	{"NatsUrl nats://127.0.0.1:4222\nNatsClusterListen 127.0.0.1:6222", "NatsUrl is instead of the embedded server"},
 }
 

@@ -19,7 +19,7 @@ import (
 type eventsCommand struct {
 	nodeFlags
 	Follow bool     `short:"f" help:"Then show each event as it happens, until interrupted or the node stops."`
-	Kind   []string `sep:"," placeholder:"KIND" help:"Only of these kinds: node, connection, circuit, stream, directory, guard, listener, supervisor."`
+	Kind   []string `sep:"," placeholder:"KIND" help:"Only of these kinds: node, connection, circuit, stream, directory, guard, listener, supervisor, config, onion, hosting."`
 	ID     []string `name:"id" sep:"," placeholder:"ID" help:"Only about these actors, or correlated with these ids (a stream's story)."`
 	Last   int      `short:"n" name:"last" default:"-1" placeholder:"N" help:"Begin with the last N (default: all that the node remembers; with --follow 10)."`
 	Output string   `short:"o" enum:"text,json" default:"text" help:"text, or json: one object a line."`

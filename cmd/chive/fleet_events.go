@@ -11,7 +11,7 @@ import (
 
 type fleetEvents struct {
 	fleetFlags
-	Kind   []string      `sep:"," placeholder:"KIND" help:"Only of these kinds: node, connection, circuit, stream, directory, guard, listener, supervisor, config."`
+	Kind   []string      `sep:"," placeholder:"KIND" help:"Only of these kinds: node, connection, circuit, stream, directory, guard, listener, supervisor, config, onion, hosting."`
 	Node   []string      `sep:"," placeholder:"NODE" help:"Only of these nodes."`
 	For    time.Duration `default:"0s" help:"End after so long (default: when interrupted)."`
 	Output string        `short:"o" enum:"text,json" default:"text" help:"text, or json: one object a line."`

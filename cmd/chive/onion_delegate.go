@@ -14,7 +14,7 @@ type onionDelegate struct {
 	Out            string        `required:"" type:"path" placeholder:"FOLDER" help:"The folder for the host: made if it is not there, else its keys are replaced."`
 	From           string        `placeholder:"DATE" help:"The first day (UTC): 2026-11-30, or with a time as RFC 3339; default now."`
 	Periods        int           `default:"30" help:"For so many time periods of the network: days, in the public one. At most 998."`
-	New            bool          `help:"Make the folder with a new identity key. Without, one that holds none is refused."`
+	New            bool          `help:"If the folder holds no identity key, make one. Without, such a folder is refused."`
 	PeriodLength   time.Duration `default:"24h" help:"In a private network: how long a time period is (hsdir-interval)."`
 	VotingInterval time.Duration `default:"1h" help:"In a private network: the time between two consensuses."`
 }

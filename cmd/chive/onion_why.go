@@ -47,7 +47,7 @@ func (c onionWhy) Run(std streams) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
 	defer cancel()
-	s, err := c.service(ctx)
+	s, running, err := c.service(ctx)
 	if err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func (c onionWhy) Run(std streams) error {
 	for i, log := range logs {
 		runs[i] = log
 	}
-	st := story.Hosted(runs, names, map[string]map[uint64]string{s.ID: relaysOf(s)}, since)
+	st := story.Hosted(runs, names, map[string]map[uint64]string{s.ID: relaysOf(s)}, since, time.Now(), running)
 	if st == nil {
 		return errors.New("nothing is in the history about that service (EventHistory says how long it is kept)")
 	}
@@ -91,35 +91,35 @@ func relaysOf(s hosting.Status) map[uint64]string {
 }
 
 // service is the one that is meant: of the running node, or one that only its folder tells
-// of.
-func (c onionWhy) service(ctx context.Context) (hosting.Status, error) {
+// of; and whether a node runs.
+func (c onionWhy) service(ctx context.Context) (s hosting.Status, running bool, err error) {
 	folder, err := filepath.Abs(c.Service)
 	if err != nil {
-		return hosting.Status{}, err
+		return hosting.Status{}, false, err
 	}
 	client, err := c.connect(ctx)
 	if errors.Is(err, bridge.ErrNoNode) {
 		names, nameErr := keystore.Names(folder)
 		if nameErr == nil && len(names) == 0 {
-			return hosting.Status{}, &exitError{exitNoNode, fmt.Errorf("%w; with the service's folder in place of its address the history tells of it", err)}
+			return hosting.Status{}, false, &exitError{exitNoNode, fmt.Errorf("%w; with the service's folder in place of its address the history tells of it", err)}
 		}
-		return hosting.Status{Dir: folder}, nameErr
+		return hosting.Status{Dir: folder}, false, nameErr
 	}
 	if err != nil {
-		return hosting.Status{}, err
+		return hosting.Status{}, false, err
 	}
 	defer client.Close()
 	all, err := hosted(ctx, client)
 	if err != nil {
-		return hosting.Status{}, err
+		return hosting.Status{}, true, err
 	}
-	s, err := pick(all, c.Service)
+	s, err = pick(all, c.Service)
 	if err != nil { // one that was hosted before
 		if names, nameErr := keystore.Names(folder); nameErr == nil && len(names) > 0 {
-			return hosting.Status{Dir: folder}, nil
+			return hosting.Status{Dir: folder}, true, nil
 		}
 	}
-	return s, err
+	return s, true, err
 }
 
 // printServiceStory writes what became of a service for people; times are UTC.

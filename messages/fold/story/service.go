@@ -73,14 +73,21 @@ type Run []*chivev1.Envelope
 
 // Hosted tells what became of the service that has these names in events; nil if no event
 // is about it. Relays are those of introduction points, as far as somebody knows them, by
-// the service's name and the point's number. Spells that ended before since are left out.
-func Hosted(runs []Run, names []string, relays map[string]map[uint64]string, since time.Time) *Service {
+// the service's name and the point's number. Spells that ended before since are left out. now
+// is when it is told, and running says whether the node does, then; zero: when the last event was.
+func Hosted(runs []Run, names []string, relays map[string]map[uint64]string, since, now time.Time, running bool) *Service {
 	h := &hosted{names: names, relays: relays}
 	for _, run := range runs {
 		h.run(run)
 	}
 	if len(h.spells) == 0 {
 		return nil
+	}
+	if !running {
+		h.over()
+	}
+	if now.After(h.until) {
+		h.until = now
 	}
 	out := &Service{Until: h.until, From: h.spells[0].Began, Spells: []Spell{}}
 	for i := range h.spells {
@@ -179,7 +186,7 @@ func (h *hosted) run(events Run) {
 	}
 }
 
-// over: the node ended, and another run follows.
+// over: the node ended.
 func (h *hosted) over() {
 	if s := h.spells[len(h.spells)-1].State; s == stateNotRunning || s == stateNotHosted {
 		return

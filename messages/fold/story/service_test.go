@@ -67,7 +67,7 @@ func TestHosted(t *testing.T) {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".events"), func(t *testing.T) {
 			runs, names := readRuns(t, file)
 			relays := map[string]map[uint64]string{names[len(names)-1]: {2: "RELAY-OF-2"}}
-			st := Hosted(runs, names, relays, time.Time{})
+			st := Hosted(runs, names, relays, time.Time{}, time.Time{}, true)
 			consistent(t, st)
 			got, err := json.MarshalIndent(st, "", "  ")
 			if err != nil {
@@ -92,13 +92,20 @@ func TestHosted(t *testing.T) {
 				for i := range runs[run] {
 					cut := append([]Run{}, runs...)
 					cut[run] = runs[run][i:]
-					consistent(t, Hosted(cut, names, nil, time.Time{}))
+					consistent(t, Hosted(cut, names, nil, time.Time{}, time.Time{}, true))
 				}
 			}
-			if st := Hosted(runs, names, nil, st.Until.Add(1)); len(st.Spells) != 1 {
+			if st := Hosted(runs, names, nil, st.Until.Add(1), time.Time{}, true); len(st.Spells) != 1 {
 				t.Errorf("%d spells since the end", len(st.Spells))
 			}
-			if Hosted(runs, []string{"another"}, nil, time.Time{}) != nil {
+			// When no node runs it is down, since the last that was heard of it.
+			later := st.Until.Add(time.Hour)
+			if st := Hosted(runs, names, nil, time.Time{}, later, false); !isDown(st.State) || st.Began.After(later.Add(-time.Hour)) || !st.Until.Equal(later) {
+				t.Errorf("without a node: %+v", st)
+			} else {
+				consistent(t, st)
+			}
+			if Hosted(runs, []string{"another"}, nil, time.Time{}, time.Time{}, true) != nil {
 				t.Error("a story of a service that is not there")
 			}
 		})
