@@ -61,6 +61,9 @@ type part struct {
 	stop    func()               // of what is heard
 	value   []byte               // of the lease, as this node wrote it last
 	failing time.Time            // since when the lease cannot be read; zero: it can
+	refused time.Time            // since when nothing that this node writes is stored; zero: it is
+	role    *share.Role          // the last
+	number  uint64               // of the lease as it was read last
 	warned  map[string]time.Time // by what the operator was told
 	ended   bool
 	until   time.Time // of the last right to publish
@@ -95,7 +98,7 @@ func (s *sharing) Receive(ctx actor.Context) {
 			delete(s.parts, m.Service)
 		}
 	case *leaseRead:
-		s.leaseRead(m)
+		s.leaseRead(ctx, m)
 	case *membersRead:
 		for _, e := range m.entries {
 			s.member(m.part, e, m.part.machine.MemberRead)
@@ -104,6 +107,7 @@ func (s *sharing) Receive(ctx actor.Context) {
 		if errors.Is(m.err, messages.ErrShareConflict) {
 			m.err = share.ErrConflict
 		}
+		s.stored(ctx, m.part, m.err)
 		m.part.machine.Wrote(m.id, m.number, m.err, s.moment())
 	case *heard:
 		s.heard(m)
@@ -186,7 +190,7 @@ func (s *sharing) end(ctx actor.Context, p *part) {
 }
 
 // leaseRead gives the machine what was read, if it is the work of somebody with the key.
-func (s *sharing) leaseRead(m *leaseRead) {
+func (s *sharing) leaseRead(ctx actor.Context, m *leaseRead) {
 	p, now := m.part, s.moment()
 	if m.err != nil {
 		if p.failing.IsZero() {
@@ -199,6 +203,13 @@ func (s *sharing) leaseRead(m *leaseRead) {
 		return
 	}
 	p.failing = time.Time{}
+	if m.entry.Number != p.number { // somebody's was stored
+		was := p.cutOff(s.o.Now())
+		p.number, p.refused = m.entry.Number, time.Time{}
+		if was && p.role != nil {
+			s.assign(ctx, p, p.role)
+		}
+	}
 	if m.entry.Value == nil {
 		p.machine.LeaseRead(nil, m.entry.Number, now)
 		return
@@ -211,6 +222,28 @@ func (s *sharing) leaseRead(m *leaseRead) {
 	}
 	p.machine.LeaseRead(&l, m.entry.Number, now)
 }
+
+// stored: a lease was written, or not. Servers that have lost most of their number can be read
+// and store nothing: what they say of a publisher is old then.
+func (s *sharing) stored(ctx actor.Context, p *part, err error) {
+	if err == nil || errors.Is(err, share.ErrConflict) {
+		p.refused = time.Time{}
+		return
+	}
+	if p.refused.IsZero() {
+		p.refused = s.o.Now()
+	}
+	if !p.cutOff(s.o.Now()) {
+		return
+	}
+	s.warn(p, "the fleet's servers store nothing: nobody may publish a shared onion service until they do", err)
+	if p.role != nil && p.role.Holder != "" {
+		s.assign(ctx, p, p.role)
+	}
+}
+
+// cutOff: for so long that nothing is known of who publishes.
+func (p *part) cutOff(now time.Time) bool { return !p.refused.IsZero() && now.Sub(p.refused) >= failsFor }
 
 // heard takes what somebody wrote: members are believed, the lease is read.
 func (s *sharing) heard(m *heard) {
@@ -312,6 +345,10 @@ func (s *sharing) assign(ctx actor.Context, p *part, r *share.Role) {
 	m := &hosting.Role{
 		Service: p.dir, Publish: r.Publish, Epoch: r.Epoch, Floor: r.Floor, Ceiling: r.Ceiling, Publisher: r.Holder,
 		Others: make([]hosting.SharedPoint, len(r.Others)),
+	}
+	p.role = r
+	if !r.Publish && p.cutOff(s.o.Now()) {
+		m.Publisher = ""
 	}
 	if r.Publish {
 		now := s.o.Now()

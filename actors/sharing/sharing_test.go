@@ -42,6 +42,7 @@ type store struct {
 type port struct {
 	*store
 	cut      bool
+	full     bool // it is read, and stores nothing
 	watchers map[int]func(messages.ShareEntry)
 	prefix   string
 }
@@ -67,7 +68,7 @@ func (p *port) ShareWrite(key string, value []byte, expect uint64, done func(uin
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
-	case p.cut:
+	case p.cut, p.full:
 		done(0, errCut)
 	case p.entries[key].Number != expect:
 		done(0, messages.ErrShareConflict)
@@ -79,7 +80,7 @@ func (p *port) ShareWrite(key string, value []byte, expect uint64, done func(uin
 func (p *port) SharePut(key string, value []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.cut {
+	if !p.cut && !p.full {
 		p.put(key, value)
 	}
 }
@@ -285,6 +286,40 @@ func TestOnePublishes(t *testing.T) {
 		}
 		if r := first.has(); r.Publisher != second.name || r.Epoch != second.has().Epoch {
 			t.Errorf("%+v", r)
+		}
+	})
+}
+
+// Servers that lost most of their number are read and store nothing. Then nobody publishes, and
+// no node says that another did; when they store again one does.
+func TestServersThatStoreNothing(t *testing.T) {
+	onScene(t, []string{"a", "b"}, func(s *scene) {
+		time.Sleep(10 * time.Second)
+		s.publisher()
+		store := func(full bool) {
+			s.store.mu.Lock()
+			defer s.store.mu.Unlock()
+			for _, n := range s.nodes {
+				n.full = full
+			}
+		}
+		store(true)
+		time.Sleep(2 * time.Minute)
+		if n := len(s.publishers()); n != 0 {
+			t.Errorf("%d publish", n)
+		}
+		for _, n := range s.nodes {
+			if r := n.has(); r.Publisher != "" {
+				t.Errorf("%s says that %s publishes", n.name, r.Publisher)
+			}
+		}
+		store(false)
+		time.Sleep(2 * time.Minute)
+		now := s.publisher()
+		for _, n := range s.nodes {
+			if r := n.has(); r.Publisher != now.name {
+				t.Errorf("%s says that %q publishes", n.name, r.Publisher)
+			}
 		}
 	})
 }
