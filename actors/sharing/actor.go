@@ -243,7 +243,9 @@ func (s *sharing) stored(ctx actor.Context, p *part, err error) {
 }
 
 // cutOff: for so long that nothing is known of who publishes.
-func (p *part) cutOff(now time.Time) bool { return !p.refused.IsZero() && now.Sub(p.refused) >= failsFor }
+func (p *part) cutOff(now time.Time) bool {
+	return !p.refused.IsZero() && now.Sub(p.refused) >= failsFor
+}
 
 // heard takes what somebody wrote: members are believed, the lease is read.
 func (s *sharing) heard(m *heard) {
