@@ -43,10 +43,13 @@ func (onionList) Help() string {
 node itself, which visits it (OnionVerifyPeriod); VERIFIED says how long ago that was. It is
 impaired when one introduction point or directory is of no use, broken when nobody reaches
 it, and unverified when there is no network to visit it by. Before the first visit it is
-published when both of its periods have a descriptor at a directory. POINTS are its
-introduction points that work. CLIENTS are circuits on which somebody is met now. FROM is
-where it comes from: the torrc, the environment or the command-line; added is chive onion
-add, and transient the same for this run alone. Addresses are shown on this machine only.
+publishing, then published when both of its periods have a descriptor at a directory. On
+standby another node of the fleet publishes it (HiddenServiceShared); failed, its folder
+cannot be used, which the log explains. POINTS are its introduction points that work.
+CLIENTS are circuits on which somebody is met now. FROM is where it comes from: the torrc,
+the environment, the command-line, or the program that the node runs in; added is chive
+onion add, and transient the same for this run alone. Addresses are shown on this machine
+only.
 
 Examples:
   chive onion ls
