@@ -75,8 +75,10 @@ func TestVanguardsAreKept(t *testing.T) {
 		t.Fatalf("after a restart %v, before %v; %d told", again, first, added)
 	}
 	later := now.Add(13 * 24 * time.Hour)
-	if again := v.Layers(later).Second; len(again) != 4 || removed != 4 {
-		t.Errorf("after 13 days %v; %d are told to be gone", again, removed)
+	again := v.Layers(later).Second
+	gone := len(slices.DeleteFunc(slices.Clone(first), func(id netdoc.Digest) bool { return slices.Contains(again, id) }))
+	if len(again) != 4 || removed != gone || gone < 2 { // one may be drawn anew
+		t.Errorf("after 13 days %v, before %v; %d are told to be gone", again, first, removed)
 	}
 	v.configure(vanguardSettings{lite: "0", full: "auto"})
 	if v.Layers(later).Second != nil {
