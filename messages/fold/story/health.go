@@ -102,14 +102,23 @@ func sayHealth(e *chivev1.Envelope) string {
 	return ""
 }
 
+// shaken are the reasons of a visit that are news themselves.
+var shaken = map[string]string{
+	"network": "the way to the network is another, or was gone", "woken": "the machine was asleep, or the node was stopped", "clock": "the clock was set",
+}
+
 func sayProbed(p *chivev1.HostingProbed) string {
+	text := "was visited as clients do"
+	if why := shaken[p.GetReason()]; why != "" {
+		text += ", as " + why
+	}
 	if p.GetOutcome() == chivev1.Outcome_OUTCOME_OK {
 		if p.GetStage() == chivev1.ProbeStage_PROBE_STAGE_DESCRIPTOR {
-			return "had its descriptor read as clients do: it is good"
+			return text + ", by its descriptor alone: it is good"
 		}
-		return fmt.Sprintf("was visited as clients do, in %s%s: they met", span(p.GetTook().AsDuration()), atPoint(p.GetPoint()))
+		return fmt.Sprintf("%s, in %s%s: they met", text, span(p.GetTook().AsDuration()), atPoint(p.GetPoint()))
 	}
-	text := fmt.Sprintf("was visited as clients do, and failed after %s %s%s", span(p.GetTook().AsDuration()), probeStage(p.GetStage()), atPoint(p.GetPoint()))
+	text += fmt.Sprintf(", and failed after %s %s%s", span(p.GetTook().AsDuration()), probeStage(p.GetStage()), atPoint(p.GetPoint()))
 	if p.GetArrived() {
 		text += ", though the introduction came"
 	}

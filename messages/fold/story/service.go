@@ -308,7 +308,8 @@ func tells(e *chivev1.Envelope, state string) bool {
 	case *chivev1.Envelope_HostingStored:
 		return bad(body.HostingStored.GetOutcome())
 	case *chivev1.Envelope_HostingProbed:
-		return state != stateUp || bad(body.HostingProbed.GetOutcome())
+		p := body.HostingProbed
+		return state != stateUp || bad(p.GetOutcome()) || shaken[p.GetReason()] != ""
 	case *chivev1.Envelope_HostingPublished, *chivev1.Envelope_HostingPointUp:
 		return state != stateUp && state != statePublished
 	}
