@@ -52,9 +52,11 @@ var faults = []fault{
 func (l *campaignLab) why(t *testing.T, f fault, r trial, began time.Time) error {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	since := began.Add(l.host.ahead - time.Second).UTC().Format(time.RFC3339Nano)
-	out, err := exec.CommandContext(ctx, l.chive, "onion", "why", filepath.Join(l.dir, "service"), "--data-dir", filepath.Join(l.dir, "data"),
-		"--since", since, "-o", "json").CombinedOutput()
+	args := []string{"onion", "why", filepath.Join(l.dir, "service"), "--data-dir", filepath.Join(l.dir, "data"), "-o", "json"}
+	if l.host.ahead == 0 { // else the node's times are none of the program's
+		args = append(args, "--since", began.Add(-time.Second).UTC().Format(time.RFC3339Nano))
+	}
+	out, err := exec.CommandContext(ctx, l.chive, args...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("chive onion why: %w: %s", err, out)
 	}
