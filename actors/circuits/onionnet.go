@@ -70,3 +70,8 @@ func HopOf(r *path.Relay) circuit.Hop {
 func HopAt(p relaymsg.Point) *circuit.Hop {
 	return &circuit.Hop{RSA: p.RSA, Ed25519: p.Ed25519, NtorKey: p.OnionKey, IPv4: p.IPv4}
 }
+
+// PointOf describes a hop to the other.
+func PointOf(h *circuit.Hop) relaymsg.Point {
+	return relaymsg.Point{RSA: h.RSA, Ed25519: h.Ed25519, IPv4: h.IPv4, IPv6: h.IPv6, OnionKey: h.NtorKey}
+}

@@ -313,11 +313,7 @@ func (a *serviceActor) toldHealth(e heal.Event) {
 	var out *chivev1.Envelope
 	switch e := e.(type) {
 	case heal.Verified:
-		by := "probe"
-		if e.ByClient {
-			by = "client"
-		}
-		out = messages.Event(kind, id, &chivev1.HostingVerified{By: by})
+		out = messages.Event(kind, id, &chivev1.HostingVerified{By: metBy(e.ByClient)})
 	case heal.Doubted:
 		out = messages.Event(kind, id, &chivev1.HostingUnverified{Cause: chivev1.HealthCause(e.Cause)})
 	case heal.Found:
@@ -389,10 +385,15 @@ func (a *serviceActor) wellness() *Health {
 		out.Step = s.Step.String()
 	}
 	if !s.Verified.IsZero() {
-		out.By = "probe"
-		if s.ByClient {
-			out.By = "client"
-		}
+		out.By = metBy(s.ByClient)
 	}
 	return out
+}
+
+// metBy says who met the service.
+func metBy(client bool) string {
+	if client {
+		return "client"
+	}
+	return "probe"
 }

@@ -175,7 +175,6 @@ func (p *prober) perform(ctx actor.Context, v *visiting, now time.Time) {
 func (p *prober) do(ctx actor.Context, v *visiting, a client.Action, now time.Time) bool {
 	switch m := a.(type) {
 	case *client.Fetch:
-		v.fetching = m.Directory
 		v.answer.result.Tried.Directory = m.Directory
 		r := p.network.Directory(m.Directory)
 		if r == nil { // of a view that was replaced
@@ -347,8 +346,7 @@ func (p *prober) heard(m *circuit.Heard, now time.Time) {
 	case torcircuit.RendezvousEstablished:
 		v.waited = true
 		v.passed(heal.Rendezvous, now)
-		l := c.ready.Last
-		v.machine.Established(c.id, client.Point{RSA: l.RSA, Ed25519: l.Ed25519, IPv4: l.IPv4, IPv6: l.IPv6, OnionKey: l.NtorKey}, now)
+		v.machine.Established(c.id, circuits.PointOf(&c.ready.Last), now)
 	case torcircuit.IntroduceAck:
 		if status, err := relaymsg.ParseIntroduceAck(m.Data); err == nil && status == relaymsg.AckSuccess {
 			v.acked = true

@@ -78,14 +78,13 @@ type visiting struct {
 	tokens  map[client.ID]uint64
 	work    context.CancelFunc
 
-	answer   visited
-	lost     chivev1.Outcome // of the circuit that was lost last
-	short    bool            // that did not come as far as its last relay
-	fetching [32]byte        // directory
-	opened   bool            // the circuit to the introduction point
-	waited   bool            // the rendezvous point waits
-	sent     bool
-	acked    bool
+	answer visited
+	lost   chivev1.Outcome // of the circuit that was lost last
+	short  bool            // that did not come as far as its last relay
+	opened bool            // the circuit to the introduction point
+	waited bool            // the rendezvous point waits
+	sent   bool
+	acked  bool
 
 	control  uint64 // token of the circuit that shows whether there is a network; 0: none yet
 	controls int    // how many were tried
@@ -148,7 +147,7 @@ func (v *visiting) read(now time.Time) bool {
 	case !ok:
 		v.answer.out = chivev1.Outcome_OUTCOME_ONION_INVALID
 		return false
-	case v.fetching == v.what.Directory && revision < v.least:
+	case v.answer.result.Tried.Directory == v.what.Directory && revision < v.least:
 		v.answer.out = chivev1.Outcome_OUTCOME_DOCUMENT_STALE
 		return false
 	}

@@ -281,8 +281,7 @@ func (a *serviceActor) heard(m *circuit.Heard, now time.Time) {
 	}
 	switch m.What {
 	case torcircuit.RendezvousEstablished:
-		l := c.ready.Last
-		a.machine.Established(id, client.Point{RSA: l.RSA, Ed25519: l.Ed25519, IPv4: l.IPv4, IPv6: l.IPv6, OnionKey: l.NtorKey}, now)
+		a.machine.Established(id, circuits.PointOf(&c.ready.Last), now)
 	case torcircuit.IntroduceAck:
 		out := chivev1.Outcome_OUTCOME_OK
 		if status, err := relaymsg.ParseIntroduceAck(m.Data); err != nil || status != relaymsg.AckSuccess {

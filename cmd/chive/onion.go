@@ -134,11 +134,7 @@ type onionShow struct {
 // Run asks and prints.
 func (c onionShow) Run(std streams) error {
 	return c.with(func(ctx context.Context, client *bridge.Client) error {
-		all, err := hosted(ctx, client)
-		if err != nil {
-			return err
-		}
-		s, err := pick(all, c.Service)
+		s, err := find(ctx, client, c.Service)
 		if err != nil {
 			return err
 		}
@@ -148,6 +144,15 @@ func (c onionShow) Run(std streams) error {
 		printService(std, s)
 		return nil
 	})
+}
+
+// find asks the node for the one service that is meant.
+func find(ctx context.Context, client *bridge.Client, name string) (hosting.Status, error) {
+	all, err := hosted(ctx, client)
+	if err != nil {
+		return hosting.Status{}, err
+	}
+	return pick(all, name)
 }
 
 // pick finds the one service that is meant.

@@ -45,11 +45,7 @@ func (c onionVerify) Run(std streams) error {
 		return err
 	}
 	defer client.Close()
-	all, err := hosted(ctx, client)
-	if err != nil {
-		return err
-	}
-	s, err := pick(all, c.Service)
+	s, err := find(ctx, client, c.Service)
 	if err != nil {
 		return err
 	}

@@ -3,11 +3,8 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -68,11 +65,8 @@ func TestFaultCampaign(t *testing.T) {
 	if err != nil || count < 1 {
 		t.Skip("CHIVE_FAULTS says how many faults there are to be; make soak has a hundred")
 	}
-	chive := filepath.Join(t.TempDir(), "chive")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", chive, "chive/cmd/chive")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	chive, built := building(t, t.TempDir())
+	built()
 	labs := (count + faultsALab - 1) / faultsALab
 	results := make(chan trial, count)
 	t.Run("labs", func(t *testing.T) {
@@ -280,26 +274,9 @@ func (l *campaignLab) visit(t *testing.T) bool {
 			if err := v.NewIdentity(ctx); err != nil {
 				t.Log(err)
 			}
-			got[i] = knocked(ctx, v.SocksAddr, l.address)
+			got[i] = knocked(ctx, v.SocksAddr, "visitor", l.address)
 		})
 	}
 	wg.Wait()
 	return slices.Contains(got, true)
-}
-
-// knocked: does SOCKS give a stream to a service?
-func knocked(ctx context.Context, proxy, host string) bool {
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", proxy)
-	if err != nil {
-		return false
-	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-	say := "\x05\x01\x00\x05\x01\x00\x03" + string([]byte{byte(len(host))}) + host + "\x00\x50"
-	var got [4]byte
-	if _, err := io.WriteString(conn, say); err != nil {
-		return false
-	}
-	_, err = io.ReadFull(conn, got[:])
-	return err == nil && got[3] == 0
 }

@@ -3,7 +3,6 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -37,11 +36,8 @@ func TestBuildTimeoutIsLearnedAndSurvivesKill(t *testing.T) {
 		"cbtmincircs": enough, "cbttestfreq": 1, "cbtmintimeout": 50, "cbtinitialtimeout": 45_000,
 	}})
 	dir := t.TempDir()
-	binary := filepath.Join(dir, "chive")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "chive/cmd/chive")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	binary, built := building(t, dir)
+	built()
 	data := filepath.Join(dir, "data")
 	p := &process{binary: binary, torrc: filepath.Join(dir, "torrc"), data: data, socks: freePort(t)}
 	lines := append(n.ClientTorrc(), "SocksPort "+p.socks, "DataDirectory "+data, "CircuitPoolMinSize 4")

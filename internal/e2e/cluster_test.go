@@ -67,6 +67,26 @@ func (p *process) ask(t *testing.T, args ...string) (string, error) {
 	return string(out), err
 }
 
+// building builds the program into a folder while other things are done; built returns when
+// that is over.
+func building(t *testing.T, dir string) (binary string, built func()) {
+	t.Helper()
+	binary = filepath.Join(dir, "chive")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "chive/cmd/chive")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	var said bytes.Buffer
+	build.Stdout, build.Stderr = &said, &said
+	if err := build.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return binary, func() {
+		t.Helper()
+		if err := build.Wait(); err != nil {
+			t.Fatalf("%v: %s", err, said.String())
+		}
+	}
+}
+
 // embedded are three nodes whose embedded servers are one cluster.
 func embedded(t *testing.T, n *testnet.Network) (all []*process, signer []byte) {
 	t.Helper()
@@ -75,12 +95,8 @@ func embedded(t *testing.T, n *testnet.Network) (all []*process, signer []byte) 
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	binary := filepath.Join(dir, "chive")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "chive/cmd/chive")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	binary, built := building(t, dir)
+	built()
 	write := func(name, text string) string {
 		file := filepath.Join(dir, name)
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {

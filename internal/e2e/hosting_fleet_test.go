@@ -1,12 +1,10 @@
 package e2e
 
 import (
-	"bytes"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -48,18 +46,9 @@ func startSharers(t *testing.T) *sharers {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	binary := filepath.Join(dir, "chive")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "chive/cmd/chive")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	var said bytes.Buffer
-	build.Stdout, build.Stderr = &said, &said
-	if err := build.Start(); err != nil {
-		t.Fatal(err)
-	}
+	binary, built := building(t, dir)
 	s := &sharers{hostingLab: startHostingLab(t), h: startHubs(t, 1, "256MB"), grown: make(chan struct{}, 1)}
-	if err := build.Wait(); err != nil {
-		t.Fatalf("%v: %s", err, said.String())
-	}
+	built()
 	nc, _ := s.h.as(t, bridge.RoleObserve)
 	s.follow(t, nc)
 	var key []byte

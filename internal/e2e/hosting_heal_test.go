@@ -1,10 +1,7 @@
 package e2e
 
 import (
-	"crypto/ecdh"
-	"crypto/rand"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -255,18 +252,10 @@ func TestHostingVerifiesRestricted(t *testing.T) {
 	t.Parallel()
 	l := startHostingLab(t)
 	dir := filepath.Join(t.TempDir(), "private")
-	if err := os.MkdirAll(filepath.Join(dir, "authorized_clients"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	key, err := ecdh.X25519().GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "authorized_clients", "alice.auth"), []byte("descriptor:x25519:"+base32Key.EncodeToString(key.PublicKey().Bytes())+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	key, public := clientKey(t)
+	letIn(t, dir, "alice", public)
 	w := watch(t, l, "10 seconds", "HiddenServiceDir "+dir)
-	folder := keyDir(t, auth(w.address, base32Key.EncodeToString(key.Bytes())))
+	folder := keyDir(t, auth(w.address, key))
 	ctor(t, l.Network, "alice", "ClientOnionAuthDir "+folder).fetchOnion(t, "", w.address, 100_000)
 	if _, code := ctor(t, l.Network, "stranger").connect(t, w.address, 80); code == 0 {
 		t.Error("a stranger reaches the service")

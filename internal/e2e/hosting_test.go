@@ -257,29 +257,39 @@ func (c *client) restarted(t *testing.T, tor *client, address, data string, line
 	}
 }
 
+// clientKey is a new client's, both halves in base32.
+func clientKey(t *testing.T) (key, public string) {
+	t.Helper()
+	k, err := ecdh.X25519().GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return base32Key.EncodeToString(k.Bytes()), base32Key.EncodeToString(k.PublicKey().Bytes())
+}
+
+// letIn names a client in the folder of a service, which is made if it is not there.
+func letIn(t *testing.T, service, name, public string) {
+	t.Helper()
+	clients := filepath.Join(service, "authorized_clients")
+	if err := os.MkdirAll(clients, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(clients, name+".auth"), []byte("descriptor:x25519:"+public+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestHostingForAuthorisedClients: who has a key finds the service, others do not; one who
 // loses it is cut off at once.
 func TestHostingForAuthorisedClients(t *testing.T) {
 	t.Parallel()
 	l := startHostingLab(t)
 	dir := filepath.Join(t.TempDir(), "private")
-	if err := os.MkdirAll(filepath.Join(dir, "authorized_clients"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
 	keys := map[string]string{}
 	for _, name := range []string{"alice", "bob"} {
-		key, err := ecdh.X25519().GenerateKey(rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		keys[name] = base32Key.EncodeToString(key.Bytes())
-		public := "descriptor:x25519:" + base32Key.EncodeToString(key.PublicKey().Bytes()) + "\n"
-		if err := os.WriteFile(filepath.Join(dir, "authorized_clients", name+".auth"), []byte(public), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		key, public := clientKey(t)
+		keys[name] = key
+		letIn(t, dir, name, public)
 	}
 	c := startReloadable(t, l.Network, nil, "HiddenServiceDir "+dir, "HiddenServicePort 80 "+l.http)
 	published := func(n int) func() bool {

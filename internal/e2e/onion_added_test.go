@@ -3,7 +3,6 @@ package e2e
 import (
 	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -20,10 +19,8 @@ func program(t *testing.T, lines ...string) *process {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	binary := filepath.Join(dir, "chive")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "chive/cmd/chive").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	binary, built := building(t, dir)
+	built()
 	p := &process{name: "chive", binary: binary, torrc: filepath.Join(dir, "torrc"), data: filepath.Join(dir, "data"), socks: freePort(t)}
 	text := strings.Join(append(lines, "SocksPort "+p.socks, "DataDirectory "+p.data), "\n") + "\n"
 	if err := os.WriteFile(p.torrc, []byte(text), 0o600); err != nil {

@@ -2,10 +2,7 @@ package e2e
 
 import (
 	"context"
-	"crypto/ecdh"
-	"crypto/rand"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
@@ -121,12 +118,6 @@ type clockLab struct {
 func startClockLab(t *testing.T) *clockLab {
 	t.Helper()
 	l := &clockLab{Network: testnet.ForTest(t, testnet.Options{}), dir: filepath.Join(t.TempDir(), "service"), proxy: startProxy(t)}
-	if err := os.MkdirAll(filepath.Join(l.dir, "authorized_clients"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(l.dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
 	l.newKey(t)
 	by := "Socks4Proxy " + l.proxy.l.Addr().String()
 	l.host = startReloadableBy(t, l.Network, &l.clock, []string{"SocksPort 127.0.0.1:auto", by},
@@ -145,16 +136,10 @@ func startClockLab(t *testing.T) *clockLab {
 // newKey lets one more client in, and gives his key.
 func (l *clockLab) newKey(t *testing.T) string {
 	t.Helper()
-	key, err := ecdh.X25519().GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	key, public := clientKey(t)
 	l.keys++
-	line := "descriptor:x25519:" + base32Key.EncodeToString(key.PublicKey().Bytes()) + "\n"
-	if err := os.WriteFile(filepath.Join(l.dir, "authorized_clients", fmt.Sprintf("c%d.auth", l.keys)), []byte(line), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return base32Key.EncodeToString(key.Bytes())
+	letIn(t, l.dir, fmt.Sprint("c", l.keys), public)
+	return key
 }
 
 // visitor is a C tor client who is let in from now on: the descriptor is made anew for him.

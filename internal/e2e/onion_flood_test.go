@@ -110,7 +110,12 @@ func (c *client) introduced(effort uint32) int {
 func (c *client) knock(ctx context.Context, user, host string) bool {
 	ctx, cancel := context.WithTimeout(ctx, floodPatience)
 	defer cancel()
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", c.socks)
+	return knocked(ctx, c.socks, user, host)
+}
+
+// knocked: does SOCKS give a user a stream to a service before the context ends?
+func knocked(ctx context.Context, proxy, user, host string) bool {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", proxy)
 	if err != nil {
 		return false
 	}

@@ -2,8 +2,6 @@ package e2e
 
 import (
 	"context"
-	"crypto/ecdh"
-	"crypto/rand"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -24,25 +22,13 @@ type pairsLab struct {
 // startPairsLab starts them in a network of o, chive's host with more lines.
 func startPairsLab(t *testing.T, o testnet.Options, lines ...string) *pairsLab {
 	t.Helper()
-	key, err := ecdh.X25519().GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	public := base32Key.EncodeToString(key.PublicKey().Bytes())
+	key, public := clientKey(t)
 	o.Onions, o.OnionClients = 2, map[string][]string{"onion1": {public}}
 	o.Torrc = map[string][]string{"onion2": fewMet}
 	n := testnet.ForTest(t, o)
-	l := &pairsLab{Network: n, key: base32Key.EncodeToString(key.Bytes())}
+	l := &pairsLab{Network: n, key: key}
 	private, guarded := filepath.Join(t.TempDir(), "private"), filepath.Join(t.TempDir(), "guarded")
-	if err := os.MkdirAll(filepath.Join(private, "authorized_clients"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(private, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(private, "authorized_clients", "one.auth"), []byte("descriptor:x25519:"+public+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	letIn(t, private, "one", public)
 	port := fmt.Sprintf("HiddenServicePort 80 %v:%d", n.Target().IP, n.Target().HTTPPort)
 	lines = append(append(n.ClientTorrc(), lines...), "HiddenServiceDir "+private, port, "HiddenServiceDir "+guarded, port)
 	l.host = hosts(t, t.TempDir(), 4, append(lines, fewMet...)...)

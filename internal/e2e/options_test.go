@@ -257,10 +257,8 @@ func TestShutdownWaitLength(t *testing.T) {
 	t.Parallel()
 	n := network(t)
 	dir := t.TempDir()
-	binary := filepath.Join(dir, "chive")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "chive/cmd/chive").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	binary, built := building(t, dir)
+	built()
 	for wait, ends := range map[string]bool{"1 hour": false, "1 second": true} {
 		p := &process{binary: binary, torrc: filepath.Join(dir, "torrc"), data: filepath.Join(dir, "data"), socks: freePort(t)}
 		lines := append(n.ClientTorrc(), "SocksPort "+p.socks, "DataDirectory "+p.data, "ShutdownWaitLength "+wait)
