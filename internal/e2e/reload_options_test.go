@@ -368,8 +368,12 @@ func buildTimeout(t *testing.T, l *lab) {
 	_, from := l.events(0)
 	failed := func() (n int) {
 		log, _ := l.events(from)
+		young := map[string]bool{} // what was under way before had another time to open in
 		for _, e := range log {
-			if f := e.GetCircuitFailed(); f.GetOutcome() == chivev1.Outcome_OUTCOME_TIMEOUT {
+			if e.GetCircuitLaunched() != nil {
+				young[e.GetActorId()] = true
+			}
+			if young[e.GetActorId()] && e.GetCircuitFailed().GetOutcome() == chivev1.Outcome_OUTCOME_TIMEOUT {
 				n++
 			}
 		}
@@ -379,6 +383,8 @@ func buildTimeout(t *testing.T, l *lab) {
 	// is not given many at a time.
 	const some = 2
 	pool := []string{"LearnCircuitBuildTimeout 0", "CircuitPoolMaxSize 64", fmt.Sprintf("CircuitPoolMinSize %d", l.view().clean+8)}
+	l.set(t, "LearnCircuitBuildTimeout 0")
+	_, from = l.events(0)
 	l.set(t, pool...)
 	l.until(t, 10*time.Second, "circuits are being built", func() bool { return len(l.launched(from)) >= some })
 	if n := failed(); n != 0 {
