@@ -86,9 +86,9 @@ func Start(o Options) (*Bridge, error) {
 		b.server.Shutdown()
 		return nil, err
 	}
-	if !b.server.ReadyForConnections(5 * time.Second) {
+	if !b.server.ReadyForConnections(30 * time.Second) {
 		b.server.Shutdown()
-		return nil, fmt.Errorf("embedded NATS: not ready after 5 s")
+		return nil, fmt.Errorf("embedded NATS: not ready after 30 s")
 	}
 	if err := b.connect(k); err != nil {
 		return nil, errors.Join(err, b.abandon())

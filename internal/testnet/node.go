@@ -232,7 +232,7 @@ func (n *Network) Restart(name string) error {
 	if !x.relay() {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	addr := netip.AddrPortFrom(x.IP, uint16(x.ORPort))
 	return poll(ctx, name+" to accept connections", func() (bool, error) {
@@ -243,7 +243,7 @@ func (n *Network) Restart(name string) error {
 	})
 }
 
-const goneWithin = 10 * time.Second
+const goneWithin = time.Minute
 
 func (n *Network) waitGone(pid int) error {
 	ctx, cancel := context.WithTimeout(context.Background(), goneWithin)
