@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { leak.Main(m) }
 
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // secret stands for what must not leave the node.
 const secret = "secret.example:443"

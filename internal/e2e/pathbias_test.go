@@ -69,7 +69,7 @@ func TestPathBias(t *testing.T) {
 
 	lines := []string{
 		"PathBiasCircThreshold 5", "PathBiasNoticeRate 1", "PathBiasUseThreshold 3",
-		"LearnCircuitBuildTimeout 0", "CircuitBuildTimeout 3 seconds",
+		"LearnCircuitBuildTimeout 0", "CircuitBuildTimeout 10 seconds", // one that is late counts against its guard
 	}
 	c := relaunch(t, n, whole, lines...)
 	lines = append(lines, "ConfluxEnabled 0")

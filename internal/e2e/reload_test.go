@@ -206,7 +206,7 @@ func (r *reloadable) echo(user string, target netip.AddrPort) (*echoed, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := conn.SetDeadline(time.Now().Add(4 * time.Minute)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(10 * time.Minute)); err != nil {
 		return nil, err
 	}
 	if err := socksRequest(conn, user, 1, target.Addr().String(), target.Port()); err != nil {
