@@ -26,6 +26,7 @@ import (
 
 	"chive/actors/node"
 	"chive/config"
+	"chive/internal/freeport"
 	"chive/internal/invariant"
 	"chive/internal/testnet"
 	"chive/internal/testnet/target"
@@ -204,15 +205,14 @@ func direct(t *testing.T, target string) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// freePort is a loopback address that nobody listens on just now.
+// freePort is a loopback address that nobody listens on, and nobody will by chance.
 func freePort(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	a, err := freeport.Address()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return a
 }
 
 func resource(n *testnet.Network, size int) string {

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"chive/internal/freeport"
 )
 
 // Role is what a node is for.
@@ -82,7 +84,7 @@ func (n *Network) layout(c *claim) error {
 				return err
 			}
 			if n.opts.overIPv6(x.Node) {
-				if x.ORPort6, err = freePort(netip.IPv6Loopback()); err != nil {
+				if x.ORPort6, err = freeport.Take(netip.IPv6Loopback()); err != nil {
 					return err
 				}
 			}
