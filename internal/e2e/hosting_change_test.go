@@ -56,7 +56,8 @@ func TestHostingChanges(t *testing.T) {
 	// Another port, and one stream at a time: at once, for the circuits that are there.
 	r.must(t, "HiddenServiceDir "+dir, "HiddenServicePort 8080 "+l.http, "HiddenServicePort 7 unix:"+unixEcho(t),
 		"HiddenServiceMaxStreams 1", "HiddenServiceMaxStreamsCloseCircuit 1")
-	tor.fetchOnion(t, "", address+":8080", 10_000)
+	// On a circuit of its own: what is left of it counts for no other.
+	tor.fetchOnion(t, "other", address+":8080", 10_000)
 	if _, code := tor.connect(t, address, 7); code != 0 {
 		t.Fatalf("the first stream is refused: %d", code)
 	}

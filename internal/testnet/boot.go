@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	startWithin  = 2 * time.Minute // far above any real start; a loaded machine is slow
+	startWithin  = 4 * time.Minute // far above any real start; a loaded machine is slow
 	pollInterval = 20 * time.Millisecond
 	maxDocument  = 8 << 20
 )
