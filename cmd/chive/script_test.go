@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"net"
 	"os"
 	"regexp"
 	"strconv"
@@ -14,6 +13,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"chive/bridge"
+	"chive/internal/freeport"
 )
 
 func TestMain(m *testing.M) {
@@ -29,14 +29,11 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("XDG_DATA_HOME", "")
-			l, err := net.Listen("tcp", "127.0.0.1:0")
+			address, err := freeport.Address()
 			if err != nil {
 				return err
 			}
-			env.Setenv("ADDRESS", l.Addr().String())
-			if err := l.Close(); err != nil {
-				return err
-			}
+			env.Setenv("ADDRESS", address)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
