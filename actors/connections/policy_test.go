@@ -365,7 +365,7 @@ func TestWantOfADeadRelay(t *testing.T) {
 	if second.Outcome != chivev1.Outcome_OUTCOME_BACKOFF || second.Dialled {
 		t.Errorf("second: %+v: a dial that was not made must not count against a guard", second)
 	}
-	if err := kernel.StopAndWait(system, pid, time.Second); err != nil {
+	if err := kernel.StopAndWait(system, pid, time.Minute); err != nil {
 		t.Error(err)
 	}
 	close(events)

@@ -59,7 +59,7 @@ func TestAddressIsChosen(t *testing.T) {
 			}
 		}))
 		got := <-answers
-		if err := kernel.StopAndWait(system, pid, time.Second); err != nil {
+		if err := kernel.StopAndWait(system, pid, time.Minute); err != nil {
 			t.Error(err)
 		}
 		cancel()
