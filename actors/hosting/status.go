@@ -125,9 +125,9 @@ type tally struct {
 	last   time.Time // told
 }
 
-func (t *tally) refuse(cause error, now time.Time) {
-	t.refused++
-	t.untold++
+func (t *tally) refuse(cause error, n uint64) {
+	t.refused += n
+	t.untold += n
 	t.reason = refusal(cause)
 }
 
