@@ -352,7 +352,7 @@ func (a *serviceActor) toldMachine(e host.Event, now time.Time) {
 	case host.Visited:
 		a.health.arrived = true
 		a.taken--
-		a.tally.introductions-- // it is no client
+		a.tally.visited(e.Point)
 	case host.Published, host.PointUp:
 		j.Shaken(heal.Changed, now)
 	case host.Refused:
