@@ -101,6 +101,7 @@ type Node struct {
 	listens   listens
 	metrics   *metrics.Server
 	signals   hosting.Signals
+	folders   folders
 }
 
 // ErrInUse means that another node uses the data directory.
@@ -192,7 +193,7 @@ func (n *Node) openState() error {
 	if err := n.readRelayRules(n.Config()); err != nil {
 		return err
 	}
-	keys, err := n.readOnionKeys(n.Config())
+	keys, err := n.readOnionKeys(n.Config(), true)
 	if err != nil {
 		return err
 	}
@@ -200,6 +201,7 @@ func (n *Node) openState() error {
 	if err := n.checkServices(n.Config()); err != nil {
 		return err
 	}
+	n.folders.note(configuration.Change{Old: &config.Config{}, New: n.Config()})
 	block.SetPooling(n.Config().EnableBufferPooling)
 	setLimits(&n.limits, n.Config())
 	n.renewAll.Set(1/renewAllEvery.Seconds(), 1)

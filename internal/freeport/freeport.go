@@ -24,6 +24,10 @@ const (
 
 	// lowest is the first port that the kernel chooses from where it doesn't tell.
 	lowest = 32768
+
+	// enough ports must be below the kernel's. Where its range begins so early that they
+	// aren't, ports are dealt out of its range: most are free there, too.
+	enough = 2048
 )
 
 var dealt struct {
@@ -81,8 +85,13 @@ func chosen() int {
 	if err != nil {
 		return lowest
 	}
+	return end(string(text))
+}
+
+// end is the first port that isn't dealt out, for what the kernel tells of its range.
+func end(text string) int {
 	var first, last int
-	if _, err := fmt.Sscan(string(text), &first, &last); err != nil {
+	if _, err := fmt.Sscan(text, &first, &last); err != nil || first < begin+enough {
 		return lowest
 	}
 	return first

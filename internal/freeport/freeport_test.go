@@ -77,3 +77,14 @@ func TestProcessesShareNone(t *testing.T) {
 		}
 	}
 }
+
+// A kernel that chooses from nearly all ports leaves some to deal out nevertheless.
+func TestEnd(t *testing.T) {
+	for text, want := range map[string]int{
+		"32768\t60999\n": 32768, "20000 65535": 20000, "16000 65535": 32768, "1024 65000": 32768, "": 32768,
+	} {
+		if got := end(text); got != want {
+			t.Errorf("%q: %d, not %d", text, got, want)
+		}
+	}
+}
