@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -37,19 +38,22 @@ func TestHostingIdleClients(t *testing.T) {
 		}) > 0
 	}
 	conn, code := tor.connect(t, address, 7)
-	if code != 0 || len(met()) != 1 {
-		t.Fatalf("reply %d, %d clients are met", code, len(met()))
+	held := met() // one, or more if a circuit was too slow for the client
+	if code != 0 || len(held) == 0 {
+		t.Fatalf("reply %d, %d clients are met", code, len(held))
 	}
-	if err := conn.SetDeadline(time.Now().Add(3 * time.Minute)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(2 * patience)); err != nil {
 		t.Fatal(err)
 	}
 	tor.fetchOnion(t, "idle", address, 1000)
-	ids := met()
-	if len(ids) != 2 {
-		t.Fatalf("%d clients are met", len(ids))
+	idle := met()[len(held):]
+	if len(idle) == 0 {
+		t.Fatal("nobody else is met")
 	}
-	c.eventually(t, "the circuit without streams is closed", 90*time.Second, func() bool { return closed(ids[1]) })
-	if closed(ids[0]) {
+	for _, id := range idle {
+		c.eventually(t, "the circuit without streams is closed", patience, func() bool { return closed(id) })
+	}
+	if !slices.ContainsFunc(held, func(id string) bool { return !closed(id) }) {
 		t.Error("the circuit with a stream is closed")
 	}
 	var got [5]byte
