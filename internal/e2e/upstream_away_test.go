@@ -77,8 +77,8 @@ func TestUpstreamProxyAway(t *testing.T) {
 }
 
 func proxyAway(t *testing.T, n *testnet.Network, option string, credentials []string, refuses bool) {
-	p := startProxy(t)
-	at := p.l.Addr().String()
+	at := freePort(t) // nobody else has it while the proxy is away
+	p := startProxyAt(t, at)
 	logged := &lines{}
 	torrc := append(n.ClientTorrc(), option+" "+at, "SocksTimeout 10 seconds", "RelayBreakerFailures 1")
 	c, err := launch(t, t.TempDir(), slog.NewTextHandler(logged, nil), append(torrc, credentials...)...)
