@@ -250,6 +250,8 @@ func (s *Service) wait(steps int) time.Duration {
 // ladder is the one for the trouble; ends says that nothing is done after its last step.
 func (t *trouble) ladder() (ladder []Step, ends bool) {
 	switch {
+	case t.wrong == Overload:
+		return nil, false // another introduction point would be flooded next
 	case t.target.Point != 0 && t.wrong == RelayGone:
 		return gonePointLadder, true
 	case t.target.Point != 0:

@@ -94,6 +94,9 @@ func (s *Service) wrongWith(r *Result) Cause {
 		}
 		return PointUnreachable
 	case Introduce: // its relay was reached
+		if r.Crowded {
+			return Overload
+		}
 		return PointUnreachable
 	case Meeting:
 		switch {
