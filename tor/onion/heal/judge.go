@@ -161,7 +161,7 @@ func (s *Service) failed(r *Result, now time.Time) {
 // fail by any relay on its way, and clients try again.
 func (s *Service) grace(r *Result) int {
 	switch {
-	case r.Answer:
+	case r.Answer, r.Crowded:
 		return 0
 	case r.Short:
 		return mostShort
