@@ -355,7 +355,7 @@ func (a *serviceActor) toldMachine(e host.Event, now time.Time) {
 	case host.Visited:
 		a.health.arrived = true
 		a.taken--
-		a.tally.introductions-- // it is no client
+		a.tally.visited(e.Point)
 	case host.Published, host.PointUp:
 		j.Shaken(heal.Changed, now)
 	case host.Refused:
@@ -374,7 +374,7 @@ func (a *serviceActor) overrun(now time.Time) {
 	if n == 0 {
 		return
 	}
-	a.tally.introductions += n
+	a.tally.all.clients += n // whoever they were of
 	a.tally.refuse(host.ErrCrowded, n)
 	a.e.meter.rejected[byCrowd].Add(n)
 	a.health.crowded = true
