@@ -21,7 +21,7 @@ var limitOptions = []Option{
 	}, 1<<10, 1<<40, func(c *Config) *int64 { return &c.BandwidthBurst }),
 	number(Option{
 		Name: "MaxClientCircuitsPending", Default: "32", Class: Hot, Effect: "From the next circuit on.",
-		Doc: "At most this many circuits are being built at once; requests wait for their turn.",
+		Doc: "At most this many circuits are being built at once; requests wait for their turn. One that lacks only a last hop that an onion service or its client named does not count.",
 	}, "circuits", 1, 1024, func(c *Config) *int { return &c.MaxClientCircuitsPending }),
 	number(Option{
 		Name: "RelayBreakerFailures", Default: "5", Own: true, Class: Hot, Effect: "At once, counting what has failed.",

@@ -34,9 +34,16 @@ type Reached struct {
 	Took time.Duration // from its CREATE
 }
 
+// AtLast tells the parent of a circuit to or for an onion service that only its last hop is
+// missing.
+type AtLast struct{ ID string }
+
 // hop reports a hop that is not the last.
 func (c *circuitActor) hop(ctx actor.Context) {
 	c.extended()
+	if c.o.Onion != nil && c.core.Hops() == len(c.o.Path)-1 {
+		ctx.Send(ctx.Parent(), &AtLast{c.o.ID})
+	}
 	if c.core.Hops() == LearnAt {
 		ctx.Send(ctx.Parent(), &Reached{ID: c.o.ID, Took: c.o.Now().Sub(c.began)})
 	}

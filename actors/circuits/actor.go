@@ -156,6 +156,7 @@ type record struct {
 	hops      int               // 0: of a set
 	stem      []netdoc.Digest   // relays of one that was built ahead (stems.go)
 	extended  bool              // such a one is, or was, extended for its owner
+	far       bool              // only the last hop was missing, which others named
 	exit      *path.Relay       // nil for directory circuits
 	stable    bool              // all its relays are
 	open      bool              // and may be used
@@ -276,6 +277,8 @@ func (c *circuits) Receive(ctx actor.Context) {
 		c.measured(m)
 	case *circuit.Reached:
 		c.reached(m)
+	case *circuit.AtLast:
+		c.atLast(ctx, m)
 	case *circuit.LegWanted:
 		c.legWanted(ctx, m.ID)
 	case *actor.Terminated:

@@ -142,11 +142,24 @@ func (c *circuits) visitors() (n int) {
 		return 0
 	}
 	for _, r := range c.records {
-		if r.aim() == chivev1.Purpose_PURPOSE_HOSTING_RENDEZVOUS && !r.open && !r.waits && !r.closing {
+		if r.aim() == chivev1.Purpose_PURPOSE_HOSTING_RENDEZVOUS && !r.open && !r.waits && !r.closing && !r.far {
 			n++
 		}
 	}
 	return n
+}
+
+// atLast: what is missing of the circuit is a hop that others named. It takes no place of those
+// that are being built from then on: else who names relays that never answer could have
+// nothing else be built.
+func (c *circuits) atLast(ctx actor.Context, m *circuit.AtLast) {
+	r := c.records[m.ID]
+	if r == nil || r.purpose == stem || r.wish == nil || r.wish.Target == nil {
+		return
+	}
+	c.ended(r)
+	r.far = true
+	c.serve(ctx)
 }
 
 // onionPath is the whole path of a circuit that an owner asked for.

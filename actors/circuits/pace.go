@@ -65,7 +65,7 @@ func (c *circuits) paced(r *record, took time.Duration) {
 
 // ended counts a circuit that is not being built any more, or only measured.
 func (c *circuits) ended(r *record) {
-	if r.open || r.waits || r.late || r.isSet {
+	if r.open || r.waits || r.late || r.isSet || r.far {
 		return
 	}
 	c.building--

@@ -184,10 +184,8 @@ func (c *circuits) assign(ctx actor.Context, r *record, m *Open) {
 		return
 	}
 	c.o.Bias.Ended(r.id, pathbias.ByUs) // the new last hop may end it as it likes (C tor likewise)
-	r.last, r.open, r.extended = *m.Target, false, true
+	r.last, r.open, r.extended, r.far = *m.Target, false, true, true
 	r.hops++
-	c.building++
-	c.pace(r.first).building++
 	a.Limit, _ = c.limits(r)
 	ctx.Send(r.pid, a)
 }

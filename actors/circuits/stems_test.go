@@ -204,7 +204,7 @@ func TestStemsAreGivenOnce(t *testing.T) {
 					placed[m]++
 				}
 				for _, r := range d.records {
-					if !r.open && !r.waits && !r.late {
+					if !r.open && !r.waits && !r.late && !r.far {
 						building++
 					}
 					if r.wish != nil && !r.abandoned {
@@ -271,7 +271,10 @@ func TestStemsAreGivenOnce(t *testing.T) {
 					d.openFor(d.ctx, m)
 				case 3, 4:
 					if r := some(func(r *record) bool { return !r.open && !r.waits && !r.closing }); r != nil {
-						d.isOpen(r)
+						d.atLast(d.ctx, &circuit.AtLast{ID: r.id})
+						if rapid.Bool().Draw(t, "last") {
+							d.isOpen(r)
+						}
 					}
 				case 5:
 					if r := some(func(*record) bool { return true }); r != nil {

@@ -77,6 +77,7 @@ type health struct {
 	flying  *heal.Probe
 	arrived bool
 	crowded bool
+	came    inflow
 	last    *Verification
 	cause   string // id of the last event
 	looked  time.Time
@@ -264,7 +265,8 @@ func (a *serviceActor) visited(m *visited, now time.Time) {
 		// What the directory gave names a point that is none of the service's any more.
 		r.Stage, r.Answer, m.out = heal.Descriptor, true, chivev1.Outcome_OUTCOME_DOCUMENT_STALE
 	}
-	r.Arrived, r.Crowded = h.arrived, h.crowded && r.Stage == heal.Meeting
+	r.Arrived = h.arrived
+	r.Crowded = r.Crowded || h.crowded && r.Stage == heal.Meeting || r.Stage == heal.Introduce && a.limited(host.PointID(r.Tried.Point), now)
 	v := &Verification{
 		OK: r.OK, Outcome: messages.OutcomeName(m.out), Stage: r.Stage.String(), Reason: h.flying.Why.String(), At: now, Took: m.took,
 		Stages: m.times, Period: m.period, Point: r.Tried.Point, Arrived: r.Arrived,

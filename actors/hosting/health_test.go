@@ -49,6 +49,7 @@ type world struct {
 	offline bool
 	dead    map[[32]byte]bool // relays
 	forgets bool              // relays that are introduction points pass nothing on
+	limited bool              // introduction points have passed on as much as they may, and say no
 	flooded bool              // so many introductions come that all others are thrown away here, unread
 	deaf    map[[32]byte]bool // relays that pass nothing on, and say that they did
 	astray  int               // of so many circuits of visits one ends on its way; 0: none
@@ -182,7 +183,7 @@ func (w *world) hop(ctx actor.Context, p *playedCircuit) {
 			return
 		}
 		to := w.intros[i.AuthKey]
-		if to == nil || to.at != p.at || w.ends[to.key()] == nil || w.forgets {
+		if to == nil || to.at != p.at || w.ends[to.key()] == nil || w.forgets || w.limited {
 			tell(p, torcircuit.IntroduceAck, relaymsg.AppendIntroduceAck(nil, relaymsg.AckUnknownID))
 			return
 		}
@@ -455,6 +456,39 @@ func TestFloodBeyondReading(t *testing.T) {
 			t.Errorf("told %q", got)
 		}
 	})
+}
+
+// Introduction points that were asked to hold back what comes too fast say no to the host's own
+// visit as well when they do: that is what they are there for. One that says no though little
+// came is of no use.
+func TestFloodThatIsHeldBack(t *testing.T) {
+	limits := func(s *config.OnionService) { s.IntroDoS, s.IntroDoSRate, s.IntroDoSBurst = true, 25, 200 }
+	for rate, want := range map[int]string{25: "broken overload", 1: "broken point-unreachable, new-circuits, republish, rotate"} {
+		inWorld(t, 1, verifyPeriod, limits, func(w *world) {
+			w.run(40 * time.Second)
+			w.events()
+			w.set(func() { w.limited = true })
+			for range 300 {
+				w.set(func() {
+					for _, p := range w.intros {
+						for range rate {
+							p.counter.Add(1)
+							w.system.Root.Send(p.open.Owner, &circuit.Heard{Token: p.open.Token, What: torcircuit.Introduce2, Data: []byte("garbage")})
+						}
+					}
+				})
+				w.run(time.Second)
+			}
+			if got := w.events(); got != want && (rate == 25 || !strings.HasPrefix(got, want)) {
+				t.Errorf("%d a second: told %q", rate, got)
+			}
+			w.set(func() { w.limited = false })
+			w.run(10 * time.Minute)
+			if got := w.events(); !strings.HasSuffix(got, "verified, healed") {
+				t.Errorf("%d a second: told %q in the end", rate, got)
+			}
+		})
+	}
 }
 
 // Without a network nothing is said and nothing done.

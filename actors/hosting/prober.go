@@ -92,6 +92,7 @@ func (p *prober) Receive(ctx actor.Context) {
 		p.text(ctx, m, now)
 	case *visitSolved:
 		if c := p.circuits[m.token]; c != nil {
+			c.v.solving = false
 			c.v.machine.Solved(c.id, m.proof, now)
 		}
 	case *visitTick:
@@ -238,7 +239,7 @@ func (p *prober) close(ctx actor.Context, token uint64) {
 func (p *prober) solve(ctx actor.Context, v *visiting, m *client.Solve) {
 	work, cancel := context.WithCancel(context.Background())
 	v.stop()
-	v.work = cancel
+	v.work, v.solving = cancel, true
 	root, self, token, turn := ctx.ActorSystem().Root, ctx.Self(), v.tokens[m.ID], p.solver
 	kernel.Go("proof of work of a visit", func() {
 		root.Send(self, &visitSolved{token, onions.Search(work, turn, m.Puzzle)})

@@ -57,19 +57,13 @@ func (r *rules) serve(port uint16, open int) circuit.Served {
 }
 
 func dial(ctx context.Context, p config.OnionPort) (stream.Conn, error) {
-	var d net.Dialer
-	if p.Path != "" {
-		c, err := d.DialContext(ctx, "unix", p.Path)
-		if err != nil {
-			return nil, err
+	return sockets().dial(func() (net.Conn, error) {
+		var d net.Dialer
+		if p.Path != "" {
+			return d.DialContext(ctx, "unix", p.Path)
 		}
-		return c.(*net.UnixConn), nil
-	}
-	c, err := d.DialContext(ctx, "tcp", p.Target.String())
-	if err != nil {
-		return nil, err
-	}
-	return c.(*net.TCPConn), nil
+		return d.DialContext(ctx, "tcp", p.Target.String())
+	})
 }
 
 // ports lists the ports of a service, each once.

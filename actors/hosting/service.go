@@ -332,6 +332,7 @@ func (a *serviceActor) heard(ctx actor.Context, m *circuit.Heard, now time.Time)
 	case torcircuit.Introduce2:
 		a.tally.arrived(u.point)
 		a.taken++
+		a.health.came.note(u.point, now)
 		a.machine.Introduce2(u.point, m.Data, now)
 	}
 }

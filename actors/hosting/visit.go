@@ -78,13 +78,14 @@ type visiting struct {
 	tokens  map[client.ID]uint64
 	work    context.CancelFunc
 
-	answer visited
-	lost   chivev1.Outcome // of the circuit that was lost last
-	short  bool            // that did not come as far as its last relay
-	opened bool            // the circuit to the introduction point
-	waited bool            // the rendezvous point waits
-	sent   bool
-	acked  bool
+	answer  visited
+	lost    chivev1.Outcome // of the circuit that was lost last
+	short   bool            // that did not come as far as its last relay
+	opened  bool            // the circuit to the introduction point
+	solving bool            // a proof of work is searched for
+	waited  bool            // the rendezvous point waits
+	sent    bool
+	acked   bool
 
 	control  uint64 // token of the circuit that shows whether there is a network; 0: none yet
 	controls int    // how many were tried
@@ -169,6 +170,8 @@ func (v *visiting) failed(m *client.Failed) {
 	}
 	r.Answer = r.Answer && r.Stage <= heal.Descriptor || v.answer.out == chivev1.Outcome_OUTCOME_ONION_INTRODUCTION
 	r.Short = v.short && !r.Answer && r.Stage <= heal.Point
+	// The circuit waited for a proof until it was too late: so much is asked for.
+	r.Crowded = v.solving && v.opened && v.lost == 0 && m.Cause == client.IntroTimedOut
 	switch {
 	case v.answer.out != 0:
 	case v.lost != 0:

@@ -2,6 +2,8 @@ package stream
 
 import (
 	"context"
+	"errors"
+	"syscall"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -86,8 +88,16 @@ func servedEnd(connected bool) chivev1.Outcome {
 	return chivev1.Outcome_OUTCOME_CANCELLED
 }
 
+// ErrFull is what a Dial returns when there are as many connections as there may be.
+var ErrFull = errors.New("as many connections as there may be")
+
 // servedRefused is why the application is not there.
 func servedRefused(err error) chivev1.Outcome {
+	for _, none := range [...]error{ErrFull, syscall.EMFILE, syscall.ENFILE} {
+		if errors.Is(err, none) {
+			return chivev1.Outcome_OUTCOME_OVERLOADED // it is not the application's doing
+		}
+	}
 	switch out := outcome.FromDial(err); out {
 	case chivev1.Outcome_OUTCOME_CONNECT_UNREACHABLE:
 		return chivev1.Outcome_OUTCOME_TARGET_UNREACHABLE

@@ -122,6 +122,13 @@ func TestNotServed(t *testing.T) {
 	if m, ok := r.hear().(*Finish); !ok || !m.End || m.Back || m.Outcome != chivev1.Outcome_OUTCOME_TARGET_REFUSED {
 		t.Errorf("%+v", m)
 	}
+	for _, full := range []error{ErrFull, &net.OpError{Op: "dial", Err: syscall.EMFILE}} {
+		let := make(chan error, 1)
+		let <- full
+		if m, ok := serving(t, let).hear().(*Finish); !ok || !m.End || m.Outcome != chivev1.Outcome_OUTCOME_OVERLOADED {
+			t.Errorf("%v: %+v", full, m)
+		}
+	}
 	r = serving(t, make(chan error))
 	r.tell(&Ended{Reason: cell.EndMisc})
 	if m, ok := r.hear().(*Finish); !ok || m.End || m.Back || m.Outcome != chivev1.Outcome_OUTCOME_CANCELLED {

@@ -175,7 +175,7 @@ func (s *socket) finish(running bool) {
 // abort closes the socket so that the application sees an error, not an end:
 // something it should have got is missing.
 func (s *socket) abort() {
-	if tcp, ok := s.conn.(*net.TCPConn); ok {
+	if tcp, ok := s.conn.(interface{ SetLinger(sec int) error }); ok { // unix sockets have none
 		_ = tcp.SetLinger(0)
 	}
 	close(s.stop)

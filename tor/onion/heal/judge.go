@@ -161,7 +161,7 @@ func (s *Service) failed(r *Result, now time.Time) {
 // fail by any relay on its way, and clients try again.
 func (s *Service) grace(r *Result) int {
 	switch {
-	case r.Answer:
+	case r.Answer, r.Crowded:
 		return 0
 	case r.Short:
 		return mostShort
@@ -250,6 +250,8 @@ func (s *Service) wait(steps int) time.Duration {
 // ladder is the one for the trouble; ends says that nothing is done after its last step.
 func (t *trouble) ladder() (ladder []Step, ends bool) {
 	switch {
+	case t.wrong == Overload:
+		return nil, false // another introduction point would be flooded next
 	case t.target.Point != 0 && t.wrong == RelayGone:
 		return gonePointLadder, true
 	case t.target.Point != 0:

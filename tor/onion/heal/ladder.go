@@ -85,6 +85,9 @@ func (s *Service) explain(wrong Cause, now time.Time) Cause {
 
 // wrongWith says what is wrong, by the failed probes.
 func (s *Service) wrongWith(r *Result) Cause {
+	if r.Crowded {
+		return Overload
+	}
 	switch r.Stage {
 	case Directory, Descriptor:
 		return NotStored
@@ -96,10 +99,7 @@ func (s *Service) wrongWith(r *Result) Cause {
 	case Introduce: // its relay was reached
 		return PointUnreachable
 	case Meeting:
-		switch {
-		case r.Crowded:
-			return Overload
-		case r.Arrived:
+		if r.Arrived {
 			return NotMet
 		}
 		return PointUnreachable

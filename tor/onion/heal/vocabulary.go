@@ -145,7 +145,9 @@ type Result struct {
 	Answer  bool  // what failed did so by an answer, and not for want of a circuit or of time
 	Short   bool  // the circuit that failed did not come as far as its last relay: that may be well
 	Arrived bool  // the service got the introduction
-	Crowded bool  // and had more of them than it answers
+	// Crowded: it has more introductions than it answers or lets introduction points pass on, or
+	// asks for more work than could be done for one.
+	Crowded bool
 	// Tried is what was tried, as far as it came; zero: not so far.
 	Tried Target
 }
