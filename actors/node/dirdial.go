@@ -114,15 +114,16 @@ func socketPair() (ours, theirs *net.UnixConn, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	var conns [2]*net.UnixConn
-	for i, fd := range fds {
-		f := os.NewFile(uintptr(fd), "socketpair")
-		c, err := net.FileConn(f)
-		_ = f.Close() // FileConn has its own copy
-		if err != nil {
-			return nil, nil, err
-		}
-		conns[i] = c.(*net.UnixConn)
+	// Whatever fails below, as when descriptors run out: none is left open.
+	files := [2]*os.File{os.NewFile(uintptr(fds[0]), "socketpair"), os.NewFile(uintptr(fds[1]), "socketpair")}
+	defer func() { err = errors.Join(err, files[0].Close(), files[1].Close()) }() // FileConn has its own copies
+	one, err := net.FileConn(files[0])
+	if err != nil {
+		return nil, nil, err
 	}
-	return conns[0], conns[1], nil
+	two, err := net.FileConn(files[1])
+	if err != nil {
+		return nil, nil, errors.Join(err, one.Close())
+	}
+	return one.(*net.UnixConn), two.(*net.UnixConn), nil
 }
