@@ -162,6 +162,7 @@ type circuitActor struct {
 	serve   Serve         // of a circuit on which a client of ours is met
 	leaving *leaving      // nil: it does not end with the last stream
 	waiting *atomic.Int64 // introductions that the owner has not looked at
+	dropped *atomic.Uint64
 
 	probe cell.StreamID // of the probe that is under way; 0: none is
 	stay  staying

@@ -15,12 +15,12 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
-	"go.uber.org/goleak"
 
 	"chive/actors/block"
 	"chive/actors/kernel"
 	"chive/actors/stream"
 	"chive/internal/invariant"
+	"chive/internal/leak"
 	"chive/messages"
 	"chive/messages/chivev1"
 	"chive/tor/cell"
@@ -29,7 +29,7 @@ import (
 	"chive/tor/congestion"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 // patience only bounds a test that fails.
 const patience = 30 * time.Second

@@ -114,16 +114,24 @@ func socketPair() (ours, theirs *net.UnixConn, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	// Whatever fails below, as when descriptors run out: none is left open.
-	files := [2]*os.File{os.NewFile(uintptr(fds[0]), "socketpair"), os.NewFile(uintptr(fds[1]), "socketpair")}
-	defer func() { err = errors.Join(err, files[0].Close(), files[1].Close()) }() // FileConn has its own copies
-	one, err := net.FileConn(files[0])
+	var conns [2]*net.UnixConn
+	for i, fd := range fds {
+		f := os.NewFile(uintptr(fd), "socketpair")
+		c, failed := net.FileConn(f)
+		_ = f.Close() // FileConn has its own copy
+		if failed != nil {
+			err = errors.Join(err, failed)
+			continue // the other end is to be closed, too
+		}
+		conns[i] = c.(*net.UnixConn)
+	}
 	if err != nil {
+		for _, c := range conns {
+			if c != nil {
+				_ = c.Close()
+			}
+		}
 		return nil, nil, err
 	}
-	two, err := net.FileConn(files[1])
-	if err != nil {
-		return nil, nil, errors.Join(err, one.Close())
-	}
-	return one.(*net.UnixConn), two.(*net.UnixConn), nil
+	return conns[0], conns[1], nil
 }
