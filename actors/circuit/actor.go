@@ -150,12 +150,12 @@ type circuitActor struct {
 
 	out     *block.Block // control cells of this turn, not sent yet
 	lanes   map[cell.StreamID]*lane
-	actors  int             // stream actors that have not finished
-	blocked []cell.StreamID // lanes that wait for a window, in turn
-	posts   []post          // of this turn
-	slots   []slot          // of this turn
-	padding *kernel.Timer   // nil: none is due
-	pacing  *kernel.Timer   // until a lane may send again that its far end's rate holds back
+	actors  map[*stream.Spec]*actor.PID // of streams that have not finished
+	blocked []cell.StreamID             // lanes that wait for a window, in turn
+	posts   []post                      // of this turn
+	slots   []slot                      // of this turn
+	padding *kernel.Timer               // nil: none is due
+	pacing  *kernel.Timer               // until a lane may send again that its far end's rate holds back
 	dirty   bool
 
 	answer  Use           // Unused until a stream was answered, or was not
@@ -182,7 +182,7 @@ type post struct {
 // Props makes a circuit actor.
 func Props(o Options) *actor.Props {
 	return kernel.Props(func() actor.Actor {
-		return &circuitActor{o: o, lanes: map[cell.StreamID]*lane{}}
+		return newCircuit(o)
 	})
 }
 
@@ -402,12 +402,7 @@ func (c *circuitActor) attach(ctx actor.Context, spec *stream.Spec) {
 		c.dirty = true
 		c.emit(messages.Event(chivev1.Kind_KIND_CIRCUIT, c.o.ID, &chivev1.CircuitDirtied{Isolation: spec.Isolation.Name()}))
 	}
-	pid := ctx.Spawn(stream.Props(stream.Options{
-		Spec: spec, Circuit: c.o.ID, Recorder: c.o.Recorder, Now: c.o.Now, Up: c.o.Limits.Up(),
-	}))
-	c.lanes[id] = &lane{pid: pid, spec: spec}
-	c.actors++
-	ctx.Send(pid, &stream.Attached{Stream: id})
+	c.carry(ctx, id, spec)
 	c.flush()
 }
 
@@ -421,36 +416,8 @@ func (c *circuitActor) refuse(ctx actor.Context, spec *stream.Spec, err error) {
 	ctx.Logger().Debug("stream refused", "circuit", c.o.ID, "err", err)
 }
 
-func (c *circuitActor) streamFinished(ctx actor.Context, m *stream.Finish) {
-	c.actors--
-	if l := c.lanes[m.Stream]; l != nil {
-		l.reason = endReason(m.Outcome)
-	}
-	if m.Spec.Serve != nil {
-		// nobody chose this circuit for it
-	} else if m.Back {
-		if m.Outcome == chivev1.Outcome_OUTCOME_TIMEOUT {
-			c.answer = Unused // a circuit may answer the first stream only, to look sound
-			ctx.Send(ctx.Parent(), &Tired{ID: c.o.ID})
-		}
-		ctx.Send(ctx.Parent(), &StreamBack{ID: c.o.ID, Spec: m.Spec})
-	} else {
-		ctx.Send(ctx.Parent(), &StreamDone{ID: c.o.ID, Spec: m.Spec})
-	}
-	if l := c.lanes[m.Stream]; l != nil && m.Drop {
-		c.dropLane(m.Stream, l, m.End)
-		c.flush()
-	}
-	c.finishLane(m.Stream, m.End)
-	c.maybeGone(ctx)
-}
-
 // finishLane sends what the stream still had to send, then END.
-func (c *circuitActor) finishLane(id cell.StreamID, end bool) {
-	l := c.lanes[id]
-	if l == nil {
-		return
-	}
+func (c *circuitActor) finishLane(id cell.StreamID, l *lane, end bool) {
 	if end && !c.closing && len(l.pending) > 0 {
 		l.pid, l.finish = nil, true
 		return
@@ -478,22 +445,6 @@ func (c *circuitActor) dropLane(id cell.StreamID, l *lane, end bool) {
 	c.out.Bytes, _ = c.core.End(c.out.Bytes, id)
 }
 
-func (c *circuitActor) streamFailed(ctx actor.Context, m *kernel.ChildFailed) {
-	for id, l := range c.lanes {
-		if l.pid != nil && l.pid.Equal(m.PID) {
-			c.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_STREAM, l.spec.ID, &chivev1.ActorFailed{Reason: m.Site()}))
-			c.actors--
-			if !l.served() {
-				ctx.Send(ctx.Parent(), &StreamDone{ID: c.o.ID, Spec: l.spec})
-			}
-			c.dropLane(id, l, true)
-			c.flush()
-			c.maybeGone(ctx)
-			return
-		}
-	}
-}
-
 // end begins the end: the far side and the streams are told. The circuit is
 // gone when the last stream is.
 func (c *circuitActor) end(ctx actor.Context, out chivev1.Outcome, err error) {
@@ -506,7 +457,7 @@ func (c *circuitActor) end(ctx actor.Context, out chivev1.Outcome, err error) {
 	c.pacing.Stop()
 	c.padding.Stop()
 	c.leave()
-	if c.actors > 0 { // and those end when their applications have read all, perhaps much later
+	if len(c.actors) > 0 { // and those end when their applications have read all, perhaps much later
 		ctx.Send(ctx.Parent(), &Tired{ID: c.o.ID})
 	}
 	for id, l := range c.lanes {
@@ -539,7 +490,7 @@ func (c *circuitActor) leave() {
 }
 
 func (c *circuitActor) maybeGone(ctx actor.Context) {
-	if !c.closing || c.actors > 0 || c.told || c.set != nil && c.set.alive > 0 {
+	if !c.closing || len(c.actors) > 0 || c.told || c.set != nil && c.set.alive > 0 {
 		return
 	}
 	c.tell()

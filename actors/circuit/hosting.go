@@ -130,7 +130,7 @@ func (c *circuitActor) left(ctx actor.Context) {
 	l := c.leaving
 	switch {
 	case l == nil:
-	case c.closing || len(c.lanes) > 0 || c.actors > 0:
+	case c.closing || len(c.lanes) > 0 || len(c.actors) > 0:
 		l.timer.Stop()
 		l.timer, l.late = nil, false
 	case l.late:
@@ -177,12 +177,7 @@ func (c *circuitActor) asked(ctx actor.Context, ev circuit.Event) {
 	spec.Cause = c.o.Recorder.Emit(messages.Because(messages.Event(chivev1.Kind_KIND_STREAM, spec.ID, &chivev1.StreamRequested{
 		Purpose: spec.Purpose, Isolation: spec.Isolation.Name(),
 	}), c.cause, spec.ID))
-	pid := ctx.Spawn(stream.Props(stream.Options{
-		Spec: spec, Circuit: c.o.ID, Recorder: c.o.Recorder, Now: c.o.Now, Up: c.o.Limits.Up(),
-	}))
-	c.lanes[ev.Stream] = &lane{pid: pid, spec: spec, reason: cell.EndMisc}
-	c.actors++
-	ctx.Send(pid, &stream.Attached{Stream: ev.Stream})
+	c.carry(ctx, ev.Stream, spec).reason = cell.EndMisc
 }
 
 // served says whether a client of ours began the stream.

@@ -44,7 +44,7 @@ func (c *circuitActor) use() Use {
 // so that nobody can tell the probe from a stream before all are over (path-spec §7.3).
 func (c *circuitActor) mustProbe(why chivev1.Outcome) bool {
 	return why == chivev1.Outcome_OUTCOME_IDLE && c.dirty && c.o.Purpose == chivev1.Purpose_PURPOSE_GENERAL && c.answer == Unused && c.probe == 0 && !c.closing &&
-		c.link != nil && c.actors == 0 && len(c.lanes) == 0 && c.core.State() == circuit.Open
+		c.link != nil && len(c.actors) == 0 && len(c.lanes) == 0 && c.core.State() == circuit.Open
 }
 
 // sendProbe opens a stream to an address that is nowhere. The exit refuses, and any answer

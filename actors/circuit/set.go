@@ -93,7 +93,7 @@ type setActor struct {
 func SetProps(o SetOptions) *actor.Props {
 	return kernel.Props(func() actor.Actor {
 		s := &setActor{
-			circuitActor: circuitActor{o: o.Options, lanes: map[cell.StreamID]*lane{}},
+			circuitActor: *newCircuit(o.Options),
 			conflux:      o.Conflux, props: Props, first: o.Legs,
 		}
 		if o.legProps != nil {

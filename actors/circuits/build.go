@@ -73,17 +73,16 @@ func (c *circuits) fresh(r *record) bool {
 	return r.dirtied.IsZero() || c.o.Now().Sub(r.dirtied) < c.o.Settings.Dirtiness
 }
 
-// sharedBuild finds a circuit being built for others that would do.
-func (c *circuits) sharedBuild(w *waiting) *record {
-	for _, other := range c.queue {
-		if other == w || other.on == "" {
-			continue
-		}
-		if r := c.records[other.on]; r != nil && r.promised.Fits(&w.Spec.Isolation) && !r.open && !r.waits && !r.late && c.suits(r, w) {
-			return r
+// sharedBuild finds a circuit being built for others that would do, the oldest. It does not
+// look at who waits: in an outage these are thousands.
+func (c *circuits) sharedBuild(w *waiting) (oldest *record) {
+	for r := range c.places.clean {
+		if r.waiters > 0 && !r.open && !r.waits && !r.late && (oldest == nil || r.launched.Before(oldest.launched)) &&
+			r.promised.Fits(&w.Spec.Isolation) && c.suits(r, w) {
+			oldest = r
 		}
 	}
-	return nil
+	return oldest
 }
 
 func (c *circuits) launchFor(ctx actor.Context, w *waiting) error {

@@ -187,15 +187,19 @@ func (w *worker) saveCerts() {
 	w.save(fileCerts, all)
 }
 
-// addCerts keeps certificates of trusted authorities only.
+// addCerts keeps certificates of trusted authorities only, and of each key the one that was
+// made last.
 func (w *worker) addCerts(certs []*netdoc.AuthCert) {
 	for _, c := range certs {
 		if !slices.Contains(w.o.V3Idents, c.Identity) {
 			continue
 		}
-		known := slices.ContainsFunc(w.certs, func(o *netdoc.AuthCert) bool { return o.KeyID() == c.KeyID() })
-		if !known {
+		i := slices.IndexFunc(w.certs, func(o *netdoc.AuthCert) bool { return o.KeyID() == c.KeyID() })
+		switch {
+		case i < 0:
 			w.certs = append(w.certs, c)
+		case w.certs[i].Published.Before(c.Published):
+			w.certs[i] = c
 		}
 	}
 }

@@ -158,7 +158,8 @@ func (w *worker) refreshTime() time.Time {
 	return t
 }
 
-// accept verifies a consensus text. Certificates that are missing are named.
+// accept verifies a consensus text. Certificates that are missing, or have expired and may
+// have been renewed for the same key, are named.
 func (w *worker) accept(text []byte) (*netdoc.Consensus, []netdoc.KeyID, error) {
 	defer cores.Wide()()
 	c, err := netdoc.ParseConsensus(text)
@@ -168,8 +169,9 @@ func (w *worker) accept(text []byte) (*netdoc.Consensus, []netdoc.KeyID, error) 
 	now := w.o.Now()
 	report, err := c.Verify(w.o.V3Idents, w.certs, now)
 	if err != nil {
-		if len(report.MissingCerts) > 0 && report.CouldBeEnough() {
-			return c, report.MissingCerts, nil
+		wanted := append(report.MissingCerts, report.Expired...)
+		if len(wanted) > 0 && report.CouldBeEnough() {
+			return c, wanted, nil
 		}
 		return nil, nil, err
 	}

@@ -293,7 +293,7 @@ func collectInto(out []byte, r io.Reader, in *counter, limits Limits) ([]byte, e
 		buf.Write(chunk[:n])
 		size := int64(buf.Len())
 		switch {
-		case size > limits.Body:
+		case size > limits.Body, in.n > limits.Body: // members may be empty, and without end
 			return nil, fmt.Errorf("%w: more than %d bytes", ErrTooLarge, limits.Body)
 		case size > ratioFree+limits.Ratio*in.n:
 			return nil, fmt.Errorf("%w: %d bytes out of %d", ErrBomb, size, in.n)

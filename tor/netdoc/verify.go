@@ -29,9 +29,10 @@ type SignatureReport struct {
 // Enough reports whether a strict majority of the trusted authorities signed.
 func (r *SignatureReport) Enough() bool { return r.Needed > 0 && len(r.Good) >= r.Needed }
 
-// CouldBeEnough reports whether it may be enough once the missing certificates are here.
+// CouldBeEnough reports whether it may be enough once the missing certificates are here, and new
+// ones for those that have expired: an authority may keep its key.
 func (r *SignatureReport) CouldBeEnough() bool {
-	return r.Needed > 0 && len(r.Good)+len(r.MissingCerts) >= r.Needed
+	return r.Needed > 0 && len(r.Good)+len(r.MissingCerts)+len(r.Expired) >= r.Needed
 }
 
 // Verify checks that a strict majority of the trusted authorities (v3 identities; repeated ones count once) signed
