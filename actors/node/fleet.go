@@ -86,8 +86,8 @@ type DrainAnswer struct {
 	Streams  int  `json:"streams_open"`
 }
 
-// answerDrain has the node take no new streams, or take them again. Streams that are
-// open go on.
+// answerDrain has the node take no new streams and no part in shared onion services, or
+// take them again. Streams that are open go on.
 func (n *Node) answerDrain(request []byte) ([]byte, error) {
 	var r DrainRequest
 	if len(request) > 0 {
@@ -97,8 +97,10 @@ func (n *Node) answerDrain(request []byte) ([]byte, error) {
 	}
 	if r.Resume {
 		n.resumeListening()
+		n.rejoinShared()
 	} else {
 		n.StopListening()
+		n.LeaveShared()
 	}
 	n.system.Root.Send(n.root, &fleet.Tell{})
 	s := n.Status()

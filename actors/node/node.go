@@ -84,6 +84,8 @@ type Node struct {
 	failed    chan error
 	ending    chan struct{} // closed when Stop begins
 	deaf      atomic.Bool   // no listeners
+	apart     atomic.Bool   // no part in shared onion services
+	hurried   atomic.Bool   // Stop waits for no other nodes
 	leaving   atomic.Bool   // no listeners any more
 	member    *membership   // nil: in no fleet
 	state     *configuration.State
@@ -309,11 +311,12 @@ func (n *Node) StopListening() {
 	n.system.Root.Send(n.root, &stopListening{})
 }
 
-// Stop ends the node in order: listeners, streams with their circuits,
-// connections, events. When the context ends first, the rest is cut short.
+// Stop ends the node in order: its part in shared onion services, listeners, streams with
+// their circuits, connections, events. When the context ends first, the rest is cut short.
 func (n *Node) Stop(ctx context.Context) error {
 	n.stopOnce.Do(func() {
 		defer close(n.stopped)
+		n.leaveInOrder(ctx)
 		close(n.ending)
 		n.leaving.Store(true)
 		for _, l := range n.listens.end() {

@@ -107,6 +107,8 @@ func (r *rootActor) Receive(ctx actor.Context) {
 		r.pass(ctx, "hosting", m) // one that is started anew begins with what is in force
 	case *hosting.Shared, *hosting.Unshared:
 		r.shared(ctx, m)
+	case *hosting.Leave, *hosting.Rejoin, *hosting.Parted:
+		r.apart(ctx, m)
 	case *hosting.Role:
 		r.pass(ctx, "hosting", m) // its time is over before one that is started anew is told again
 	case *hosting.List:

@@ -237,9 +237,10 @@ type fleetDrain struct {
 
 // Help is printed by chive fleet drain --help.
 func (fleetDrain) Help() string {
-	return `The node closes its listeners; streams that are open go on. It goes on otherwise:
-stop it when it has none, or have it take streams again. A node that is started
-anew takes streams.
+	return `The node closes its listeners; streams that are open go on. It takes no part in onion
+services that others host too (HiddenServiceShared), and another publishes them. It goes on
+otherwise: stop it when it has no streams, or have it take streams again. A node that is
+started anew takes streams.
 
 Examples:
   chive fleet drain n2 --wait 5m

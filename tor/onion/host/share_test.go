@@ -79,6 +79,7 @@ func TestSharedTakeover(t *testing.T) {
 			if len(c.listed()) != 6 {
 				t.Fatalf("%v", c.by(c.listed()))
 			}
+			published := first.s.Published()
 			first.kill()
 			c.pass(leaseTime + leaseBeat + 20*time.Second)
 			if c.holder == first || c.holder == nil {
@@ -87,8 +88,8 @@ func TestSharedTakeover(t *testing.T) {
 			if by := c.by(c.listed()); by[first.name] != 0 || len(by) != 2 {
 				t.Errorf("listed: %v", by)
 			}
-			if s := c.holder.s; s.Stored() != s.Published() || s.Stored() <= first.s.Published() {
-				t.Errorf("the directories have that of %d, made was that of %d, by the last publisher %d", s.Stored(), s.Published(), first.s.Published())
+			if s := c.holder.s; s.Stored() != s.Published() || s.Stored() <= published {
+				t.Errorf("the directories have that of %d, made was that of %d, by the last publisher %d", s.Stored(), s.Published(), published)
 			}
 			// One that does not publish dies: at once, within no minute's gap.
 			other := c.nodes[2]
