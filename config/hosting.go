@@ -39,11 +39,14 @@ type OnionPort struct {
 }
 
 // String is the value of a HiddenServicePort line.
-func (p OnionPort) String() string {
+func (p OnionPort) String() string { return fmt.Sprintf("%d %s", p.Port, p.To()) }
+
+// To is where it leads to, as in such a line.
+func (p OnionPort) To() string {
 	if p.Path != "" {
-		return fmt.Sprintf("%d unix:%s", p.Port, quotePath(p.Path))
+		return "unix:" + quotePath(p.Path)
 	}
-	return fmt.Sprintf("%d %v", p.Port, p.Target)
+	return p.Target.String()
 }
 
 func quotePath(path string) string {

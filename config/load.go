@@ -199,7 +199,7 @@ func (b *builder) finishSocks() {
 		ports, off := *c.ports(proto), b.off[proto]
 		if off != nil && len(ports) > 0 {
 			b.fail(*off, ErrConflict, "%v 0 beside another %v: drop one of them", proto, proto)
-		} else if off != nil && proto == SOCKS && len(c.Listeners()) == len(c.MetricsPorts) {
+		} else if off != nil && proto == SOCKS && len(c.Listeners()) == len(c.MetricsPorts) && len(c.OnionServices) == 0 {
 			b.warn(*off, "no listener is open: no program can use this node")
 		}
 		for _, p := range ports {

@@ -75,6 +75,19 @@ type ConfigResult struct {
 	// Unkept says why what was to outlive the run may not: the change is in force, and
 	// could not be written down.
 	Unkept string `json:"unkept,omitempty"`
+	// Wrong says that what was proposed, or stands in the files, can be in force on no node:
+	// an unknown option, a bad value, two that exclude each other.
+	Wrong bool `json:"wrong,omitempty"`
+	// Notes tell what else was found, and changes with the proposal, beside options: in the
+	// folders that they name.
+	Notes []ConfigNote `json:"notes,omitempty"`
+}
+
+// ConfigNote is one thing that an operator is told of what options name.
+type ConfigNote struct {
+	Path    string `json:"path"` // the folder or file
+	Text    string `json:"text"`
+	Warning bool   `json:"warning,omitempty"` // it is not as somebody wanted it
 }
 
 // ConfigTarget is what a mouth outside the actors hands proposals to. It is safe for use by

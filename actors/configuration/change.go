@@ -7,6 +7,7 @@ import (
 
 	"chive/config"
 	"chive/internal/safego"
+	"chive/messages"
 )
 
 // Change is one step from a configuration to another. Both are immutable.
@@ -15,6 +16,36 @@ type Change struct {
 	// Reload: the operator asks for log files and the like to be opened again, be
 	// there a difference or not.
 	Reload bool
+	// Reread: the files are read again, by the operator's wish or because they changed, and
+	// so is what they name. Else only what the change is about need be.
+	Reread bool
+}
+
+// Looker is a Subscriber that knows folders and files which options name.
+type Looker interface {
+	// Look tells what is new there, or why the part cannot follow the change, with no effect.
+	// It comes before Prepare, and alone if nothing is to be changed.
+	Look(ctx context.Context, c Change) ([]messages.ConfigNote, error)
+}
+
+// look asks all parts that look. The error is a *StageError.
+func look(ctx context.Context, parts []Subscriber, c Change) (notes []messages.ConfigNote, err error) {
+	for _, part := range parts {
+		l, ok := part.(Looker)
+		if !ok {
+			continue
+		}
+		var found []messages.ConfigNote
+		err := call(part.Name(), func() (err error) {
+			found, err = l.Look(ctx, c)
+			return err
+		})
+		if err != nil {
+			return nil, &StageError{stagePrepare, part.Name(), err}
+		}
+		notes = append(notes, found...)
+	}
+	return notes, nil
 }
 
 // Subscriber is a part of the node that follows the configuration. Its methods

@@ -114,7 +114,7 @@ func (p *plan) fleetRevision(b *book) error {
 // all others.
 func checkLine(from messages.ConfigSource, l messages.ConfigLine) error {
 	if err := config.CheckName(l.Name, l.Value, l.Reset); err != nil {
-		return err
+		return &mistake{err}
 	}
 	o := config.Find(l.Name)
 	switch {

@@ -3,10 +3,12 @@ package configuration
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
 
+	"chive/actors/keystore"
 	"chive/config"
 	"chive/config/logging"
 	"chive/messages"
@@ -26,6 +28,13 @@ type plan struct {
 	next    *config.Config
 	changes []config.Change // that take effect in the running node
 	pending []config.Change // that need a restart
+	notes   []messages.ConfigNote
+}
+
+// change is what the parts are told of a plan.
+func (p *plan) change(running *config.Config) Change {
+	signal := p.job.proposal.Source == messages.ConfigFromSignal
+	return Change{Old: running, New: p.next, Reload: signal, Reread: signal || p.job.proposal.Source == messages.ConfigFromFile}
 }
 
 // work takes a proposal from its reading to its end. It runs in a goroutine of
@@ -38,13 +47,17 @@ func (o *Options) work(ctx context.Context, j *job) outcome {
 	}
 	begun := o.Now()
 	p, err := o.plan(j)
+	idle := err == nil && p.idle(o.State)
+	if err == nil && (!idle || j.proposal.DryRun) {
+		p.notes, err = look(ctx, o.Parts, p.change(o.State.Current()))
+	}
 	if err == nil && j.proposal.DryRun {
 		return outcome{p.result(o.State.Revision())}
 	}
 	if j.proposal.DryRun {
-		return outcome{messages.ConfigResult{Revision: o.State.Revision(), Reason: err.Error()}}
+		return outcome{messages.ConfigResult{Revision: o.State.Revision(), Reason: err.Error(), Wrong: wrong(err)}}
 	}
-	if err == nil && p.idle(o.State) {
+	if idle {
 		b := *o.State.book.Load()
 		b.refused = ""
 		o.State.book.Store(&b)
@@ -79,7 +92,7 @@ func (p *plan) idle(s *State) bool {
 func (o *Options) carry(ctx context.Context, p *plan) error {
 	old := o.State.Current()
 	parts := append([]Subscriber{&swap{o.State}}, o.Parts...)
-	return carryOut(ctx, parts, Change{Old: old, New: p.next, Reload: p.job.proposal.Source == messages.ConfigFromSignal})
+	return carryOut(ctx, parts, p.change(old))
 }
 
 // swap is the first part: who is started anew while the change is made reads the
@@ -96,7 +109,7 @@ func (s *swap) Prepare(_ context.Context, c Change) (Step, error) {
 }
 
 func (p *plan) result(revision uint64) messages.ConfigResult {
-	return messages.ConfigResult{Revision: revision, Applied: true, Changes: append(changes(p.changes), changes(p.pending)...)}
+	return messages.ConfigResult{Revision: revision, Applied: true, Changes: append(changes(p.changes), changes(p.pending)...), Notes: p.notes}
 }
 
 // applied writes down a change that was made.
@@ -141,6 +154,13 @@ func (o *Options) say(p *plan, revision uint64) {
 	for _, w := range p.loaded.Warnings {
 		o.Log.Warn(w.Error())
 	}
+	for _, n := range p.notes {
+		level, path, text := logging.LevelNotice, keystore.Loggable(n.Path), keystore.Loggable(n.Text)
+		if n.Warning {
+			level = slog.LevelWarn
+		}
+		o.Log.Log(context.Background(), level, "found when the configuration was read", "path", path, "found", text)
+	}
 	if len(p.pending) > 0 {
 		o.Log.Warn("options that need a restart keep their value", "options", strings.Join(names(p.pending), ","))
 	}
@@ -169,8 +189,21 @@ func (o *Options) reject(j *job, err error, cause string) outcome {
 		Stage: stage, Reason: what, Outcome: chivev1.Outcome_OUTCOME_REFUSED,
 	}), cause)
 	o.Log.Error("configuration rejected: the node goes on as before", "from", string(j.proposal.Source), "reason", err.Error())
-	return outcome{messages.ConfigResult{Revision: b.last().Revision, Reason: err.Error()}}
+	return outcome{messages.ConfigResult{Revision: b.last().Revision, Reason: err.Error(), Wrong: wrong(err)}}
 }
+
+// wrong: is it for what was proposed, whatever node it was proposed to?
+func wrong(err error) bool {
+	var mistakes config.Errors
+	var m *mistake
+	return errors.As(err, &mistakes) || errors.As(err, &m)
+}
+
+// mistake is an error of a line that is wrong alone.
+type mistake struct{ error }
+
+// Unwrap gives the cause.
+func (m *mistake) Unwrap() error { return m.error }
 
 // blame is what an event may tell of a rejection: options and the rules they
 // break, parts, no values.

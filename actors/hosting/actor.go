@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -54,6 +55,8 @@ type (
 	Configure struct {
 		Services     []config.OnionService
 		VerifyPeriod time.Duration
+		// Keep: what the folders of services hold that are as before is not read again.
+		Keep bool
 	}
 	// List tells of the services, in the order of the configuration. Tell is called in the
 	// actor's turn.
@@ -116,13 +119,13 @@ func (h *hosting) Receive(ctx actor.Context) {
 	case *actor.Started:
 		h.period.Store(int64(h.o.VerifyPeriod))
 		h.children.Supervise(ctx, supervisor.Supervise{Name: proberName, Props: h.proberProps})
-		h.configure(ctx, h.o.Services)
+		h.configure(ctx, &Configure{Services: h.o.Services})
 		h.look(ctx)
 	case *Look:
 		h.look(ctx)
 	case *Configure:
 		h.verifyEvery(ctx, m.VerifyPeriod)
-		h.configure(ctx, m.Services)
+		h.configure(ctx, m)
 	case *Verify, *Shaken, *visit, *left:
 		h.health(ctx, m)
 	case *circuits.OnionNetwork:
@@ -142,6 +145,9 @@ func (h *hosting) Receive(ctx actor.Context) {
 				out = append(out, *s)
 				out[len(out)-1].meter, out[len(out)-1].From = &e.meter, e.from()
 				out[len(out)-1].Relays = e.relays.read()
+				if e.own == nil {
+					out[len(out)-1].Targets = e.meter.targets.read(e.service.Ports)
+				}
 			}
 		}
 		m.Tell(out)
@@ -149,14 +155,17 @@ func (h *hosting) Receive(ctx actor.Context) {
 }
 
 // configure has the services be those of the configuration, and of the program.
-func (h *hosting) configure(ctx actor.Context, services []config.OnionService) {
+func (h *hosting) configure(ctx actor.Context, m *Configure) {
 	var entries []*entry
-	for _, want := range services {
+	for _, want := range m.Services {
 		i := slices.IndexFunc(h.entries, func(e *entry) bool { return e.own == nil && e.service.Dir == want.Dir })
 		if i >= 0 {
 			e := h.entries[i]
-			e.service = want
 			entries = append(entries, e)
+			if m.Keep && reflect.DeepEqual(e.service, want) {
+				continue
+			}
+			e.service = want
 			_ = h.children.Pass(ctx, e.id, &configured{want}) // one that is started anew begins with it
 			continue
 		}
@@ -171,7 +180,9 @@ func (h *hosting) configure(ctx actor.Context, services []config.OnionService) {
 		case slices.Contains(entries, e):
 		case e.own != nil:
 			entries = append(entries, e)
-			_ = h.children.Pass(ctx, e.id, &configured{e.service})
+			if !m.Keep {
+				_ = h.children.Pass(ctx, e.id, &configured{e.service})
+			}
 		default:
 			h.end(ctx, e)
 		}

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"syscall"
 	"testing"
+	"time"
 
 	"chive/config"
 )
@@ -36,7 +37,7 @@ func TestExport(t *testing.T) {
 	defer l.Close()
 	target := l.Addr().(*net.TCPAddr).AddrPort()
 	service := config.OnionService{Ports: []config.OnionPort{{Port: 80, Target: target}, {Port: 81, Target: netip.MustParseAddrPort("127.0.0.1:1")}}}
-	r := newRules(service, new(meter))
+	r := newRules(service, new(meter), time.Now)
 	serve := r.exporting(7)
 	hear := func() string {
 		t.Helper()

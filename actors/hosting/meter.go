@@ -68,6 +68,7 @@ type meter struct {
 	failed                       [failures]atomic.Uint64
 	toIntroduction, toRendezvous histogram
 	ports                        atomic.Pointer[map[uint16]*stream.Count] // a map is not changed
+	targets                      targets
 }
 
 type histogram struct {

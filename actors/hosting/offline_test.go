@@ -95,6 +95,11 @@ func TestKeysChange(t *testing.T) {
 		if err := os.RemoveAll(service.Dir); err != nil {
 			t.Fatal(err)
 		}
+		s.system.Root.Send(a, &Configure{Services: []config.OnionService{service}, Keep: true})
+		s.pass(time.Second)
+		if st := s.statusOf(a); st.Address != before {
+			t.Errorf("a change that is not about the service had it read its folder: %+v", st)
+		}
 		if st := reload("published"); st.Address == before || st.Keys != nil {
 			t.Errorf("another key in its place: %+v", st)
 		}

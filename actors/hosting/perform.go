@@ -236,6 +236,7 @@ func (a *serviceActor) told(e host.Event) {
 		a.e.relays.note(e.Point, e.Relay)
 		a.emit(messages.Event(kind, id, &chivev1.HostingPointDown{Point: uint64(e.Point), Outcome: outcomeOf(e.Cause), Relay: e.Relay[:]}))
 	case host.PointGone:
+		delete(a.tally.of, e.Point)
 		a.emit(messages.Event(kind, id, &chivev1.HostingPointGone{Point: uint64(e.Point), Reason: e.Reason.String(), Relay: e.Relay[:]}))
 	case host.Described:
 		a.emit(messages.Event(kind, id, &chivev1.HostingDescribed{
@@ -251,7 +252,7 @@ func (a *serviceActor) told(e host.Event) {
 	case host.KeysEnd:
 		a.keysEnd(e)
 	case host.Refused:
-		a.tally.refuse(e.Cause, a.h.o.Now())
+		a.tally.refuse(e.Cause, 1)
 		if !a.e.meter.reject(e.Cause) {
 			a.taken--
 		}

@@ -246,10 +246,16 @@ func (e *entry) show(s *Status) {
 // FromProgram is Status.From of a service of the program.
 const FromProgram = "program"
 
+// FromTransient is Status.From of a service that was added for this run of the node.
+const FromTransient = "transient"
+
 // from is who says that the service is hosted.
 func (e *entry) from() string {
 	if e.own != nil {
 		return FromProgram
+	}
+	if e.service.From == config.FromOperator {
+		return FromTransient
 	}
 	return e.service.From.String()
 }

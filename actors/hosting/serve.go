@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"chive/actors/circuit"
 	"chive/actors/stream"
@@ -15,6 +16,7 @@ import (
 // rules say what becomes of clients' streams. Circuits ask them in their own turns.
 type rules struct {
 	meter *meter
+	clock func() time.Time
 	now   atomic.Pointer[ruling]
 	own   *Own // nil: streams go to the targets of ports
 }
@@ -25,8 +27,8 @@ type ruling struct {
 	counts map[uint16]*stream.Count // by port
 }
 
-func newRules(s config.OnionService, m *meter) *rules {
-	r := &rules{meter: m}
+func newRules(s config.OnionService, m *meter, clock func() time.Time) *rules {
+	r := &rules{meter: m, clock: clock}
 	r.set(s)
 	return r
 }
@@ -49,7 +51,9 @@ func (r *rules) serve(port uint16, open int) circuit.Served {
 		return circuit.Served{Close: !s.AllowUnknownPorts}
 	}
 	target := targets[rand.IntN(len(targets))]
-	return circuit.Served{Count: s.counts[port], Dial: func(ctx context.Context) (stream.Conn, error) { return dial(ctx, target) }}
+	return circuit.Served{Count: s.counts[port], Dial: r.meter.targets.watched(target, r.clock, func(ctx context.Context) (stream.Conn, error) {
+		return dial(ctx, target)
+	})}
 }
 
 func dial(ctx context.Context, p config.OnionPort) (stream.Conn, error) {

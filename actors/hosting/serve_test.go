@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -33,7 +34,7 @@ func TestServe(t *testing.T) {
 		"too many streams":                {config.OnionService{Ports: ports, MaxStreams: 2}, 80, 2, false, false},
 		"too many, which costs a circuit": {config.OnionService{Ports: ports, MaxStreams: 2, MaxStreamsCloseClient: true}, 80, 2, false, true},
 	} {
-		r := newRules(config.OnionService{}, new(meter))
+		r := newRules(config.OnionService{}, new(meter), time.Now)
 		r.set(tt.service)
 		got := r.serve(tt.port, tt.open)
 		if (got.Dial != nil) != tt.served || got.Close != tt.closeClient {
@@ -57,7 +58,7 @@ func TestTargets(t *testing.T) {
 	defer tcp.Close()
 	r := newRules(config.OnionService{Ports: []config.OnionPort{
 		{Port: 80, Path: path}, {Port: 80, Target: tcp.Addr().(*net.TCPAddr).AddrPort()}, {Port: 81, Path: path + "-none"},
-	}}, new(meter))
+	}}, new(meter), time.Now)
 	reached := map[string]bool{}
 	for range 200 {
 		conn, err := r.serve(80, 0).Dial(t.Context())

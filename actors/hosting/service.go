@@ -5,8 +5,8 @@ import (
 	crand "crypto/rand"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -15,6 +15,7 @@ import (
 	"chive/actors/circuit"
 	"chive/actors/circuits"
 	"chive/actors/kernel"
+	"chive/actors/keystore"
 	"chive/config"
 	"chive/messages"
 	"chive/messages/chivev1"
@@ -70,7 +71,8 @@ type serviceActor struct {
 	uploads  map[host.UploadID]uint64
 	meetings map[host.MeetingID]uint64
 	work     map[host.UploadID]context.CancelFunc
-	waiting  *atomic.Int64 // introductions on their way here
+	waiting  *atomic.Int64  // introductions on their way here
+	dropped  *atomic.Uint64 // those that were too many for that
 	tally    tally
 	shares   shares
 	taken    int // introductions of this turn that were not rejected at once
@@ -81,9 +83,9 @@ func (h *hosting) props(e *entry) *actor.Props {
 	service := e.service
 	return kernel.Props(func() actor.Actor {
 		a := &serviceActor{
-			h: h, e: e, service: service, rules: newRules(service, &e.meter), uses: map[uint64]*use{},
+			h: h, e: e, service: service, rules: newRules(service, &e.meter, h.o.Now), uses: map[uint64]*use{},
 			points: map[host.PointID]uint64{}, uploads: map[host.UploadID]uint64{}, meetings: map[host.MeetingID]uint64{},
-			work: map[host.UploadID]context.CancelFunc{}, waiting: new(atomic.Int64),
+			work: map[host.UploadID]context.CancelFunc{}, waiting: new(atomic.Int64), dropped: new(atomic.Uint64),
 		}
 		a.rules.own = e.own
 		a.shares.away = h.away.Load() || e.going.Load()
@@ -110,6 +112,7 @@ func (a *serviceActor) Receive(ctx actor.Context) {
 		return // it could not start, and stops
 	}
 	a.sound, a.taken = false, 0
+	a.overrun(now)
 	a.hear(ctx, now)
 	a.perform(ctx)
 	a.tend(ctx, now)
@@ -224,9 +227,9 @@ func (a *serviceActor) settings() (host.Config, error) {
 	if err != nil {
 		return c, fmt.Errorf("%s: %w", keyfile.ClientsDir, err)
 	}
-	broken := slices.DeleteFunc(skipped, func(name string) bool { return !strings.HasSuffix(name, keyfile.ClientSuffix) })
-	if len(broken) > 0 {
-		a.h.o.Log.Warn("files of authorised clients that hold no key are passed over", "folder", s.Dir, "files", len(broken))
+	broken := keystore.Broken(skipped)
+	if a.machine == nil || a.e.own != nil { // else whoever changed the configuration was told
+		keystore.WarnOf(a.h.o.Log, "a file of authorised clients holds no key and is passed over", filepath.Join(s.Dir, keyfile.ClientsDir), skipped)
 	}
 	c.Restricted = len(clients)+len(broken) > 0
 	c.Clients = slices.Collect(maps.Values(clients))
@@ -313,7 +316,7 @@ func (a *serviceActor) prove(ctx actor.Context, m *circuit.Proof, now time.Time)
 		a.shut(ctx, m.Token)
 		return
 	}
-	ctx.Send(u.ready.PID, &circuit.EstablishIntro{Message: message, Waiting: a.waiting})
+	ctx.Send(u.ready.PID, &circuit.EstablishIntro{Message: message, Waiting: a.waiting, Dropped: a.dropped})
 }
 
 // heard: an introduction point said something. What it must not say makes the machine
@@ -330,7 +333,7 @@ func (a *serviceActor) heard(ctx actor.Context, m *circuit.Heard, now time.Time)
 	case torcircuit.IntroEstablished:
 		a.machine.Established(u.point, m.Data, now)
 	case torcircuit.Introduce2:
-		a.tally.introductions++
+		a.tally.arrived(u.point)
 		a.taken++
 		a.machine.Introduce2(u.point, m.Data, now)
 	}

@@ -16,17 +16,19 @@ import (
 type Status struct {
 	ID      string `json:"id"`   // in events, for one boot
 	Dir     string `json:"dir"`  // empty: its keys are in memory alone
-	From    string `json:"from"` // who says that it is hosted: file, environment, command line, chive config set, chive onion add or program
+	From    string `json:"from"` // who says that it is hosted: file, environment, command line, chive onion add, transient (the same for this run alone) or program
 	Address string `json:"address,omitempty"`
 	// State is starting, publishing, published, standby (another node publishes) or failed; and
 	// when it is known, up, impaired, broken or unverified.
 	State         string   `json:"state"`
 	Ports         []uint16 `json:"ports,omitempty"`
+	Targets       []Target `json:"targets,omitempty"`    // of the ports; none of a program's service
 	Restricted    bool     `json:"restricted,omitempty"` // for authorised clients only
 	Points        []Point  `json:"introduction_points,omitempty"`
 	Periods       []Period `json:"periods,omitempty"`
 	Clients       int      `json:"clients_met"`       // circuits that are open
-	Introductions uint64   `json:"introductions"`     // since it started
+	Introductions uint64   `json:"introductions"`     // by clients, since it started; those of Points are a part of it
+	Visits        uint64   `json:"visits"`            // by the node itself, likewise; they are in no other figure
 	Met           uint64   `json:"met"`               // likewise
 	Missed        uint64   `json:"missed,omitempty"`  // clients that could not be met
 	Refused       uint64   `json:"refused,omitempty"` // introductions that were not answered
@@ -50,9 +52,10 @@ func (s *Status) Published() bool {
 // Point is one introduction point.
 type Point struct {
 	ID            uint64    `json:"id"`
-	Relay         string    `json:"relay"` // fingerprint
-	State         string    `json:"state"` // building, up or retired
-	Introductions int       `json:"introductions"`
+	Relay         string    `json:"relay"`         // fingerprint
+	State         string    `json:"state"`         // building, up or retired
+	Introductions uint64    `json:"introductions"` // by clients, since the service started
+	Visits        uint64    `json:"visits"`        // by the node itself, likewise
 	Expires       time.Time `json:"expires"`
 }
 
@@ -72,11 +75,12 @@ func (a *serviceActor) look() *Status {
 	s := a.machine.Status()
 	out := &Status{
 		ID: a.e.id, Dir: a.service.Dir, Address: a.store.Address.Host(), State: "publishing", Ports: ports(&a.service),
-		Restricted: a.machine.Restricted(), Introductions: a.tally.introductions, Met: a.tally.met, Missed: a.tally.missed,
+		Restricted: a.machine.Restricted(), Introductions: a.tally.all.clients, Visits: a.tally.all.visits, Met: a.tally.met, Missed: a.tally.missed,
 		Refused: a.tally.refused, Effort: s.Effort, Waiting: s.Waiting,
 	}
 	for _, p := range s.Points {
-		v := Point{ID: uint64(p.ID), Relay: p.Relay.String(), State: "building", Introductions: p.Introductions, Expires: p.Expires}
+		n := a.tally.of[p.ID]
+		v := Point{ID: uint64(p.ID), Relay: p.Relay.String(), State: "building", Introductions: n.clients, Visits: n.visits, Expires: p.Expires}
 		switch {
 		case p.Retired:
 			v.State = "retired"
@@ -118,16 +122,43 @@ const tellEvery = 10 * time.Second
 
 // tally counts, and gathers what is refused.
 type tally struct {
-	introductions, met, missed, refused uint64
+	met, missed, refused uint64
+	all                  arrivals
+	of                   map[host.PointID]arrivals // points that there are
 
 	untold uint64
 	reason string
 	last   time.Time // told
 }
 
-func (t *tally) refuse(cause error, now time.Time) {
-	t.refused++
-	t.untold++
+// arrivals are introductions that came.
+type arrivals struct{ clients, visits uint64 }
+
+// arrived counts one. What it is for is known later: a client's, until it is visited.
+func (t *tally) arrived(p host.PointID) {
+	if t.of == nil {
+		t.of = map[host.PointID]arrivals{}
+	}
+	at := t.of[p]
+	t.all.clients++
+	at.clients++
+	t.of[p] = at
+}
+
+// visited: the one that arrived last was of the node itself.
+func (t *tally) visited(p host.PointID) {
+	t.all.clients--
+	t.all.visits++
+	if at, ok := t.of[p]; ok { // else the point went in the same turn
+		at.clients--
+		at.visits++
+		t.of[p] = at
+	}
+}
+
+func (t *tally) refuse(cause error, n uint64) {
+	t.refused += n
+	t.untold += n
 	t.reason = refusal(cause)
 }
 

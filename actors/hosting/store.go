@@ -33,7 +33,7 @@ type kept interface {
 	TakeState() ([]byte, error) // once; nil: there is none
 	Floors() (host.Floors, error)
 	SaveFloors(floors host.Floors) error
-	Clients() (clients map[string][32]byte, skipped []string, err error)
+	Clients() (clients map[string][32]byte, skipped []keystore.Skipped, err error)
 	Masters() ([]onion.Address, error) // of whom it is a backend; only asked if it is one
 	NoteName(name string, now time.Time) error
 }
@@ -78,7 +78,7 @@ type kin struct {
 }
 
 // Clients lists both. No file has a name with a slash.
-func (k *kin) Clients() (clients map[string][32]byte, skipped []string, err error) {
+func (k *kin) Clients() (clients map[string][32]byte, skipped []keystore.Skipped, err error) {
 	clients, skipped, err = k.kept.Clients()
 	if err != nil {
 		return nil, nil, err
@@ -138,7 +138,7 @@ func (m *memory) SaveFloors(floors host.Floors) error {
 }
 
 // Clients is part of kept: there is no folder that names any.
-func (*memory) Clients() (map[string][32]byte, []string, error) { return nil, nil, nil }
+func (*memory) Clients() (map[string][32]byte, []keystore.Skipped, error) { return nil, nil, nil }
 
 // Masters is part of kept: there is no folder that names any.
 func (*memory) Masters() ([]onion.Address, error) {

@@ -27,7 +27,7 @@ var ErrDuplicate = errors.New("two keys for one onion service")
 // ending. skipped names the files that are none, as C tor ignores them; the caller
 // tells the user. An error means that the list cannot be trusted: the service must
 // not be published for everyone then.
-func (s *Service) Clients() (clients map[string][32]byte, skipped []string, err error) {
+func (s *Service) Clients() (clients map[string][32]byte, skipped []Skipped, err error) {
 	dir := s.path(keyfile.ClientsDir)
 	if err := privateDir(dir, false, s.groupReadable); err != nil {
 		return nil, nil, err
@@ -82,7 +82,7 @@ func (s *Service) RemoveClient(name string) error {
 // ClientAuths reads the keys with which this client opens descriptors (torrc
 // ClientOnionAuthDir), by service. skipped names the files that are none. Two
 // keys for one service are refused, for one of them is wrong.
-func ClientAuths(dir string) (auths map[onion.Address][32]byte, skipped []string, err error) {
+func ClientAuths(dir string) (auths map[onion.Address][32]byte, skipped []Skipped, err error) {
 	if err := privateDir(dir, false, false); err != nil {
 		return nil, nil, err
 	}
@@ -149,7 +149,7 @@ func authPath(dir string, a onion.Address) string {
 // each gives use every file with the ending, in order of names. Those that use
 // refuses or that cannot be read are skipped; our own unfinished ones are not
 // mentioned.
-func each(dir, suffix string, use func(name string, content []byte) error) (skipped []string, err error) {
+func each(dir, suffix string, use func(name string, content []byte) error) (skipped []Skipped, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("directory of keys: %w", err)
@@ -162,13 +162,22 @@ func each(dir, suffix string, use func(name string, content []byte) error) (skip
 		if strings.HasPrefix(file, unfinished) {
 			continue
 		}
-		if name, ok := strings.CutSuffix(file, suffix); ok && name != "" {
-			content, err := read(filepath.Join(dir, file))
-			if err == nil && use(name, content) == nil {
-				continue
-			}
+		name, ok := strings.CutSuffix(file, suffix)
+		if !ok {
+			skipped = append(skipped, Skipped{File: file, Why: "its name does not end in " + suffix, Other: true})
+			continue
 		}
-		skipped = append(skipped, file)
+		var content []byte
+		err := errNoName
+		if name != "" {
+			content, err = read(filepath.Join(dir, file))
+		}
+		if err == nil {
+			err = use(name, content)
+		}
+		if err != nil {
+			skipped = append(skipped, Skipped{File: file, Why: strings.TrimPrefix(reason(err), filepath.Join(dir, file)+": ")})
+		}
 	}
 	return skipped, nil
 }

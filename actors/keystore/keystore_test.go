@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -227,8 +228,8 @@ func TestAuthorisedClients(t *testing.T) {
 	}
 	clients, skipped, err := s.Clients()
 	if err != nil || len(clients) != 2 || clients["alice"] != public || clients["bob.laptop"] != public ||
-		strings.Join(skipped, " ") != ".auth bad.auth readme.txt" {
-		t.Errorf("%v, skipped %q, %v", clients, skipped, err)
+		filesOf(skipped) != ".auth bad.auth readme.txt" || filesOf(Broken(skipped)) != ".auth bad.auth" {
+		t.Errorf("%v, skipped %v, %v", clients, skipped, err)
 	}
 	if err := s.RemoveClient("alice"); err != nil {
 		t.Error(err)
@@ -264,6 +265,49 @@ func TestAuthorisedClients(t *testing.T) {
 	}
 }
 
+// filesOf names what was skipped.
+func filesOf(skipped []Skipped) string {
+	var out []string
+	for _, s := range skipped {
+		out = append(out, s.File)
+	}
+	return strings.Join(out, " ")
+}
+
+// Nothing that a log tells has an address or a key in it.
+func TestFilesThatHoldNoKey(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "auth")
+	a := onion.SecretKeyOfSeed([32]byte{1}).Address()
+	if err := AddClientAuth(dir, a, public); err != nil {
+		t.Fatal(err)
+	}
+	label := strings.TrimSuffix(a.Host(), ".onion")
+	for name, content := range map[string]string{
+		"junk.auth_private": "junk\n", "bob.auth": "", label + "2.auth_private": label[:50] + ":descriptor:x25519:" + strings.Repeat("A", 52) + "\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	auths, skipped, err := ClientAuths(dir)
+	if err != nil || len(auths) != 1 || len(skipped) != 3 || len(Broken(skipped)) != 2 {
+		t.Fatalf("%d keys, %v, %v", len(auths), skipped, err)
+	}
+	var log bytes.Buffer
+	WarnOf(slog.New(slog.NewTextHandler(&log, nil)), "no key", dir, skipped)
+	for _, want := range []string{
+		"/junk.auth_private reason=\"client's key: malformed key file, want <address>:descriptor:x25519:", "/bob.auth reason=\"its name does not end in .auth_private\"",
+		"/[address].auth_private ",
+	} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the log does not say %s:\n%s", want, &log)
+		}
+	}
+	if strings.Contains(log.String(), label[:40]) {
+		t.Errorf("an address is in the log:\n%s", &log)
+	}
+}
+
 func TestClientAuths(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "auth")
 	a, b := onion.SecretKeyOfSeed([32]byte{1}).Address(), onion.SecretKeyOfSeed([32]byte{2}).Address()
@@ -280,7 +324,7 @@ func TestClientAuths(t *testing.T) {
 	}
 	auths, skipped, err := ClientAuths(dir)
 	if err != nil || len(auths) != 2 || auths[a] != public || len(skipped) != 1 {
-		t.Errorf("%d keys, skipped %q, %v", len(auths), skipped, err)
+		t.Errorf("%d keys, skipped %v, %v", len(auths), skipped, err)
 	}
 	path := authPath(dir, a)
 	if modeOf(t, path) != 0o600 || modeOf(t, dir) != 0o700 {

@@ -40,21 +40,7 @@ func OpenService(dir string, groupReadable bool, rand io.Reader) (*Service, erro
 		return nil, err
 	}
 	s := &Service{dir: dir, groupReadable: groupReadable}
-	secret, err := read(s.path(keyfile.SecretKeyFile))
-	switch {
-	case err == nil:
-		defer clear(secret)
-		if s.Key, err = keyfile.ParseSecretKey(secret); err != nil {
-			return nil, err
-		}
-		s.Address = s.Key.Address()
-	case !errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("onion service: %w", err)
-	}
-	if err := s.loadPublic(); err != nil {
-		return nil, err
-	}
-	if err := s.loadDelegation(); err != nil {
+	if err := s.load(); err != nil {
 		return nil, err
 	}
 	if s.Address == (onion.Address{}) {
@@ -63,6 +49,25 @@ func OpenService(dir string, groupReadable bool, rand io.Reader) (*Service, erro
 		}
 	}
 	return s, s.complete()
+}
+
+// load reads the keys that are there.
+func (s *Service) load() error {
+	secret, err := read(s.path(keyfile.SecretKeyFile))
+	switch {
+	case err == nil:
+		defer clear(secret)
+		if s.Key, err = keyfile.ParseSecretKey(secret); err != nil {
+			return err
+		}
+		s.Address = s.Key.Address()
+	case !errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("onion service: %w", err)
+	}
+	if err := s.loadPublic(); err != nil {
+		return err
+	}
+	return s.loadDelegation()
 }
 
 func (s *Service) path(name string) string { return filepath.Join(s.dir, name) }

@@ -57,6 +57,9 @@ func (p *hostingParts) Prepare(_ context.Context, c configuration.Change) (confi
 	}
 	for i := range c.New.OnionServices {
 		s := &c.New.OnionServices[i]
+		if !reads(&c, s) {
+			continue
+		}
 		if err := checkService(s); err != nil && !(s.From == config.FromAdded && hosts(c.Old, s.Dir)) {
 			return configuration.Step{}, err
 		}
@@ -64,12 +67,13 @@ func (p *hostingParts) Prepare(_ context.Context, c configuration.Change) (confi
 			return configuration.Step{}, err
 		}
 	}
-	tell := func(c *config.Config) {
-		p.n.system.Root.Send(p.n.root, &hosting.Configure{Services: c.OnionServices, VerifyPeriod: c.OnionVerifyPeriod})
+	tell := func(to *config.Config, keep bool) {
+		p.n.system.Root.Send(p.n.root, &hosting.Configure{Services: to.OnionServices, VerifyPeriod: to.OnionVerifyPeriod, Keep: keep})
 	}
 	return configuration.Step{
-		Commit: func() error { tell(c.New); return nil },
-		Undo:   func() { tell(c.Old) },
+		Commit: func() error { tell(c.New, !c.Reread); return nil },
+		Undo:   func() { tell(c.Old, true) },
+		Settle: func() { p.n.folders.note(c) },
 	}, nil
 }
 

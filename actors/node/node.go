@@ -103,6 +103,7 @@ type Node struct {
 	listens   listens
 	metrics   *metrics.Server
 	signals   hosting.Signals
+	folders   folders
 }
 
 // ErrInUse means that another node uses the data directory.
@@ -194,7 +195,7 @@ func (n *Node) openState() error {
 	if err := n.readRelayRules(n.Config()); err != nil {
 		return err
 	}
-	keys, err := n.readOnionKeys(n.Config())
+	keys, err := n.readOnionKeys(n.Config(), true)
 	if err != nil {
 		return err
 	}
@@ -202,6 +203,7 @@ func (n *Node) openState() error {
 	if err := n.checkServices(n.Config()); err != nil {
 		return err
 	}
+	n.folders.note(configuration.Change{Old: &config.Config{}, New: n.Config()})
 	block.SetPooling(n.Config().EnableBufferPooling)
 	setLimits(&n.limits, n.Config())
 	n.renewAll.Set(1/renewAllEvery.Seconds(), 1)
@@ -311,6 +313,9 @@ func (n *Node) StopListening() {
 	n.system.Root.Send(n.root, &stopListening{})
 }
 
+// stopTime bounds the end of all actors, once streams and circuits have ended.
+const stopTime = 20 * time.Second
+
 // Stop ends the node in order: its part in shared onion services, listeners, streams with
 // their circuits, connections, events. When the context ends first, the rest is cut short.
 func (n *Node) Stop(ctx context.Context) error {
@@ -329,7 +334,7 @@ func (n *Node) Stop(ctx context.Context) error {
 			Outcome: chivev1.Outcome_OUTCOME_SHUTDOWN,
 		}))
 		_, err := kernel.Ask(ctx, n.system, n.root, func(r kernel.Reply[struct{}]) any { return &shutdown{r} })
-		err = errors.Join(err, kernel.StopAndWait(n.system, n.root, 5*time.Second))
+		err = errors.Join(err, kernel.StopAndWait(n.system, n.root, stopTime))
 		n.own.Close()
 		n.state.Close() // the last change may outlive its actor
 		kernel.Shutdown(n.system)

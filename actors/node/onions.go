@@ -124,7 +124,7 @@ type onionParts struct{ n *Node }
 func (*onionParts) Name() string { return "ClientOnionAuthDir" }
 
 func (p *onionParts) Prepare(_ context.Context, c configuration.Change) (configuration.Step, error) {
-	keys, err := p.n.readOnionKeys(c.New)
+	keys, err := p.n.readOnionKeys(c.New, false)
 	if err != nil {
 		return configuration.Step{}, err
 	}
@@ -141,7 +141,8 @@ func (n *Node) useOnionKeys(keys *onionKeys, c *config.Config) {
 	n.system.Root.Send(n.root, &onions.Configure{Settings: n.onionSettings(c)})
 }
 
-func (n *Node) readOnionKeys(c *config.Config) (onionKeys, error) {
+// readOnionKeys reads them. tell: the log says which files hold none.
+func (n *Node) readOnionKeys(c *config.Config, tell bool) (onionKeys, error) {
 	if c.ClientOnionAuthDir == "" {
 		return nil, nil
 	}
@@ -149,8 +150,8 @@ func (n *Node) readOnionKeys(c *config.Config) (onionKeys, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ClientOnionAuthDir: %w", err)
 	}
-	if len(skipped) > 0 { // their names may be those of services
-		n.o.Log.Warn("ClientOnionAuthDir: files that hold no key are passed over", "files", len(skipped))
+	if tell {
+		keystore.WarnOf(n.o.Log, "ClientOnionAuthDir: a file holds no key and is passed over", c.ClientOnionAuthDir, skipped)
 	}
 	return keys, nil
 }

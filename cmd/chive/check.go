@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
+	"chive/actors/node"
 	"chive/config"
 )
 
@@ -16,7 +18,8 @@ type checkCommand struct {
 // Help is printed by chive check --help.
 func (checkCommand) Help() string {
 	return `Reads the torrc as run would and prints every mistake with its line, then
-warnings. Nothing is opened, made or contacted. Exits with 2 when something is
+warnings. The folders of onion services, and of keys to visit some with, are looked at
+if they are there. Nothing is opened, made or contacted. Exits with 2 when something is
 wrong, 0 otherwise.
 
 Any torrc option may be added as --Option VALUE; CHIVE_OPTION variables of the
@@ -49,6 +52,7 @@ func (c checkCommand) Run(std streams, options overrides) error {
 	for _, w := range cfg.Warnings {
 		fmt.Fprintf(std.out, "warning: %v\n", w)
 	}
+	printNotes(std.out, node.LookAtFolders(cfg, time.Now()))
 	network := "public network"
 	if !cfg.PublicNetwork {
 		network = "private network"

@@ -61,14 +61,14 @@ type grammar struct {
 
 	Why         whyCommand         `cmd:"" help:"Say why a circuit, stream, connection or guard came to its end."`
 	Circuits    circuitsCommand    `cmd:"" help:"List circuits, now or as of a past moment; forget how long they take."`
-	Streams     streamsCommand     `cmd:"" help:"List streams, likewise."`
-	Connections connectionsCommand `cmd:"" help:"List connections to relays, likewise."`
+	Streams     streamsCommand     `cmd:"" help:"List streams, now or as of a past moment."`
+	Connections connectionsCommand `cmd:"" help:"List connections to relays, now or as of a past moment."`
 	Renew       renewCommand       `cmd:"" help:"Use other circuits from now on, for one identity."`
 	Identities  identitiesCommand  `cmd:"" help:"List the identities that use the node."`
 	Onion       onionCommand       `cmd:"" help:"List, show, add and remove the onion services that the node hosts."`
 	Profile     profileCommand     `cmd:"" help:"Take a profile of a running node: cpu, heap or mutex."`
-	Newnym      newnymCommand      `cmd:"" help:"The same for all identities, at most once in 10 seconds."`
-	Guards      guardsCommand      `cmd:"" help:"List guards, likewise."`
+	Newnym      newnymCommand      `cmd:"" help:"Use other circuits from now on, for all identities; at most once in 10 seconds."`
+	Guards      guardsCommand      `cmd:"" help:"List guards, now or as of a past moment; try failed ones again."`
 
 	Fleet fleetCommand `cmd:"" help:"Run many nodes: who is there, their configuration, draining."`
 

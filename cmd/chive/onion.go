@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -21,11 +22,11 @@ import (
 
 type onionCommand struct {
 	Ls     onionList   `cmd:"" help:"List the onion services that the node hosts."`
-	Show   onionShow   `cmd:"" help:"Show one with its introduction points and what is published."`
-	Verify onionVerify `cmd:"" help:"Visit one as its clients do, and say how far that came."`
-	Why    onionWhy    `cmd:"" help:"Tell when one was down, and why."`
-	Add    onionAdd    `cmd:"" help:"Host one more."`
-	Rm     onionRemove `cmd:"" help:"Host one no more that was added; its keys stay."`
+	Show   onionShow   `cmd:"" help:"Show a hosted service with its introduction points and what is published."`
+	Verify onionVerify `cmd:"" help:"Visit a hosted service as its clients do, and say how far that came."`
+	Why    onionWhy    `cmd:"" help:"Tell when a hosted service was down, and why."`
+	Add    onionAdd    `cmd:"" help:"Host one more onion service, from now on."`
+	Rm     onionRemove `cmd:"" help:"Host a service that was added no longer; its keys stay."`
 
 	Delegate onionDelegate `cmd:"" help:"Make keys for a host that does not get the identity key."`
 }
@@ -49,7 +50,8 @@ cannot be used, which the log explains. POINTS are its introduction points that 
 CLIENTS are circuits on which somebody is met now. FROM is where it comes from: the torrc,
 the environment, the command-line, or the program that the node runs in; added is chive
 onion add, and transient the same for this run alone. Addresses are shown on this machine
-only.
+only. Under the table stands which services' targets, where HiddenServicePort leads to, did not
+answer the last client: no visit of the node asks them.
 
 Examples:
   chive onion ls
@@ -63,10 +65,45 @@ func (c onionList) Run(std streams) error {
 		if err != nil {
 			return err
 		}
-		return table[hosting.Status]{
+		err = table[hosting.Status]{
 			head: "ADDRESS\tSTATE\tVERIFIED\tPORTS\tPOINTS\tSTORED\tCLIENTS\tMET\tFROM\tFOLDER", row: serviceRow, none: "onion services",
 		}.print(std, c.Output, all, time.Now())
+		if err != nil || c.Output == "json" {
+			return err
+		}
+		for _, s := range all {
+			printRefusing(std.out, s, s.Address+": ")
+		}
+		return nil
 	})
+}
+
+// printRefusing says plainly what targets of a service do not answer: that it is up says
+// nothing of them.
+func printRefusing(w io.Writer, s hosting.Status, before string) {
+	for _, t := range s.Targets {
+		if t.State != "refuses" {
+			continue
+		}
+		reach := "clients reach the service"
+		if h := s.Health; h == nil || h.Verdict != "up" && h.Verdict != "impaired" {
+			reach = "whether clients reach the service or not"
+		}
+		fmt.Fprintln(w, printable(fmt.Sprintf("%s%s, its target does not answer: %s", before, reach, targetWords(t))))
+	}
+}
+
+// targetWords says how a target is.
+func targetWords(t hosting.Target) string {
+	to := fmt.Sprintf("port %d to %s", t.Port, t.Target)
+	switch t.State {
+	case "refuses":
+		return fmt.Sprintf("%s has refused since %s UTC, %s in a row, the last at %s (%s)", to, t.Since.UTC().Format(time.DateTime),
+			count(t.Failed, "stream"), t.Last.UTC().Format(time.DateTime), t.Reason)
+	case "answers":
+		return fmt.Sprintf("%s answered, last at %s UTC", to, t.Last.UTC().Format(time.DateTime))
+	}
+	return to + ", which no client has asked for yet"
 }
 
 func hosted(ctx context.Context, client *bridge.Client) ([]hosting.Status, error) {
@@ -109,8 +146,6 @@ func fromWord(from string) string {
 	switch from {
 	case config.FromAdded.String():
 		return "added"
-	case config.FromOperator.String():
-		return "transient"
 	case config.FromFile.String():
 		return "torrc"
 	}
@@ -129,6 +164,19 @@ type onionShow struct {
 	nodeFlags
 	Service string `arg:"" help:"Its address, its folder, or the beginning of its address."`
 	Output  string `short:"o" enum:"text,json" default:"text" help:"text or json."`
+}
+
+// Help is printed by chive onion show --help.
+func (onionShow) Help() string {
+	return `Counts are those since the service started in this run of the node. Introductions are by
+clients, and those of the points that are listed are a part of them: points come and go. The
+node's own visits (OnionVerifyPeriod, chive onion verify) are told beside them and are in no
+other figure. A target is where a port leads to; whether it answers is known from clients'
+streams alone.
+
+Examples:
+  chive onion show 3g2upl4p
+  chive onion show /var/lib/chive/site -o json`
 }
 
 // Run asks and prints.
@@ -182,11 +230,14 @@ func printService(std streams, s hosting.Status) {
 	line("from", "%s", fromWord(s.From))
 	line("state", "%s", s.State)
 	line("ports", "%s", portList(s.Ports))
+	for _, t := range s.Targets {
+		line("target", "%s", targetWords(t))
+	}
 	if s.Restricted {
 		line("found by", "authorised clients only")
 	}
 	line("clients", "%d now, %d met, %d missed", s.Clients, s.Met, s.Missed)
-	line("introductions", "%d, %d of them refused", s.Introductions, s.Refused)
+	line("introductions", "%d by clients, %d of them refused; %s of the node itself come on top", s.Introductions, s.Refused, count(int(s.Visits), "visit"))
 	if s.Effort > 0 {
 		line("proof of work", "effort %d is suggested", s.Effort)
 	}
@@ -204,7 +255,8 @@ func printService(std streams, s hosting.Status) {
 	}
 	printHealth(line, s.Health, time.Now())
 	for _, p := range s.Points {
-		line("introduction", "point %d: %s, relay %s, %d introductions, until %s", p.ID, p.State, p.Relay, p.Introductions, p.Expires.UTC().Format(time.DateTime))
+		line("introduction", "point %d: %s, relay %s, %d by clients and %s, until %s", p.ID, p.State, p.Relay, p.Introductions,
+			count(int(p.Visits), "visit"), p.Expires.UTC().Format(time.DateTime))
 	}
 	for _, p := range s.Periods {
 		text := "not published"
@@ -266,21 +318,67 @@ func (c onionAdd) Run(std streams) error {
 	for _, w := range c.With {
 		value += "; " + w
 	}
-	err = c.change(std, c.Output, func(ctx context.Context, client *bridge.Client) (messages.ConfigResult, error) {
+	r, err := c.changed(func(ctx context.Context, client *bridge.Client) (messages.ConfigResult, error) {
 		return client.ProposeConfig(ctx, messages.ConfigProposal{
 			Source: messages.ConfigFromControl, DryRun: c.DryRun, Keep: !c.Transient,
 			Lines: []messages.ConfigLine{{Name: serviceDir, Value: value, Append: true}},
 		})
 	})
-	if err != nil || c.DryRun || c.Output == "json" {
+	if err != nil {
 		return err
 	}
+	return errors.Join(c.print(std, folder, r), unkept(r))
+}
+
+// addedService is what chive onion add added.
+type addedService struct {
+	Address   string                `json:"address,omitempty"` // none yet, of a dry run
+	Folder    string                `json:"folder"`
+	Ports     []string              `json:"ports"` // as HiddenServicePort says them
+	Transient bool                  `json:"transient,omitempty"`
+	DryRun    bool                  `json:"dry_run,omitempty"`
+	Revision  uint64                `json:"revision"` // of the configuration
+	Notes     []messages.ConfigNote `json:"notes,omitempty"`
+}
+
+func (c onionAdd) print(std streams, folder string, r messages.ConfigResult) error {
 	host, err := os.ReadFile(filepath.Join(folder, "hostname"))
-	if err != nil {
+	if err != nil && !c.DryRun {
 		return fmt.Errorf("the service's address: %w", err)
 	}
-	_, err = fmt.Fprint(std.out, printable(strings.TrimSpace(string(host))), "\n")
-	return err
+	a := addedService{
+		Address: strings.TrimSpace(string(host)), Folder: folder, Ports: c.Ports, Transient: c.Transient, DryRun: c.DryRun,
+		Revision: r.Revision, Notes: r.Notes,
+	}
+	if c.Output == "json" {
+		return printJSON(std.out, a)
+	}
+	if a.Address == "" {
+		a.Address = "a new one"
+	}
+	line := func(what, text string) { fmt.Fprintf(std.out, "%-8s %s\n", what, printable(text)) }
+	line("address", a.Address)
+	for _, p := range c.Ports {
+		line("port", leads(p))
+	}
+	line("keys", folder)
+	if c.Transient {
+		line("kept", "no: for this run of the node")
+	}
+	printNotes(std.out, r.Notes)
+	return nil
+}
+
+// leads says where a port of HiddenServicePort leads to.
+func leads(value string) string {
+	port, target, _ := strings.Cut(strings.TrimSpace(value), " ")
+	switch target = strings.TrimSpace(target); {
+	case target == "":
+		target = "127.0.0.1:" + port
+	case !strings.ContainsAny(target, ":/"): // a port of this machine
+		target = "127.0.0.1:" + target
+	}
+	return port + " to " + target
 }
 
 type onionRemove struct {
@@ -302,12 +400,13 @@ Examples:
 
 // Run asks and prints.
 func (c onionRemove) Run(std streams) error {
-	return c.change(std, c.Output, func(ctx context.Context, client *bridge.Client) (messages.ConfigResult, error) {
+	var s hosting.Status
+	r, err := c.changed(func(ctx context.Context, client *bridge.Client) (messages.ConfigResult, error) {
 		all, err := hosted(ctx, client)
 		if err != nil {
 			return messages.ConfigResult{}, err
 		}
-		s, err := pick(all, c.Service)
+		s, err = pick(all, c.Service)
 		if err != nil && strings.Contains(c.Service, string(filepath.Separator)) { // one that could not be hosted again
 			s.Dir, err = filepath.Abs(c.Service)
 		}
@@ -322,4 +421,16 @@ func (c onionRemove) Run(std streams) error {
 			Lines: []messages.ConfigLine{{Name: serviceDir, Value: s.Dir, Remove: true}},
 		})
 	})
+	switch {
+	case err != nil:
+		return err
+	case c.Output == "json":
+		return printResult(std, c.Output, r)
+	}
+	if s.Address != "" {
+		fmt.Fprintf(std.out, "address  %s\n", printable(s.Address))
+	}
+	fmt.Fprintf(std.out, "keys     %s, where they stay\n", printable(s.Dir))
+	printNotes(std.out, r.Notes)
+	return unkept(r)
 }

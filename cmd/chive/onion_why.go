@@ -28,7 +28,10 @@ type onionWhy struct {
 func (onionWhy) Help() string {
 	return `Tells when a service was down and why, what was done to have it up again and what came of
 that, from the node's events: those of this run, and those that are kept on disk
-(EventHistory), over restarts and when no node runs. docs/why.md explains the answer.
+(EventHistory), over restarts and when no node runs. A running node adds which target of the
+service did not answer the last client. Of a service that several nodes host
+(HiddenServiceShared) it is the view of one, which is named, with the node that publishes.
+docs/why.md explains the answer.
 
 Examples:
   chive onion why 3g2upl4p
@@ -73,10 +76,35 @@ func (c onionWhy) Run(std streams) error {
 	if st == nil {
 		return errors.New("nothing is in the history about that service (EventHistory says how long it is kept)")
 	}
-	if c.Output == "json" {
-		return printJSON(std.out, st)
+	view := serviceView{Service: st, Targets: s.Targets}
+	if s.Shared != nil { // what the node knows now is newer than its events
+		if st.Shared, st.Publisher = true, s.Shared.Publisher; s.Shared.Publishes {
+			st.Publisher = st.Node
+		}
 	}
-	return printServiceStory(std, st)
+	if c.Output == "json" {
+		return printJSON(std.out, view)
+	}
+	return printServiceStory(std, view, s)
+}
+
+// serviceView is the story of a service as its node tells it.
+type serviceView struct {
+	*story.Service
+	Targets []hosting.Target `json:"targets,omitempty"` // of the running node
+}
+
+// viewOf says whose view of a shared service the story is.
+func viewOf(st *story.Service) string {
+	publisher := "which node publishes it is not known"
+	switch st.Publisher {
+	case "":
+	case st.Node:
+		publisher = "it publishes the introduction points of all"
+	default:
+		publisher = "node " + st.Publisher + " publishes it"
+	}
+	return fmt.Sprintf("several nodes host it; this is the view of node %s: %s; the others tell theirs (chive onion why there)", st.Node, publisher)
 }
 
 // relaysOf are the relays of introduction points by number.
@@ -123,8 +151,12 @@ func (c onionWhy) service(ctx context.Context) (s hosting.Status, running bool, 
 }
 
 // printServiceStory writes what became of a service for people; times are UTC.
-func printServiceStory(std streams, st *story.Service) error {
+func printServiceStory(std streams, st serviceView, s hosting.Status) error {
 	fmt.Fprintln(std.out, st.Summary)
+	if st.Shared {
+		fmt.Fprintln(std.out, printable(viewOf(st.Service)))
+	}
+	printRefusing(std.out, s, "")
 	day := ""
 	for i := range st.Spells {
 		s := &st.Spells[i]

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 
 	"chive/bridge"
 	"chive/messages"
@@ -17,8 +19,11 @@ type reloadCommand struct {
 // Help is printed by chive reload --help.
 func (reloadCommand) Help() string {
 	return `The node reads its torrc and what that includes again, opens its log files
-anew, and says what changed and what needs a restart. A configuration that is not
-right changes nothing, and exits with 1. SIGHUP does the same without an answer.
+anew, and says what changed and what needs a restart. The folders of onion services
+and of keys to visit some with are read again, too: what is new there is told, and
+a service that runs and could not with what its folder holds now is a reason to change
+nothing. A torrc that is not right changes nothing either, and exits with 2. SIGHUP does
+the same without an answer: the log tells.
 
 Examples:
   chive reload
@@ -34,31 +39,75 @@ func (c reloadCommand) Run(std streams) error {
 
 // change asks the node for a change and prints what came of it.
 func (f nodeFlags) change(std streams, output string, ask func(context.Context, *bridge.Client) (messages.ConfigResult, error)) error {
+	r, err := f.changed(ask)
+	if err == nil || r.Reason != "" {
+		err = errors.Join(printResult(std, output, r), err)
+	}
+	return err
+}
+
+// changed asks the node for a change. One that was not made is an error; the result then says
+// why.
+func (f nodeFlags) changed(ask func(context.Context, *bridge.Client) (messages.ConfigResult, error)) (messages.ConfigResult, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), changeTimeout)
 	defer cancel()
 	client, err := f.connect(ctx)
 	if err != nil {
-		return err
+		return messages.ConfigResult{}, err
 	}
 	defer client.Close()
 	r, err := ask(ctx, client)
-	if err != nil {
-		return err
+	switch {
+	case err != nil:
+		return messages.ConfigResult{}, err
+	case r.Applied:
+		return r, nil
+	case r.Wrong:
+		return r, usage("%s\nnothing was changed", r.Reason)
 	}
+	return r, &exitError{exitFailed, fmt.Errorf("%s\nnothing was changed", r.Reason)}
+}
+
+// printResult says what a change came to. The error is what is to be done about it.
+func printResult(std streams, output string, r messages.ConfigResult) error {
 	if output == "json" {
 		if err := printJSON(std.out, r); err != nil {
 			return err
 		}
+		return unkept(r)
 	}
 	if !r.Applied {
-		return &exitError{exitFailed, fmt.Errorf("%s\nnothing was changed", r.Reason)}
+		return nil
 	}
-	if output == "text" {
+	printNotes(std.out, r.Notes)
+	if len(r.Changes) > 0 {
 		printChanges(std.out, r.Changes)
-		_, err = fmt.Fprintf(std.out, "revision %d\n", r.Revision)
+	} else {
+		fmt.Fprintln(std.out, "no option differs")
 	}
-	if err == nil && r.Unkept != "" {
-		return &exitError{exitFailed, fmt.Errorf("it is in force, but may be gone after a restart: %s", r.Unkept)}
+	if _, err := fmt.Fprintf(std.out, "revision %d\n", r.Revision); err != nil {
+		return err
 	}
-	return err
+	return unkept(r)
+}
+
+func unkept(r messages.ConfigResult) error {
+	if r.Unkept == "" {
+		return nil
+	}
+	return &exitError{exitFailed, fmt.Errorf("it is in force, but may be gone after a restart: %s", r.Unkept)}
+}
+
+// printNotes writes what was found beside options, warnings last.
+func printNotes(w io.Writer, notes []messages.ConfigNote) {
+	for _, n := range notes {
+		if !n.Warning {
+			fmt.Fprintf(w, "%s: %s\n", printable(n.Path), printable(n.Text))
+		}
+	}
+	for _, n := range notes {
+		if n.Warning {
+			fmt.Fprintf(w, "warning: %s: %s\n", printable(n.Path), printable(n.Text))
+		}
+	}
 }

@@ -26,10 +26,16 @@ const (
 type Service struct {
 	State   string    `json:"state"` // the last one
 	Cause   string    `json:"cause,omitempty"`
-	Began   time.Time `json:"began,omitzero"` // of the state
-	From    time.Time `json:"from,omitzero"`  // the first event about it
-	Until   time.Time `json:"until,omitzero"` // the last of the node
+	Began   time.Time `json:"began,omitzero"`       // of the state
+	Since   time.Time `json:"known_since,omitzero"` // the oldest event about it that is kept: what was before is not known
+	Until   time.Time `json:"until,omitzero"`       // the last of the node
 	Summary string    `json:"summary"`
+
+	// Node is the one whose events these are. Shared: other nodes host the service, too, and
+	// have stories of their own.
+	Node      string `json:"node,omitempty"`
+	Shared    bool   `json:"shared,omitempty"`
+	Publisher string `json:"publisher,omitempty"` // of a shared one, at the last word about it; none is known: empty
 
 	Down       time.Duration `json:"down_ns"`     // nobody reached it, or its node did not run
 	Impaired   time.Duration `json:"impaired_ns"` // a part of it was of no use
@@ -89,7 +95,7 @@ func Hosted(runs []Run, names []string, relays map[string]map[uint64]string, sin
 	if now.After(h.until) {
 		h.until = now
 	}
-	out := &Service{Until: h.until, From: h.spells[0].Began, Spells: []Spell{}}
+	out := &Service{Until: h.until, Since: h.spells[0].Began, Node: h.node, Shared: h.shared, Publisher: h.publisher, Spells: []Spell{}}
 	for i := range h.spells {
 		s := &h.spells[i]
 		last := i == len(h.spells)-1
@@ -159,6 +165,9 @@ type hosted struct {
 	leaves bool     // the node has begun to stop
 	step   *Healing // whose outcome is not known yet; in the last spell or the one before
 	ended  time.Time
+
+	node, publisher string
+	shared          bool
 }
 
 func (h *hosted) run(events Run) {
@@ -210,6 +219,7 @@ func (h *hosted) begin(s Spell) {
 // apply folds one event about the service in.
 func (h *hosted) apply(e *chivev1.Envelope) {
 	s := Spell{Began: timeOf(e), Text: h.log.say(e)}
+	h.share(e)
 	switch body := e.GetEvent().(type) {
 	case *chivev1.Envelope_HostingStarted:
 		s.State = stateStarting
@@ -244,6 +254,21 @@ func (h *hosted) apply(e *chivev1.Envelope) {
 	}
 	h.heal(e)
 	h.happened(e)
+}
+
+// share follows which node publishes the service.
+func (h *hosted) share(e *chivev1.Envelope) {
+	h.node = e.GetNode()
+	switch body := e.GetEvent().(type) {
+	case *chivev1.Envelope_HostingStarted, *chivev1.Envelope_HostingStopped, *chivev1.Envelope_HostingLeaseLost:
+		h.publisher = ""
+	case *chivev1.Envelope_HostingLeaseTaken:
+		h.publisher, h.shared = e.GetNode(), true
+	case *chivev1.Envelope_HostingPublisherChanged:
+		h.publisher, h.shared = body.HostingPublisherChanged.GetPublisher(), true
+	case *chivev1.Envelope_HostingMembersChanged:
+		h.shared = true
+	}
 }
 
 // relay is the relay of an introduction point; "" if nobody knows.

@@ -14,6 +14,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"chive/messages"
 	"chive/messages/chivev1"
@@ -60,6 +61,36 @@ func readRuns(t *testing.T, file string) (runs []Run, names []string) {
 		runs[len(runs)-1] = append(runs[len(runs)-1], e)
 	}
 	return runs, names
+}
+
+// Of a shared service the story knows whose it is, and who publishes at the last word.
+func TestSharedService(t *testing.T) {
+	at := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	event := func(e *chivev1.Envelope) *chivev1.Envelope {
+		at = at.Add(time.Second)
+		e.Node, e.Time, e.Sequence = "n1", timestamppb.New(at), uint64(at.Unix())
+		return e
+	}
+	const kind = chivev1.Kind_KIND_HOSTING
+	log := Run{event(messages.Event(kind, "s", &chivev1.HostingStarted{}))}
+	for _, step := range []struct {
+		event     *chivev1.Envelope
+		shared    bool
+		publisher string
+	}{
+		{messages.Event(kind, "s", &chivev1.HostingPublished{}), false, ""},
+		{messages.Event(kind, "s", &chivev1.HostingMembersChanged{Nodes: 1}), true, ""},
+		{messages.Event(kind, "s", &chivev1.HostingPublisherChanged{Publisher: "n2"}), true, "n2"},
+		{messages.Event(kind, "s", &chivev1.HostingLeaseTaken{From: "n2"}), true, "n1"},
+		{messages.Event(kind, "s", &chivev1.HostingLeaseLost{}), true, ""},
+		{messages.Event(kind, "other", &chivev1.HostingPublisherChanged{Publisher: "n3"}), true, ""},
+	} {
+		log = append(log, event(step.event))
+		st := Hosted([]Run{log}, []string{"s"}, nil, time.Time{}, time.Time{}, true)
+		if st.Node != "n1" || st.Shared != step.shared || st.Publisher != step.publisher {
+			t.Errorf("after %v: node %s, shared %v, publisher %q", step.event, st.Node, st.Shared, st.Publisher)
+		}
+	}
 }
 
 func TestHosted(t *testing.T) {
