@@ -136,7 +136,7 @@ func (a *serviceActor) attend(ctx actor.Context, m *attend, now time.Time) {
 	}
 	stop := &Role{Service: a.service.Dir}
 	if r := a.shares.role; r != nil {
-		stop.Epoch, stop.Publisher, stop.Others = r.Epoch, r.Publisher, r.Others
+		stop.Name, stop.Epoch, stop.Publisher, stop.Others = r.Name, r.Epoch, r.Publisher, r.Others
 	}
 	a.take(stop, now)
 	if a.shares.sent == nil { // nobody knows of it

@@ -16,6 +16,7 @@ import (
 // coordinates the nodes sends it to the hosting actor, whenever it changes.
 type Role struct {
 	Service string // its folder
+	Name    string // in the fleet, where its address is not told
 	Publish bool
 	Epoch   uint64
 	// Floor is the highest Shared.Published of any node: descriptors are newer.
@@ -181,6 +182,7 @@ func (a *serviceActor) unshare(ctx actor.Context) {
 type SharedStatus struct {
 	Publishes bool   `json:"publishes"` // this node, the points of all
 	Epoch     uint64 `json:"epoch"`
+	Name      string `json:"name,omitempty"`      // of the service, in what all of the fleet see
 	Publisher string `json:"publisher,omitempty"` // the node that publishes, as far as is known
 	Away      bool   `json:"away,omitempty"`      // this node takes no part: it is drained, or ends
 	Nodes     int    `json:"other_nodes"`         // that are there
@@ -196,7 +198,7 @@ func (a *serviceActor) lookShared(out *Status) {
 	s := &SharedStatus{Away: a.shares.away}
 	_, s.Publishes = a.machine.Until()
 	if m := a.shares.role; m != nil {
-		s.Epoch, s.Points, s.Publisher = m.Epoch, len(m.Others), m.Publisher
+		s.Name, s.Epoch, s.Points, s.Publisher = m.Name, m.Epoch, len(m.Others), m.Publisher
 		s.Others = map[string]int{}
 		for _, o := range m.Others {
 			s.Others[o.Node]++

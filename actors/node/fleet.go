@@ -71,7 +71,7 @@ func (n *Node) asMember() messages.FleetMember {
 	s := n.Status()
 	return messages.FleetMember{
 		Node: s.Node, Version: s.Version, Started: s.Started.UTC(), Time: n.o.Now().UTC(), Bootstrap: s.Bootstrap,
-		Circuits: s.Circuits, Streams: s.Streams, Dropped: s.EventsDropped, Draining: s.Draining, Config: s.Revision,
+		Circuits: s.Circuits, Streams: s.Streams, Dropped: s.EventsDropped, Draining: s.Draining, Config: s.Revision, Shared: n.sharedNow(),
 	}
 }
 

@@ -84,10 +84,11 @@ type Node struct {
 	failed    chan error
 	ending    chan struct{} // closed when Stop begins
 	deaf      atomic.Bool   // no listeners
-	apart     atomic.Bool   // no part in shared onion services
-	hurried   atomic.Bool   // Stop waits for no other nodes
-	leaving   atomic.Bool   // no listeners any more
-	member    *membership   // nil: in no fleet
+	shared    atomic.Pointer[[]messages.FleetShared]
+	apart     atomic.Bool // no part in shared onion services
+	hurried   atomic.Bool // Stop waits for no other nodes
+	leaving   atomic.Bool // no listeners any more
+	member    *membership // nil: in no fleet
 	state     *configuration.State
 	control   *configuration.Control
 	journal   *journal.Journal // nil: it could not be opened

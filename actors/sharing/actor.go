@@ -63,6 +63,7 @@ type part struct {
 	failing time.Time            // since when the lease cannot be read; zero: it can
 	refused time.Time            // since when nothing that this node writes is stored; zero: it is
 	role    *share.Role          // the last
+	unknown bool                 // it was told that nobody is known to publish
 	number  uint64               // of the lease as it was read last
 	warned  map[string]time.Time // by what the operator was told
 	leaving bool                 // the node takes part no more, and others are to know first
@@ -231,6 +232,10 @@ func (s *sharing) leaseRead(ctx actor.Context, m *leaseRead) {
 		if was && p.role != nil {
 			s.assign(ctx, p, p.role)
 		}
+		if p.unknown {
+			p.unknown = false
+			s.publisher(p, p.role.Holder)
+		}
 	}
 	if m.entry.Value == nil {
 		p.machine.LeaseRead(nil, m.entry.Number, now)
@@ -259,9 +264,16 @@ func (s *sharing) stored(ctx actor.Context, p *part, err error) {
 		return
 	}
 	s.warn(p, "the fleet's servers store nothing: nobody may publish a shared onion service until they do", err)
-	if p.role != nil && p.role.Holder != "" {
+	if p.role != nil && p.role.Holder != "" && !p.unknown {
+		p.unknown = true
 		s.assign(ctx, p, p.role)
+		s.publisher(p, "")
 	}
+}
+
+// publisher tells who publishes, "": nobody is known to.
+func (s *sharing) publisher(p *part, node string) {
+	s.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_HOSTING, p.id, &chivev1.HostingPublisherChanged{Epoch: p.role.Epoch, Publisher: node}))
 }
 
 // cutOff: for so long that nothing is known of who publishes.
@@ -369,7 +381,7 @@ func (s *sharing) do(ctx actor.Context, p *part, c share.Command) {
 // assign tells the service what the node is to do.
 func (s *sharing) assign(ctx actor.Context, p *part, r *share.Role) {
 	m := &hosting.Role{
-		Service: p.dir, Publish: r.Publish, Epoch: r.Epoch, Floor: r.Floor, Ceiling: r.Ceiling, Publisher: r.Holder,
+		Service: p.dir, Name: p.tag, Publish: r.Publish, Epoch: r.Epoch, Floor: r.Floor, Ceiling: r.Ceiling, Publisher: r.Holder,
 		Others: make([]hosting.SharedPoint, len(r.Others)),
 	}
 	p.role = r

@@ -325,11 +325,26 @@ func TestServersThatStoreNothing(t *testing.T) {
 		}
 		store(false)
 		time.Sleep(2 * time.Minute)
-		now := s.publisher()
+		now, told := s.publisher(), false
 		for _, n := range s.nodes {
 			if r := n.has(); r.Publisher != now.name {
 				t.Errorf("%s says that %q publishes", n.name, r.Publisher)
 			}
+			n.mu.Lock()
+			unknown := 0
+			for _, e := range n.log {
+				if c := e.GetHostingPublisherChanged(); c != nil && c.GetPublisher() == "" {
+					unknown++
+				}
+			}
+			n.mu.Unlock()
+			if unknown > 1 {
+				t.Errorf("%s told %d times that nobody is known to publish", n.name, unknown)
+			}
+			told = told || unknown == 1
+		}
+		if !told {
+			t.Error("no node's history has it that nobody published")
 		}
 	})
 }

@@ -22,6 +22,7 @@ import (
 
 type fleetCommand struct {
 	Nodes       fleetNodes       `cmd:"" help:"List the nodes that are there."`
+	Onions      fleetOnions      `cmd:"" help:"List the onion services that nodes host together, and who publishes them."`
 	Status      fleetStatus      `cmd:"" help:"Show how the fleet is, and what became of its configuration."`
 	Events      fleetEvents      `cmd:"" help:"Follow the events of all nodes."`
 	Config      fleetConfig      `cmd:"" help:"Show and change the fleet's configuration."`

@@ -1,10 +1,14 @@
 package e2e
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"chive/actors/hosting"
 	"chive/messages/chivev1"
 )
 
@@ -83,4 +87,77 @@ func (s *sharers) handedOver(t *testing.T, at int, leaver string, epoch uint64, 
 	})
 	out.everywhere = since(everywhere)
 	return out
+}
+
+// TestHostingWithoutServers: the fleet's NATS server is gone. Nobody publishes, each node
+// says so and keeps its introduction points, and who knew nothing comes in by what was
+// published last. When the server is back somebody publishes.
+func TestHostingWithoutServers(t *testing.T) {
+	t.Parallel()
+	s := startSharers(t)
+	s.complete(t, 0, 3)
+	points := map[string][]string{}
+	for _, p := range s.all {
+		points[p.name] = s.pointsOf(t, p)
+	}
+	s.h.kill(0)
+	began := time.Now()
+	for _, p := range s.all {
+		eventually(t, p.name+" knows of nobody who publishes", func() error {
+			if sh := s.shared(t, p); sh == nil || sh.Publishes || sh.Publisher != "" {
+				return fmt.Errorf("%+v", sh)
+			}
+			return nil
+		})
+	}
+	t.Logf("all nodes know of nobody who publishes after %v", time.Since(began).Round(time.Second))
+	for _, p := range s.all {
+		for what, want := range map[string]string{"show": "no node is known to publish", "why": "which node publishes it is not known"} {
+			if said, err := p.ask(t, "onion", what, s.address); !strings.Contains(said, want) {
+				t.Errorf("%s: chive onion %s does not say %q: %v\n%s", p.name, what, want, err, said)
+			}
+		}
+		if now := s.pointsOf(t, p); !slices.Equal(now, points[p.name]) {
+			t.Errorf("%s: introduction points at %v, they were at %v", p.name, now, points[p.name])
+		}
+	}
+	for i := range 3 {
+		ctor(t, s.Network, fmt.Sprint("visitor", i)).fetchOnion(t, "", s.address, 10_000)
+	}
+	s.h.start(t, 0)
+	eventually(t, "one node publishes", func() error {
+		leads := 0
+		for _, p := range s.all {
+			if sh := s.shared(t, p); sh != nil && sh.Publishes && sh.Points == 6 {
+				leads++
+			}
+		}
+		if leads != 1 {
+			return fmt.Errorf("%d nodes publish", leads)
+		}
+		return nil
+	})
+	ctor(t, s.Network, "last").fetchOnion(t, "", s.address, 10_000)
+}
+
+func (s *sharers) shared(t *testing.T, p *process) *hosting.SharedStatus {
+	t.Helper()
+	if all := p.services(t); len(all) == 1 {
+		return all[0].Shared
+	}
+	return nil
+}
+
+// pointsOf are the relays that introduce to one node.
+func (s *sharers) pointsOf(t *testing.T, p *process) (relays []string) {
+	t.Helper()
+	for _, o := range p.services(t) {
+		for _, at := range o.Points {
+			if at.State == "up" {
+				relays = append(relays, at.Relay)
+			}
+		}
+	}
+	slices.Sort(relays)
+	return relays
 }

@@ -484,3 +484,34 @@ func TestSharedProofOfWork(t *testing.T) {
 		c.meets(a)
 	}
 }
+
+// Without anybody who says who publishes nobody does. What was published last is good for
+// three hours, and each point that it lists works on for as long.
+func TestSharedWithoutACoordinator(t *testing.T) {
+	c := newClump(t, 47, 40, 3, Config{Points: 2})
+	c.pass(2 * time.Minute)
+	for _, n := range c.nodes {
+		n.deaf = true
+	}
+	listed := c.listed()
+	c.pass(descriptor.DefaultLifetime - 10*time.Minute)
+	for _, n := range c.nodes {
+		if until, ok := n.s.Until(); ok {
+			t.Errorf("%s publishes until %v", n.name, until)
+		}
+	}
+	now := c.listed()
+	if len(now) != 6 || !slices.Equal(now, listed) {
+		t.Errorf("listed: %v", c.by(now))
+	}
+	for _, auth := range now {
+		c.meets(auth)
+	}
+	for _, n := range c.nodes {
+		n.deaf = false
+	}
+	c.pass(time.Minute)
+	if by := c.by(c.listed()); len(by) != 3 || c.holder == nil {
+		t.Errorf("listed: %v", by)
+	}
+}
