@@ -87,6 +87,22 @@ type FleetMember struct {
 	Fleet       uint64     `json:"fleet_revision"` // the last document that was taken
 	State       FleetState `json:"fleet_state,omitempty"`
 	Publication uint64     `json:"publication,omitempty"`
+	// Shared are the onion services that the node hosts with others, MaxFleetShared at most.
+	Shared []FleetShared `json:"shared_onion_services,omitempty"`
+}
+
+// MaxFleetShared bounds FleetMember.Shared.
+const MaxFleetShared = 64
+
+// FleetShared is what a node does for an onion service that several nodes host.
+type FleetShared struct {
+	// Name is the service's in this fleet, as in the keys of its bucket; nothing of the
+	// address follows from it.
+	Name      string    `json:"name"`
+	Publishes bool      `json:"publishes,omitempty"`
+	Epoch     uint64    `json:"epoch"`               // of the lease, as far as the node knows
+	Points    int       `json:"introduction_points"` // of the node, that work
+	Described time.Time `json:"described,omitzero"`  // its newest descriptor
 }
 
 // FleetPublication is what a node finds in the config bucket.

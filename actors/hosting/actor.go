@@ -39,6 +39,8 @@ type Options struct {
 	// Sharing is told of services that several nodes host (Shared, Unshared), and sends
 	// a Role for each; nil: there are no other nodes.
 	Sharing *actor.PID
+	// Away: the node takes no part in those, until a Rejoin.
+	Away bool
 	// VerifyPeriod is how often each is visited, on average; 0: when asked.
 	VerifyPeriod time.Duration
 	Program      *Program // what the program hosts; nil: nothing
@@ -73,6 +75,8 @@ type entry struct {
 	role    *Role // the last; nil: none
 	meter   meter
 	relays  pastRelays
+	going   atomic.Bool // it is taken out, and ends when the other nodes do without
+	endsBy  *kernel.Timer
 }
 
 type hosting struct {
@@ -81,13 +85,16 @@ type hosting struct {
 	entries  []*entry
 	network  *circuits.OnionNetwork // nil: none is known yet
 	period   atomic.Int64           // VerifyPeriod, for services that begin
-	clients  atomic.Uint32          // numbers given to those who were met; services' actors take them
+	away     atomic.Bool            // the node takes no part in shared services
+	parting  parting
+	clients  atomic.Uint32 // numbers given to those who were met; services' actors take them
 }
 
 // Props makes the actor.
 func Props(o Options) *actor.Props {
 	return kernel.Props(func() actor.Actor {
 		h := &hosting{o: o}
+		h.away.Store(o.Away)
 		h.clients.Store(rand.Uint32()) // numbers of another boot must not be taken for these
 		var err error
 		h.children, err = supervisor.NewChildren(supervisor.Options{
@@ -129,6 +136,8 @@ func (h *hosting) Receive(ctx actor.Context) {
 		}
 	case *Role:
 		h.assign(ctx, m)
+	case *Leave, *Rejoin, *Parted, *overdue:
+		h.leaving(ctx, m)
 	case *List:
 		out := make([]Status, 0, len(h.entries))
 		for _, e := range h.entries {
@@ -160,6 +169,10 @@ func (h *hosting) configure(ctx actor.Context, m *Configure) {
 			_ = h.children.Pass(ctx, e.id, &configured{want}) // one that is started anew begins with it
 			continue
 		}
+		if e := h.back(ctx, want); e != nil {
+			entries = append(entries, e)
+			continue
+		}
 		entries = append(entries, h.begin(ctx, want, nil))
 	}
 	for _, e := range h.entries {
@@ -171,7 +184,7 @@ func (h *hosting) configure(ctx actor.Context, m *Configure) {
 				_ = h.children.Pass(ctx, e.id, &configured{e.service})
 			}
 		default:
-			h.children.Forget(ctx, e.id)
+			h.end(ctx, e)
 		}
 	}
 	h.entries = entries

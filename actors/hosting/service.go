@@ -88,6 +88,7 @@ func (h *hosting) props(e *entry) *actor.Props {
 			work: map[host.UploadID]context.CancelFunc{}, waiting: new(atomic.Int64), dropped: new(atomic.Uint64),
 		}
 		a.rules.own = e.own
+		a.shares.away = h.away.Load() || e.going.Load()
 		return a
 	})
 }
@@ -142,6 +143,8 @@ func (a *serviceActor) hear(ctx actor.Context, now time.Time) {
 		a.joined(m, now)
 	case *Role:
 		a.take(m, now)
+	case *attend:
+		a.attend(ctx, m, now)
 	case *published:
 		a.endWork(m.id)
 		if token, ok := a.uploads[m.id]; ok {

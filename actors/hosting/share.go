@@ -16,6 +16,7 @@ import (
 // coordinates the nodes sends it to the hosting actor, whenever it changes.
 type Role struct {
 	Service string // its folder
+	Name    string // in the fleet, where its address is not told
 	Publish bool
 	Epoch   uint64
 	// Floor is the highest Shared.Published of any node: descriptors are newer.
@@ -50,6 +51,7 @@ type Shared struct {
 	// Published is the newest descriptor of this node: the time that its revision stands
 	// for, in seconds (Unix), for revisions of two periods do not compare. 0: none.
 	Published uint64
+	Stored    uint64 // likewise, the newest that all directories have
 	Epoch     uint64 // of the last Role
 }
 
@@ -73,6 +75,7 @@ const (
 type shares struct {
 	sent      *Shared // nil: nothing, or that it is shared no more
 	role      *Role   // nil: none was given
+	away      bool    // the node takes no part, for now
 	bad       int     // points of others that are none
 	deadlines map[host.UploadID]*time.Timer
 
@@ -149,18 +152,18 @@ func (a *serviceActor) unbound(id host.UploadID) {
 
 // share tells the others what is new.
 func (a *serviceActor) share(ctx actor.Context, now time.Time) {
-	if a.h.o.Sharing == nil || !a.service.Shared {
+	if a.h.o.Sharing == nil || !a.service.Shared || a.shares.away {
 		a.unshare(ctx)
 		return
 	}
 	m := &Shared{
 		Service: a.service.Dir, ID: a.e.id, Address: a.store.Address, Secret: a.store.Common().Derive,
-		Points: a.machine.Offers(now), Published: a.machine.Published(),
+		Points: a.machine.Offers(now), Published: a.machine.Published(), Stored: a.machine.Stored(),
 	}
 	if a.shares.role != nil {
 		m.Epoch = a.shares.role.Epoch
 	}
-	if last := a.shares.sent; last != nil && last.Published == m.Published && last.Epoch == m.Epoch && slices.Equal(last.Points, m.Points) {
+	if last := a.shares.sent; last != nil && last.Published == m.Published && last.Stored == m.Stored && last.Epoch == m.Epoch && slices.Equal(last.Points, m.Points) {
 		return
 	}
 	a.shares.sent = m
@@ -179,7 +182,9 @@ func (a *serviceActor) unshare(ctx actor.Context) {
 type SharedStatus struct {
 	Publishes bool   `json:"publishes"` // this node, the points of all
 	Epoch     uint64 `json:"epoch"`
+	Name      string `json:"name,omitempty"`      // of the service, in what all of the fleet see
 	Publisher string `json:"publisher,omitempty"` // the node that publishes, as far as is known
+	Away      bool   `json:"away,omitempty"`      // this node takes no part: it is drained, or ends
 	Nodes     int    `json:"other_nodes"`         // that are there
 	Points    int    `json:"points_of_others"`
 	// Others are how many introduction points each of them has, by its name.
@@ -190,10 +195,10 @@ func (a *serviceActor) lookShared(out *Status) {
 	if !a.service.Shared {
 		return
 	}
-	s := &SharedStatus{}
+	s := &SharedStatus{Away: a.shares.away}
 	_, s.Publishes = a.machine.Until()
 	if m := a.shares.role; m != nil {
-		s.Epoch, s.Points, s.Publisher = m.Epoch, len(m.Others), m.Publisher
+		s.Name, s.Epoch, s.Points, s.Publisher = m.Name, m.Epoch, len(m.Others), m.Publisher
 		s.Others = map[string]int{}
 		for _, o := range m.Others {
 			s.Others[o.Node]++

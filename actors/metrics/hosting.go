@@ -31,7 +31,7 @@ var (
 
 	hostingDescs = []*prometheus.Desc{
 		servicesByState, introductions, rejected, pointsUp, introBuildTime, rendezvous, rendFailed, clientsMet, rendBuildTime,
-		waiting, effort, toApplication, byApplication, verified,
+		waiting, effort, toApplication, byApplication, verified, sharedRole,
 	}
 )
 
@@ -91,6 +91,7 @@ func tellService(out chan<- prometheus.Metric, onion string, s *hosting.Status) 
 		}
 		put(verified, gauge, at)
 	}
+	tellShared(out, onion, s.Shared)
 	c := s.Counts()
 	if c == nil {
 		return

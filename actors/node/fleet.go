@@ -71,7 +71,7 @@ func (n *Node) asMember() messages.FleetMember {
 	s := n.Status()
 	return messages.FleetMember{
 		Node: s.Node, Version: s.Version, Started: s.Started.UTC(), Time: n.o.Now().UTC(), Bootstrap: s.Bootstrap,
-		Circuits: s.Circuits, Streams: s.Streams, Dropped: s.EventsDropped, Draining: s.Draining, Config: s.Revision,
+		Circuits: s.Circuits, Streams: s.Streams, Dropped: s.EventsDropped, Draining: s.Draining, Config: s.Revision, Shared: n.sharedNow(),
 	}
 }
 
@@ -86,8 +86,8 @@ type DrainAnswer struct {
 	Streams  int  `json:"streams_open"`
 }
 
-// answerDrain has the node take no new streams, or take them again. Streams that are
-// open go on.
+// answerDrain has the node take no new streams and no part in shared onion services, or
+// take them again. Streams that are open go on.
 func (n *Node) answerDrain(request []byte) ([]byte, error) {
 	var r DrainRequest
 	if len(request) > 0 {
@@ -97,8 +97,10 @@ func (n *Node) answerDrain(request []byte) ([]byte, error) {
 	}
 	if r.Resume {
 		n.resumeListening()
+		n.rejoinShared()
 	} else {
 		n.StopListening()
+		n.LeaveShared()
 	}
 	n.system.Root.Send(n.root, &fleet.Tell{})
 	s := n.Status()

@@ -84,8 +84,11 @@ type Node struct {
 	failed    chan error
 	ending    chan struct{} // closed when Stop begins
 	deaf      atomic.Bool   // no listeners
-	leaving   atomic.Bool   // no listeners any more
-	member    *membership   // nil: in no fleet
+	shared    atomic.Pointer[[]messages.FleetShared]
+	apart     atomic.Bool // no part in shared onion services
+	hurried   atomic.Bool // Stop waits for no other nodes
+	leaving   atomic.Bool // no listeners any more
+	member    *membership // nil: in no fleet
 	state     *configuration.State
 	control   *configuration.Control
 	journal   *journal.Journal // nil: it could not be opened
@@ -314,11 +317,12 @@ func (n *Node) StopListening() {
 // stopTime bounds the end of all actors, once streams and circuits have ended.
 const stopTime = 20 * time.Second
 
-// Stop ends the node in order: listeners, streams with their circuits,
-// connections, events. When the context ends first, the rest is cut short.
+// Stop ends the node in order: its part in shared onion services, listeners, streams with
+// their circuits, connections, events. When the context ends first, the rest is cut short.
 func (n *Node) Stop(ctx context.Context) error {
 	n.stopOnce.Do(func() {
 		defer close(n.stopped)
+		n.leaveInOrder(ctx)
 		close(n.ending)
 		n.leaving.Store(true)
 		for _, l := range n.listens.end() {

@@ -43,6 +43,7 @@ type rootActor struct {
 	listeners    map[string]*listener // by name
 	names        *ingress.Names
 	shares       map[string]*hosting.Shared // of services that other nodes host too, by folder
+	roles        map[string]*hosting.Role   // likewise
 	program      *ingress.Program
 	programRules atomic.Pointer[ingress.Rules]
 	opened       int              // listeners so far: names are not used again
@@ -55,7 +56,7 @@ type rootActor struct {
 }
 
 func newRoot(n *Node) (*rootActor, error) {
-	r := &rootActor{n: n, names: ingress.NewNames(addrmap.Networks{}), listeners: map[string]*listener{}, shares: map[string]*hosting.Shared{}, seed: maphash.MakeSeed()}
+	r := &rootActor{n: n, names: ingress.NewNames(addrmap.Networks{}), listeners: map[string]*listener{}, shares: map[string]*hosting.Shared{}, roles: map[string]*hosting.Role{}, seed: maphash.MakeSeed()}
 	if _, err := crand.Read(r.isolationKey[:]); err != nil {
 		return nil, err
 	}
@@ -107,7 +108,10 @@ func (r *rootActor) Receive(ctx actor.Context) {
 		r.pass(ctx, "hosting", m) // one that is started anew begins with what is in force
 	case *hosting.Shared, *hosting.Unshared:
 		r.shared(ctx, m)
+	case *hosting.Leave, *hosting.Rejoin, *hosting.Parted:
+		r.apart(ctx, m)
 	case *hosting.Role:
+		r.assigned(m)
 		r.pass(ctx, "hosting", m) // its time is over before one that is started anew is told again
 	case *hosting.List:
 		if !r.pass(ctx, "hosting", m) {

@@ -34,5 +34,6 @@ func (r *rootActor) shared(ctx actor.Context, m any) {
 	case *hosting.Unshared:
 		delete(r.shares, m.Service)
 	}
+	r.lookShared()
 	r.pass(ctx, "sharing", m)
 }

@@ -63,8 +63,11 @@ type part struct {
 	failing time.Time            // since when the lease cannot be read; zero: it can
 	refused time.Time            // since when nothing that this node writes is stored; zero: it is
 	role    *share.Role          // the last
+	unknown bool                 // it was told that nobody is known to publish
 	number  uint64               // of the lease as it was read last
 	warned  map[string]time.Time // by what the operator was told
+	leaving bool                 // the node takes part no more, and others are to know first
+	parted  bool                 // they do
 	ended   bool
 	until   time.Time // of the last right to publish
 }
@@ -93,10 +96,7 @@ func (s *sharing) Receive(ctx actor.Context) {
 	case *hosting.Shared:
 		s.shared(ctx, m)
 	case *hosting.Unshared:
-		if p := s.parts[m.Service]; p != nil {
-			s.end(ctx, p)
-			delete(s.parts, m.Service)
-		}
+		s.leave(ctx, m.Service)
 	case *leaseRead:
 		s.leaseRead(ctx, m)
 	case *membersRead:
@@ -124,6 +124,7 @@ func (s *sharing) Receive(ctx actor.Context) {
 	for _, p := range s.parts {
 		s.perform(ctx, p)
 	}
+	s.bury(ctx)
 	s.rest(ctx)
 }
 
@@ -150,7 +151,7 @@ func (s *sharing) rest(ctx actor.Context) {
 // shared takes what the node brings to a service, and takes the service up if it is new.
 func (s *sharing) shared(ctx actor.Context, m *hosting.Shared) {
 	p := s.parts[m.Service]
-	if p != nil && p.id != m.ID { // another one in the same folder
+	if p != nil && (p.id != m.ID || p.leaving) { // another one in the same folder, or one that comes back
 		s.end(ctx, p)
 		p = nil
 	}
@@ -165,7 +166,7 @@ func (s *sharing) shared(ctx actor.Context, m *hosting.Shared) {
 		s.parts[m.Service] = p
 		s.listen(ctx, p)
 	}
-	p.machine.SetOwn(share.Own{Points: m.Points, Used: m.Published}, s.moment())
+	p.machine.SetOwn(share.Own{Points: m.Points, Used: m.Published, Stored: m.Stored}, s.moment())
 }
 
 // listen has the actor told of what others write. What is not heard is read, later.
@@ -179,7 +180,29 @@ func (s *sharing) listen(ctx actor.Context, p *part) {
 	p.stop = stop
 }
 
-// end takes no part in a service any more.
+// leave has the node end its part in a service in order.
+func (s *sharing) leave(ctx actor.Context, folder string) {
+	p := s.parts[folder]
+	if p == nil {
+		ctx.Send(s.o.Hosting, &hosting.Parted{Service: folder})
+		return
+	}
+	p.leaving = true
+	p.machine.Leave(s.moment())
+}
+
+// bury forgets services that the node has left.
+func (s *sharing) bury(ctx actor.Context) {
+	for folder, p := range s.parts {
+		if p.parted {
+			s.end(ctx, p)
+			delete(s.parts, folder)
+			ctx.Send(s.o.Hosting, &hosting.Parted{Service: folder})
+		}
+	}
+}
+
+// end takes no part in a service any more, at once.
 func (s *sharing) end(ctx actor.Context, p *part) {
 	p.machine.Leave(s.moment())
 	s.perform(ctx, p)
@@ -209,6 +232,10 @@ func (s *sharing) leaseRead(ctx actor.Context, m *leaseRead) {
 		if was && p.role != nil {
 			s.assign(ctx, p, p.role)
 		}
+		if p.unknown {
+			p.unknown = false
+			s.publisher(p, p.role.Holder)
+		}
 	}
 	if m.entry.Value == nil {
 		p.machine.LeaseRead(nil, m.entry.Number, now)
@@ -237,9 +264,16 @@ func (s *sharing) stored(ctx actor.Context, p *part, err error) {
 		return
 	}
 	s.warn(p, "the fleet's servers store nothing: nobody may publish a shared onion service until they do", err)
-	if p.role != nil && p.role.Holder != "" {
+	if p.role != nil && p.role.Holder != "" && !p.unknown {
+		p.unknown = true
 		s.assign(ctx, p, p.role)
+		s.publisher(p, "")
 	}
+}
+
+// publisher tells who publishes, "": nobody is known to.
+func (s *sharing) publisher(p *part, node string) {
+	s.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_HOSTING, p.id, &chivev1.HostingPublisherChanged{Epoch: p.role.Epoch, Publisher: node}))
 }
 
 // cutOff: for so long that nothing is known of who publishes.
@@ -335,6 +369,8 @@ func (s *sharing) do(ctx actor.Context, p *part, c share.Command) {
 				root.Send(self, &membersRead{p, all})
 			}
 		})
+	case share.Parted:
+		p.parted = true
 	case share.SetRole:
 		s.assign(ctx, p, &c.Role)
 	case share.Told:
@@ -345,7 +381,7 @@ func (s *sharing) do(ctx actor.Context, p *part, c share.Command) {
 // assign tells the service what the node is to do.
 func (s *sharing) assign(ctx actor.Context, p *part, r *share.Role) {
 	m := &hosting.Role{
-		Service: p.dir, Publish: r.Publish, Epoch: r.Epoch, Floor: r.Floor, Ceiling: r.Ceiling, Publisher: r.Holder,
+		Service: p.dir, Name: p.tag, Publish: r.Publish, Epoch: r.Epoch, Floor: r.Floor, Ceiling: r.Ceiling, Publisher: r.Holder,
 		Others: make([]hosting.SharedPoint, len(r.Others)),
 	}
 	p.role = r

@@ -140,7 +140,14 @@ type node struct {
 
 	mu   sync.Mutex // protects the fields below
 	role *hosting.Role
+	ends int // it may end, so often
 	log  []*chivev1.Envelope
+}
+
+func (n *node) parted() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.ends
 }
 
 func onScene(t *testing.T, names []string, test func(*scene)) {
@@ -157,10 +164,13 @@ func onScene(t *testing.T, names []string, test func(*scene)) {
 			s.store.nodes = append(s.store.nodes, n.port)
 			s.store.mu.Unlock()
 			host := s.system.Root.Spawn(kernel.Func(func(ctx actor.Context) {
-				if m, ok := ctx.Message().(*hosting.Role); ok {
-					n.mu.Lock()
+				n.mu.Lock()
+				defer n.mu.Unlock()
+				switch m := ctx.Message().(type) {
+				case *hosting.Role:
 					n.role = m
-					n.mu.Unlock()
+				case *hosting.Parted:
+					n.ends++
 				}
 			}))
 			others = append(others, host)
@@ -201,7 +211,7 @@ func onScene(t *testing.T, names []string, test func(*scene)) {
 // shared has a node's service say what it brings.
 func (s *scene) shared(i int, published uint64) {
 	s.system.Root.Send(s.nodes[i].pid, &hosting.Shared{
-		Service: "/site", ID: "id", Address: s.key.Address(), Secret: s.key.Common().Derive, Points: s.points(i), Published: published,
+		Service: "/site", ID: "id", Address: s.key.Address(), Secret: s.key.Common().Derive, Points: s.points(i), Published: published, Stored: published,
 	})
 }
 
@@ -315,33 +325,86 @@ func TestServersThatStoreNothing(t *testing.T) {
 		}
 		store(false)
 		time.Sleep(2 * time.Minute)
-		now := s.publisher()
+		now, told := s.publisher(), false
 		for _, n := range s.nodes {
 			if r := n.has(); r.Publisher != now.name {
 				t.Errorf("%s says that %q publishes", n.name, r.Publisher)
 			}
+			n.mu.Lock()
+			unknown := 0
+			for _, e := range n.log {
+				if c := e.GetHostingPublisherChanged(); c != nil && c.GetPublisher() == "" {
+					unknown++
+				}
+			}
+			n.mu.Unlock()
+			if unknown > 1 {
+				t.Errorf("%s told %d times that nobody is known to publish", n.name, unknown)
+			}
+			told = told || unknown == 1
+		}
+		if !told {
+			t.Error("no node's history has it that nobody published")
 		}
 	})
 }
 
-// A service that is shared no more gives way, and its points are gone at once.
+// A service that is shared no more gives way to another at once, and its points are kept until
+// directories have a descriptor without them.
 func TestUnshared(t *testing.T) {
 	onScene(t, []string{"a", "b"}, func(s *scene) {
 		time.Sleep(10 * time.Second)
 		first := s.publisher()
+		heir := s.nodes[0]
+		if heir == first {
+			heir = s.nodes[1]
+		}
+		ceiling := first.has().Ceiling
 		s.system.Root.Send(first.pid, &hosting.Unshared{Service: "/site"})
 		synctest.Wait()
 		if r := first.has(); r.Publish {
 			t.Errorf("%+v", r)
 		}
-		for _, n := range s.nodes {
-			if n != first && len(n.has().Others) != 0 {
-				t.Errorf("%s lists %+v", n.name, n.has().Others)
+		if len(heir.has().Others) != 0 {
+			t.Errorf("%s lists %+v", heir.name, heir.has().Others)
+		}
+		time.Sleep(time.Second)
+		if s.publisher() != heir {
+			t.Error("it publishes still")
+		}
+		if r := heir.has(); r.Floor < ceiling {
+			t.Errorf("what was published before may be newer: %+v", r)
+		}
+		if first.parted() != 0 {
+			t.Error("its introduction points end before they are out of the descriptor")
+		}
+		for i, n := range s.nodes {
+			if n == heir {
+				s.shared(i, heir.has().Floor+1)
 			}
 		}
+		synctest.Wait()
+		if first.parted() != 1 {
+			t.Error("they never end")
+		}
+	})
+}
+
+// A node that comes back before it has left takes part again.
+func TestSharedAgain(t *testing.T) {
+	onScene(t, []string{"a", "b"}, func(s *scene) {
 		time.Sleep(10 * time.Second)
-		if s.publisher() == first {
-			t.Error("it publishes still")
+		first := s.publisher()
+		s.system.Root.Send(first.pid, &hosting.Unshared{Service: "/site"})
+		time.Sleep(time.Second)
+		for i, n := range s.nodes {
+			if n == first {
+				s.shared(i, 0)
+			}
+		}
+		time.Sleep(3 * time.Second)
+		if n := s.publisher(); n == first || len(n.has().Others) != 2 || first.parted() != 0 {
+			t.Errorf("%s publishes, and lists %d points of the other", n.name, len(n.has().Others))
 		}
 	})
 }

@@ -22,6 +22,7 @@ import (
 
 type fleetCommand struct {
 	Nodes       fleetNodes       `cmd:"" help:"List the nodes that are there."`
+	Onions      fleetOnions      `cmd:"" help:"List the onion services that nodes host together, and who publishes them."`
 	Status      fleetStatus      `cmd:"" help:"Show how the fleet is, and what became of its configuration."`
 	Events      fleetEvents      `cmd:"" help:"Follow the events of all nodes."`
 	Config      fleetConfig      `cmd:"" help:"Show and change the fleet's configuration."`
@@ -237,9 +238,10 @@ type fleetDrain struct {
 
 // Help is printed by chive fleet drain --help.
 func (fleetDrain) Help() string {
-	return `The node closes its listeners; streams that are open go on. It goes on otherwise:
-stop it when it has none, or have it take streams again. A node that is started
-anew takes streams.
+	return `The node closes its listeners; streams that are open go on. It takes no part in onion
+services that others host too (HiddenServiceShared), and another publishes them. It goes on
+otherwise: stop it when it has no streams, or have it take streams again. A node that is
+started anew takes streams.
 
 Examples:
   chive fleet drain n2 --wait 5m

@@ -246,6 +246,9 @@ func printService(std streams, s hosting.Status) {
 	}
 	if s.Shared != nil {
 		line("shared", "%s", publisherOf(s.Shared))
+		if s.Shared.Name != "" {
+			line("in the fleet", "%s", s.Shared.Name)
+		}
 		for _, name := range slices.Sorted(maps.Keys(s.Shared.Others)) {
 			line("other node", "%s, %d introduction points", name, s.Shared.Others[name])
 		}

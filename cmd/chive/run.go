@@ -145,19 +145,42 @@ func showProgress(w io.Writer, log *slog.Logger, n *node.Node, signals <-chan os
 	}
 }
 
-// stopNode lets open streams finish for ShutdownWaitLength, or until a second
-// signal, and ends the node.
+// stopNode lets open streams finish for ShutdownWaitLength and other nodes do without this
+// one, or until a second signal, and ends the node.
 func stopNode(log *slog.Logger, n *node.Node, signals <-chan os.Signal) error {
 	n.StopListening()
+	left := n.LeaveShared()
 	limit := n.Config().ShutdownWaitLength
 	if open := openStreams(n); open > 0 {
 		notice(log, "stopping when the open streams are done; another signal stops at once", "streams", open, "at_most", limit)
-		drain(limit, n, signals)
+		if drain(limit, n, signals) {
+			n.Hurry()
+			left = nil
+		}
 	}
 	notice(log, "stopping")
+	if left != nil && !await(left, leaveTimeout, signals) {
+		n.Hurry()
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	return n.Stop(ctx)
+}
+
+// leaveTimeout bounds the wait for other nodes that host the same onion services.
+const leaveTimeout = 9 * time.Second
+
+// await reports whether something is done before the time is up or a signal comes.
+func await(done <-chan struct{}, limit time.Duration, signals <-chan os.Signal) bool {
+	timeout := time.NewTimer(limit)
+	defer timeout.Stop()
+	select {
+	case <-done:
+		return true
+	case <-signals:
+	case <-timeout.C:
+	}
+	return false
 }
 
 // stopTimeout bounds the orderly end once no stream is waited for.
@@ -168,8 +191,8 @@ func openStreams(n *node.Node) int {
 	return s.Streams + s.Waiting
 }
 
-// drain returns when no stream is open, the time is up or a signal comes.
-func drain(limit time.Duration, n *node.Node, signals <-chan os.Signal) {
+// drain returns when no stream is open, the time is up or a signal comes: then signalled.
+func drain(limit time.Duration, n *node.Node, signals <-chan os.Signal) (signalled bool) {
 	timeout := time.NewTimer(limit)
 	defer timeout.Stop()
 	poll := time.NewTicker(100 * time.Millisecond)
@@ -177,12 +200,12 @@ func drain(limit time.Duration, n *node.Node, signals <-chan os.Signal) {
 	for {
 		select {
 		case <-signals:
-			return
+			return true
 		case <-timeout.C:
-			return
+			return false
 		case <-poll.C:
 			if openStreams(n) == 0 {
-				return
+				return false
 			}
 		}
 	}

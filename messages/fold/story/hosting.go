@@ -88,6 +88,9 @@ func sayShared(e *chivev1.Envelope) string {
 		return fmt.Sprintf("was not the first to take the lease, epoch %d", body.HostingLeaseRefused.GetEpoch())
 	case *chivev1.Envelope_HostingPublisherChanged:
 		c := body.HostingPublisherChanged
+		if c.GetPublisher() == "" {
+			return "no node is known to publish it: the fleet's servers store nothing, or are away"
+		}
 		return fmt.Sprintf("is published by %s, epoch %d", c.GetPublisher(), c.GetEpoch())
 	case *chivev1.Envelope_HostingMembersChanged:
 		m := body.HostingMembersChanged

@@ -79,6 +79,7 @@ func TestSharedTakeover(t *testing.T) {
 			if len(c.listed()) != 6 {
 				t.Fatalf("%v", c.by(c.listed()))
 			}
+			published := first.s.Published()
 			first.kill()
 			c.pass(leaseTime + leaseBeat + 20*time.Second)
 			if c.holder == first || c.holder == nil {
@@ -87,8 +88,8 @@ func TestSharedTakeover(t *testing.T) {
 			if by := c.by(c.listed()); by[first.name] != 0 || len(by) != 2 {
 				t.Errorf("listed: %v", by)
 			}
-			if s := c.holder.s; s.Stored() != s.Published() || s.Stored() <= first.s.Published() {
-				t.Errorf("the directories have that of %d, made was that of %d, by the last publisher %d", s.Stored(), s.Published(), first.s.Published())
+			if s := c.holder.s; s.Stored() != s.Published() || s.Stored() <= published {
+				t.Errorf("the directories have that of %d, made was that of %d, by the last publisher %d", s.Stored(), s.Published(), published)
 			}
 			// One that does not publish dies: at once, within no minute's gap.
 			other := c.nodes[2]
@@ -481,5 +482,36 @@ func TestSharedProofOfWork(t *testing.T) {
 	}
 	for _, a := range c.listed() {
 		c.meets(a)
+	}
+}
+
+// Without anybody who says who publishes nobody does. What was published last is good for
+// three hours, and each point that it lists works on for as long.
+func TestSharedWithoutACoordinator(t *testing.T) {
+	c := newClump(t, 47, 40, 3, Config{Points: 2})
+	c.pass(2 * time.Minute)
+	for _, n := range c.nodes {
+		n.deaf = true
+	}
+	listed := c.listed()
+	c.pass(descriptor.DefaultLifetime - 10*time.Minute)
+	for _, n := range c.nodes {
+		if until, ok := n.s.Until(); ok {
+			t.Errorf("%s publishes until %v", n.name, until)
+		}
+	}
+	now := c.listed()
+	if len(now) != 6 || !slices.Equal(now, listed) {
+		t.Errorf("listed: %v", c.by(now))
+	}
+	for _, auth := range now {
+		c.meets(auth)
+	}
+	for _, n := range c.nodes {
+		n.deaf = false
+	}
+	c.pass(time.Minute)
+	if by := c.by(c.listed()); len(by) != 3 || c.holder == nil {
+		t.Errorf("listed: %v", by)
 	}
 }
