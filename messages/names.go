@@ -174,3 +174,10 @@ func bodyOf(e *chivev1.Envelope) protoreflect.Message {
 	// and this is asked for every event.
 	return reflect.ValueOf(event).Elem().Field(0).Interface().(protoreflect.ProtoMessage).ProtoReflect()
 }
+
+// withBody is a value for Envelope.Event like the given one, with another message.
+func withBody[T any](event T, body protoreflect.Message) T {
+	out := reflect.New(reflect.TypeOf(event).Elem())
+	out.Elem().Field(0).Set(reflect.ValueOf(body.Interface()))
+	return out.Interface().(T)
+}

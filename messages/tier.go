@@ -64,8 +64,22 @@ func Redact(e *chivev1.Envelope, limit chivev1.Tier) *chivev1.Envelope {
 	if clean(e, limit) {
 		return e
 	}
+	if body := bodyOf(e); body != nil && limit >= envelopeTier {
+		return &chivev1.Envelope{
+			Id: e.Id, Time: e.Time, Node: e.Node, Kind: e.Kind, ActorId: e.ActorId, Sequence: e.Sequence,
+			CauseId: e.CauseId, CorrelationId: e.CorrelationId, Event: withBody(e.Event, kept(body, limit)),
+		}
+	}
 	return kept(e.ProtoReflect(), limit).Interface().(*chivev1.Envelope)
 }
+
+// envelopeTier is the highest tier of an Envelope's own fields.
+var envelopeTier = func() (highest chivev1.Tier) {
+	for _, tier := range tiers[(*chivev1.Envelope)(nil).ProtoReflect().Descriptor().FullName()].fields {
+		highest = max(highest, tier)
+	}
+	return highest
+}()
 
 // clean finds the common case without walking fields: an event whose message
 // type holds nothing above the limit.

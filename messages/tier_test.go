@@ -5,11 +5,13 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"chive/messages/chivev1"
 )
@@ -74,7 +76,7 @@ func TestBytesAreForensic(t *testing.T) {
 
 // filled sets every field of the event with something recognisable.
 func filled(field protoreflect.FieldDescriptor) *chivev1.Envelope {
-	e := &chivev1.Envelope{Id: "n1/1", Node: "n1", Kind: chivev1.Kind_KIND_CIRCUIT, ActorId: "c1", Sequence: 1, CauseId: "n1/0", CorrelationId: "s1"}
+	e := &chivev1.Envelope{Id: "n1/1", Time: timestamppb.New(time.Unix(7, 0)), Node: "n1", Kind: chivev1.Kind_KIND_CIRCUIT, ActorId: "c1", Sequence: 1, CauseId: "n1/0", CorrelationId: "s1"}
 	m := e.ProtoReflect()
 	body := m.NewField(field)
 	for i := range body.Message().Descriptor().Fields().Len() {
@@ -166,6 +168,48 @@ func TestRedactKeepsWhatIsAllowed(t *testing.T) {
 	if aggregate.GetEventsDropped().GetCount() != 2 || aggregate.GetActorId() != "" {
 		t.Errorf("aggregate form: %v", aggregate)
 	}
+}
+
+// What is left of an event is what its fields' tiers say, of the envelope as of the message.
+func TestRedactKeepsWhatItMay(t *testing.T) {
+	events := envelope().Oneofs().ByName("event").Fields()
+	for i := range events.Len() {
+		e := filled(events.Get(i))
+		for j := range envelope().Fields().Len() {
+			if f := envelope().Fields().Get(j); f.ContainingOneof() == nil && !e.ProtoReflect().Has(f) {
+				t.Fatalf("filled leaves out %s", f.Name())
+			}
+		}
+		whole := proto.CloneOf(e)
+		for _, limit := range []chivev1.Tier{chivev1.Tier_TIER_AGGREGATE, chivev1.Tier_TIER_LIFECYCLE, chivev1.Tier_TIER_FORENSIC} {
+			got, want := Redact(e, limit), proto.CloneOf(whole)
+			cut(want.ProtoReflect(), limit)
+			if !proto.Equal(got, want) {
+				t.Errorf("%s at %v: %v, want %v", events.Get(i).Name(), limit, got, want)
+			}
+			if !proto.Equal(e, whole) {
+				t.Fatalf("%s at %v: the event itself was changed", events.Get(i).Name(), limit)
+			}
+		}
+	}
+}
+
+// cut takes the fields above the limit out of a message.
+func cut(m protoreflect.Message, limit chivev1.Tier) {
+	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		switch {
+		case TierOf(f) > limit:
+			m.Clear(f)
+		case f.Message() == nil || !ours(f.Message()):
+		case f.IsList():
+			for i := range v.List().Len() {
+				cut(v.List().Get(i).Message(), limit)
+			}
+		default:
+			cut(v.Message(), limit)
+		}
+		return true
+	})
 }
 
 // A field that this program does not know has no known tier.

@@ -66,6 +66,31 @@ func TestClosedPoolStillRunsWork(t *testing.T) {
 	})
 }
 
+// GoWarm hands a panic to its caller, and the goroutine goes on to other work.
+func TestGoWarm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		system := NewSystem(nil)
+		defer Shutdown(system)
+		p := runtimeOf(system).pool
+		failed := make(chan *Panic, 1)
+		GoWarm(system, "work", func() { panic("x") }, func(p *Panic) { failed <- p })
+		if f := <-failed; f.Name != "work" || f.Value != "x" {
+			t.Errorf("panic %+v", f)
+		}
+		synctest.Wait()
+		if n := p.idleCount(); n != 1 {
+			t.Fatalf("%d idle, want the one that it ran on", n)
+		}
+		done := make(chan struct{})
+		GoWarm(system, "work", func() { close(done) }, nil)
+		<-done
+		synctest.Wait()
+		if n := p.idleCount(); n != 1 {
+			t.Errorf("%d idle, want the same one", n)
+		}
+	})
+}
+
 // B12: the library's mailbox keeps the memory of its largest burst.
 func TestMailboxGivesBackMemoryAfterABurst(t *testing.T) {
 	m := newMailbox().(*mailbox)

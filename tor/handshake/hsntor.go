@@ -57,6 +57,7 @@ type HSNtor struct {
 	to     HSIntroduction
 	secret *ecdh.PrivateKey
 	static [32]byte // EXP(B,x)
+	sealed bool
 }
 
 // StartHSNtor begins a handshake. It reads 32 bytes from rand. A zero or
@@ -78,13 +79,13 @@ func StartHSNtor(rand io.Reader, to HSIntroduction) (*HSNtor, error) {
 // earlier bytes are header: CLIENT_PK, ciphertext, MAC. It is called once; twice
 // would use one key stream for two texts, and panics.
 func (n *HSNtor) Seal(header, plaintext []byte) []byte {
-	if n.secret == nil || n.static == [32]byte{} {
+	if n.secret == nil || n.sealed {
 		panic("handshake: hs-ntor sealed twice")
 	}
 	client := [32]byte(n.secret.PublicKey().Bytes())
 	keys := hsIntroKeys(&n.static, client, &n.to)
 	defer keys.wipe()
-	n.static = [32]byte{}
+	n.sealed = true
 	out := make([]byte, 0, len(plaintext)+hsOverhead)
 	out = append(out, client[:]...)
 	out = append(out, plaintext...)
@@ -100,21 +101,19 @@ func (n *HSNtor) Finish(reply []byte) (HSKeyMaterial, error) {
 	if n.secret == nil {
 		return HSKeyMaterial{}, fmt.Errorf("hs-ntor: %w", ErrSpent)
 	}
-	secret := n.secret
-	n.secret = nil
+	secret, static := n.secret, n.static
+	n.secret, n.static = nil, [32]byte{}
+	defer clear(static[:])
 	if len(reply) < HSNtorReplyLen {
 		return HSKeyMaterial{}, fmt.Errorf("hs-ntor reply of %d bytes, want %d: %w", len(reply), HSNtorReplyLen, ErrShort)
 	}
 	in := hsRendInput{
-		auth: n.to.AuthKey, enc: n.to.EncKey,
+		static: static, auth: n.to.AuthKey, enc: n.to.EncKey,
 		client: [32]byte(secret.PublicKey().Bytes()), service: [32]byte(reply[:32]),
 	}
 	defer in.wipe()
 	if err := exp(&in.ephemeral, secret, in.service[:]); err != nil {
 		return HSKeyMaterial{}, fmt.Errorf("hs-ntor: service's key: %w", err)
-	}
-	if err := exp(&in.static, secret, in.enc[:]); err != nil {
-		return HSKeyMaterial{}, fmt.Errorf("hs-ntor: service's encryption key: %w", err)
 	}
 	want, keys := in.derive()
 	if subtle.ConstantTimeCompare(want[:], reply[32:HSNtorReplyLen]) != 1 {
