@@ -52,7 +52,7 @@ func Connect(ctx context.Context, dataDir string) (*Client, error) {
 	}
 	c := &Client{closed: make(chan struct{}), gone: make(chan struct{})}
 	c.nc, err = nats.Connect("nats://chive", append(credential(user, key), nats.SetCustomDialer(unixDialer{filepath.Join(dataDir, controlSocket)}),
-		nats.Timeout(3*time.Second), nats.NoReconnect(), nats.Name("chive command line"),
+		nats.Timeout(10*time.Second), nats.NoReconnect(), nats.Name("chive command line"),
 		nats.ClosedHandler(func(*nats.Conn) {
 			close(c.closed)
 			c.followers.Wait()
@@ -88,11 +88,11 @@ func (c *Client) discover(ctx context.Context) error {
 
 // A node that starts takes verbs up one after the other.
 const (
-	startingTries = 100
+	startingTries = 250
 	startingWait  = 20 * time.Millisecond
 )
 
-// ask waits, for 2 s in all, for a node that does not answer this subject yet.
+// ask waits, for 5 s in all, for a node that does not answer this subject yet.
 func (c *Client) ask(ctx context.Context, subject string, request []byte) (*nats.Msg, error) {
 	for try := 1; ; try++ {
 		m, err := c.nc.RequestWithContext(ctx, subject, request)

@@ -86,9 +86,9 @@ func Start(o Options) (*Bridge, error) {
 		b.server.Shutdown()
 		return nil, err
 	}
-	if !b.server.ReadyForConnections(5 * time.Second) {
+	if !b.server.ReadyForConnections(startTime) {
 		b.server.Shutdown()
-		return nil, fmt.Errorf("embedded NATS: not ready after 5 s")
+		return nil, fmt.Errorf("embedded NATS: not ready after %v", startTime)
 	}
 	if err := b.connect(k); err != nil {
 		return nil, errors.Join(err, b.abandon())
@@ -142,7 +142,7 @@ func (b *Bridge) connect(k keys) error {
 		return fmt.Errorf("embedded NATS: %w", err)
 	}
 	b.nc, err = nats.Connect("", append(credential(k.local, k.localKey), nats.InProcessServer(b.server), nats.Name("chive node"),
-		nats.Timeout(5*time.Second), nats.MaxReconnects(-1), nats.ReconnectBufSize(1<<20))...)
+		nats.Timeout(startTime), nats.MaxReconnects(-1), nats.ReconnectBufSize(1<<20))...)
 	if err != nil {
 		return fmt.Errorf("embedded NATS: %w", err)
 	}
@@ -174,7 +174,7 @@ func (b *Bridge) Handle(verb string, f func(request []byte) ([]byte, error)) err
 		return err
 	}
 	// From here on the server knows of it: who asks next is answered.
-	return b.nc.FlushTimeout(5 * time.Second)
+	return b.nc.FlushTimeout(startTime)
 }
 
 // Share answers the operator, and everybody else whose role allows the verb.
@@ -184,7 +184,7 @@ func (b *Bridge) Share(verb string, f func(request []byte) ([]byte, error)) erro
 			return err
 		}
 		if len(b.o.URLs) == 0 {
-			if err := b.fleet.nc.FlushTimeout(5 * time.Second); err != nil {
+			if err := b.fleet.nc.FlushTimeout(startTime); err != nil {
 				return err
 			}
 		}
@@ -277,6 +277,13 @@ func (b *Bridge) ClusterAddress() string {
 	return b.server.ClusterAddr().String()
 }
 
+// These bound the answers of the server inside the process, which only a machine that is very
+// busy keeps waiting.
+const (
+	startTime = 30 * time.Second
+	endTime   = 10 * time.Second
+)
+
 // cutAfter is how long control connections may take to read their last.
 const cutAfter = time.Second
 
@@ -299,7 +306,7 @@ func (b *Bridge) Close(ctx context.Context) error {
 	if b.fleet != nil {
 		err = b.fleet.close()
 	}
-	err = errors.Join(err, b.service.Stop(), b.nc.FlushTimeout(2*time.Second))
+	err = errors.Join(err, b.service.Stop(), b.nc.FlushTimeout(endTime))
 	b.nc.Close()
 	_ = b.socket.Close() // its file is removed with it
 	b.server.Shutdown()

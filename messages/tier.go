@@ -55,8 +55,8 @@ func ours(m protoreflect.MessageDescriptor) bool {
 	return m.FullName().Parent() == chivev1.File_chive_v1_events_proto.Package()
 }
 
-// Redact returns e with nothing in it above the given tier: a stripped clone,
-// or e itself when there is nothing to strip. Fields unknown to this program
+// Redact returns e with nothing in it above the given tier: a copy without it,
+// or e itself when there is nothing to strip; so neither may be changed. Fields unknown to this program
 // have no known tier and are stripped too. Above the aggregate tier the event
 // itself stays recognisable; at the aggregate tier an event that is not
 // itself an aggregate is gone, envelope and all.
@@ -64,9 +64,7 @@ func Redact(e *chivev1.Envelope, limit chivev1.Tier) *chivev1.Envelope {
 	if clean(e, limit) {
 		return e
 	}
-	out := proto.CloneOf(e)
-	strip(out.ProtoReflect(), limit)
-	return out
+	return kept(e.ProtoReflect(), limit).Interface().(*chivev1.Envelope)
 }
 
 // clean finds the common case without walking fields: an event whose message
@@ -82,24 +80,25 @@ func clean(e *chivev1.Envelope, limit chivev1.Tier) bool {
 	return tiers[body.Descriptor().FullName()].highest <= limit && len(body.GetUnknown()) == 0
 }
 
-func strip(m protoreflect.Message, limit chivev1.Tier) {
-	m.SetUnknown(nil)
+// kept is a message with what of m is at or below the limit. It shares with m what nobody
+// changes once an event is told: bytes, lists of them, times.
+func kept(m protoreflect.Message, limit chivev1.Tier) protoreflect.Message {
+	out := m.New()
 	fields := tiers[m.Descriptor().FullName()].fields
 	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		if fields[f.Number()] > limit {
-			m.Clear(f)
-			return true
-		}
-		if f.Message() == nil || !ours(f.Message()) {
-			return true
-		}
-		if f.IsList() {
+		switch {
+		case fields[f.Number()] > limit:
+		case f.Message() == nil || !ours(f.Message()):
+			out.Set(f, v)
+		case f.IsList():
+			all := out.Mutable(f).List()
 			for i := range v.List().Len() {
-				strip(v.List().Get(i).Message(), limit)
+				all.Append(protoreflect.ValueOfMessage(kept(v.List().Get(i).Message(), limit)))
 			}
-			return true
+		default:
+			out.Set(f, protoreflect.ValueOfMessage(kept(v.Message(), limit)))
 		}
-		strip(v.Message(), limit)
 		return true
 	})
+	return out
 }

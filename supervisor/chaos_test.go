@@ -98,7 +98,7 @@ func TestChaos(t *testing.T) {
 	case <-time.After(time.Minute):
 		t.Fatalf("only %d failures and %d ups", tr.failures.Load(), tr.ups.Load())
 	}
-	if err := kernel.StopAndWait(system, pid, time.Second); err != nil {
+	if err := kernel.StopAndWait(system, pid, time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	if n := tr.alive.Load(); n != 0 {
@@ -119,7 +119,7 @@ func TestChaosInVirtualTime(t *testing.T) {
 			t.Errorf("%d failures in a fifth of a second", n)
 		}
 		before := time.Now()
-		if err := kernel.StopAndWait(system, pid, time.Second); err != nil {
+		if err := kernel.StopAndWait(system, pid, time.Minute); err != nil {
 			t.Fatal(err)
 		}
 		if took := time.Since(before); took > 0 {
@@ -174,7 +174,7 @@ func TestManyChildrenOfADeadDependency(t *testing.T) {
 		if n := ups.Load(); n != 100 {
 			t.Errorf("%d of 100 are up", n)
 		}
-		if err := kernel.StopAndWait(system, pid, time.Second); err != nil {
+		if err := kernel.StopAndWait(system, pid, time.Minute); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()

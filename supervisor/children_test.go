@@ -55,7 +55,7 @@ func TestSilentChildrenAreHealthyWhenTheyLast(t *testing.T) {
 			"0s socks0 backoff 1 200ms", "200ms socks0 backoff 2 400ms", "10s socks0 backoff 3 800ms",
 			"1m10s socks0 backoff 1 200ms",
 		)
-		if err := kernel.StopAndWait(s.system, pid, time.Second); err != nil {
+		if err := kernel.StopAndWait(s.system, pid, time.Minute); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -86,7 +86,7 @@ func TestRetiredChildrenRunToTheirEndAndAreNotReplaced(t *testing.T) {
 		if starts != 1 || others != 1 {
 			t.Fatalf("%d and %d starts", starts, others)
 		}
-		if err := kernel.StopAndWait(s.system, pid, time.Second); err != nil {
+		if err := kernel.StopAndWait(s.system, pid, time.Minute); err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -230,7 +230,7 @@ func TestPoisonIsNotPassedOn(t *testing.T) {
 		if len(got) != 7 || len(w.told) != 1 || w.told[0] != "bullet silver by victim: 3 for 1h0m0s" {
 			t.Fatalf("handled %q, told %q", got, w.told)
 		}
-		if err := kernel.StopAndWait(s.system, owner, time.Second); err != nil {
+		if err := kernel.StopAndWait(s.system, owner, time.Minute); err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -92,8 +92,8 @@ type (
 		ID   string
 		Spec *stream.Spec
 	}
-	// Tired tells the parent to attach no more streams: one got no answer, or a conflux
-	// set has lost a leg.
+	// Tired tells the parent to attach no more streams: one got no answer, a conflux
+	// set has lost a leg, or the circuit is over and waits for its streams.
 	Tired struct{ ID string }
 	// Gone tells the parent that the circuit is over; the actor stops. Dialled
 	// says that the connection to the first hop was tried and failed.
@@ -129,6 +129,7 @@ type lane struct {
 	spec    *stream.Spec
 	pending []*block.Block // data the windows did not let go yet; at most the stream's credit
 	finish  bool           // END when pending is empty
+	sent    time.Time      // when data of it went last; zero: never
 	reason  cell.EndReason // of that, to a client of ours
 	blocked bool
 }
@@ -161,8 +162,10 @@ type circuitActor struct {
 	serve   Serve         // of a circuit on which a client of ours is met
 	leaving *leaving      // nil: it does not end with the last stream
 	waiting *atomic.Int64 // introductions that the owner has not looked at
+	dropped *atomic.Uint64
 
 	probe cell.StreamID // of the probe that is under way; 0: none is
+	stay  staying
 
 	closing bool
 	told    bool
@@ -226,7 +229,7 @@ func (c *circuitActor) Receive(ctx actor.Context) {
 	case *Measure:
 		c.measure = true
 	case *Close:
-		if !c.lingers(ctx, m.Outcome) && (!c.mustProbe(m.Outcome) || !c.sendProbe(ctx)) {
+		if !c.stays(ctx, m.Outcome) && !c.lingers(ctx, m.Outcome) && (!c.mustProbe(m.Outcome) || !c.sendProbe(ctx)) {
 			c.end(ctx, m.Outcome, nil)
 		}
 	case *probeTimeout:
@@ -465,6 +468,7 @@ func (c *circuitActor) dropLane(id cell.StreamID, l *lane, end bool) {
 	if !end || c.closing {
 		return
 	}
+	c.follows(l)
 	c.reserve()
 	// The only errors are that the stream or the circuit ended meanwhile.
 	if l.served() {
@@ -502,6 +506,9 @@ func (c *circuitActor) end(ctx actor.Context, out chivev1.Outcome, err error) {
 	c.pacing.Stop()
 	c.padding.Stop()
 	c.leave()
+	if c.actors > 0 { // and those end when their applications have read all, perhaps much later
+		ctx.Send(ctx.Parent(), &Tired{ID: c.o.ID})
+	}
 	for id, l := range c.lanes {
 		if l.pid != nil {
 			ctx.Send(l.pid, &stream.CircuitGone{Outcome: out})

@@ -230,6 +230,9 @@ func (c *circuitActor) pump(id cell.StreamID, l *lane) bool {
 	} else {
 		n = c.pumpBlock(id, b)
 	}
+	if n > 0 {
+		l.sent = c.o.Now()
+	}
 	if len(b.Bytes) > 0 {
 		c.waitForWindow(id, l)
 		return n > 0

@@ -26,8 +26,9 @@ type (
 	EstablishIntro struct {
 		Message []byte
 		// Waiting counts the clients of whom the owner was told and whom it has not looked
-		// at; it takes each off. Beyond maxWaiting they are not told.
+		// at; it takes each off. Beyond maxWaiting they are not told, and Dropped counts them.
 		Waiting *atomic.Int64
+		Dropped *atomic.Uint64
 	}
 	// Meet sends a RENDEZVOUS1 and adds the client as the last hop; his streams are
 	// served. Joined answers.
@@ -74,7 +75,7 @@ func (c *circuitActor) host(ctx actor.Context) bool {
 		if !c.wanted() {
 			return true
 		}
-		c.waiting = m.Waiting
+		c.waiting, c.dropped = m.Waiting, m.Dropped
 		c.out.Bytes, err = c.core.EstablishIntro(c.out.Bytes, m.Message)
 	case *Meet:
 		if !c.wanted() {
@@ -84,13 +85,17 @@ func (c *circuitActor) host(ctx actor.Context) bool {
 		m.Keys.Wipe()
 		if err == nil {
 			c.serve = m.Serve
+			c.leaving = &leaving{wait: max(c.o.Onion.Life, leaveTime)}
 			ctx.Send(c.o.Onion.Owner, &Joined{Token: c.o.Onion.Token, CongestionControl: c.core.CongestionControl()})
 		}
 	case *Leave:
-		c.leaving = new(leaving)
+		if c.leaving != nil {
+			c.leaving.timer.Stop()
+		}
+		c.leaving = &leaving{wait: leaveTime}
 		return true
 	case *mayLeave:
-		c.leaving.late = true
+		c.leaving.late = m.of == c.leaving
 		return true
 	case *stream.Accepted:
 		c.reserve()
@@ -109,13 +114,16 @@ func (c *circuitActor) host(ctx actor.Context) bool {
 // waits for a circuit when they hear of its end, and that may be what the stream ended with.
 const leaveTime = 30 * time.Second
 
-// leaving is the state of a circuit that ends with its streams.
+// leaving is the state of a circuit that ends when it had no stream for long: a client who
+// was met may keep his for MaxCircuitDirtiness (as with C tor), or what many of them leave
+// behind would only ever grow.
 type leaving struct {
-	timer *kernel.Timer // runs while there is none
+	wait  time.Duration
+	timer *kernel.Timer // runs while there is no stream
 	late  bool
 }
 
-type mayLeave struct{}
+type mayLeave struct{ of *leaving }
 
 // left looks, when a message was handled, whether a circuit that is to end may.
 func (c *circuitActor) left(ctx actor.Context) {
@@ -128,7 +136,7 @@ func (c *circuitActor) left(ctx actor.Context) {
 	case l.late:
 		c.end(ctx, chivev1.Outcome_OUTCOME_IDLE, nil)
 	case l.timer == nil:
-		l.timer = kernel.After(ctx.ActorSystem(), ctx.Self(), leaveTime, &mayLeave{})
+		l.timer = kernel.After(ctx.ActorSystem(), ctx.Self(), l.wait, &mayLeave{l})
 	}
 }
 
@@ -139,6 +147,7 @@ func (c *circuitActor) introduced(ctx actor.Context, ev circuit.Event) {
 	}
 	if c.waiting.Add(1) > maxWaiting {
 		c.waiting.Add(-1)
+		c.dropped.Add(1)
 		return
 	}
 	c.heard(ctx, ev)

@@ -15,12 +15,12 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
-	"go.uber.org/goleak"
 
 	"chive/actors/block"
 	"chive/actors/kernel"
 	"chive/actors/stream"
 	"chive/internal/invariant"
+	"chive/internal/leak"
 	"chive/messages"
 	"chive/messages/chivev1"
 	"chive/tor/cell"
@@ -29,7 +29,7 @@ import (
 	"chive/tor/congestion"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 // patience only bounds a test that fails.
 const patience = 30 * time.Second
@@ -308,6 +308,19 @@ func (r *setRig) first() {
 // application begins a stream; the program's end of it is returned when the BEGIN is out.
 func (r *setRig) application() (app *net.TCPConn, id cell.StreamID) {
 	r.t.Helper()
+	app, spec := r.requested()
+	r.tell(&Attach{Spec: spec})
+	s := r.goes()
+	if s.command != cell.RelayBegin || s.stream == 0 {
+		r.t.Fatalf("%+v", s)
+	}
+	r.begun = s.leg
+	return app, s.stream
+}
+
+// requested is a stream that is asked for, with the end of its program.
+func (r *setRig) requested() (app *net.TCPConn, spec *stream.Spec) {
+	r.t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		r.t.Fatal(err)
@@ -324,17 +337,11 @@ func (r *setRig) application() (app *net.TCPConn, id cell.StreamID) {
 	app = c.(*net.TCPConn)
 	r.t.Cleanup(func() { _ = app.Close() })
 	_ = app.SetDeadline(time.Now().Add(patience))
-	spec := &stream.Spec{
+	spec = &stream.Spec{
 		ID: messages.RandomID(), Conn: ours.(*net.TCPConn), Target: "example.org:80", Port: 80, Purpose: general, Front: front{}, Requested: time.Now(),
 	}
 	r.recorder.Emit(messages.Event(chivev1.Kind_KIND_STREAM, spec.ID, &chivev1.StreamRequested{Purpose: general, Isolation: spec.Isolation.Name()}))
-	r.tell(&Attach{Spec: spec})
-	s := r.goes()
-	if s.command != cell.RelayBegin || s.stream == 0 {
-		r.t.Fatalf("%+v", s)
-	}
-	r.begun = s.leg
-	return app, s.stream
+	return app, spec
 }
 
 func (r *setRig) reads(app io.Reader, want string) {

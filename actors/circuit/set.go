@@ -146,7 +146,9 @@ func (s *setActor) Receive(ctx actor.Context) {
 	case *Gone:
 		s.legGone(ctx, m)
 	case *Close:
-		s.endSet(ctx, m.Outcome, nil)
+		if !s.stays(ctx, m.Outcome) {
+			s.endSet(ctx, m.Outcome, nil)
+		}
 	case *overloaded:
 		s.endSet(ctx, chivev1.Outcome_OUTCOME_OVERLOADED, nil)
 	case *kernel.ChildFailed:

@@ -119,7 +119,7 @@ func openDesk(t *testing.T, source *config.Source, store *memory, watch bool, pa
 	}))
 	d.Attach(pid)
 	t.Cleanup(func() {
-		if err := kernel.StopAndWait(system, pid, 10*time.Second); err != nil {
+		if err := kernel.StopAndWait(system, pid, time.Minute); err != nil {
 			t.Error(err)
 		}
 		kernel.Shutdown(system)

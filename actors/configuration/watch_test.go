@@ -11,7 +11,7 @@ import (
 // until waits for an event that says so.
 func (d *desk) until(what string) string {
 	d.t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	for {
 		for _, told := range d.told() {
 			if strings.HasPrefix(told, what) {
@@ -29,12 +29,6 @@ func (d *desk) until(what string) string {
 // The ways in which files change. Each is noticed by itself, by what it says.
 func TestWatch(t *testing.T) {
 	dir := t.TempDir()
-	write := func(name, text string) {
-		t.Helper()
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
 	do := func(errs ...error) {
 		t.Helper()
 		for _, err := range errs {
@@ -44,6 +38,13 @@ func TestWatch(t *testing.T) {
 		}
 	}
 	at := func(name string) string { return filepath.Join(dir, name) }
+	// write puts a file into place at once: half of one could stay for long enough to be read.
+	beside := t.TempDir()
+	write := func(name, text string) {
+		t.Helper()
+		next := filepath.Join(beside, "next")
+		do(os.WriteFile(next, []byte(text), 0o600), os.Rename(next, at(name)))
+	}
 	top := "DataDirectory " + dir + "\n%include " + dir + "/more\n%include " + dir + "/linked/torrc\n"
 	do(os.Mkdir(at("more"), 0o700), os.Mkdir(at("v1"), 0o700), os.Mkdir(at("v2"), 0o700))
 	write("v1/torrc", "MaxCircuitDirtiness 11 seconds\n")
@@ -55,7 +56,10 @@ func TestWatch(t *testing.T) {
 	d := watchingDesk(t, source)
 
 	t.Run("written in place", func(t *testing.T) {
-		write("torrc", top+"SocksTimeout 20 seconds\n")
+		f, err := os.OpenFile(at("torrc"), os.O_WRONLY|os.O_APPEND, 0)
+		do(err)
+		_, err = f.WriteString("SocksTimeout 20 seconds\n")
+		do(err, f.Close())
 		d.until("applied 2 file SocksTimeout")
 	})
 	t.Run("an older file renamed into place", func(t *testing.T) {
@@ -90,7 +94,7 @@ func TestWatch(t *testing.T) {
 		d.until("applied 6 file NewCircuitPeriod")
 	})
 	t.Run("emptied", func(t *testing.T) {
-		write("torrc", "")
+		do(os.Truncate(at("torrc"), 0))
 		d.until("rejected file read: see the node's log")
 		if c := d.state.Current(); c.LogLevel != "debug" {
 			t.Error("an empty file was taken over")

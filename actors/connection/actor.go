@@ -56,6 +56,13 @@ type (
 	pumpDone struct{ err error }
 )
 
+// Drop implements kernel.Droppable: the actor ended while it was dialled.
+func (m *dialDone) Drop() {
+	if m.res.conn != nil {
+		_ = m.res.records.Close() // nobody has used it
+	}
+}
+
 type connection struct {
 	o       Options
 	started time.Time
@@ -117,7 +124,7 @@ func (c *connection) dialDone(ctx actor.Context, m *dialDone) {
 		return
 	}
 	if c.over {
-		_ = m.res.conn.Close() // nobody wants it any more
+		m.Drop() // nobody wants it any more
 		return
 	}
 	c.opened = c.o.Now()

@@ -206,11 +206,17 @@ func (r *recordConn) settle() error {
 		if len(kept) == 0 {
 			return nil
 		}
-		if err := r.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-			return err
-		}
-		if _, err := r.Conn.Write(kept); err != nil {
-			return err
+		// A part at a time: a relay that takes little must not be taken for one that takes
+		// nothing.
+		for rest := kept; len(rest) > 0; {
+			if err := r.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+				return err
+			}
+			n, err := r.Conn.Write(rest[:min(len(rest), mostHeld)])
+			if err != nil {
+				return err
+			}
+			rest = rest[n:]
 		}
 		// A deadline that has passed would fail the writes that don't wait.
 		if err := r.SetWriteDeadline(time.Time{}); err != nil {

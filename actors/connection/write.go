@@ -26,9 +26,29 @@ func (l *Link) Send(b *block.Block) {
 		b.Free()
 		return
 	}
+	if l.stuck && l.joins(b) {
+		l.queueMu.Unlock()
+		b.Free()
+		return
+	}
 	l.queue = append(l.queue, b)
 	l.queueMu.Unlock()
 	l.flush()
+}
+
+// joins puts a few cells behind those of the last block that waits, if they fit there. A relay
+// that takes nothing, but makes us acknowledge what it sends, must not have us keep a whole
+// block for each cell. The caller holds queueMu.
+func (l *Link) joins(b *block.Block) bool {
+	if len(l.queue) == 0 || b.Credit != nil {
+		return false
+	}
+	last := l.queue[len(l.queue)-1]
+	if cap(last.Bytes)-len(last.Bytes) < len(b.Bytes) {
+		return false
+	}
+	last.Bytes = append(last.Bytes, b.Bytes...)
+	return true
 }
 
 // Cork holds back what is sent until Uncork, so that the answers to one burst, or the

@@ -3,12 +3,12 @@ package connections
 import (
 	"errors"
 	"math/rand/v2"
-	"net"
 	"net/netip"
 	"slices"
 	"testing"
 	"time"
 
+	"chive/internal/freeport"
 	"chive/internal/leak"
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -333,14 +333,11 @@ func TestRelaysWithNothingToRememberAreForgotten(t *testing.T) {
 
 // The actor itself, against a port of this machine where nobody listens.
 func TestWantOfADeadRelay(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	free, err := freeport.Address()
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := netip.MustParseAddrPort(l.Addr().String())
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	addr := netip.MustParseAddrPort(free)
 	system := kernel.NewSystem(nil)
 	defer kernel.Shutdown(system)
 	events := make(chan *chivev1.Envelope, 64)
@@ -368,7 +365,7 @@ func TestWantOfADeadRelay(t *testing.T) {
 	if second.Outcome != chivev1.Outcome_OUTCOME_BACKOFF || second.Dialled {
 		t.Errorf("second: %+v: a dial that was not made must not count against a guard", second)
 	}
-	if err := kernel.StopAndWait(system, pid, time.Second); err != nil {
+	if err := kernel.StopAndWait(system, pid, time.Minute); err != nil {
 		t.Error(err)
 	}
 	close(events)

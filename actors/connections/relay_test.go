@@ -70,7 +70,7 @@ func TestBreakerOpensAndClosesOverTLS(t *testing.T) {
 	if _, ok := want().(*Ready); !ok {
 		t.Fatal("the probe did not come through")
 	}
-	if err := kernel.StopAndWait(system, pid, 5*time.Second); err != nil {
+	if err := kernel.StopAndWait(system, pid, time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	close(events)

@@ -154,6 +154,7 @@ func (a *serviceActor) hearHealth(ctx actor.Context, now time.Time) {
 		a.health.waiting = append(a.health.waiting, m.Tell)
 		a.health.judge.Ask(now)
 	case *Shaken:
+		a.machine.Tick(now) // its times of day may be others now
 		a.health.judge.Shaken(m.Why, now)
 	case *expecting:
 		if err := a.machine.Expect(m.message); err != nil {
@@ -361,6 +362,21 @@ func (a *serviceActor) toldMachine(e host.Event, now time.Time) {
 			j.Note(heal.Overload, now)
 		}
 	}
+}
+
+// overrun takes introductions that came faster than they can be looked at. They were thrown
+// away unread, the host's own visit among them perhaps: that is no fault of an
+// introduction point, and with others the flood would not be less.
+func (a *serviceActor) overrun(now time.Time) {
+	n := a.dropped.Swap(0)
+	if n == 0 {
+		return
+	}
+	a.tally.all.clients += n
+	a.tally.refuse(host.ErrCrowded, n)
+	a.e.meter.rejected[byCrowd].Add(n)
+	a.health.crowded = true
+	a.health.judge.Note(heal.Overload, now)
 }
 
 // leaveHealth: the actor stops.

@@ -49,6 +49,7 @@ type world struct {
 	offline bool
 	dead    map[[32]byte]bool // relays
 	forgets bool              // relays that are introduction points pass nothing on
+	flooded bool              // so many introductions come that all others are thrown away here, unread
 	deaf    map[[32]byte]bool // relays that pass nothing on, and say that they did
 	astray  int               // of so many circuits of visits one ends on its way; 0: none
 	ends    map[string]*playedCircuit
@@ -66,6 +67,7 @@ type playedCircuit struct {
 	open    *circuits.Open
 	at      [32]byte // its last hop
 	counter *atomic.Int64
+	dropped *atomic.Uint64
 }
 
 func (p *playedCircuit) key() string { return fmt.Sprint(p.open.Owner.Id, p.open.Token) }
@@ -167,7 +169,7 @@ func (w *world) hop(ctx actor.Context, p *playedCircuit) {
 			w.t.Error(err)
 			return
 		}
-		p.counter = m.Waiting
+		p.counter, p.dropped = m.Waiting, m.Dropped
 		w.intros[e.AuthKey] = p
 		tell(p, torcircuit.IntroEstablished, relaymsg.AppendIntroEstablished(nil))
 	case *circuit.Establish:
@@ -184,7 +186,9 @@ func (w *world) hop(ctx actor.Context, p *playedCircuit) {
 			tell(p, torcircuit.IntroduceAck, relaymsg.AppendIntroduceAck(nil, relaymsg.AckUnknownID))
 			return
 		}
-		if !w.deaf[p.at] {
+		if w.flooded {
+			to.dropped.Add(1)
+		} else if !w.deaf[p.at] {
 			to.counter.Add(1)
 			tell(to, torcircuit.Introduce2, m.Message)
 		}
@@ -426,6 +430,28 @@ func TestHealsDeafPoints(t *testing.T) {
 		})
 		w.run(10 * time.Minute)
 		if got := w.events(); got != "broken point-unreachable, new-circuits, republish, rotate, verified, healed" {
+			t.Errorf("told %q", got)
+		}
+	})
+}
+
+// A flood of which not all can even be read is no introduction point's fault: who floods a
+// service must not have it give up those it has, and the operator hears of it.
+func TestFloodBeyondReading(t *testing.T) {
+	inWorld(t, 1, verifyPeriod, nil, func(w *world) {
+		w.run(40 * time.Second)
+		w.events()
+		w.set(func() { w.flooded = true })
+		w.run(10 * time.Minute)
+		if got := w.events(); got != "broken overload" {
+			t.Errorf("told %q", got)
+		}
+		if s := w.status(); s.Refused == 0 || s.Introductions < s.Refused || s.Counts().Rejected["crowded"] != s.Refused {
+			t.Errorf("refused %d of %d, counted %v", s.Refused, s.Introductions, s.Counts().Rejected)
+		}
+		w.set(func() { w.flooded = false })
+		w.run(3 * time.Minute)
+		if got := w.events(); got != "verified, healed" {
 			t.Errorf("told %q", got)
 		}
 	})

@@ -252,7 +252,7 @@ func (a *serviceActor) told(e host.Event) {
 	case host.KeysEnd:
 		a.keysEnd(e)
 	case host.Refused:
-		a.tally.refuse(e.Cause, a.h.o.Now())
+		a.tally.refuse(e.Cause, 1)
 		if !a.e.meter.reject(e.Cause) {
 			a.taken--
 		}

@@ -71,7 +71,8 @@ type serviceActor struct {
 	uploads  map[host.UploadID]uint64
 	meetings map[host.MeetingID]uint64
 	work     map[host.UploadID]context.CancelFunc
-	waiting  *atomic.Int64 // introductions on their way here
+	waiting  *atomic.Int64  // introductions on their way here
+	dropped  *atomic.Uint64 // those that were too many for that
 	tally    tally
 	shares   shares
 	taken    int // introductions of this turn that were not rejected at once
@@ -84,7 +85,7 @@ func (h *hosting) props(e *entry) *actor.Props {
 		a := &serviceActor{
 			h: h, e: e, service: service, rules: newRules(service, &e.meter, h.o.Now), uses: map[uint64]*use{},
 			points: map[host.PointID]uint64{}, uploads: map[host.UploadID]uint64{}, meetings: map[host.MeetingID]uint64{},
-			work: map[host.UploadID]context.CancelFunc{}, waiting: new(atomic.Int64),
+			work: map[host.UploadID]context.CancelFunc{}, waiting: new(atomic.Int64), dropped: new(atomic.Uint64),
 		}
 		a.rules.own = e.own
 		return a
@@ -110,6 +111,7 @@ func (a *serviceActor) Receive(ctx actor.Context) {
 		return // it could not start, and stops
 	}
 	a.sound, a.taken = false, 0
+	a.overrun(now)
 	a.hear(ctx, now)
 	a.perform(ctx)
 	a.tend(ctx, now)
@@ -311,7 +313,7 @@ func (a *serviceActor) prove(ctx actor.Context, m *circuit.Proof, now time.Time)
 		a.shut(ctx, m.Token)
 		return
 	}
-	ctx.Send(u.ready.PID, &circuit.EstablishIntro{Message: message, Waiting: a.waiting})
+	ctx.Send(u.ready.PID, &circuit.EstablishIntro{Message: message, Waiting: a.waiting, Dropped: a.dropped})
 }
 
 // heard: an introduction point said something. What it must not say makes the machine

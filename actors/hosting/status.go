@@ -155,9 +155,9 @@ func (t *tally) visited(p host.PointID) {
 	t.of[p] = at
 }
 
-func (t *tally) refuse(cause error, now time.Time) {
-	t.refused++
-	t.untold++
+func (t *tally) refuse(cause error, n uint64) {
+	t.refused += n
+	t.untold += n
 	t.reason = refusal(cause)
 }
 

@@ -228,7 +228,11 @@ func Listen(p config.SocksPort) (net.Listener, error) {
 		return listenDNS(p)
 	}
 	if p.Network != "unix" {
-		ln, err := net.Listen("tcp", p.Address.String())
+		var how net.ListenConfig
+		if p.Address.Addr().IsLoopback() {
+			how.KeepAlive = -1 // who is on this machine cannot vanish
+		}
+		ln, err := how.Listen(context.Background(), "tcp", p.Address.String())
 		if err != nil {
 			return nil, fmt.Errorf("%v %v: %w", p.Protocol, p, err)
 		}
@@ -311,7 +315,7 @@ func (l *listener) accept(root *actor.RootContext, self *actor.PID) error {
 			<-l.slots
 			continue
 		}
-		kernel.Go("ingress dialogue", func() {
+		kernel.GoWarm(root.ActorSystem(), "ingress dialogue", func() {
 			defer func() { <-l.slots }()
 			l.dialogue(root, self, c)
 		}, func(p *kernel.Panic) {

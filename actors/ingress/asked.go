@@ -3,6 +3,7 @@ package ingress
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -203,8 +204,19 @@ func localName(host string) bool {
 	return host == "localhost" || strings.HasSuffix(host, ".localhost") || strings.HasSuffix(host, ".local")
 }
 
+// inside are networks besides those that have a name in the standard library: this network,
+// that between a provider and its customers, which VPNs use, too, and the old site-local one
+// (tor_addr_is_internal of C tor).
+var inside = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("fec0::/10"),
+}
+
 // internal: an address that means something only where the exit is.
 func internal(a netip.Addr) bool {
+	a = a.Unmap()
+	if slices.ContainsFunc(inside, func(p netip.Prefix) bool { return p.Contains(a) }) {
+		return true
+	}
 	return a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast() || a.IsUnspecified() || a.IsMulticast() || a.IsLinkLocalMulticast()
 }
 

@@ -2,7 +2,6 @@ package ingress
 
 import (
 	"errors"
-	"net"
 	"net/netip"
 	"syscall"
 	"time"
@@ -128,14 +127,18 @@ var errNotHTTP = errors.New("not HTTP on an HTTPTunnelPort")
 
 // negotiate runs a protocol's machine to its end; nil means that it was refused
 // (and answered) or that the application left.
-func (l *listener) negotiate(rules *Rules, c net.Conn) (*asked, []byte) {
+func (l *listener) negotiate(rules *Rules, c stream.Conn) (*asked, []byte) {
 	if err := c.SetDeadline(l.o.Now().Add(dialogueTime)); err != nil {
+		return nil, nil
+	}
+	w, err := newWire(c)
+	if err != nil {
 		return nil, nil
 	}
 	var feed talker
 	buf := make([]byte, 1024)
 	for {
-		n, err := c.Read(buf)
+		n, err := w.Read(buf)
 		if n == 0 && err != nil {
 			return nil, nil
 		}
@@ -150,7 +153,7 @@ func (l *listener) negotiate(rules *Rules, c net.Conn) (*asked, []byte) {
 		}
 		used, reply, a, refusal := feed(buf[:n])
 		if len(reply) > 0 {
-			if _, err := c.Write(reply); err != nil {
+			if _, err := w.Write(reply); err != nil {
 				return nil, nil
 			}
 		}

@@ -12,9 +12,10 @@ const (
 	// started as needed and end when their work does.
 	maxIdleGoroutines = 256
 	// reapInterval is how often goroutines that nobody needed end. Short
-	// enough that a program at rest owns none, long enough to survive the gaps
-	// between packets.
-	reapInterval = 100 * time.Millisecond
+	// enough that a program at rest soon owns none; long enough that they are
+	// still warm for an application's next request, and that looking after them
+	// is not what a process with little to do is woken for.
+	reapInterval = time.Second
 )
 
 // pool runs functions on warm goroutines: a mailbox run on a fresh goroutine

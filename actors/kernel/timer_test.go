@@ -79,7 +79,7 @@ func TestTimerForAStoppedActorVanishes(t *testing.T) {
 	inBubble(t, func(t *testing.T, system *actor.ActorSystem) {
 		pid := system.Root.Spawn(kernel.Func(func(actor.Context) {}))
 		kernel.After(system, pid, time.Minute, "tick")
-		if err := kernel.StopAndWait(system, pid, time.Second); err != nil {
+		if err := kernel.StopAndWait(system, pid, time.Minute); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Hour)

@@ -117,12 +117,21 @@ func socketPair() (ours, theirs *net.UnixConn, err error) {
 	var conns [2]*net.UnixConn
 	for i, fd := range fds {
 		f := os.NewFile(uintptr(fd), "socketpair")
-		c, err := net.FileConn(f)
+		c, failed := net.FileConn(f)
 		_ = f.Close() // FileConn has its own copy
-		if err != nil {
-			return nil, nil, err
+		if failed != nil {
+			err = errors.Join(err, failed)
+			continue // the other end is to be closed, too
 		}
 		conns[i] = c.(*net.UnixConn)
+	}
+	if err != nil {
+		for _, c := range conns {
+			if c != nil {
+				_ = c.Close()
+			}
+		}
+		return nil, nil, err
 	}
 	return conns[0], conns[1], nil
 }

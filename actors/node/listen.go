@@ -207,11 +207,16 @@ func (l *Listener) Accept() (*Served, error) {
 	case s := <-l.backlog:
 		return s, nil
 	}
+	return nil, l.ended()
+}
+
+// ended is why it takes no more.
+func (l *Listener) ended() error {
 	select {
 	case <-l.n.ending:
-		return nil, &RefusedError{chivev1.Outcome_OUTCOME_SHUTDOWN}
+		return &RefusedError{chivev1.Outcome_OUTCOME_SHUTDOWN}
 	default:
-		return nil, net.ErrClosed
+		return net.ErrClosed
 	}
 }
 
@@ -255,8 +260,7 @@ func (l *Listener) Published(ctx context.Context) error {
 		select {
 		case <-changed:
 		case <-l.closed:
-			_, err := l.Accept()
-			return err
+			return l.ended() // not Accept, which may give a stream that is about to be cut off
 		case <-ctx.Done():
 			problem := s.Problem
 			for _, p := range s.Periods {

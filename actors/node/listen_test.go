@@ -151,3 +151,23 @@ func TestPublishedIsTold(t *testing.T) {
 		}
 	}
 }
+
+// One that waits for it when the Listener is just being closed is told so, and takes no stream
+// of those that are to be cut off.
+func TestPublishedTakesNoStream(t *testing.T) {
+	l := listening(t, 1)
+	if _, err := l.take("c", 80); err != nil {
+		t.Fatal(err)
+	}
+	l.mu.Lock() // as shut does until all are cut off
+	defer l.mu.Unlock()
+	close(l.closed)
+	for range 64 {
+		if err := l.Published(t.Context()); !errors.Is(err, net.ErrClosed) {
+			t.Fatalf("%v", err)
+		}
+	}
+	if s := <-l.backlog; s.node.Close() != nil || s.Close() != nil {
+		t.Error("it cannot be cut off")
+	}
+}

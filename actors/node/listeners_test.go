@@ -38,7 +38,7 @@ func dialog(t *testing.T, network, at, send string, n int) string {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	patience := 20 * time.Second
+	patience := time.Minute
 	if network == "udp" {
 		patience = time.Second // it may be lost, and is asked again
 	}
@@ -99,7 +99,7 @@ func soon(t *testing.T, what string, so func() bool) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(20 * time.Second); !so(); <-tick.C {
+	for end := time.Now().Add(time.Minute); !so(); <-tick.C {
 		if time.Now().After(end) {
 			t.Fatalf("not so: %s", what)
 		}
@@ -238,7 +238,7 @@ func greeted(t *testing.T, at string) net.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(time.Minute))
 	got := make([]byte, len(socksAnswer))
 	if _, err := io.WriteString(c, socksGreeting); err != nil {
 		t.Fatal(err)

@@ -311,6 +311,9 @@ func (n *Node) StopListening() {
 	n.system.Root.Send(n.root, &stopListening{})
 }
 
+// stopTime bounds the end of all actors, once streams and circuits have ended.
+const stopTime = 20 * time.Second
+
 // Stop ends the node in order: listeners, streams with their circuits,
 // connections, events. When the context ends first, the rest is cut short.
 func (n *Node) Stop(ctx context.Context) error {
@@ -328,7 +331,7 @@ func (n *Node) Stop(ctx context.Context) error {
 			Outcome: chivev1.Outcome_OUTCOME_SHUTDOWN,
 		}))
 		_, err := kernel.Ask(ctx, n.system, n.root, func(r kernel.Reply[struct{}]) any { return &shutdown{r} })
-		err = errors.Join(err, kernel.StopAndWait(n.system, n.root, 5*time.Second))
+		err = errors.Join(err, kernel.StopAndWait(n.system, n.root, stopTime))
 		n.own.Close()
 		n.state.Close() // the last change may outlive its actor
 		kernel.Shutdown(n.system)

@@ -13,6 +13,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"chive/actors/connections"
+	"chive/internal/freeport"
 	"chive/messages"
 	"chive/messages/chivev1"
 )
@@ -52,12 +53,11 @@ func reachable(network, address string) bool {
 
 func free(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	a, err := freeport.Address()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return a
 }
 
 func TestListenersChangeWhileTheNodeRuns(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"chive/actors/circuits"
 	"chive/actors/ingress"
 	"chive/actors/kernel"
+	"chive/actors/onions"
 )
 
 // RenewAsk is what the verb renew is asked with. Only the operator of the node can ask:
@@ -41,7 +42,9 @@ type renew struct {
 
 func (r *rootActor) renew(ctx actor.Context, m *renew) {
 	identity := ""
-	if !m.ask.All {
+	if m.ask.All {
+		r.pass(ctx, "onions", &onions.Forget{})
+	} else {
 		identity = ingress.Identity(r.isolationKey, m.ask.User, m.ask.Password)
 	}
 	if !r.pass(ctx, "circuits", &circuits.Renew{Identity: identity, Reply: m.reply}) {

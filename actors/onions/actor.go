@@ -41,6 +41,9 @@ type Settings struct {
 type (
 	// Configure changes the settings, at once.
 	Configure struct{ Settings Settings }
+	// Forget drops the descriptors, and what is known of directories and introduction points:
+	// a service that gave each who asked another could know him again by it (C tor's NEWNYM).
+	Forget struct{}
 
 	// idle tells that a service's actor has nothing to do and nothing to remember.
 	idle struct{ name string }
@@ -109,6 +112,8 @@ func (s *onions) Receive(ctx actor.Context) {
 		s.updated(ctx, m)
 	case *Configure:
 		s.configure(ctx, m.Settings)
+	case *Forget:
+		s.tell(ctx, m)
 	case *idle:
 		if sv := s.byName[m.name]; sv != nil && len(sv.meetings) == 0 {
 			s.forget(ctx, sv)

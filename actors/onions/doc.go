@@ -16,6 +16,6 @@
 // The search for a proof of work takes a core for seconds, so there is one at a time in
 // the node.
 //
-// Messages it understands: circuits.Meet, circuits.NoMeet, Network, Configure; those of its
-// children.
+// Messages it understands: circuits.Meet, circuits.NoMeet, Network, Configure, Forget; those of
+// its children.
 package onions

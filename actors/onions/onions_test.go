@@ -3,6 +3,7 @@ package onions
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"sync"
@@ -317,6 +318,42 @@ func TestServiceIsForgotten(t *testing.T) {
 		if out, _ := d.ended("again"); out != chivev1.Outcome_OUTCOME_ONION_NOT_FOUND || d.fetches != 12 {
 			t.Errorf("%v after %d fetches", out, d.fetches)
 		}
+	})
+}
+
+// What was learned of a service is as good as a mark that it left here: when all is renewed it
+// is asked for anew.
+func TestForget(t *testing.T) {
+	atDesk(t, func(d *desk) {
+		d.answer = opens
+		d.send(testNetwork(20))
+		for i, want := range []int{6, 6, 12} {
+			if i == 2 {
+				d.send(&Forget{})
+			}
+			id := fmt.Sprint(i)
+			d.send(&circuits.Meet{Meeting: id, Address: address(1)})
+			if out, _ := d.ended(id); out != chivev1.Outcome_OUTCOME_ONION_NOT_FOUND || d.fetches != want {
+				t.Errorf("%s: %v after %d fetches, want %d", id, out, d.fetches, want)
+			}
+		}
+	})
+}
+
+// An actor that ends with circuits leaves none behind: it may not have heard that they are
+// wanted no more.
+func TestServiceEndsWithCircuits(t *testing.T) {
+	atDesk(t, func(d *desk) {
+		d.send(testNetwork(20))
+		d.send(&circuits.Meet{Meeting: "m", Address: address(1)})
+		owner := d.take()[0].(*circuits.Open).Owner
+		d.system.Root.Stop(owner)
+		for _, m := range d.take() {
+			if o, ok := m.(*circuits.Orphaned); ok && o.Owner.Equal(owner) {
+				return
+			}
+		}
+		t.Error("its circuits stay")
 	})
 }
 

@@ -124,6 +124,8 @@ func (a *serviceActor) Receive(ctx actor.Context) {
 		a.machine.Update(m.view, now)
 	case *authorize:
 		a.machine.Authorize(m.key, now)
+	case *Forget:
+		a.machine.Forget(now)
 	case *circuits.Ready:
 		a.ready(ctx, m, now)
 	case *circuits.Over:
@@ -140,7 +142,7 @@ func (a *serviceActor) Receive(ctx actor.Context) {
 	case *tick:
 		a.machine.Tick(now)
 	case *actor.Stopping:
-		a.stopping()
+		a.stopping(ctx)
 		return
 	}
 	a.perform(ctx)
@@ -413,9 +415,12 @@ func (a *serviceActor) rest(ctx actor.Context, now time.Time) {
 	a.timer = kernel.After(ctx.ActorSystem(), ctx.Self(), wait, &tick{})
 }
 
-func (a *serviceActor) stopping() {
+// stopping lets go of the circuits that it has not given away: what it was told last it may not
+// have heard, and nobody else closes them.
+func (a *serviceActor) stopping(ctx actor.Context) {
 	a.timer.Stop()
 	for _, cancel := range a.work {
 		cancel()
 	}
+	ctx.Send(a.s.o.Circuits, &circuits.Orphaned{Owner: ctx.Self()})
 }

@@ -142,18 +142,24 @@ func (s *socket) awaitCredit() bool {
 func (s *socket) drain() {
 	_ = s.conn.SetReadDeadline(time.Now().Add(drainTime)) // fails only if it is closed already
 	var scrap [512]byte
-	for {
-		if _, err := s.conn.Read(scrap[:]); err != nil {
-			_ = s.conn.Close()
-			return
-		}
+	var over bool
+	for !over {
+		err := s.raw.Read(func(fd uintptr) bool {
+			n, err := rawio.Read(fd, scrap[:])
+			over = n == 0
+			return err != syscall.EAGAIN
+		})
+		over = over || err != nil
 	}
+	_ = s.conn.Close()
 }
 
 // finish sends FIN and lets the reader drain and close. running tells whether
 // the reader goroutine is there to do it.
 func (s *socket) finish(running bool) {
-	_ = s.conn.CloseWrite() // the application may be gone: then there is nothing to save
+	_ = s.raw.Control(func(fd uintptr) {
+		_ = rawio.CloseWrite(fd) // the application may be gone: then there is nothing to save
+	})
 	if !running {
 		_ = s.conn.Close()
 		return

@@ -158,6 +158,7 @@ func (m *Member) write(ctx context.Context) {
 			wait = firstWait
 			continue
 		}
+		acks, nodes = nil, nil // servers that were started anew may have lost them: they are made again
 		m.o.Log.Debug("the fleet could not be told", "err", err)
 		timer.Reset(wait)
 		wait = min(2*wait, lastWait)
@@ -259,7 +260,8 @@ func (m *Member) read(ctx context.Context) {
 // reader is what is known of the config bucket.
 type reader struct {
 	m     *Member
-	seen  uint64 // the last publication
+	seen  uint64    // the last publication
+	at    time.Time // when that was stored
 	hints chan struct{}
 }
 
@@ -309,8 +311,10 @@ func (r *reader) look(ctx context.Context, kv jetstream.KeyValue, hinted bool) e
 		if err != nil {
 			return err
 		}
-		if e != nil && e.Revision() > r.seen {
-			r.seen = e.Revision()
+		// One with a lower number that was stored later is of a bucket that was made anew; a
+		// server that lags behind has what was stored earlier.
+		if e != nil && (e.Revision() > r.seen || e.Created().After(r.at)) {
+			r.seen, r.at = e.Revision(), e.Created()
 			r.tell(e)
 			return nil
 		}

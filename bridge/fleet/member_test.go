@@ -305,3 +305,33 @@ func TestServerAway(t *testing.T) {
 		t.Errorf("%+v", p)
 	}
 }
+
+// Servers that have lost everything are told again who is there, and what they are given then
+// is read, though publications count from 1 once more.
+func TestServersLostTheBuckets(t *testing.T) {
+	s := hub(t)
+	seed, public := newKey(t)
+	m, h := join(t, dial(t, s), "n1", public)
+	c := operator(t, s)
+	for revision := range uint64(3) {
+		publishes(t, c, seed, revision+1)
+		h.next(t)
+	}
+	there := func() error {
+		m.Beat(messages.FleetMember{Node: "n1", Version: "1"})
+		return members(t.Context(), c, 1)
+	}
+	eventually(t, "a member", there)
+	for _, bucket := range []string{ConfigBucket("f"), AckBucket("f"), NodeBucket("f")} {
+		if err := m.js.DeleteKeyValue(t.Context(), bucket); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "a member again", there)
+	if n := publishes(t, c, seed, 4); n != 1 {
+		t.Fatalf("publication %d", n)
+	}
+	if p := h.next(t); p.Document.Revision != 4 || p.Number != 1 {
+		t.Errorf("%+v", p)
+	}
+}

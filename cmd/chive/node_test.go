@@ -30,7 +30,7 @@ func startBridge(t *testing.T) (*messages.Recorder, *bridge.Bridge, string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		_ = b.Close(ctx) // a test may have closed it
 		os.RemoveAll(dir)
@@ -49,7 +49,7 @@ func emit(r *messages.Recorder) {
 // history waits until the node remembers n events.
 func history(t *testing.T, dir string, n int) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	for deadline := time.Now().Add(time.Minute); ; {
 		c, err := bridge.Connect(t.Context(), dir)
 		if err != nil {
 			t.Fatal(err)

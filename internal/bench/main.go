@@ -30,6 +30,7 @@ import (
 	"syscall"
 	"time"
 
+	"chive/internal/freeport"
 	"chive/internal/testnet"
 )
 
@@ -218,12 +219,11 @@ func build(ctx context.Context, binary, flags string) error {
 // torrc.
 func startWith(network []string, command ...string) func(context.Context, string) (int, string, func() error, error) {
 	return func(ctx context.Context, dir string) (int, string, func() error, error) {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		socks, err := freeport.Address()
 		if err != nil {
 			return 0, "", nil, err
 		}
-		socks := l.Addr().String()
-		if err := errors.Join(l.Close(), os.MkdirAll(dir, 0o700)); err != nil {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return 0, "", nil, err
 		}
 		lines := append(slices.Clone(network), "DataDirectory "+filepath.Join(dir, "data"), "SocksPort "+socks,

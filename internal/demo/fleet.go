@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"chive/internal/freeport"
 	"chive/internal/testnet"
 	"chive/messages/chivev1"
 )
@@ -34,7 +35,7 @@ func makeFleet(ctx context.Context, dir, binary string, network *testnet.Network
 		c.torrc, c.data = filepath.Join(dir, c.name+".torrc"), filepath.Join(dir, c.name)
 		var cluster string
 		for _, at := range []*string{&c.socks, &c.nats, &cluster} {
-			if *at, err = freeAddress(); err != nil {
+			if *at, err = freeport.Address(); err != nil {
 				return nil, err
 			}
 		}

@@ -82,7 +82,7 @@ func dialBare(t *testing.T, path []circuit.Hop) *bare {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = raw.Close() })
-	if err := raw.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+	if err := raw.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
 	b := &bare{t: t, conn: tls.Client(raw, &tls.Config{InsecureSkipVerify: true})} // CERTS proves who it is

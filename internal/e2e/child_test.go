@@ -62,7 +62,7 @@ func childMain(torrc string) error {
 			c.set(d)
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	return n.Stop(ctx)
 }

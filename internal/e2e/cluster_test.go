@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"chive/bridge"
 	"chive/bridge/fleet"
@@ -61,7 +60,7 @@ func (p *process) stop(t *testing.T) {
 // ask runs chive with the process' data directory.
 func (p *process) ask(t *testing.T, args ...string) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, p.binary, append(args, "--data-dir", p.data)...).CombinedOutput()
 	return string(out), err

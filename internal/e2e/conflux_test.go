@@ -161,8 +161,11 @@ func TestConflux(t *testing.T) {
 		c.until(t, "the sets are gone", func() bool { return len(c.openSets()) == 0 })
 		_, before := c.sets()
 		l.once(t)
-		if _, after := c.sets(); after != before+1 {
-			t.Errorf("%d streams over single circuits, want 1", after-before)
+		if _, after := c.sets(); after <= before { // it may have been tried on several
+			t.Error("no stream over a single circuit")
+		}
+		if open := c.openSets(); len(open) > 0 {
+			t.Errorf("%d sets are open", len(open))
 		}
 		l.set(t, "ConfluxEnabled 1", "ConfluxClientUX latency")
 		c.awaitSets(t, 1)
@@ -195,7 +198,7 @@ func TestConflux(t *testing.T) {
 		})
 		conn := c.dial(t, netip.AddrPortFrom(n.Target().IP, uint16(n.Target().EchoPort)))
 		defer conn.Close()
-		if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+		if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 			t.Fatal(err)
 		}
 		broken := make(chan int, 1)

@@ -135,7 +135,7 @@ func slowTarget(t *testing.T, n *testnet.Network, c *client) {
 		}
 		defer conn.Close()
 		<-read
-		if err := conn.SetDeadline(time.Now().Add(2 * time.Minute)); err != nil {
+		if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 			t.Error(err)
 			return
 		}
@@ -170,7 +170,7 @@ func slowTarget(t *testing.T, n *testnet.Network, c *client) {
 	const rest = 256 << 10
 	body = body[:min(sent+rest, size)]
 	close(read)
-	if err := conn.SetDeadline(time.Now().Add(90 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := conn.Write(body[sent:]); err != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"testing"
-	"time"
 
 	"chive/messages/chivev1"
 )
@@ -29,7 +28,7 @@ func TestDNSPort(t *testing.T) {
 	for _, network := range []string{"udp", "tcp"} {
 		t.Run(network, func(t *testing.T) {
 			r := askDNS(addr, network)
-			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			addrs, err := r.LookupHost(ctx, "some.name.test.")
 			if err != nil || len(addrs) != 1 || addrs[0] != n.Target().IP.String() {

@@ -26,12 +26,16 @@ import (
 
 	"chive/actors/node"
 	"chive/config"
+	"chive/internal/freeport"
 	"chive/internal/invariant"
 	"chive/internal/testnet"
 	"chive/internal/testnet/target"
 	"chive/messages"
 	"chive/messages/chivev1"
 )
+
+// patience bounds a failure, never a success.
+const patience = 3 * time.Minute
 
 func TestMain(m *testing.M) {
 	if torrc := os.Getenv(childTorrc); torrc != "" {
@@ -135,20 +139,20 @@ func (c *client) await(t testing.TB) {
 	select {
 	case a := <-c.Listening():
 		c.socks = a.String()
-	case <-time.After(30 * time.Second):
-		t.Fatal("no listener after 30 s")
+	case <-time.After(patience):
+		t.Fatalf("no listener after %v", patience)
 	}
 	select {
 	case <-c.ready:
-	case <-time.After(60 * time.Second):
-		t.Fatalf("not bootstrapped after 60 s: %+v", c.Status())
+	case <-time.After(patience):
+		t.Fatalf("not bootstrapped after %v: %+v", patience, c.Status())
 	}
 }
 
 func (c *client) stop() { c.stopped.Do(c.end) }
 
 func (c *client) end() {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := c.Stop(ctx); err != nil {
 		c.t.Errorf("stop: %v", err)
@@ -204,15 +208,14 @@ func direct(t *testing.T, target string) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// freePort is a loopback address that nobody listens on just now.
+// freePort is a loopback address that nobody listens on, and nobody will by chance.
 func freePort(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	a, err := freeport.Address()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return a
 }
 
 func resource(n *testnet.Network, size int) string {
@@ -283,7 +286,7 @@ func (c *client) dial(t *testing.T, target netip.AddrPort) *net.TCPConn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
 	a4, port := target.Addr().As4(), target.Port()
@@ -329,7 +332,7 @@ func programs(t *testing.T, n *testnet.Network, c *client) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	curl := exec.CommandContext(t.Context(), "curl", "-sS", "--max-time", "60", "--socks5-hostname", c.socks, resource(n, size))
+	curl := exec.CommandContext(t.Context(), "curl", "-sS", "--max-time", "150", "--socks5-hostname", c.socks, resource(n, size))
 	out, err := curl.Output()
 	sum := sha256.Sum256(out)
 	if err != nil || hex.EncodeToString(sum[:]) != want {
@@ -377,9 +380,9 @@ func torsocks(t *testing.T, host, port string) {
 			t.Error(err)
 		}
 	}()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	curl := exec.CommandContext(ctx, "torsocks", "-i", "-a", host, "-P", port, "curl", "-sS", "--max-time", "50", "http://"+l.Addr().String()+"/")
+	curl := exec.CommandContext(ctx, "torsocks", "-i", "-a", host, "-P", port, "curl", "-sS", "--max-time", "150", "http://"+l.Addr().String()+"/")
 	out, err := curl.Output()
 	if err != nil || len(out) != size || sha256.Sum256(out) != target.Sum(size) {
 		t.Errorf("curl under torsocks: %d bytes, err %v", len(out), err)
@@ -403,7 +406,7 @@ func observer(t *testing.T, n *testnet.Network, c *client, credential string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nc, err := nats.Connect(c.Status().NatsURL, opt)
+	nc, err := nats.Connect(c.Status().NatsURL, opt, nats.Timeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -431,8 +434,8 @@ func observer(t *testing.T, n *testnet.Network, c *client, credential string) {
 		if e.GetKind() != chivev1.Kind_KIND_CIRCUIT || len(e.GetCircuitLaunched().GetPath()) != 0 {
 			t.Errorf("received %v: not a redacted circuit event", e)
 		}
-	case <-time.After(10 * time.Second):
-		t.Fatal("no circuit event after 10 s")
+	case <-time.After(patience):
+		t.Fatalf("no circuit event after %v", patience)
 	}
 	if _, err := nats.Connect(c.Status().NatsURL, nats.MaxReconnects(0)); err == nil {
 		t.Error("connected without a credential")
@@ -442,39 +445,16 @@ func observer(t *testing.T, n *testnet.Network, c *client, credential string) {
 // guardKilled: in the middle of a download the guard's process dies; that
 // download fails, later requests succeed on their own.
 func guardKilled(t *testing.T, n *testnet.Network, c *client) {
-	var guard string
-	c.mu.Lock()
-	for _, e := range c.log {
-		if l := e.GetCircuitLaunched(); l.GetHops() == 3 {
-			guard = strings.ToUpper(hex.EncodeToString(l.GetPath()[0]))
-		}
-	}
-	c.mu.Unlock()
 	failed := make(chan error, 1)
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	started := c.count(func(e *chivev1.Envelope) bool { return e.GetStreamConnected() != nil })
+	c.until(t, "no stream is left", func() bool { return c.lastCarrier() == "" })
 	go func() {
 		_, _, err := c.get(ctx, "victim", resource(n, 1<<30))
 		failed <- err
 	}()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for c.count(func(e *chivev1.Envelope) bool { return e.GetStreamConnected() != nil }) == started {
-		<-tick.C
-	}
-	for _, x := range n.Nodes() {
-		if x.Fingerprint == guard {
-			if err := n.Kill(x.Name); err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() {
-				if err := n.Restart(x.Name); err != nil {
-					t.Error(err)
-				}
-			})
-		}
-	}
+	c.until(t, "the download has begun", func() bool { return c.lastCarrier() != "" })
+	c.guardDies(t, n)
 	if err := <-failed; err == nil {
 		t.Error("a download whose guard died ended without an error")
 	}

@@ -212,11 +212,8 @@ func (bad badDirectory) run(t *testing.T, n *testnet.Network) bool {
 		c.stop()
 		return false
 	}
-	got := c.endings()
 	for _, want := range bad.want {
-		if got[want] == 0 {
-			t.Errorf("no %q; endings %v", want, got)
-		}
+		c.until(t, want, func() bool { return c.endings()[want] > 0 })
 	}
 	if len(o.Script) > 0 && relay.Seen().Faults["fault"] != 1 {
 		t.Errorf("the fault struck %d times", relay.Seen().Faults["fault"])

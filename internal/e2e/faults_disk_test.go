@@ -141,7 +141,7 @@ func TestCorruptCacheFiles(t *testing.T) {
 func sameEntries(t *testing.T, name string, want, got []byte) {
 	t.Helper()
 	if name == cachedConsensus {
-		if !bytes.Equal(want, got) {
+		if !bytes.Equal(unsigned(want), unsigned(got)) {
 			t.Errorf("%s is another one", name)
 		}
 		return
@@ -152,6 +152,13 @@ func sameEntries(t *testing.T, name string, want, got []byte) {
 			t.Errorf("%s lacks an entry that it had", name)
 		}
 	}
+}
+
+// unsigned is a consensus up to its signatures: directories may get that of an authority that
+// was slow later.
+func unsigned(b []byte) []byte {
+	text, _, _ := bytes.Cut(b, []byte("\ndirectory-signature "))
+	return text
 }
 
 // One process cannot use a data directory twice, nor harm the first user by
@@ -238,9 +245,7 @@ func TestFullDisk(t *testing.T) {
 		c.await(t)
 		c.serves(t, n, "")
 		c.verified(t, 3)
-		if got := c.endings(); got["document-rejected storage"] == 0 {
-			t.Errorf("not told; endings %v", got)
-		}
+		c.until(t, "it is told", func() bool { return c.endings()["document-rejected storage"] > 0 })
 		left, err := filepath.Glob(filepath.Join(dir, "cached-*"))
 		if err != nil || slices.ContainsFunc(left, func(f string) bool { return strings.Contains(f, ".new") }) {
 			t.Errorf("left behind: %v, %v", left, err)
@@ -327,9 +332,7 @@ func TestCacheThatTakesNothing(t *testing.T) {
 	c.await(t)
 	c.serves(t, n, "")
 	c.verified(t, 3)
-	if got := c.endings(); got["document-rejected storage"] < 3 {
-		t.Errorf("told %d times, want 3; endings %v", got["document-rejected storage"], got)
-	}
+	c.until(t, "it is told three times", func() bool { return c.endings()["document-rejected storage"] >= 3 })
 	left, err := filepath.Glob(filepath.Join(cache, "*.new*"))
 	if err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)

@@ -92,7 +92,11 @@ func TestBadGuard(t *testing.T) {
 		{"gone in a download", relaydouble.AtDataOut, 500, relaydouble.CloseConnection, true, []string{"connection-closed connection-lost", "stream-ended connection-lost"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			relay := impostor(t, n, guard, relaydouble.Fault{Name: "fault", At: test.at, Nth: test.nth, Do: test.do})
+			fault := relaydouble.Fault{Name: "fault", At: test.at, Nth: test.nth, Do: test.do}
+			if test.at == relaydouble.AtRelayOut {
+				fault.If = func(m *relaydouble.Moment) bool { return m.Hop == 2 } // not what builds circuits beside
+			}
+			relay := impostor(t, n, guard, fault)
 			c := relaunch(t, n, whole)
 			c.downloads(t, n, test.cut)
 			c.serves(t, n, "after")

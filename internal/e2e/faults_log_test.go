@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -154,7 +155,8 @@ func TestLogOfABusyNodeHoldsNoSecrets(t *testing.T) {
 }
 
 // guardDies kills the guard of the last circuit in use, and starts it again when
-// the test is over.
+// the test is over. It returns when the node has lost what it had there: until then a stream may
+// be put on a conflux set of which that guard is a part, and lose what its exit sent that way.
 func (c *client) guardDies(t *testing.T, n *testnet.Network) {
 	t.Helper()
 	name := c.guard(t, n)
@@ -166,24 +168,51 @@ func (c *client) guardDies(t *testing.T, n *testnet.Network) {
 			t.Error(err)
 		}
 	})
+	c.until(t, "the circuits over the dead guard are gone", func() bool { return c.open(n, name) == 0 })
 }
 
-// guard names the first hop of the circuit that a stream was attached to last.
+// open counts the circuits that begin at a relay and have not ended.
+func (c *client) open(n *testnet.Network, name string) int {
+	x, _ := n.Node(name)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	there := map[string]bool{}
+	for _, e := range c.log {
+		if p := e.GetCircuitLaunched().GetPath(); len(p) > 0 && strings.EqualFold(hex.EncodeToString(p[0]), x.Fingerprint) {
+			there[e.GetActorId()] = true
+		}
+		if e.GetCircuitFailed() != nil || e.GetCircuitClosed() != nil {
+			delete(there, e.GetActorId())
+		}
+	}
+	return len(there)
+}
+
+// guard names the first hop of the circuit that a stream was attached to last; of a conflux
+// set, that of a leg that it had then.
 func (c *client) guard(t *testing.T, n *testnet.Network) string {
 	t.Helper()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	first := map[string]string{}
+	first, legs := map[string]string{}, map[string][]string{}
 	used := ""
 	for _, e := range c.log {
-		if l := e.GetCircuitLaunched(); l.GetHops() == 3 {
-			first[e.GetActorId()] = strings.ToUpper(hex.EncodeToString(l.GetPath()[0]))
-			if l.GetSetId() != "" {
-				first[l.GetSetId()] = first[e.GetActorId()]
+		id := e.GetActorId()
+		switch {
+		case e.GetCircuitLaunched().GetHops() == 3:
+			first[id] = strings.ToUpper(hex.EncodeToString(e.GetCircuitLaunched().GetPath()[0]))
+		case e.GetCircuitLegLinked() != nil:
+			legs[id] = append(legs[id], e.GetCircuitLegLinked().GetCircuitId())
+		case e.GetCircuitLegLost() != nil:
+			legs[id] = slices.DeleteFunc(legs[id], func(leg string) bool { return leg == e.GetCircuitLegLost().GetCircuitId() })
+		case e.GetStreamAttached() != nil:
+			on := e.GetStreamAttached().GetCircuitId()
+			if set := legs[on]; len(set) > 0 {
+				on = set[len(set)-1]
 			}
-		}
-		if a := e.GetStreamAttached(); first[a.GetCircuitId()] != "" {
-			used = first[a.GetCircuitId()]
+			if first[on] != "" {
+				used = first[on]
+			}
 		}
 	}
 	for _, x := range n.Nodes() {

@@ -176,7 +176,7 @@ func eventually(t testing.TB, what string, try func() error) {
 	t.Helper()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	late := time.After(60 * time.Second)
+	late := time.After(patience)
 	for {
 		err := try()
 		if err == nil {
@@ -359,7 +359,7 @@ func TestFleetOnDebiansServers(t *testing.T) {
 	t.Run("good on trial", func(t *testing.T) {
 		number := p.publish(t, func(d *messages.FleetDocument) {
 			// Relays that started a moment ago refuse a circuit now and then.
-			d.Nodes, d.Trial = []string{"n2"}, &messages.FleetTrial{Seconds: 2, Circuits: 3, Success: 0.1}
+			d.Nodes, d.Trial = []string{"n2"}, &messages.FleetTrial{Seconds: 15, Circuits: 3, Success: 0.1}
 		}, line("MaxCircuitDirtiness", "4 minutes"))
 		p.acknowledged(t, number, 2, messages.FleetWaiting)
 		p.acknowledged(t, number, 1, messages.FleetApplied)

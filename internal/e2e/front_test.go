@@ -24,7 +24,7 @@ func exchange(t *testing.T, addr, send string, enough int) string {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := io.WriteString(conn, send); err != nil {
@@ -68,7 +68,7 @@ func curls(t *testing.T, n *testnet.Network, socks, tunnel string) {
 		{"--proxytunnel", "--proxy", "http://" + socks, named},
 		{"--proxytunnel", "--proxy", "http://tor-iso:x@" + tunnel, resource(n, size)},
 	} {
-		out, err := exec.CommandContext(t.Context(), "curl", append([]string{"-sS", "--max-time", "60"}, args...)...).CombinedOutput()
+		out, err := exec.CommandContext(t.Context(), "curl", append([]string{"-sS", "--max-time", "150"}, args...)...).CombinedOutput()
 		sum := sha256.Sum256(out)
 		if err != nil || hex.EncodeToString(sum[:]) != want {
 			t.Errorf("curl %v: %d bytes, err %v, %.200q", args, len(out), err, out)

@@ -18,13 +18,14 @@ func (r *reloadable) entered(from int) int {
 func entryGuards(t *testing.T, l *lab) {
 	use := func(lines ...string) (from int) {
 		t.Helper()
+		l.settled(t)
 		l.set(t, lines...)
 		_, from = l.events(0)
 		return from
 	}
 	many := func(from, guards int) {
 		t.Helper()
-		deadline := time.Now().Add(20 * time.Second)
+		deadline := time.Now().Add(time.Minute)
 		for l.entered(from) < guards { // each guard is chosen at random
 			if time.Now().After(deadline) {
 				t.Fatalf("%d guards are in use", l.entered(from))

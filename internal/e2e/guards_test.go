@@ -29,7 +29,7 @@ func outage(t *testing.T) time.Duration {
 
 // recovery only bounds a failure; what is aimed at is recoveryAim.
 const (
-	recovery    = time.Minute
+	recovery    = patience
 	recoveryAim = 10 * time.Second
 )
 

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"chive/messages/chivev1"
 )
@@ -46,18 +45,19 @@ func TestHostingChanges(t *testing.T) {
 		"HiddenServiceEnableIntroDoSDefense 1",
 	}
 	r.must(t, service...)
-	r.until(t, time.Minute, "published", func() bool { return r.publications() >= 2 })
+	r.until(t, patience, "published", func() bool { return r.publications() >= 2 })
 	address := addressOf(t, dir)
 	tor.fetchOnion(t, "", address, 500_000)
 
 	// More introduction points: other relays join those that are there.
 	r.must(t, append(service, "HiddenServiceNumIntroductionPoints 5")...)
-	r.until(t, time.Minute, "five introduction points", func() bool { return r.hostedPoints() == 5 })
+	r.until(t, patience, "five introduction points", func() bool { return r.hostedPoints() == 5 })
 
 	// Another port, and one stream at a time: at once, for the circuits that are there.
 	r.must(t, "HiddenServiceDir "+dir, "HiddenServicePort 8080 "+l.http, "HiddenServicePort 7 unix:"+unixEcho(t),
 		"HiddenServiceMaxStreams 1", "HiddenServiceMaxStreamsCloseCircuit 1")
-	tor.fetchOnion(t, "", address+":8080", 10_000)
+	// On a circuit of its own: what is left of it counts for no other.
+	tor.fetchOnion(t, "other", address+":8080", 10_000)
 	if _, code := tor.connect(t, address, 7); code != 0 {
 		t.Fatalf("the first stream is refused: %d", code)
 	}
@@ -70,14 +70,14 @@ func TestHostingChanges(t *testing.T) {
 	if _, code := tor.connect(t, address, 7); code == 0 && closed() == before {
 		t.Error("a second stream on one circuit is served")
 	}
-	r.until(t, 10*time.Second, "the circuit is closed", func() bool { return closed() > before })
+	r.until(t, patience, "the circuit is closed", func() bool { return closed() > before })
 
 	// Gone: its introduction points are, and nobody is met any more.
 	r.must(t)
-	r.until(t, 20*time.Second, "the service is stopped", func() bool {
+	r.until(t, patience, "the service is stopped", func() bool {
 		return r.count(func(e *chivev1.Envelope) bool { return e.GetHostingStopped() != nil }) == 1 && r.hostedPoints() == 0
 	})
-	r.until(t, 20*time.Second, "its circuits are closed", func() bool {
+	r.until(t, patience, "its circuits are closed", func() bool {
 		log, _ := r.events(0)
 		open := map[string]bool{}
 		for _, e := range log {

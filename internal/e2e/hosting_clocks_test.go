@@ -41,21 +41,21 @@ func TestSharedByAClockThatIsAhead(t *testing.T) {
 		return c
 	}
 	first := node(0, "nats://"+w.listener.Addr().String(), clock)
-	first.eventually(t, "the first publishes", time.Minute, func() bool { return first.publications() >= 2 })
+	first.eventually(t, "the first publishes", patience, func() bool { return first.publications() >= 2 })
 	second := node(1, s.h.urls[0], nil)
 	publishes := func(c *client, points uint32) func() bool {
 		return func() bool {
 			return c.count(func(e *chivev1.Envelope) bool { return e.GetHostingDescribed().GetPoints() == points }) >= 2
 		}
 	}
-	first.eventually(t, "it publishes the points of both", time.Minute, publishes(first, 6))
-	second.eventually(t, "the second hears of it", time.Minute, func() bool {
+	first.eventually(t, "it publishes the points of both", patience, publishes(first, 6))
+	second.eventually(t, "the second hears of it", patience, func() bool {
 		return second.count(func(e *chivev1.Envelope) bool { return e.GetHostingPublisherChanged() != nil }) > 0
 	})
 	w.set(silent)
-	second.eventually(t, "the second publishes in its place", time.Minute, func() bool { return second.publications() >= 2 })
+	second.eventually(t, "the second publishes in its place", patience, func() bool { return second.publications() >= 2 })
 	visitor.fetchOnion(t, "", s.address, 100_000)
-	first.eventually(t, "the first has ended", time.Minute, func() bool {
+	first.eventually(t, "the first has ended", patience, func() bool {
 		return first.count(func(e *chivev1.Envelope) bool { return e.GetHostingLeaseLost() != nil }) > 0
 	})
 	w.set(passing)

@@ -30,7 +30,7 @@ func watch(t *testing.T, l *hostingLab, period string, lines ...string) *watched
 	}
 	lines = append(append(l.ClientTorrc(), "OnionVerifyPeriod "+period), append([]string{"HiddenServiceDir " + dir, "HiddenServicePort 80 " + l.http}, lines...)...)
 	w := &watched{client: hosts(t, t.TempDir(), 2, lines...), l: l, address: addressOf(t, dir)}
-	w.first(t, "verified", time.Minute, func(e *chivev1.Envelope) bool { return e.GetHostingVerified().GetBy() == "probe" })
+	w.first(t, "verified", patience, func(e *chivev1.Envelope) bool { return e.GetHostingVerified().GetBy() == "probe" })
 	return w
 }
 
@@ -97,8 +97,8 @@ func (w *watched) story(t *testing.T, began time.Time) {
 func (w *watched) healedAfter(t *testing.T, what string, began time.Time) *chivev1.HostingBroken {
 	t.Helper()
 	defer w.story(t, began)
-	broken := w.first(t, what+": found", 90*time.Second, func(e *chivev1.Envelope) bool { return e.GetHostingBroken() != nil })
-	healed := w.first(t, what+": healed", 90*time.Second, func(e *chivev1.Envelope) bool { return e.GetHostingHealed() != nil })
+	broken := w.first(t, what+": found", patience, func(e *chivev1.Envelope) bool { return e.GetHostingBroken() != nil })
+	healed := w.first(t, what+": healed", patience, func(e *chivev1.Envelope) bool { return e.GetHostingHealed() != nil })
 	t.Logf("%s: found after %.1f s, up again after %.1f s", what, broken.GetTime().AsTime().Sub(began).Seconds(), healed.GetTime().AsTime().Sub(began).Seconds())
 	return broken.GetHostingBroken()
 }
@@ -136,7 +136,7 @@ func TestHostingHeals(t *testing.T) {
 
 func (w *watched) coversAll(t *testing.T) {
 	used := map[uint64]bool{}
-	w.eventually(t, "each introduction point is visited", 2*time.Minute, func() bool {
+	w.eventually(t, "each introduction point is visited", patience, func() bool {
 		for _, e := range w.since() {
 			if p := e.GetHostingProbed(); p.GetOutcome() == chivev1.Outcome_OUTCOME_OK && p.GetPoint() != 0 {
 				used[p.GetPoint()] = true
@@ -195,9 +195,9 @@ func (w *watched) pointForgets(t *testing.T) {
 	if err := w.l.Restart(x.Name); err != nil {
 		t.Fatal(err)
 	}
-	w.first(t, "the circuit is missed", time.Minute, func(e *chivev1.Envelope) bool { return e.GetHostingPointDown() != nil })
-	up := w.first(t, "there is another", time.Minute, func(e *chivev1.Envelope) bool { return e.GetHostingPointUp() != nil })
-	w.first(t, "it is verified", time.Minute, func(e *chivev1.Envelope) bool {
+	w.first(t, "the circuit is missed", patience, func(e *chivev1.Envelope) bool { return e.GetHostingPointDown() != nil })
+	up := w.first(t, "there is another", patience, func(e *chivev1.Envelope) bool { return e.GetHostingPointUp() != nil })
+	w.first(t, "it is verified", patience, func(e *chivev1.Envelope) bool {
 		return e.GetHostingProbed().GetOutcome() == chivev1.Outcome_OUTCOME_OK && e.GetTime().AsTime().After(up.GetTime().AsTime())
 	})
 	w.story(t, began)
@@ -228,12 +228,12 @@ func (w *watched) relayGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	is := func(relay []byte) bool { return strings.EqualFold(fmt.Sprintf("%X", relay), x.Fingerprint) }
-	down := w.first(t, "its circuit is missed", time.Minute, func(e *chivev1.Envelope) bool { return is(e.GetHostingPointDown().GetRelay()) })
-	gone := w.first(t, "it is given up", 2*time.Minute, func(e *chivev1.Envelope) bool { return is(e.GetHostingPointGone().GetRelay()) })
-	again := w.first(t, "there is another descriptor", 2*time.Minute, func(e *chivev1.Envelope) bool { // it may have been a directory, too
+	down := w.first(t, "its circuit is missed", patience, func(e *chivev1.Envelope) bool { return is(e.GetHostingPointDown().GetRelay()) })
+	gone := w.first(t, "it is given up", patience, func(e *chivev1.Envelope) bool { return is(e.GetHostingPointGone().GetRelay()) })
+	again := w.first(t, "there is another descriptor", patience, func(e *chivev1.Envelope) bool { // it may have been a directory, too
 		return e.GetHostingDescribed() != nil && e.GetSequence() > gone.GetSequence()
 	})
-	met := w.first(t, "it is verified", 2*time.Minute, func(e *chivev1.Envelope) bool {
+	met := w.first(t, "it is verified", patience, func(e *chivev1.Envelope) bool {
 		return e.GetHostingProbed().GetOutcome() == chivev1.Outcome_OUTCOME_OK && e.GetSequence() > again.GetSequence()
 	})
 	after := func(e *chivev1.Envelope) float64 { return e.GetTime().AsTime().Sub(began).Seconds() }
@@ -275,7 +275,7 @@ func TestHostingWithoutNetwork(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	doubted := w.first(t, "unverified", 2*time.Minute, func(e *chivev1.Envelope) bool { return e.GetHostingUnverified() != nil })
+	doubted := w.first(t, "unverified", patience, func(e *chivev1.Envelope) bool { return e.GetHostingUnverified() != nil })
 	t.Logf("told after %.1f s: %v", doubted.GetTime().AsTime().Sub(began).Seconds(), doubted.GetHostingUnverified())
 	for _, x := range l.Nodes() {
 		if err := l.Cont(x.Name); err != nil {
@@ -283,7 +283,7 @@ func TestHostingWithoutNetwork(t *testing.T) {
 		}
 	}
 	back := time.Now()
-	up := w.first(t, "verified again", 2*time.Minute, func(e *chivev1.Envelope) bool { return e.GetHostingVerified() != nil })
+	up := w.first(t, "verified again", patience, func(e *chivev1.Envelope) bool { return e.GetHostingVerified() != nil })
 	t.Logf("verified %.1f s after the network is back", up.GetTime().AsTime().Sub(back).Seconds())
 	w.story(t, began)
 	for _, e := range w.since() {

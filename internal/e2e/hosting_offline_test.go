@@ -57,7 +57,7 @@ func TestHostingOffline(t *testing.T) {
 	leaves := delegate(t, home, carried, public, 30)
 	lines := []string{"HiddenServiceDir " + dir, "HiddenServicePort 80 " + l.http, "HiddenServiceDir " + home, "HiddenServicePort 80 " + l.http}
 	c := startReloadable(t, l.Network, nil, lines...)
-	c.until(t, time.Minute, "both services are published", func() bool { return c.since(0, isPublished) >= 4 })
+	c.until(t, patience, "both services are published", func() bool { return c.since(0, isPublished) >= 4 })
 	if n := c.since(0, warnsOfKeys); n != 1 {
 		t.Errorf("told %d times that the keys of two days run out", n)
 	}
@@ -78,7 +78,7 @@ func TestHostingOffline(t *testing.T) {
 	if _, err := c.Reload(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	c.until(t, 3*time.Minute, "it is published without its key", func() bool { return c.since(at, isPublished) >= 2 })
+	c.until(t, patience, "it is published without its key", func() bool { return c.since(at, isPublished) >= 2 })
 	tor.fetchOnion(t, "", leaves, 1<<20)
 	start(t, l.Network).fetchOnion(t, "", away, 100_000)
 	if n := c.since(at, warnsOfKeys); n != 0 {
@@ -106,7 +106,7 @@ func TestHostingOfflinePeriods(t *testing.T) {
 	key, dir := filepath.Join(t.TempDir(), "key"), filepath.Join(t.TempDir(), "host")
 	address := delegate(t, key, dir, quick, 1)
 	c := startReloadable(t, n, nil, "HiddenServiceDir "+dir, fmt.Sprintf("HiddenServicePort 80 %v:%d", n.Target().IP, n.Target().HTTPPort))
-	c.until(t, time.Minute, "the service is published", func() bool { return c.since(0, isPublished) >= 2 })
+	c.until(t, patience, "the service is published", func() bool { return c.since(0, isPublished) >= 2 })
 	tor := ctor(t, n, "visitor")
 	visits := 0
 	visit := func(until func() bool, patience time.Duration) {

@@ -64,7 +64,7 @@ func sharing(t *testing.T, l *hostingLab, n int) (nodes []*client, address strin
 	for _, c := range nodes {
 		c.await(t)
 	}
-	end := time.After(time.Minute)
+	end := time.After(patience)
 	for {
 		for i, c := range nodes {
 			if c.leads() && c.lists() == uint32(2*n) && c.publications() >= 2 {
@@ -106,7 +106,7 @@ func TestHostingSharedClients(t *testing.T) {
 	before, met := other.publications(), visits
 	began := time.Now()
 	publisher.stop()
-	for other.publications() < before+2 && time.Since(began) < time.Minute {
+	for other.publications() < before+2 && time.Since(began) < patience {
 		visit(own)
 	}
 	t.Logf("published by the other node after %v, %d visits meanwhile", time.Since(began).Round(time.Millisecond), visits-met)

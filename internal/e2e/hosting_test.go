@@ -158,7 +158,7 @@ func hosts(t *testing.T, data string, publications int, lines ...string) *client
 		t.Fatal(err)
 	}
 	c.await(t)
-	c.eventually(t, "the services are published", time.Minute, func() bool { return c.publications() >= publications })
+	c.eventually(t, "the services are published", patience, func() bool { return c.publications() >= publications })
 	return c
 }
 
@@ -184,7 +184,7 @@ func (c *client) connect(t *testing.T, host string, port uint16) (net.Conn, byte
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
 	say := "\x05\x01\x00\x05\x01\x00\x03" + string([]byte{byte(len(host))}) + host + string([]byte{byte(port >> 8), byte(port)})
@@ -226,7 +226,7 @@ func (c *client) portsNotThere(t *testing.T, tor *client, address string) {
 	if _, code := tor.connect(t, address, 22); code == 0 {
 		t.Error("a port that the service does not have answers")
 	}
-	c.eventually(t, "the circuit is closed", 10*time.Second, func() bool { return refused() > before })
+	c.eventually(t, "the circuit is closed", patience, func() bool { return refused() > before })
 	tor.fetchOnion(t, "", address, 10_000)
 }
 
@@ -303,7 +303,7 @@ func TestHostingForAuthorisedClients(t *testing.T) {
 			return n <= 0
 		}
 	}
-	c.until(t, time.Minute, "the service is published", published(2))
+	c.until(t, patience, "the service is published", published(2))
 	address := addressOf(t, dir)
 	alice := ctor(t, l.Network, "alice", "ClientOnionAuthDir "+keyDir(t, auth(address, keys["alice"])))
 	alice.fetchOnion(t, "", address, 100_000)
@@ -313,14 +313,14 @@ func TestHostingForAuthorisedClients(t *testing.T) {
 	}
 	bob := ctor(t, l.Network, "bob", "ClientOnionAuthDir "+keyDir(t, auth(address, keys["bob"])))
 	bob.fetchOnion(t, "", address, 10_000)
+	_, at := c.events(0)
 	if err := os.Remove(filepath.Join(dir, "authorized_clients", "bob.auth")); err != nil {
 		t.Fatal(err)
 	}
-	_, at := c.events(0)
 	if _, err := c.Reload(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	c.until(t, time.Minute, "the service is published anew", func() bool {
+	c.until(t, patience, "the service is published anew", func() bool {
 		log, _ := c.events(at)
 		n := 0
 		for _, e := range log {

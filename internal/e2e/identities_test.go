@@ -92,19 +92,7 @@ func TestIdentities(t *testing.T) {
 
 	t.Run("IdentityDistinctExits", func(t *testing.T) {
 		// There are few exits, and those of streams that are open are taken.
-		l.until(t, 30*time.Second, "streams have ended", func() bool {
-			log, _ := l.events(0)
-			open := map[string]bool{}
-			for _, e := range log {
-				switch {
-				case e.GetStreamRequested() != nil:
-					open[e.GetActorId()] = true
-				case e.GetStreamEnded() != nil:
-					delete(open, e.GetActorId())
-				}
-			}
-			return len(open) == 0
-		})
+		l.until(t, time.Minute, "streams have ended", func() bool { return l.streaming() == 0 })
 		l.set(t, "IdentityDistinctExits 1")
 		renew, err := json.Marshal(node.RenewAsk{All: true})
 		if err != nil {

@@ -49,9 +49,10 @@ func TestRelaysOverIPv6(t *testing.T) {
 	}
 	use := func(only6 bool, lines ...string) {
 		t.Helper()
+		l.settled(t)
 		_, from := l.events(0)
 		l.set(t, lines...)
-		l.until(t, 60*time.Second, "connections the other way", func() bool {
+		l.until(t, 2*time.Minute, "connections the other way", func() bool {
 			l.once(t)
 			_, over6, over4 := l.dialled(from)
 			return over6+over4 > 0
@@ -60,7 +61,7 @@ func TestRelaysOverIPv6(t *testing.T) {
 		// What was dialled before the change was there may be the other way.
 		log, _ := l.events(from)
 		for i, e := range log {
-			if e.GetConfigApplied() != nil {
+			if e.GetConfigApplied().GetOptions() != "" {
 				from += i
 				break
 			}

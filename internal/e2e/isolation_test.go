@@ -151,9 +151,9 @@ func keepAlive(t *testing.T, l *lab, plain asking, keeps, forgets string) {
 	tick := time.NewTicker(2 * time.Second)
 	defer tick.Stop()
 	for range 5 { // a machine that stood still for too long proves nothing
-		began, gap := time.Now(), time.Duration(0)
+		last, gap := time.Now(), time.Duration(0)
 		kept, left, nobody := l.carrier(t, named.do), l.carrier(t, elsewhere.do), l.carrier(t, anonymous.do)
-		last := began
+		began := time.Now()
 		same := true
 		for time.Since(began) < most+2*time.Second {
 			<-tick.C

@@ -31,7 +31,7 @@ import (
 // fails.
 func (a *api) eventually(t *testing.T, what string, done func(log []*chivev1.Envelope) bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	events := a.Events(ctx, chive.Lifecycle)
 	look := func() bool {
@@ -47,7 +47,7 @@ func (a *api) eventually(t *testing.T, what string, done func(log []*chivev1.Env
 			return
 		}
 	}
-	t.Fatal("not within a minute: " + what)
+	t.Fatal("not within 2 minutes: " + what)
 }
 
 // listen makes the program an onion service that clients find.
@@ -58,7 +58,7 @@ func (a *api) listen(t *testing.T, s chive.Service) (*chive.Listener, string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = l.Close() })
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	if err := l.Published(ctx); err != nil {
 		t.Fatal(err)
@@ -73,7 +73,7 @@ func (a *api) listen(t *testing.T, s chive.Service) (*chive.Listener, string) {
 // dial reaches a service, however long that takes.
 func (a *api) dial(t *testing.T, address string) *chive.Conn {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	c, err := a.DialContext(ctx, "tcp", address)
 	if err != nil {

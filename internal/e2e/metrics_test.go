@@ -91,11 +91,11 @@ func TestMetrics(t *testing.T) {
 	tor.fetchOnion(t, "", address, size)
 	tor.uploadOnion(t, address, size)
 	unixEchoes(t, tor, address)
-	c.eventually(t, "the client is met", time.Minute, func() bool {
+	c.eventually(t, "the client is met", 2*time.Minute, func() bool {
 		return c.count(func(e *chivev1.Envelope) bool { return e.GetHostingMet() != nil }) > 0
 	})
-	after := scrape(t, at)
 	met := float64(c.count(func(e *chivev1.Envelope) bool { return e.GetHostingMet() != nil }))
+	after := scrape(t, at)
 	for name, least := range map[string]float64{
 		"tor_hs_intro_num_total": met, "tor_hs_rdv_num_total": met, "tor_hs_rdv_established_count": 1, "tor_hs_rend_circ_build_time": met,
 		"tor_hs_intro_established_count": 3,
@@ -115,7 +115,7 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("%v introductions were rejected: %s", n, reason)
 		}
 	}
-	c.eventually(t, "the service is verified", time.Minute, func() bool {
+	c.eventually(t, "the service is verified", 2*time.Minute, func() bool {
 		for _, m := range scrape(t, at)["chive_onion_services"].GetMetric() {
 			if m.GetGauge().GetValue() == 1 && m.GetLabel()[0].GetValue() == "up" {
 				return true

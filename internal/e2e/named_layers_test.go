@@ -46,7 +46,7 @@ func TestNamedLayers(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "open")
 	c := startReloadable(t, l.Network, []string{"SocksPort 127.0.0.1:auto", "HiddenServiceDir " + dir, "HiddenServicePort 80 " + l.http},
 		"HSLayer2Nodes "+second, "HSLayer3Nodes "+third)
-	c.until(t, time.Minute, "the service is published", func() bool { return c.since(0, isPublished) >= 2 })
+	c.until(t, 2*time.Minute, "the service is published", func() bool { return c.since(0, isPublished) >= 2 })
 	address := addressOf(t, dir)
 	tor := ctor(t, l.Network, "visitor")
 	for i, tt := range []struct {
@@ -64,7 +64,7 @@ func TestNamedLayers(t *testing.T) {
 			from = 0
 		} else {
 			c.must(t, tt.change...)
-			c.until(t, time.Minute, "introduction points by other circuits", func() bool {
+			c.until(t, 2*time.Minute, "introduction points by other circuits", func() bool {
 				return c.since(from, func(e *chivev1.Envelope) bool { return e.GetHostingPointUp() != nil }) >= 3
 			})
 		}

@@ -49,7 +49,8 @@ func TestNodeSets(t *testing.T) {
 	write(t, four, []byte(ranges(exits[0], "AA", exits[1], "BB")))
 	base := []string{
 		"SocksPort auto", "CircuitPoolMinSize 3", "GeoIPFile " + four, "GeoIPv6File " + six,
-		"ConfluxEnabled 0", // legs of a set may be launched late; see TestConflux
+		"ConfluxEnabled 0",           // legs of a set may be launched late; see TestConflux
+		"LearnCircuitBuildTimeout 0", // nor is any circuit built to be measured
 	}
 	r := startReloadable(t, n, nil, base...)
 	l := &lab{reloadable: r, n: n, http: resource(n, 1000), base: base}
@@ -87,9 +88,10 @@ func TestNodeSets(t *testing.T) {
 		}},
 		{"MiddleNodes " + join(others), func(p []string) bool { return in(others, p[middle]) }},
 	} {
+		l.settled(t)
 		_, from := r.events(0)
 		l.set(t, strings.Split(test.lines, "\n")...)
-		l.until(t, 30*time.Second, "circuits by the new rules: "+test.lines, func() bool { return len(r.paths(from)) >= 3 })
+		l.until(t, time.Minute, "circuits by the new rules: "+test.lines, func() bool { return len(r.paths(from)) >= 3 })
 		for range 3 {
 			l.once(t)
 		}
@@ -121,7 +123,7 @@ func entryNodes(t *testing.T, l *lab) {
 	}{{[]string{"EntryNodes " + want}, want}, {nil, old}} {
 		_, from := l.events(0)
 		l.set(t, test.lines...)
-		l.until(t, 30*time.Second, "a circuit through the guard", func() bool {
+		l.until(t, time.Minute, "a circuit through the guard", func() bool {
 			l.once(t)
 			for _, p := range l.paths(from) {
 				if p[0] == test.guard {

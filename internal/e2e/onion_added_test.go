@@ -63,7 +63,7 @@ func TestAddedServiceStays(t *testing.T) {
 	l := startHostingLab(t)
 	p := program(t, l.ClientTorrc()...)
 	p.start(t)
-	within(t, time.Minute, "the node answers", func() bool { _, err := p.ask(t, "status"); return err == nil })
+	within(t, 2*time.Minute, "the node answers", func() bool { _, err := p.ask(t, "status"); return err == nil })
 	dir := filepath.Join(t.TempDir(), "not", "yet", "there")
 	if out, err := p.ask(t, "onion", "add", dir, "80 "+l.http); err != nil {
 		t.Fatal(out, err)
@@ -89,7 +89,7 @@ func TestAddedServiceStays(t *testing.T) {
 	}
 	p.kill()
 	p.start(t)
-	within(t, time.Minute, "the node answers", func() bool { _, err := p.ask(t, "status"); return err == nil })
+	within(t, 2*time.Minute, "the node answers", func() bool { _, err := p.ask(t, "status"); return err == nil })
 	if all := p.services(t); len(all) != 0 {
 		t.Errorf("%+v", all)
 	}

@@ -98,8 +98,8 @@ func (l *clockLab) noticed(t *testing.T, times int) {
 			return c.count(func(e *chivev1.Envelope) bool { return e.GetGuardsRetried().GetReason() == "woken" }) >= times
 		}
 	}
-	l.host.until(t, 30*time.Second, "the host notices that its clock was set", saw(l.host.client))
-	l.own.eventually(t, "the client notices that its clock was set", 30*time.Second, saw(l.own))
+	l.host.until(t, time.Minute, "the host notices that its clock was set", saw(l.host.client))
+	l.own.eventually(t, "the client notices that its clock was set", time.Minute, saw(l.own))
 }
 
 // clockLab is a service of chive, for authorised clients of which more come, and one of C tor,

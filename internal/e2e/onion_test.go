@@ -143,7 +143,7 @@ func TestOnionServices(t *testing.T) {
 // fetchOnion downloads and compares the hash with what the service's machine has.
 func (c *client) fetchOnion(t *testing.T, user, address string, size int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	sum, n, err := c.get(ctx, user, bytesOf(address, size))
 	if want := fmt.Sprintf("%x", target.Sum(int64(size))); err != nil || n != int64(size) || sum != want {
@@ -159,7 +159,7 @@ func (c *client) uploadOnion(t *testing.T, address string, size int) {
 	proxy := &url.URL{Scheme: "socks5h", Host: c.socks}
 	transport := &http.Transport{Proxy: http.ProxyURL(proxy), DisableKeepAlives: true}
 	defer transport.CloseIdleConnections()
-	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+address+"/upload", bytes.NewReader(body))
 	if err != nil {

@@ -75,7 +75,7 @@ func TestOnionWhy(t *testing.T) {
 	if err := l.Kill(relay.Name); err != nil {
 		t.Fatal(err)
 	}
-	w.first(t, "its circuit is missed", time.Minute, func(e *chivev1.Envelope) bool { return e.GetHostingPointDown().GetPoint() == point })
+	w.first(t, "its circuit is missed", 2*time.Minute, func(e *chivev1.Envelope) bool { return e.GetHostingPointDown().GetPoint() == point })
 	w.first(t, "it is given up", 2*time.Minute, func(e *chivev1.Envelope) bool { return e.GetHostingPointGone().GetPoint() == point })
 	gone := time.Now()
 	w.first(t, "somebody is met after that", 2*time.Minute, func(e *chivev1.Envelope) bool {

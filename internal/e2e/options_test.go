@@ -87,11 +87,11 @@ func TestOutboundBindAddress(t *testing.T) {
 			return false
 		}
 	}
-	l.until(t, 30*time.Second, "a relay that sees 127.0.0.2", seen("127.0.0.2"))
+	l.until(t, time.Minute, "a relay that sees 127.0.0.2", seen("127.0.0.2"))
 	old := l.carrier(t, l.ping("bind"))
 	_, from = l.events(0)
 	l.must(t, "SocksPort auto", "OutboundBindAddress 127.0.0.3")
-	l.until(t, 30*time.Second, "a relay that sees 127.0.0.3", seen("127.0.0.3"))
+	l.until(t, time.Minute, "a relay that sees 127.0.0.3", seen("127.0.0.3"))
 	if l.carrier(t, l.ping("bind")) == old {
 		t.Error("a new stream is on a circuit over the old address")
 	}
@@ -104,7 +104,7 @@ func TestOutboundBindAddress(t *testing.T) {
 // others take their place; those that were used stay.
 func TestCircuitsAvailableTimeout(t *testing.T) {
 	l := newLab(t, network(t), "SocksPort auto", "LearnCircuitBuildTimeout 0")
-	l.until(t, 30*time.Second, "2 clean circuits", func() bool { return l.view().clean >= 2 })
+	l.until(t, time.Minute, "2 clean circuits", func() bool { return l.view().clean >= 2 })
 	used := l.carrier(t, l.ping("used"))
 	_, from := l.events(0)
 	l.set(t, "CircuitsAvailableTimeout 1 second")
@@ -118,7 +118,7 @@ func TestCircuitsAvailableTimeout(t *testing.T) {
 		}
 		return idle, others
 	}
-	l.until(t, 30*time.Second, "circuits that are closed unused, and others after them", func() bool {
+	l.until(t, time.Minute, "circuits that are closed unused, and others after them", func() bool {
 		idle, _ := closed()
 		return idle >= 4 && len(l.launched(from)) >= 4
 	})

@@ -80,7 +80,7 @@ func TestPathBias(t *testing.T) {
 		t.Fatalf("told %d times of an honest guard", told)
 	}
 	g.tampers.Store(true)
-	c.usesUp(t, n, func() bool { return c.biased("circuits") == 1 })
+	c.usesUp(t, n, func() bool { return c.biased("circuits") > 0 })
 	g.tampers.Store(false)
 	c.serves(t, n, "after")
 
@@ -106,7 +106,7 @@ func TestPathBias(t *testing.T) {
 		t.Fatal(err)
 	}
 	again.await(t)
-	again.usesUp(t, n, func() bool { return again.biased("circuits") == 1 })
+	again.usesUp(t, n, func() bool { return again.biased("circuits") > 0 })
 }
 
 // usesUp has streams of users who were not there before, until something is so.

@@ -106,14 +106,14 @@ func onNetworkThat(t *testing.T, n *testnet.Network, log *lines, dir string, cha
 
 func (c *client) wait(t *testing.T, what string, match func(*chivev1.Envelope) bool) {
 	t.Helper()
-	deadline := time.After(60 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for c.count(match) == 0 {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("no %s after 60 s", what)
+			t.Fatalf("no %s after 2 minutes", what)
 		}
 	}
 }

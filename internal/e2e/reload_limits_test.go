@@ -34,7 +34,7 @@ func bandwidth(t *testing.T, l *lab) {
 		if err != nil {
 			t.Fatal(err)
 		}
-	case <-time.After(100 * time.Second):
+	case <-time.After(3 * time.Minute):
 		t.Fatal("the download does not notice that the limit is gone")
 	}
 }
@@ -82,15 +82,13 @@ func requestRate(t *testing.T, l *lab) {
 	if ok == 0 || refused == 0 {
 		t.Fatalf("%d served, %d refused", ok, refused)
 	}
-	l.until(t, 10*time.Second, "every refusal is told", func() bool { return l.overloaded(from) == refused })
+	l.until(t, time.Minute, "every refusal is told", func() bool { return l.overloaded(from) == refused })
 }
 
 // circuitRate: requests wait for circuits that may not be built yet.
 func circuitRate(t *testing.T, l *lab) {
 	l.set(t, "CircuitRate 2", "CircuitBurst 1", "EnableCircuitPrebuilding 0", "MaxClientCircuitsPending 1")
-	for l.view().clean > 0 {
-		l.once(t)
-	}
+	l.drained(t)
 	start := time.Now()
 	var wg sync.WaitGroup
 	for i := range 6 {
@@ -144,8 +142,21 @@ func memory(t *testing.T, l *lab) {
 			t.Fatal(err)
 		}
 	}
-	l.until(t, 60*time.Second, "memory pressure", pressure(true))
-	l.until(t, 60*time.Second, "streams that are ended for it", func() bool { return l.overloaded(from) > 0 })
-	l.until(t, 60*time.Second, "no memory pressure", pressure(false))
+	l.until(t, time.Minute, "memory pressure", pressure(true))
+	l.until(t, time.Minute, "streams that are ended for it", func() bool { return l.overloaded(from) > 0 })
+	l.until(t, time.Minute, "no memory pressure", pressure(false))
+	for _, c := range open { // what is left of them may fill what has become free
+		c.Close()
+	}
+	l.until(t, time.Minute, "the streams have ended, and there is no memory pressure any more", func() bool {
+		log, _ := l.events(from)
+		over := true
+		for _, e := range log {
+			if p := e.GetMemoryPressure(); p != nil {
+				over = p.GetOver()
+			}
+		}
+		return !over && l.streaming() == 0
+	})
 	l.once(t)
 }

@@ -113,8 +113,8 @@ func startReloadableBy(t *testing.T, n *testnet.Network, clock *machineClock, st
 	c.socks = r.listening("127.0.0.1:")
 	select {
 	case <-c.ready:
-	case <-time.After(60 * time.Second):
-		t.Fatalf("not bootstrapped after 60 s: %+v", c.Status())
+	case <-time.After(2 * time.Minute):
+		t.Fatalf("not bootstrapped after 2 minutes: %+v", c.Status())
 	}
 	return r
 }
@@ -122,7 +122,7 @@ func startReloadableBy(t *testing.T, n *testnet.Network, clock *machineClock, st
 // listening is the next listener at an address that begins so.
 func (r *reloadable) listening(prefix string) string {
 	r.t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(time.Minute)
 	for {
 		select {
 		case a := <-r.opened:
@@ -130,7 +130,7 @@ func (r *reloadable) listening(prefix string) string {
 				return a
 			}
 		case <-deadline:
-			r.t.Fatalf("no listener at %s after 10 s", prefix)
+			r.t.Fatalf("no listener at %s after a minute", prefix)
 		}
 	}
 }
@@ -170,14 +170,18 @@ func (r *reloadable) must(t *testing.T, change ...string) {
 	}
 }
 
-// until waits until something is so, looking again at each event.
+// until waits until something is so, looking again at each event; what looks may itself wait
+// for events, so it looks now and then in any case.
 func (r *reloadable) until(t *testing.T, limit time.Duration, what string, so func() bool) {
 	t.Helper()
 	deadline := time.NewTimer(limit)
 	defer deadline.Stop()
+	again := time.NewTicker(time.Second)
+	defer again.Stop()
 	for !so() {
 		select {
 		case <-r.stirred:
+		case <-again.C:
 		case <-deadline.C:
 			t.Fatalf("after %v still not: %s", limit, what)
 		}

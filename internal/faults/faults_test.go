@@ -166,7 +166,7 @@ func play(t *testing.T, relay *relaydouble.Relay, change func([]torcircuit.Hop),
 	case <-time.After(30 * time.Second):
 		t.Errorf("not over after 30 s: %v", l.outcomes())
 	}
-	if err := kernel.StopAndWait(system, root, 10*time.Second); err != nil {
+	if err := kernel.StopAndWait(system, root, time.Minute); err != nil {
 		t.Error(err)
 	}
 	_ = app.Close()

@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"chive/internal/freeport"
 	"chive/internal/leak"
 	"github.com/bufbuild/protocompile"
 	"go.yaml.in/yaml/v3"
@@ -173,17 +174,16 @@ type place struct{ dir, nats string }
 
 func here(t *testing.T) place {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	nats, err := freeport.Address()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
 	dir, err := os.MkdirTemp("", "chive") // t.TempDir is too long for a socket
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	return place{dir, l.Addr().String()}
+	return place{dir, nats}
 }
 
 // start runs a node with the torrc of the page.

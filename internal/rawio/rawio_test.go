@@ -60,8 +60,13 @@ func TestReadNothingDataEnd(t *testing.T) {
 	if read(); err != nil || string(p[:n]) != "abc" {
 		t.Fatalf("%q, %v", p[:n], err)
 	}
-	if err := other.CloseWrite(); err != nil {
+	out, err := other.SyscallConn()
+	if err != nil {
 		t.Fatal(err)
+	}
+	var shut error
+	if err := out.Control(func(fd uintptr) { shut = rawio.CloseWrite(fd) }); err != nil || shut != nil {
+		t.Fatal(err, shut)
 	}
 	if read(); n != 0 || err != nil {
 		t.Fatalf("end: %d, %v", n, err)

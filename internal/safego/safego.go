@@ -39,7 +39,7 @@ func (p *Panic) Reason() string {
 // goroutine with what happened; a nil onPanic, or one that panics itself, logs
 // to slog's default logger. A runtime.Goexit in f is not a panic.
 func Go(name string, f func(), onPanic func(Panic)) {
-	go run(name, f, onPanic)
+	go Run(name, f, onPanic)
 }
 
 // Call runs f in this goroutine and returns what it panicked with, or nil.
@@ -53,7 +53,8 @@ func Call(name string, f func()) (p *Panic) {
 	return nil
 }
 
-func run(name string, f func(), onPanic func(Panic)) {
+// Run is Go in this goroutine: it returns when f has, or onPanic.
+func Run(name string, f func(), onPanic func(Panic)) {
 	p := Call(name, f)
 	if p == nil {
 		return

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
+
+	"chive/internal/freeport"
 )
 
 // Loopback's second octets are dealt out in blocks, so that networks of several
@@ -63,7 +65,7 @@ func closeAll(files []*os.File) {
 
 // claimAddresses claims n addresses. It prefers a block where the given ports
 // are free on all of them; when none is (something listens on 0.0.0.0), it takes
-// a block all the same, and the caller lets the kernel choose the ports.
+// a block all the same, and the caller is dealt free ports.
 func claimAddresses(n int, ports ...int) (*claim, error) {
 	for _, std := range []bool{true, false} {
 		for b := firstBlock; b <= lastBlock; b++ {
@@ -111,23 +113,12 @@ func (c *claim) free(n int, ports []int) bool {
 	return true
 }
 
-// port is the standard port, or one of the kernel's choice when the standard
-// ones are taken.
+// port is the standard port, or a free one when the standard ones are taken.
 func (c *claim) port(ip netip.Addr, std int) (int, error) {
 	if c.std {
 		return std, nil
 	}
-	return freePort(ip)
-}
-
-// freePort is one of the kernel's choice.
-func freePort(ip netip.Addr) (int, error) {
-	l, err := net.ListenTCP("tcp", tcpAddr(ip, 0))
-	if err != nil {
-		return 0, fmt.Errorf("find a free port on %s: %w", ip, err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return freeport.Take(ip)
 }
 
 func tcpAddr(ip netip.Addr, port int) *net.TCPAddr {

@@ -21,9 +21,10 @@ import (
 )
 
 const (
-	startWithin  = 2 * time.Minute // far above any real start; a loaded machine is slow
-	pollInterval = 20 * time.Millisecond
-	maxDocument  = 8 << 20
+	startWithin     = 4 * time.Minute // far above any real start; a loaded machine is slow
+	addressesWithin = time.Minute
+	pollInterval    = 20 * time.Millisecond
+	maxDocument     = 8 << 20
 )
 
 // boot takes the network from nothing to ready.

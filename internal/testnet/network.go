@@ -75,7 +75,7 @@ func (n *Network) StartTime() time.Duration { return n.started }
 // Whatever it started is gone again when it fails.
 func Start(ctx context.Context, o Options) (*Network, error) {
 	begin := time.Now()
-	n, err := newNetwork(o)
+	n, err := newNetwork(ctx, o)
 	if err != nil {
 		return nil, fmt.Errorf("private network: %w", err)
 	}
@@ -87,7 +87,7 @@ func Start(ctx context.Context, o Options) (*Network, error) {
 	return n, nil
 }
 
-func newNetwork(o Options) (*Network, error) {
+func newNetwork(ctx context.Context, o Options) (*Network, error) {
 	if err := supported(); err != nil {
 		return nil, err
 	}
@@ -99,7 +99,7 @@ func newNetwork(o Options) (*Network, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := claimAddresses(1+o.Auths+o.Relays+o.Exits+o.Onions, orPort, dirPort)
+	c, err := o.claim(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -112,6 +112,25 @@ func newNetwork(o Options) (*Network, error) {
 		return nil, errors.Join(err, n.Close())
 	}
 	return n, nil
+}
+
+// claim claims the network's addresses; while other networks hold too many, it waits.
+func (o Options) claim(ctx context.Context) (c *claim, err error) {
+	ctx, cancel := context.WithTimeout(ctx, addressesWithin)
+	defer cancel()
+	for told := false; ; told = true {
+		if c, err = claimAddresses(1+o.Auths+o.Relays+o.Exits+o.Onions, orPort, dirPort); err == nil {
+			return c, nil
+		}
+		if !told {
+			o.Progress("wait for loopback addresses: " + err.Error())
+		}
+		select {
+		case <-time.After(pollInterval):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
 }
 
 // Close ends every process of the network, also of one that was attached to,

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"chive/internal/freeport"
 )
 
 // Role is what a node is for.
@@ -82,7 +84,7 @@ func (n *Network) layout(c *claim) error {
 				return err
 			}
 			if n.opts.overIPv6(x.Node) {
-				if x.ORPort6, err = freePort(netip.IPv6Loopback()); err != nil {
+				if x.ORPort6, err = freeport.Take(netip.IPv6Loopback()); err != nil {
 					return err
 				}
 			}
@@ -232,7 +234,7 @@ func (n *Network) Restart(name string) error {
 	if !x.relay() {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), acceptsWithin)
 	defer cancel()
 	addr := netip.AddrPortFrom(x.IP, uint16(x.ORPort))
 	return poll(ctx, name+" to accept connections", func() (bool, error) {
@@ -243,7 +245,11 @@ func (n *Network) Restart(name string) error {
 	})
 }
 
-const goneWithin = 10 * time.Second
+// These only bound a failure: processes that end or begin may have to wait for a busy machine.
+const (
+	goneWithin    = time.Minute
+	acceptsWithin = time.Minute
+)
 
 func (n *Network) waitGone(pid int) error {
 	ctx, cancel := context.WithTimeout(context.Background(), goneWithin)

@@ -21,7 +21,15 @@ func relayID(n int) netdoc.Digest { return netdoc.Digest{1, byte(n >> 8), byte(n
 
 // network is one of so many guards, of which some have lost the flag.
 func network(guards int, gone func(n int) bool) *path.Index {
+	return networkAt(time.Time{}, guards, gone)
+}
+
+// networkAt is one whose consensus is valid for three hours from a time on.
+func networkAt(from time.Time, guards int, gone func(n int) bool) *path.Index {
 	c := &netdoc.Consensus{Params: netdoc.Params{}}
+	if !from.IsZero() {
+		c.ValidAfter, c.ValidUntil = from, from.Add(3*time.Hour)
+	}
 	for i := range guards {
 		rs := netdoc.RouterStatus{
 			Identity: relayID(i), Bandwidth: uint32(i%50 + 1),
@@ -510,4 +518,26 @@ func FuzzParseList(f *testing.F) {
 			t.Fatal("a list of a bad state")
 		}
 	})
+}
+
+// A clock that is set wrong costs no guard: its consensus is not live by that clock.
+func TestWrongClock(t *testing.T) {
+	c := newClient(t, 300, nil)
+	c.confirm(c.candidates()[0])
+	before, primaries := c.List(), c.Primaries()
+	for _, wrong := range []time.Time{start.AddDate(10, 0, 0), start.AddDate(-10, 0, 0), start.AddDate(0, 6, 0)} {
+		c.Update(networkAt(start, 300, without(primaries[1])), nil, wrong)
+		c.Configure(guard.Settings{}, wrong)
+		for _, id := range primaries {
+			c.Failed(id, wrong)
+		}
+		c.Candidates(wrong, false)
+		if !slices.Equal(c.List(), before) {
+			t.Fatalf("at %v: %d guards of %d are left, or others", wrong, len(c.List()), len(before))
+		}
+	}
+	c.Update(networkAt(start, 300, without(primaries[1])), nil, start.Add(time.Hour))
+	if slices.Equal(c.List(), before) {
+		t.Error("a live consensus changes nothing")
+	}
 }

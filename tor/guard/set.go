@@ -154,12 +154,16 @@ func (s *Set) Configure(settings Settings, now time.Time) {
 	}
 }
 
-// Update takes a live consensus (guard-spec §4.10), or a new filter.
+// Update takes a consensus (guard-spec §4.10), or a new filter. Only by one that is live are
+// guards dropped or sampled: a clock that was set wrong would else cost all of them, for good
+// (C tor likewise).
 func (s *Set) Update(x *path.Index, params netdoc.Params, now time.Time) {
 	s.x, s.consensus, s.params = x, params, ParamsOf(params).under(s.settings)
 	s.choose()
-	for _, g := range s.List() {
-		s.relist(g, now)
+	if x.Live(now) {
+		for _, g := range s.List() {
+			s.relist(g, now)
+		}
 	}
 	s.expand(now)
 	s.order()
@@ -237,7 +241,7 @@ func (s *Set) blur(now time.Time, span time.Duration) time.Time {
 
 // expand samples until enough filtered guards are usable (guard-spec §4.2).
 func (s *Set) expand(now time.Time) {
-	for s.x != nil && s.countUsable() < s.params.MinFiltered {
+	for s.x != nil && s.x.Live(now) && s.countUsable() < s.params.MinFiltered {
 		size := 0
 		for _, g := range s.list {
 			size += boolInt(g.Selection == s.selection)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 	"sort"
+	"time"
 
 	"chive/tor/netdoc"
 	"chive/tor/nodeset"
@@ -34,6 +35,7 @@ type Index struct {
 	longLived []uint16
 	coverage  float64
 	enough    float64 // coverage that circuits for users need
+	live      func(now time.Time) bool
 	nodes     *nodeset.Rules
 	named     [2][]netdoc.Digest // relays that the user names for the layers, and that may be one's
 }
@@ -129,6 +131,11 @@ func NewIndex(c *netdoc.Consensus, md func(netdoc.MDDigest) *netdoc.Microdesc, o
 		}
 	}
 	x.coverage = coverage(x.relays, w)
+	if from, until := c.ValidAfter, c.ValidUntil; !until.IsZero() {
+		x.live = func(now time.Time) bool {
+			return !now.Before(from.Add(-netdoc.ReasonablyLive)) && !now.After(until.Add(netdoc.ReasonablyLive))
+		}
+	}
 	x.enough = float64(c.Params.Get("min_paths_for_circs_pct", 60, 25, 95)) / 100
 	return x
 }
@@ -224,6 +231,10 @@ func (x *Index) CountGuards(allow func(*Relay) bool) (n int) {
 
 // LongLived reports whether connections to a port need Stable relays.
 func (x *Index) LongLived(port uint16) bool { return slices.Contains(x.longLived, port) }
+
+// Live reports whether the consensus may be used at a time: it is valid then, give or take
+// netdoc.ReasonablyLive. One without a time of its own always is.
+func (x *Index) Live(now time.Time) bool { return x.live == nil || x.live(now) }
 
 // Coverage is the fraction (0 to 1) of all paths, by weight, whose relays'
 // microdescriptors are here (path-spec §2.1.0).

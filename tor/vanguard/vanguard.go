@@ -189,10 +189,16 @@ func (s *Set) Used(r Relay) bool { return s.naming(r.Layer).admits(r.Identity) }
 //
 // Where the user names relays for a layer (HSLayer2Nodes, HSLayer3Nodes) it is all of them
 // up to twenty, and else drawn of them.
+//
+// A consensus that is not live at the time changes nothing: the clock may be wrong, and what it
+// would cost does not come back.
 func (s *Set) Update(x *path.Index, p Params, full bool, now time.Time) {
 	for _, l := range []Layer{Second, Third} {
 		n := s.naming(l)
 		n.relays, n.any = x.NamedLayer(l.place())
+	}
+	if !x.Live(now) {
+		return
 	}
 	for _, r := range s.Relays() {
 		named := s.naming(r.Layer)

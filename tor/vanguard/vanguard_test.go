@@ -20,7 +20,12 @@ var start = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 func network(relays int, gone ...netdoc.Digest) *path.Index { return networkBy(nil, relays, gone...) }
 
 func networkBy(rules *nodeset.Rules, relays int, gone ...netdoc.Digest) *path.Index {
-	c := &netdoc.Consensus{Params: netdoc.Params{}}
+	return networkAt(time.Time{}, rules, relays, gone...)
+}
+
+// networkAt is one whose consensus is valid until a time.
+func networkAt(until time.Time, rules *nodeset.Rules, relays int, gone ...netdoc.Digest) *path.Index {
+	c := &netdoc.Consensus{Params: netdoc.Params{}, ValidUntil: until}
 	for i := range relays {
 		rs := netdoc.RouterStatus{
 			Identity: netdoc.Digest{byte(i + 1)}, MD: netdoc.MDDigest{byte(i + 1)}, Bandwidth: uint32(i%50 + 1),
@@ -311,5 +316,16 @@ func TestNamingComesAndGoes(t *testing.T) {
 	again := newSet(5)
 	if err := again.Replay(s.Take()); err != nil {
 		t.Error(err)
+	}
+}
+
+// A clock that is set wrong costs no relay of a layer.
+func TestWrongClock(t *testing.T) {
+	p, s := vanguard.ParamsOf(nil), newSet(1)
+	s.Update(networkAt(start.Add(time.Hour), nil, 50), p, true, start)
+	before := s.Relays()
+	s.Update(networkAt(start.Add(time.Hour), nil, 50), p, true, start.AddDate(10, 0, 0))
+	if len(before) == 0 || !slices.Equal(s.Relays(), before) {
+		t.Errorf("%d relays, and %d before", len(s.Relays()), len(before))
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"slices"
 
 	"chive/tor/handshake"
 	"chive/tor/onion"
@@ -138,9 +139,33 @@ func x25519(private, public [32]byte) ([]byte, error) {
 	return priv.ECDH(pub)
 }
 
-// usablePoint refuses curve25519 keys with which every secret is the same: zero
-// and the points of low order.
+// lowOrder are the curve25519 keys with which every secret is the same, without their highest
+// bit, which counts for nothing: the points of order 1, 2, 4 and 8 of the curve and of its
+// twist, and the two that are such beyond the field's end (RFC 7748 section 5).
+var lowOrder = [...][32]byte{
+	{},
+	{1},
+	// 325606250916557431795983626356110631294008115727848805560023387167927233504
+	{0xe0, 0xeb, 0x7a, 0x7c, 0x3b, 0x41, 0xb8, 0xae, 0x16, 0x56, 0xe3, 0xfa, 0xf1, 0x9f, 0xc4, 0x6a, 0xda, 0x09, 0x8d, 0xeb, 0x9c, 0x32, 0xb1, 0xfd, 0x86, 0x62, 0x05, 0x16, 0x5f, 0x49, 0xb8, 0x00},
+	// 39382357235489614581723060781553021112529911719440698176882885853963445705823
+	{0x5f, 0x9c, 0x95, 0xbc, 0xa3, 0x50, 0x8c, 0x24, 0xb1, 0xd0, 0xb1, 0x55, 0x9c, 0x83, 0xef, 0x5b, 0x04, 0x44, 0x5c, 0xc4, 0x58, 0x1c, 0x8e, 0x86, 0xd8, 0x22, 0x4e, 0xdd, 0xd0, 0x9f, 0x11, 0x57},
+	beyond(-1), // the field has 2^255-19 elements
+	beyond(0),
+	beyond(1),
+}
+
+// beyond is 2^255-19+n, for small n.
+func beyond(n int8) (p [32]byte) {
+	for i := range p {
+		p[i] = 0xff
+	}
+	p[0], p[31] = byte(int(0xed)+int(n)), 0x7f
+	return p
+}
+
+// usablePoint refuses the curve25519 keys of lowOrder. What is multiplied with them is nobody's
+// secret yet: it need not take the same time for all.
 func usablePoint(public [32]byte) bool {
-	_, err := x25519([32]byte{8}, public)
-	return err == nil
+	public[31] &= 0x7f
+	return !slices.Contains(lowOrder[:], public)
 }

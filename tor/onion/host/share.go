@@ -48,6 +48,7 @@ type sharing struct {
 	others  []*foreign
 	most    int    // points that fit into a descriptor beside the clients
 	stamp   uint64 // seconds: the time that our newest revision stands for, or that the next is to
+	stored  uint64 // seconds: likewise of the newest that all directories have
 	ceiling uint64 // seconds: no revision stands for a later time; 0: any does
 }
 
@@ -131,14 +132,18 @@ func (s *Service) foreign(id PointID) *foreign {
 	return s.shared.others[i]
 }
 
+// clockJump is by how much the two clocks may come apart before a right is in doubt.
+const clockJump = time.Second
+
 // publishing: is it for this node to publish now? The wall clock may end it too: it goes
-// on while the machine sleeps, which the monotonic one may not.
+// on while the machine sleeps, which the monotonic one may not; and so does that it was set.
 func (s *Service) publishing(now time.Time) bool {
 	sh := s.shared
 	if sh == nil {
 		return true
 	}
-	if sh.publish && (s.due(sh.until, now) || !now.Round(0).Before(sh.until.Round(0))) {
+	wall := sh.until.Round(0).Sub(now.Round(0))
+	if sh.publish && (s.due(sh.until, now) || wall <= 0 || (wall-sh.until.Sub(now)).Abs() > clockJump) {
 		sh.publish = false
 	}
 	return sh.publish
@@ -194,6 +199,26 @@ func (s *Service) Published() uint64 {
 		return 0
 	}
 	return s.shared.stamp
+}
+
+// Stored is the newest descriptor that was made here of those that every directory has, as
+// Published. 0: none.
+func (s *Service) Stored() uint64 {
+	if s.shared == nil {
+		return 0
+	}
+	if s.shared.publish && s.everywhere() {
+		s.shared.stored = s.shared.stamp
+	}
+	return s.shared.stored
+}
+
+// everywhere: is the newest descriptor of each period with all its directories, and no newer
+// one to be made?
+func (s *Service) everywhere() bool {
+	return len(s.slots) > 0 && !slices.ContainsFunc(s.slots, func(sl *slot) bool {
+		return sl.text == nil || sl.dirty != 0 || sl.announced != sl.revision
+	})
 }
 
 // Until is when the publisher of a shared service stops, unless it is told to go on; ok

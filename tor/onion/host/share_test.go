@@ -87,6 +87,9 @@ func TestSharedTakeover(t *testing.T) {
 			if by := c.by(c.listed()); by[first.name] != 0 || len(by) != 2 {
 				t.Errorf("listed: %v", by)
 			}
+			if s := c.holder.s; s.Stored() != s.Published() || s.Stored() <= first.s.Published() {
+				t.Errorf("the directories have that of %d, made was that of %d, by the last publisher %d", s.Stored(), s.Published(), first.s.Published())
+			}
 			// One that does not publish dies: at once, within no minute's gap.
 			other := c.nodes[2]
 			other.kill()

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"crypto/ed25519"
 	"encoding/json"
 	"errors"
@@ -34,8 +35,9 @@ func (f *Floors) Raise(n Floor) {
 		return
 	}
 	*f = append(*f, n)
+	// By when they begin: a network's periods may have been of another length before.
 	slices.SortStableFunc(*f, func(a, b Floor) int {
-		return int(min(max(int64(a.Period.Number)-int64(b.Period.Number), -1), 1))
+		return cmp.Compare(a.Period.Number*a.Period.Minutes, b.Period.Number*b.Period.Minutes)
 	})
 	if len(*f) > maxFloors {
 		*f = slices.Delete(*f, 0, len(*f)-maxFloors)

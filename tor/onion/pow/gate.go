@@ -81,22 +81,42 @@ func (g *Gate) Params(suggested uint32) Params {
 	return Params{Seed: g.current.seed, Suggested: max(suggested, floor), Expires: g.expires}
 }
 
+// clockOff is by how much the time of day at which a seed expires may be off before the
+// descriptor is to say another.
+const clockOff = time.Minute
+
 // Rotate makes a new seed if the present one has expired, and forgets the one
-// before it with its proofs. It reports whether it did: then the descriptor is
+// before it with its proofs. It reports whether it did, or whether the clock was set, so
+// that the seed expires at another time of day: then the descriptor is
 // to be published anew. It fails only if the random source does, and then
 // changes nothing.
 func (g *Gate) Rotate(now time.Time) (bool, error) {
-	if now.Before(g.expires) {
-		return false, nil
-	}
 	if g.agreed != nil {
+		// What is agreed follows from the time of day, be it an earlier one than before.
+		if now.Before(g.expires) && !now.Before(g.expires.Add(-turnLength)) {
+			return false, nil
+		}
 		g.turn(now)
 		return true, nil
+	}
+	if now.Before(g.expires) {
+		return g.setClock(now), nil
 	}
 	if err := g.renew(now); err != nil {
 		return false, err
 	}
 	return true, nil
+}
+
+// setClock has a seed that is drawn live as long as it was to, whatever the time of day is:
+// clients go by that, and for them one that expired by a clock that was wrong is over.
+func (g *Gate) setClock(now time.Time) bool {
+	expires := now.Add(g.expires.Sub(now))
+	off := expires.Round(0).Sub(g.expires.Round(0)).Abs() > clockOff
+	if off {
+		g.expires = expires
+	}
+	return off
 }
 
 // NextRotation is when the seed expires.

@@ -21,6 +21,10 @@
 // nobody a right: an entry may have been stored again by somebody who has not the key. A machine that slept, which its monotonic clock does not tell, shows by
 // the other clock: then the right is in doubt, and is over until the lease is renewed.
 //
+// A holder that leaves names an heir in its last renewal ([Heir]), who takes the lease at
+// once: a run of a node, by an entry of that run that is at most Timing.Heir old. So what
+// names somebody is of no use when it is stored again.
+//
 // Revisions. Directories keep the descriptor with the highest revision, and revisions follow
 // from a time (onion.RevisionKey). So each epoch of the lease has a range of times for them,
 // which is in the lease before it is used: whoever takes the lease next begins behind the

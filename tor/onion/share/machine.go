@@ -18,13 +18,14 @@ type Timing struct {
 	Step  time.Duration // how much later than the one before it each member tries
 	Poll  time.Duration // how often the lease is read unasked
 	Look  time.Duration // how often all entries are
+	Heir  time.Duration // how long after the entry that it is named by an heir may take the lease
 }
 
 // Standard is what nodes go by. A holder that dies is noticed within Wait, as are its
 // points. Lease and Wait leave room for clocks of which one runs by a third faster.
 var Standard = Timing{
 	Beat: 2 * time.Second, Alive: 10 * time.Second, Renew: 1500 * time.Millisecond, Lease: 5 * time.Second, Wait: 7 * time.Second,
-	Step: 300 * time.Millisecond, Poll: time.Second, Look: 15 * time.Second,
+	Step: 300 * time.Millisecond, Poll: time.Second, Look: 15 * time.Second, Heir: 2 * time.Second,
 }
 
 const (
@@ -61,6 +62,7 @@ func (m Moment) offset() time.Duration {
 type Own struct {
 	Points []host.ForeignPoint // established
 	Used   uint64              // the latest second that a revision of this node's followed from
+	Stored uint64              // likewise of a descriptor that all directories have
 }
 
 // Role is what the node may do.
@@ -99,6 +101,9 @@ type (
 	ReadLease struct{}
 	// ReadMembers asks for the entries of all members; then [Machine.MemberRead] for each.
 	ReadMembers struct{}
+	// Parted says that the node may end its introduction points: it has left, and they are
+	// in the descriptor no more, or that was waited for long enough.
+	Parted struct{}
 	// SetRole is what the node may do from now on.
 	SetRole struct{ Role Role }
 	// Told is a fact for who watches.
@@ -108,6 +113,7 @@ type (
 func (WriteLease) command()  {}
 func (WriteMember) command() {}
 func (Withdraw) command()    {}
+func (Parted) command()      {}
 func (ReadLease) command()   {}
 func (ReadMembers) command() {}
 func (SetRole) command()     {}
@@ -178,8 +184,8 @@ type Machine struct {
 	instance Instance
 	t        Timing
 	own      Own
-	leaving  bool
-	gone     bool // and everything is said
+	parting  parting
+	gone     bool // it has left, and everything is said
 	now      Moment
 
 	seen       stored
@@ -188,28 +194,30 @@ type Machine struct {
 	topCeiling uint64
 	holder     string // as told last
 
-	held    bool
-	epoch   uint64
-	seq     uint64 // of the last write that was begun
-	rev     uint64 // of the last that was stored
-	floor   uint64
-	ceiling uint64 // of the last that was stored
-	until   time.Duration
-	base    time.Duration // offset of the clocks when that was sent
-	mine    uint64        // the number of our last write, as the store answered it
-	dry     time.Duration // since when there are no points; 0: there are
-	pending *write        // nil: none
-	retry   time.Duration // not before
-	writes  uint64        // so far
-	beats   uint64        // entries so far
-	beatAt  time.Duration // the next
-	renewAt time.Duration // likewise
-	pollAt  time.Duration // likewise
-	lookAt  time.Duration // likewise
-	reading bool          // the lease
-	unread  bool          // something was written meanwhile
-	readAt  time.Duration // when reading began
-	members map[string]*neighbour
+	held      bool
+	epoch     uint64
+	seq       uint64 // of the last write that was begun
+	rev       uint64 // of the last that was stored
+	floor     uint64
+	ceiling   uint64 // of the last that was stored
+	until     time.Duration
+	base      time.Duration // offset of the clocks when that was sent
+	mine      uint64        // the number of our last write, as the store answered it
+	dry       time.Duration // since when there are no points; 0: there are
+	pending   *write        // nil: none
+	retry     time.Duration // not before
+	writes    uint64        // so far
+	beats     uint64        // entries so far
+	sent      []beat        // the last of them
+	beatAt    time.Duration // the next
+	renewAt   time.Duration // likewise
+	pollAt    time.Duration // likewise
+	lookAt    time.Duration // likewise
+	reading   bool          // the lease
+	unread    bool          // something was written meanwhile
+	writtenAt time.Duration // when that was heard
+	readAt    time.Duration // when reading began
+	members   map[string]*neighbour
 
 	listed   []Point       // of those that are there
 	listedTo time.Duration // until then, if nothing is heard
@@ -243,7 +251,7 @@ func (m *Machine) Tick(now Moment) { m.settle(now) }
 
 // Holds says whether the node has the right to publish.
 func (m *Machine) Holds(now Moment) bool {
-	return m.held && now.Mono < m.until && (now.offset()-m.base).Abs() <= jump
+	return m.held && !m.parting.leaving && now.Mono < m.until && (now.offset()-m.base).Abs() <= jump
 }
 
 // Role is what the node was last told to do.
@@ -251,18 +259,11 @@ func (m *Machine) Role() Role { return m.role }
 
 // SetOwn says what the node brings.
 func (m *Machine) SetOwn(o Own, now Moment) {
-	if !slices.Equal(m.own.Points, o.Points) {
+	o.Used, o.Stored = max(o.Used, m.own.Used), max(o.Stored, m.own.Stored)
+	if !slices.Equal(m.own.Points, o.Points) || o.Used != m.own.Used || o.Stored != m.own.Stored {
 		m.beatAt = 0
 	}
-	o.Used = max(o.Used, m.own.Used)
 	m.own = o
-	m.settle(now)
-}
-
-// Leave ends the node's part: it takes its entry away and renews the lease no more. That
-// the lease is free is not written: an entry that says so could be stored again later.
-func (m *Machine) Leave(now Moment) {
-	m.leaving = true
 	m.settle(now)
 }
 
@@ -285,9 +286,11 @@ func (m *Machine) settle(now Moment) {
 	m.now, m.wake = now, 0
 	m.check()
 	m.read()
+	m.handOver()
 	m.hold()
 	m.take()
 	m.beat()
+	m.part()
 	m.review()
 	m.assign()
 }
@@ -329,7 +332,7 @@ func (m *Machine) hold() {
 	if !m.held || m.pending != nil {
 		return
 	}
-	if m.leaving || m.dry != 0 && m.othersReady() && m.due(m.dry+idle) {
+	if !m.parting.leaving && m.dry != 0 && m.othersReady() && m.due(m.dry+idle) {
 		m.lose(GivenBack) // and is not renewed
 		return
 	}
@@ -337,10 +340,13 @@ func (m *Machine) hold() {
 		return
 	}
 	m.renewAt = m.now.Mono + m.t.Renew
+	m.renew(max(m.ceiling, max(unix(m.now.Wall), m.own.Used)+Reserve), Heir{})
+}
+
+func (m *Machine) renew(ceiling uint64, heir Heir) {
 	m.seq++
 	m.store(Lease{
-		Epoch: m.epoch, Sequence: m.seq, Holder: m.node, Instance: m.instance, Time: m.now.Wall,
-		Ceiling: max(m.ceiling, max(unix(m.now.Wall), m.own.Used)+Reserve),
+		Epoch: m.epoch, Sequence: m.seq, Holder: m.node, Instance: m.instance, Time: m.now.Wall, Ceiling: ceiling, Heir: heir,
 	}, m.rev, m.floor, false)
 }
 
@@ -354,7 +360,7 @@ func (m *Machine) store(l Lease, expect, floor uint64, taking bool) {
 
 // take asks for the lease when nobody can hold it.
 func (m *Machine) take() {
-	if m.held || m.pending != nil || m.leaving || !m.seen.known || len(m.own.Points) == 0 || !m.due(m.retry) || !m.due(m.freeAt()) {
+	if m.held || m.pending != nil || m.parting.leaving || !m.seen.known || len(m.own.Points) == 0 || !m.due(m.retry) || !m.due(m.freeAt()) {
 		return
 	}
 	m.retry = m.now.Mono + again
@@ -370,9 +376,12 @@ func (m *Machine) take() {
 }
 
 // freeAt is when nobody can hold the entry that was read last any more; at once if it is
-// the node's own, by the number that the store gave it. That it looks like one of the
-// node's is not enough: somebody may have stored it again.
+// the node's own, by the number that the store gave it, or was left to it. That it looks like
+// one of the node's is not enough: somebody may have stored it again.
 func (m *Machine) freeAt() time.Duration {
+	if m.inherits() {
+		return m.seen.at
+	}
 	if l := m.seen.lease; m.mine != 0 && m.seen.revision == m.mine && l != nil && l.Instance == m.instance {
 		return m.seen.at
 	}
@@ -402,10 +411,7 @@ func (m *Machine) Wrote(id, revision uint64, err error, now Moment) {
 
 // put: a write of ours was stored.
 func (m *Machine) put(l Lease, revision uint64, p *write) {
-	from := ""
-	if m.seen.lease != nil {
-		from = m.seen.lease.Holder
-	}
+	from := m.seen.lease
 	m.note(&l)
 	m.mine = revision
 	if revision > m.seen.revision {
@@ -422,14 +428,17 @@ func (m *Machine) put(l Lease, revision uint64, p *write) {
 }
 
 // begin: the lease is ours.
-func (m *Machine) begin(p *write, revision uint64, from string) {
-	l := &p.lease
+func (m *Machine) begin(p *write, revision uint64, before *Lease) {
+	l, from, left := &p.lease, "", false
+	if before != nil {
+		from, left = before.Holder, before.Heir.Node != ""
+	}
 	m.held, m.epoch, m.rev, m.floor, m.ceiling = true, l.Epoch, revision, p.floor, l.Ceiling
 	m.until, m.base = p.sent.Mono+m.t.Lease, p.sent.offset()
 	m.renewAt = p.sent.Mono + m.t.Renew
 	m.holder = m.node
-	if o := m.members[from]; o != nil && m.now.Mono-o.heard > fresh {
-		o.heard, m.stale = m.now.Mono-m.t.Alive, true // whoever lost it is not there, until it is heard
+	if o := m.members[from]; o != nil && (left || m.now.Mono-o.heard > fresh) {
+		o.heard, m.stale = min(o.heard, m.now.Mono-m.t.Alive), true // whoever lost it is not there, until it is heard
 	}
 	m.tell(Taken{l.Epoch, from})
 	m.due(m.until)

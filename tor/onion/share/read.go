@@ -13,6 +13,9 @@ type neighbour struct {
 	former []Instance // of its former runs, whose entries are old
 }
 
+// behind is how long a server may be before it has what was heard.
+const behind = 2 * time.Second
+
 // maxFormer is how many former runs are known.
 const maxFormer = 8
 
@@ -39,7 +42,7 @@ func (m *Machine) read() {
 
 // Written says that somebody wrote the lease, as far as could be heard.
 func (m *Machine) Written(now Moment) {
-	m.unread = true
+	m.unread, m.writtenAt = true, now.Mono
 	m.settle(now)
 }
 
@@ -64,6 +67,8 @@ func (m *Machine) LeaseRead(l *Lease, revision uint64, now Moment) {
 			m.note(l)
 		}
 		m.compare(l, revision)
+	} else if now.Mono-m.writtenAt < behind { // the server has not got it
+		m.pollAt = min(m.pollAt, now.Mono+again)
 	}
 	m.settle(now)
 }
@@ -138,14 +143,6 @@ func (m *Machine) member(e Member, now Moment, heard time.Duration) {
 	m.settle(now)
 }
 
-// MemberGone: a node took its entry away.
-func (m *Machine) MemberGone(node string, now Moment) {
-	if o := m.members[node]; o != nil && m.alive(o) {
-		o.heard, m.stale = now.Mono-m.t.Alive, true
-		m.settle(now)
-	}
-}
-
 func (m *Machine) alive(o *neighbour) bool { return m.now.Mono-o.heard < m.t.Alive }
 
 // rank is how many members that are there come before this node.
@@ -165,26 +162,6 @@ func (m *Machine) othersReady() bool {
 		}
 	}
 	return false
-}
-
-// beat says that the node is there.
-func (m *Machine) beat() {
-	if m.leaving {
-		if !m.gone && !m.held && m.pending == nil {
-			m.gone = true
-			m.do(Withdraw{})
-		}
-		return
-	}
-	if !m.due(m.beatAt) {
-		return
-	}
-	m.beats++
-	m.beatAt = m.now.Mono + m.t.Beat
-	m.do(WriteMember{Member{
-		Node: m.node, Instance: m.instance, Sequence: m.beats, Used: m.own.Used, Time: m.now.Wall, Points: m.own.Points,
-	}})
-	m.due(m.beatAt)
 }
 
 // review tells who is there.
@@ -209,7 +186,7 @@ func (m *Machine) review() {
 
 // assign says what the node may do, if that is another thing than before.
 func (m *Machine) assign() {
-	r := Role{Publish: m.held && !m.leaving, Epoch: m.topEpoch, Holder: m.holder}
+	r := Role{Publish: m.held && !m.parting.leaving, Epoch: m.topEpoch, Holder: m.holder}
 	if r.Publish {
 		r.Epoch, r.Holder, r.Until, r.Floor, r.Ceiling = m.epoch, m.node, m.until, m.floor, m.ceiling
 	} else if r.Holder == m.node {

@@ -53,6 +53,7 @@ type world struct {
 	nodes   []*simNode
 	last    uint64  // number of the last write, of any key
 	entries []entry // all that ever were the lease
+	sent    []Lease // all that were to be, stored or not
 	members map[string]Member
 	log     []string
 	failed  bool
@@ -66,6 +67,7 @@ type world struct {
 	before    uint64 // likewise, of epochs before the last
 	uploads   int
 	takes     int
+	heirs     int // leases that were taken by who was to have them
 }
 
 type simNode struct {
@@ -81,11 +83,13 @@ type simNode struct {
 	cut      bool          // no way to the store
 	held     []func()      // what comes meanwhile
 	role     Role
-	until    time.Time // of role, by the wall clock
+	until    time.Time     // of role, by the wall clock
+	base     time.Duration // what the clocks were apart by then
 	used     uint64
 	points   []host.ForeignPoint
 	tickAt   time.Duration
 	instance byte
+	parted   func() // what follows when it has left
 }
 
 // call bounds a request, by the node's clock.
@@ -136,7 +140,7 @@ func (n *simNode) start() {
 	n.w.after(n.w.between(0, 5*time.Second), func() {
 		n.to(func() {
 			if n.m == m {
-				m.SetOwn(Own{Points: n.points, Used: n.used}, n.clock())
+				m.SetOwn(Own{Points: n.points, Used: n.used, Stored: n.used}, n.clock())
 			}
 		})
 	})
@@ -175,7 +179,7 @@ func (n *simNode) do(c Command) {
 	w := n.w
 	switch c := c.(type) {
 	case SetRole:
-		n.role, n.until = c.Role, n.clock().Wall.Add(c.Role.Until-n.clock().Mono)
+		n.role, n.until, n.base = c.Role, n.clock().Wall.Add(c.Role.Until-n.clock().Mono), n.clock().offset()
 		w.alone(n)
 	case Told:
 		w.note("%s %T %+v", n.name, c.Event, c.Event)
@@ -198,6 +202,9 @@ func (n *simNode) do(c Command) {
 				}
 			}
 		}, nil)
+	case Parted:
+		w.note("%s has left", n.name)
+		n.parted()
 	case Withdraw:
 		n.send(func() {
 			delete(w.members, n.name)
@@ -284,6 +291,10 @@ var errTimeout = errors.New("no answer")
 
 func (n *simNode) writeLease(c WriteLease) {
 	w, answered := n.w, false
+	w.sent = append(w.sent, c.Lease)
+	if e := w.current(); c.Lease.Sequence == 1 && e.lease != nil && e.lease.Heir.Node == n.name && e.revision == c.Expect {
+		w.heirs++
+	}
 	answer := func(revision uint64, err error) {
 		n.hear(func() {
 			if !answered {
@@ -331,7 +342,7 @@ func (n *simNode) readLease() {
 // may is what the service's actor goes by.
 func (n *simNode) may() bool {
 	now := n.clock()
-	return n.m != nil && n.role.Publish && now.Mono < n.role.Until && now.Wall.Before(n.until)
+	return n.m != nil && n.role.Publish && now.Mono < n.role.Until && now.Wall.Before(n.until) && (now.offset()-n.base).Abs() <= jump
 }
 
 // alone: nobody else has the right to publish.
@@ -370,7 +381,7 @@ func (n *simNode) upload() {
 		w.fail("%s publishes for second %d in epoch %d, and %d was used before", n.name, stamp, n.role.Epoch, w.before)
 	}
 	w.stamp = max(w.stamp, stamp)
-	n.to(func() { n.m.SetOwn(Own{Points: n.points, Used: n.used}, n.clock()) })
+	n.to(func() { n.m.SetOwn(Own{Points: n.points, Used: n.used, Stored: n.used}, n.clock()) })
 }
 
 // trouble has something happen, again and again.
@@ -388,7 +399,20 @@ func (w *world) trouble(until time.Duration) {
 			}
 		}
 	}
-	switch w.rng.IntN(9) {
+	switch w.rng.IntN(12) {
+	case 9, 10, 11:
+		if n.stopped || n.asleep || n.m.parting.leaving {
+			return
+		}
+		w.note("-- %s leaves for %v", n.name, length)
+		m := n.m
+		n.parted = func() {}
+		if w.rng.IntN(2) == 0 { // as soon as it may
+			n.parted = func() { w.after(0, n.again(m)) }
+		} else {
+			w.after(length, n.again(m))
+		}
+		n.to(func() { n.m.Leave(n.clock()) })
 	case 0, 1:
 		w.note("-- %s is cut off for %v", n.name, length)
 		n.cut = true
@@ -422,7 +446,7 @@ func (w *world) trouble(until time.Duration) {
 	case 7:
 		w.note("-- %s has no introduction points for %v", n.name, length)
 		own := func(points []host.ForeignPoint) {
-			n.to(func() { n.m.SetOwn(Own{Points: points, Used: n.used}, n.clock()) })
+			n.to(func() { n.m.SetOwn(Own{Points: points, Used: n.used, Stored: n.used}, n.clock()) })
 		}
 		own(nil)
 		w.after(length, func() { own(n.points) })
@@ -431,9 +455,20 @@ func (w *world) trouble(until time.Duration) {
 	}
 }
 
+// again starts a node's part anew after it left.
+func (n *simNode) again(m *Machine) func() {
+	return func() {
+		if n.m == m && !n.stopped && !n.asleep {
+			n.start()
+		} else if n.m == m {
+			n.w.after(time.Second, n.again(m))
+		}
+	}
+}
+
 // forge writes what somebody without the key can.
 func (w *world) forge() {
-	if !w.foreigner || len(w.entries) == 0 {
+	if !w.foreigner || len(w.sent) == 0 {
 		return
 	}
 	w.forged = true
@@ -442,9 +477,15 @@ func (w *world) forge() {
 		w.put(nil)
 		return
 	}
-	old := w.entries[w.rng.IntN(len(w.entries))]
-	w.note("-- the lease of number %d is stored again", old.revision)
-	w.put(old.lease)
+	old := w.sent[w.rng.IntN(len(w.sent))]
+	for i := len(w.sent) - 1; i >= max(0, len(w.sent)-20); i-- { // what was left to somebody is the best there is
+		if w.sent[i].Heir.Node != "" && w.rng.IntN(2) == 0 {
+			old = w.sent[i]
+			break
+		}
+	}
+	w.note("-- epoch %d, %d is stored again, left to %q", old.Epoch, old.Sequence, old.Heir.Node)
+	w.put(&old)
 }
 
 func (n *simNode) wake() {
@@ -498,7 +539,7 @@ func TestNeverTwoPublishers(t *testing.T) {
 	if n, err := strconv.ParseUint(os.Getenv("CHIVE_SHARE_SCHEDULES"), 10, 64); err == nil {
 		schedules = n
 	}
-	var uploads, takes int
+	var uploads, takes, heirs int
 	for seed := range schedules {
 		w := newWorld(t, seed, 2+int(seed%4))
 		w.foreigner = seed%3 == 2
@@ -521,12 +562,13 @@ func TestNeverTwoPublishers(t *testing.T) {
 		}
 		uploads += w.uploads
 		takes += w.takes
+		heirs += w.heirs
 		if w.failed {
 			break
 		}
 	}
-	if !t.Failed() && (uploads < int(schedules)*10 || takes < int(schedules)*3) {
-		t.Errorf("%d uploads and %d leases in %d schedules: nothing was tried", uploads, takes, schedules)
+	if !t.Failed() && (uploads < int(schedules)*10 || takes < int(schedules)*3 || heirs < int(schedules)/5) {
+		t.Errorf("%d uploads, %d leases and %d heirs in %d schedules: nothing was tried", uploads, takes, heirs, schedules)
 	}
-	t.Logf("%d schedules, %d uploads, %d leases", schedules, uploads, takes)
+	t.Logf("%d schedules, %d uploads, %d leases, %d of them by an heir", schedules, uploads, takes, heirs)
 }

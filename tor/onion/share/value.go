@@ -35,6 +35,15 @@ type Lease struct {
 	// follow from, in seconds of the Unix epoch.
 	Ceiling uint64
 	Time    time.Time // by the holder's clock
+	Heir    Heir      // zero: none
+}
+
+// Heir is whom a holder that leaves gives the lease to: a run of a node's part that has
+// just written its entry of that number. Another run cannot take it, nor this one later.
+type Heir struct {
+	Node     string // "": nobody
+	Instance Instance
+	Beat     uint64 // Member.Sequence
 }
 
 // same: is it the same write?
@@ -48,7 +57,9 @@ type Member struct {
 	Instance Instance
 	Sequence uint64 // grows with each entry of an instance
 	// Used is the latest second that a revision of the node's followed from.
-	Used   uint64
+	Used uint64
+	// Stored is likewise of the descriptor that all directories have; 0: none.
+	Stored uint64
 	Time   time.Time           // by the node's clock
 	Points []host.ForeignPoint // established; at most descriptor.MaxIntroPoints
 }
@@ -71,14 +82,16 @@ func appendHead(b []byte, kind byte, name string, i Instance, numbers ...uint64)
 func unix(t time.Time) uint64 { return uint64(max(t.Unix(), 0)) }
 
 func (l *Lease) append(b []byte) []byte {
-	return appendHead(b, kindLease, l.Holder, l.Instance, unix(l.Time), l.Epoch, l.Sequence, l.Ceiling)
+	b = appendHead(b, kindLease, l.Holder, l.Instance, unix(l.Time), l.Epoch, l.Sequence, l.Ceiling)
+	b = append(append(b, byte(len(l.Heir.Node))), l.Heir.Node...)
+	return binary.BigEndian.AppendUint64(append(b, l.Heir.Instance[:]...), l.Heir.Beat)
 }
 
 func (m *Member) append(b []byte) ([]byte, error) {
 	if len(m.Points) > descriptor.MaxIntroPoints {
 		return nil, fmt.Errorf("%w: %d introduction points", ErrValue, len(m.Points))
 	}
-	b = appendHead(b, kindMember, m.Node, m.Instance, unix(m.Time), m.Sequence, m.Used)
+	b = appendHead(b, kindMember, m.Node, m.Instance, unix(m.Time), m.Sequence, m.Used, m.Stored)
 	b = append(b, byte(len(m.Points)))
 	for i := range m.Points {
 		at := len(b)
@@ -143,6 +156,8 @@ func parseLease(b []byte) (l Lease, err error) {
 	r := &reader{rest: b}
 	l.Holder, l.Instance, l.Time = r.head(kindLease)
 	l.Epoch, l.Sequence, l.Ceiling = r.number(), r.number(), r.number()
+	l.Heir.Node = string(r.take(r.count(MaxName)))
+	l.Heir.Instance, l.Heir.Beat = Instance(r.take(len(l.Instance))), r.number()
 	if r.bad || len(r.rest) > 0 || l.Holder == "" || l.Ceiling > maxTime || l.Epoch == 0 || l.Epoch > maxEpoch {
 		return Lease{}, fmt.Errorf("%w: lease", ErrValue)
 	}
@@ -155,7 +170,7 @@ const maxEpoch = 1 << 62
 func parseMember(b []byte) (m Member, err error) {
 	r := &reader{rest: b}
 	m.Node, m.Instance, m.Time = r.head(kindMember)
-	m.Sequence, m.Used = r.number(), r.number()
+	m.Sequence, m.Used, m.Stored = r.number(), r.number(), r.number()
 	for range r.count(descriptor.MaxIntroPoints) {
 		var p host.ForeignPoint
 		if err := p.UnmarshalBinary(r.take(r.byte())); err != nil {
@@ -163,7 +178,7 @@ func parseMember(b []byte) (m Member, err error) {
 		}
 		m.Points = append(m.Points, p)
 	}
-	if r.bad || len(r.rest) > 0 || m.Node == "" || m.Used > maxTime {
+	if r.bad || len(r.rest) > 0 || m.Node == "" || m.Used > maxTime || m.Stored > maxTime {
 		return Member{}, fmt.Errorf("%w: member", ErrValue)
 	}
 	return m, nil

@@ -41,7 +41,7 @@ func goodPoint(n byte) host.ForeignPoint {
 }
 
 func member(points int) *Member {
-	m := &Member{Node: "n1", Instance: Instance{1, 2}, Sequence: 7, Used: 12345, Time: epoch}
+	m := &Member{Node: "n1", Instance: Instance{1, 2}, Sequence: 7, Used: 12345, Stored: 12344, Time: epoch}
 	for i := range points {
 		m.Points = append(m.Points, goodPoint(byte(i)))
 	}
@@ -52,7 +52,7 @@ func TestSealed(t *testing.T) {
 	rand := bytes.NewReader(bytes.Repeat([]byte{7}, 1000))
 	k, other := NewKeys(secretOf("one")), NewKeys(secretOf("two"))
 	tag := k.Tag("f")
-	lease := Lease{Epoch: 3, Sequence: 4, Holder: "n1", Instance: Instance{5}, Ceiling: 99, Time: epoch}
+	lease := Lease{Epoch: 3, Sequence: 4, Holder: "n1", Instance: Instance{5}, Ceiling: 99, Time: epoch, Heir: Heir{"n2", Instance{6}, 77}}
 	sealed, err := k.SealLease(rand, "f", tag, &lease)
 	if err != nil {
 		t.Fatal(err)
