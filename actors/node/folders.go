@@ -61,22 +61,24 @@ func (f *folders) known(dir string) *keystore.Survey {
 // Look implements configuration.Looker: it tells what is new in the folders of services, and
 // refuses what would end a service that runs.
 func (p *hostingParts) Look(_ context.Context, c configuration.Change) (notes []messages.ConfigNote, err error) {
-	if len(c.New.OnionServices) == 0 {
-		return nil, nil
-	}
-	all, err := p.n.hosted()
-	if err != nil { // what hosts them is being started anew: what it cannot host it says itself
-		all = nil
-	}
+	hosted := sync.OnceValue(func() []hosting.Status {
+		all, err := p.n.hosted()
+		if err != nil { // what hosts them is being started anew: what it cannot host it says itself
+			return nil
+		}
+		return all
+	})
 	for i := range c.New.OnionServices {
 		s := &c.New.OnionServices[i]
 		if !reads(&c, s) {
 			continue
 		}
-		at := slices.IndexFunc(all, func(h hosting.Status) bool { return h.Dir == s.Dir })
 		var now *hosting.Status
-		if at >= 0 && hosts(c.Old, s.Dir) {
-			now = &all[at]
+		if hosts(c.Old, s.Dir) {
+			all := hosted()
+			if at := slices.IndexFunc(all, func(h hosting.Status) bool { return h.Dir == s.Dir }); at >= 0 {
+				now = &all[at]
+			}
 		}
 		found, err := lookAt(s, p.n.folders.known(s.Dir), now, p.n.o.Now())
 		if err != nil {

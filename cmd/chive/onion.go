@@ -98,8 +98,11 @@ func targetWords(t hosting.Target) string {
 	to := fmt.Sprintf("port %d to %s", t.Port, t.Target)
 	switch t.State {
 	case "refuses":
-		return fmt.Sprintf("%s has refused since %s UTC, %s in a row, the last at %s (%s)", to, t.Since.UTC().Format(time.DateTime),
-			count(t.Failed, "stream"), t.Last.UTC().Format(time.DateTime), t.Reason)
+		times := "1 stream"
+		if t.Failed > 1 {
+			times = fmt.Sprintf("%d streams in a row, the last at %s", t.Failed, t.Last.UTC().Format(time.DateTime))
+		}
+		return fmt.Sprintf("%s has refused since %s UTC, %s (%s)", to, t.Since.UTC().Format(time.DateTime), times, t.Reason)
 	case "answers":
 		return fmt.Sprintf("%s answered, last at %s UTC", to, t.Last.UTC().Format(time.DateTime))
 	}
@@ -237,7 +240,7 @@ func printService(std streams, s hosting.Status) {
 		line("found by", "authorised clients only")
 	}
 	line("clients", "%d now, %d met, %d missed", s.Clients, s.Met, s.Missed)
-	line("introductions", "%d by clients, %d of them refused; %s of the node itself come on top", s.Introductions, s.Refused, count(int(s.Visits), "visit"))
+	line("introductions", "%d by clients, %d of them refused; and %s of the node itself", s.Introductions, s.Refused, count(int(s.Visits), "visit"))
 	if s.Effort > 0 {
 		line("proof of work", "effort %d is suggested", s.Effort)
 	}

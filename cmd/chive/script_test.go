@@ -102,7 +102,7 @@ func reloads(ts *testscript.TestScript, neg bool, args []string) {
 		if want.MatchString(out) {
 			return
 		}
-		if !strings.HasPrefix(out, "no difference\n") {
+		if !strings.HasPrefix(out, "no option differs\n") {
 			ts.Fatalf("no %s in\n%s", args[1], out)
 		}
 		ts.Check(os.WriteFile(torrc, []byte(before), 0o600))

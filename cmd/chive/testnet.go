@@ -52,6 +52,9 @@ type testnetUp struct {
 
 // Run starts the network and says how to use it.
 func (c testnetUp) Run(std streams) error {
+	if c.Relays < 1 || c.Exits < 1 || c.Onions < 0 {
+		return usage("--relays %d --exits %d --onions %d: a network has one relay and one exit at least", c.Relays, c.Exits, c.Onions)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {

@@ -275,10 +275,26 @@ func TestHostingOnAFleet(t *testing.T) {
 	visitors := []*client{ctor(t, s.Network, "first"), ctor(t, s.Network, "second")}
 	s.complete(t, 0, 3)
 	visitors[0].fetchOnion(t, "", s.address, 100_000)
+	s.views(t)
 	f := s.failover(t, visitors[1])
 	t.Logf("lease taken %v after kill -9, first directory has the new descriptor after %v, all after %v", f.taken, f.stored, f.everywhere)
 	s.stopped(t)
 	s.alone(t)
+}
+
+// views: what each node tells of the service says whose view it is, and who publishes.
+func (s *sharers) views(t *testing.T) {
+	t.Helper()
+	holder, _ := s.publisher()
+	for _, p := range s.all {
+		if st := p.why(t, s.address[:16]); st.Node != p.name || !st.Shared || st.Publisher != holder {
+			t.Errorf("%s tells what node %q saw, shared %v, published by %q: it is %q", p.name, st.Node, st.Shared, st.Publisher, holder)
+		}
+		out, err := p.ask(t, "onion", "why", s.address[:16])
+		if err != nil || !strings.Contains(out, "\nseveral nodes host it; this is the view of node "+p.name+": ") {
+			t.Errorf("%s: %v\n%s", p.name, err, out)
+		}
+	}
 }
 
 // TestHostingFailovers measures how long a service is without a publisher when that one is
