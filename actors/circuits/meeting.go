@@ -123,17 +123,25 @@ func (c *circuits) metWith(ctx actor.Context, m *Met) {
 	delete(c.meetings, m.Meeting)
 	r.meets, r.idleSince = &meeting.address, c.o.Now()
 	c.met[meeting.address] = append(c.met[meeting.address], r)
-	c.unawait(meeting)
+	c.placeFirst(ctx, meeting)
 	c.serve(ctx)
 }
 
-// unawait lets those who wait for a meeting look anew.
-func (c *circuits) unawait(m *meeting) {
+// placeFirst places those who waited for a meeting, before others who could take its circuit
+// while it carries nothing: their meetings would be called off, and begun anew for these.
+func (c *circuits) placeFirst(ctx actor.Context, m *meeting) {
+	left := c.queue[:0]
 	for _, w := range c.queue {
 		if w.meeting == m {
 			w.meeting = nil
+			if c.place(ctx, w) {
+				continue
+			}
 		}
+		left = append(left, w)
 	}
+	clear(c.queue[len(left):])
+	c.queue = left
 }
 
 // notMet refuses the streams that wait for a meeting.

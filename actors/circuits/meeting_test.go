@@ -223,6 +223,26 @@ func TestOwners(t *testing.T) {
 	})
 }
 
+// A meeting's circuit is for those who wait for it, and not for who asked before them and may
+// not share it: his meeting would be called off when it is there, and theirs begun anew.
+func TestMeetingIsForWhoWaitsForIt(t *testing.T) {
+	atDesk(t, 0, func(d *desk) {
+		a := onion.Address{1}
+		first, second := d.visit(a, values(1)), d.visit(a, values(2))
+		theirs, his := d.waits(second).id, d.waits(first)
+		r := d.meetsWith(theirs)
+		if r.streams != 1 || d.waits(second) != nil || d.waits(first) != his || len(d.meetings) != 1 {
+			t.Fatalf("%d streams on the circuit; the first waits for %v, %d meetings", r.streams, d.waits(first), len(d.meetings))
+		}
+		if late := d.visit(a, values(2)); d.on[late] != r {
+			t.Error("the circuit is not used by who may share it")
+		}
+		if r := d.meetsWith(his.id); r.closing || r.streams != 1 || d.waits(first) != nil || len(d.meetings) != 0 {
+			t.Errorf("%d streams on the first one's circuit, %d meetings", r.streams, len(d.meetings))
+		}
+	})
+}
+
 // Nobody waits longer than SocksTimeout, and then the meeting is called off.
 func TestMeetingTimeout(t *testing.T) {
 	atDesk(t, 0, func(d *desk) {

@@ -238,3 +238,23 @@ func TestServe(t *testing.T) {
 		t.Errorf("%s: %s", r.Status, body)
 	}
 }
+
+// Who is refused is answered when he has asked: net/http's client, which Prometheus uses, takes
+// an answer that comes before for one to nobody, and gives its user no status.
+func TestRefusedWhenAsked(t *testing.T) {
+	s, err := New(Sources{}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, server := net.Pipe() // each end waits for the other
+	done := make(chan struct{})
+	go func() { defer close(done); s.Serve(server, false) }()
+	defer func() { _ = client.Close(); <-done }()
+	if _, err := io.WriteString(client, "G"); err != nil {
+		t.Fatalf("he cannot ask: %v", err)
+	}
+	line, err := bufio.NewReader(client).ReadString('\n')
+	if err != nil || !strings.HasPrefix(line, "HTTP/1.1 403 ") {
+		t.Errorf("%q, %v", line, err)
+	}
+}

@@ -116,7 +116,9 @@ func refuse(c net.Conn) {
 	if c.SetDeadline(time.Now().Add(refuseTime)) != nil {
 		return
 	}
-	// He may be gone, at any of these.
+	// He may be gone, at any of these. That he asks is waited for: clients of HTTP take an
+	// answer that comes before for nobody's.
+	_, _ = c.Read(make([]byte, 1))
 	_, _ = io.WriteString(c, "HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Type: text/plain\r\n\r\n"+text)
 	if half, ok := c.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
 		_, _ = io.CopyN(io.Discard, c, maxHeader) // what is left unread when c is closed would take the answer away

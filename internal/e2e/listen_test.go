@@ -143,7 +143,6 @@ func TestListen(t *testing.T) {
 	t.Run("folder", func(t *testing.T) { listenFolder(t, host, tor) })
 	t.Run("the same key again", func(t *testing.T) { listenAgain(t, host, tor) })
 	t.Run("half-close", func(t *testing.T) { listenHalfClose(t, host, visitor) })
-	t.Run("net.Conn", func(t *testing.T) { listenConn(t, host, visitor) })
 	t.Run("backlog", func(t *testing.T) { listenBacklog(t, host, visitor) })
 	t.Run("slow reader", func(t *testing.T) { listenSlow(t, host, visitor) })
 	t.Run("close", func(t *testing.T) { listenClose(t, host, visitor) })
@@ -337,8 +336,11 @@ func listenHalfClose(t *testing.T, host, visitor *api) {
 	}
 }
 
-// listenConn: both ends are net.Conns as x/net has them.
-func listenConn(t *testing.T, host, visitor *api) {
+// TestListenConn: both ends are net.Conns as x/net has them. It gives a thousand round trips a
+// minute, which no other test is to take up.
+func TestListenConn(t *testing.T) {
+	n := startHostingLab(t).Network
+	host, visitor := startAPI(t, n), startAPI(t, n)
 	l, _ := host.listen(t, chive.Service{})
 	nettest.TestConn(t, func() (net.Conn, net.Conn, func(), error) {
 		client, server := pair(t, visitor, l)

@@ -88,6 +88,7 @@ func proxyAway(t *testing.T, n *testnet.Network, option string, credentials []st
 	c.await(t)
 	c.serves(t, n, "before")
 	guard := c.guard(t, n)
+	(&reloadable{client: c}).settled(t) // a relay with which it was about to talk would be blamed
 
 	if refuses {
 		p.refuses.Store(true)
