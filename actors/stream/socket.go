@@ -157,9 +157,12 @@ func (s *socket) drain() {
 // finish sends FIN and lets the reader drain and close. running tells whether
 // the reader goroutine is there to do it.
 func (s *socket) finish(running bool) {
-	_ = s.raw.Control(func(fd uintptr) {
-		_ = rawio.CloseWrite(fd) // the application may be gone: then there is nothing to save
-	})
+	// The application may be gone: then there is nothing to save.
+	if c, ok := s.conn.(Closer); ok {
+		_ = c.CloseWrite() // it tells its application more than a socket can
+	} else {
+		_ = s.raw.Control(func(fd uintptr) { _ = rawio.CloseWrite(fd) })
+	}
 	if !running {
 		_ = s.conn.Close()
 		return
