@@ -82,6 +82,12 @@ func (t *topActor) Receive(ctx actor.Context) {
 		if t.node.Pass(ctx, "node", m) != nil {
 			m.Tell(nil)
 		}
+	case *hosting.Leave:
+		if t.node.Pass(ctx, "node", m) != nil && m.Done != nil {
+			m.Done() // one that is started anew begins apart
+		}
+	case *hosting.Rejoin:
+		_ = t.node.Pass(ctx, "node", m) // likewise
 	case *circuits.ForgetTimes:
 		if t.node.Pass(ctx, "node", m) != nil {
 			m.Reply.Send(0)
