@@ -43,6 +43,9 @@ func (c *circuitActor) stays(ctx actor.Context, why chivev1.Outcome) bool {
 	default:
 		return false
 	}
+	if c.serve != nil {
+		return false // a client of ours is cut off: he begins no more streams, not even one
+	}
 	now := c.o.Now()
 	wait := c.stay.arrives.Sub(now)
 	for _, l := range c.lanes {
