@@ -43,19 +43,26 @@ func TestServe(t *testing.T) {
 	}
 }
 
+// twoServers are what a service's streams can go to.
+func twoServers(t *testing.T) (unix, tcp net.Listener) {
+	t.Helper()
+	unix, err := net.Listen("unix", filepath.Join(t.TempDir(), "socket"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close() })
+	tcp, err = net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { tcp.Close() })
+	return unix, tcp
+}
+
 // Several targets of a port share its streams; each is reached.
 func TestTargets(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "socket")
-	unix, err := net.Listen("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close()
-	tcp, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tcp.Close()
+	unix, tcp := twoServers(t)
+	path := unix.Addr().String()
 	r := newRules(config.OnionService{Ports: []config.OnionPort{
 		{Port: 80, Path: path}, {Port: 80, Target: tcp.Addr().(*net.TCPAddr).AddrPort()}, {Port: 81, Path: path + "-none"},
 	}}, new(meter), time.Now)

@@ -3,7 +3,6 @@ package hosting
 import (
 	"errors"
 	"net"
-	"path/filepath"
 	"testing"
 
 	"chive/actors/stream"
@@ -11,17 +10,7 @@ import (
 
 // A client with any number of streams does not use up the files that may be open.
 func TestSockets(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "socket")
-	unix, err := net.Listen("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close()
-	tcp, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tcp.Close()
+	unix, tcp := twoServers(t)
 	a := &allowance{most: 2}
 	to := func(l net.Listener) (stream.Conn, error) {
 		return a.dial(func() (net.Conn, error) { return net.Dial(l.Addr().Network(), l.Addr().String()) })
