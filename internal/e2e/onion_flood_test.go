@@ -121,14 +121,21 @@ func knocked(ctx context.Context, proxy, user, host string) bool {
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-	say := "\x05\x01\x02\x01" + string([]byte{byte(len(user))}) + user + "\x01x" +
-		"\x05\x01\x00\x03" + string([]byte{byte(len(host))}) + host + "\x00\x50"
-	if _, err := io.WriteString(conn, say); err != nil {
-		return false
+	// A step at a time: of answers to what comes at once C tor sends the last alone.
+	var got [2]byte
+	for _, say := range []string{
+		"\x05\x01\x02",
+		"\x01" + string([]byte{byte(len(user))}) + user + "\x01x",
+		"\x05\x01\x00\x03" + string([]byte{byte(len(host))}) + host + "\x00\x50",
+	} {
+		if _, err := io.WriteString(conn, say); err != nil {
+			return false
+		}
+		if _, err := io.ReadFull(conn, got[:]); err != nil {
+			return false
+		}
 	}
-	var got [6]byte // method, authentication, version and code
-	_, err = io.ReadFull(conn, got[:])
-	return err == nil && got[5] == 0
+	return got[1] == 0
 }
 
 // metPaying counts the clients that a hosting node met, by whether they paid.

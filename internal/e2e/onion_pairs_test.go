@@ -83,24 +83,31 @@ func TestOnionPairs(t *testing.T) {
 // alone, however often the service does not come; and a service suggests nothing in its first
 // five minutes.)
 func (l *pairsLab) payerIsMet(t *testing.T, address string) {
-	// A short build timeout has who is not met try again soon.
-	payer := start(t, l.Network, "LearnCircuitBuildTimeout 0", "CircuitBuildTimeout 3 seconds")
 	f := floods(t, l.Network, address)
-	f.bars(t)
-	tries, err := payer.insists(f.ctx, address)
-	inVain := f.inVain.Load()
-	f.stop()
-	efforts := map[uint32]int{}
-	payer.count(func(e *chivev1.Envelope) bool {
-		if i := e.GetServiceIntroduced(); i != nil && i.GetOutcome() == chivev1.Outcome_OUTCOME_OK {
-			efforts[i.GetEffort()]++
+	defer f.stop()
+	const often = 4 // on a busy machine the flood may ebb, and who pays nothing is let in, too
+	for range often {
+		f.bars(t)
+		// A short build timeout has who is not met try again soon.
+		payer := start(t, l.Network, "LearnCircuitBuildTimeout 0", "CircuitBuildTimeout 3 seconds")
+		tries, err := payer.insists(f.ctx, address)
+		efforts := map[uint32]int{}
+		payer.count(func(e *chivev1.Envelope) bool {
+			if i := e.GetServiceIntroduced(); i != nil && i.GetOutcome() == chivev1.Outcome_OUTCOME_OK {
+				efforts[i.GetEffort()]++
+			}
+			return false
+		})
+		t.Logf("request %d, %v; introductions by effort: %v; of the flood %d were let in, %d were not", tries, err, efforts, f.let.Load(), f.inVain.Load())
+		if err != nil {
+			t.Fatal("it is not met")
 		}
-		return false
-	})
-	t.Logf("request %d, %v; introductions by effort: %v; of the flood %d were let in, %d were not", tries, err, efforts, f.let.Load(), inVain)
-	if err != nil || len(efforts) == 0 || efforts[0] > 0 && len(efforts) < 2 {
-		t.Error("it is not met for its proof of work, before those who pay nothing")
+		delete(efforts, 0)
+		if len(efforts) > 0 {
+			return
+		}
 	}
+	t.Error("it is not met for its proof of work, before those who pay nothing")
 }
 
 // insists asks for a page until it comes or the context ends.

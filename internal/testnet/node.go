@@ -256,6 +256,6 @@ func (n *Network) waitGone(pid int) error {
 	defer cancel()
 	return poll(ctx, fmt.Sprintf("process %d to end", pid), func() (bool, error) {
 		_, alive := ownedName(pid, n.dir)
-		return !alive, nil
+		return !alive && !ending(pid), nil
 	})
 }

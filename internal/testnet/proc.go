@@ -113,3 +113,18 @@ func ownedName(pid int, dir string) (string, bool) {
 	}
 	return "", false
 }
+
+// ending says whether a process has lost its memory, and so its name, but may have sockets open
+// yet: the kernel closes those later, before it calls the process a zombie.
+func ending(pid int) bool {
+	name, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	if err != nil || len(name) > 0 {
+		return false
+	}
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	_, state, ok := bytes.Cut(stat, []byte(") ")) // the name may have any byte, but tor's has none
+	return ok && len(state) > 0 && state[0] != 'Z' && state[0] != 'X'
+}
