@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,6 +31,9 @@ type OnionService struct {
 
 	From Origin // who says that it is hosted: the layer of its HiddenServiceDir
 }
+
+// Equal reports whether two are alike in all that is said of them.
+func (s *OnionService) Equal(o *OnionService) bool { return reflect.DeepEqual(s, o) }
 
 // OnionPort leads a port of a service to where it is served.
 type OnionPort struct {
@@ -355,28 +359,35 @@ func splitService(value string) (parts []string) {
 }
 
 func setServicePort(s *OnionService, value string) error {
-	word, target := cutWord(value)
-	port, err := parsePort(word)
+	p, err := ParseOnionPort(value)
 	if err != nil {
 		return err
 	}
 	if len(s.Ports) >= maxOnionPorts {
 		return fmt.Errorf("more than %d ports", maxOnionPorts)
 	}
-	p := OnionPort{Port: port, Target: netip.AddrPortFrom(loopback4, port)}
-	target = strings.Trim(target, blank)
-	if path, unix := strings.CutPrefix(target, "unix:"); unix {
-		p.Target = netip.AddrPort{}
-		if p.Path, err = unixTarget(path); err != nil {
-			return err
-		}
-	} else if target != "" {
-		if p.Target, err = tcpTarget(target, port); err != nil {
-			return err
-		}
-	}
 	s.Ports = append(s.Ports, p)
 	return nil
+}
+
+// ParseOnionPort reads the value of a HiddenServicePort line. The error says what is wrong.
+func ParseOnionPort(value string) (p OnionPort, err error) {
+	word, target := cutWord(value)
+	if p.Port, err = parsePort(word); err != nil {
+		return OnionPort{}, err
+	}
+	target = strings.Trim(target, blank)
+	if path, unix := strings.CutPrefix(target, "unix:"); unix {
+		p.Path, err = unixTarget(path)
+	} else if target != "" {
+		p.Target, err = tcpTarget(target, p.Port)
+	} else {
+		p.Target = netip.AddrPortFrom(loopback4, p.Port)
+	}
+	if err != nil {
+		return OnionPort{}, err
+	}
+	return p, nil
 }
 
 func unixTarget(path string) (string, error) {

@@ -365,7 +365,10 @@ func (c onionAdd) print(std streams, folder string, r messages.ConfigResult) err
 	line := func(what, text string) { fmt.Fprintf(std.out, "%-8s %s\n", what, printable(text)) }
 	line("address", a.Address)
 	for _, p := range c.Ports {
-		line("port", leads(p))
+		if to, err := config.ParseOnionPort(p); err == nil {
+			p = fmt.Sprintf("%d to %s", to.Port, to.To())
+		}
+		line("port", p)
 	}
 	line("keys", folder)
 	if c.Transient {
@@ -373,18 +376,6 @@ func (c onionAdd) print(std streams, folder string, r messages.ConfigResult) err
 	}
 	printNotes(std.out, r.Notes)
 	return nil
-}
-
-// leads says where a port of HiddenServicePort leads to.
-func leads(value string) string {
-	port, target, _ := strings.Cut(strings.TrimSpace(value), " ")
-	switch target = strings.TrimSpace(target); {
-	case target == "":
-		target = "127.0.0.1:" + port
-	case !strings.ContainsAny(target, ":/"): // a port of this machine
-		target = "127.0.0.1:" + target
-	}
-	return port + " to " + target
 }
 
 type onionRemove struct {
