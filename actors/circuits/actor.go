@@ -379,19 +379,24 @@ func Refuse(spec *stream.Spec, recorder *messages.Recorder, out chivev1.Outcome)
 // serve places every waiting request that can be placed, and launches what is
 // missing.
 func (c *circuits) serve(ctx actor.Context) {
-	left := c.queue[:0]
-	for _, w := range c.queue {
-		if !c.place(ctx, w) {
-			left = append(left, w)
-		}
-	}
-	clear(c.queue[len(left):])
-	c.queue = left
+	c.placeAll(ctx, func(*waiting) bool { return true })
 	if c.closing == nil {
 		c.launchOpens(ctx)
 		c.prepare(ctx)
 		c.prepareStems(ctx)
 	}
+}
+
+// placeAll places those who wait and are to be placed now; the others stay where they are.
+func (c *circuits) placeAll(ctx actor.Context, now func(*waiting) bool) {
+	left := c.queue[:0]
+	for _, w := range c.queue {
+		if !now(w) || !c.place(ctx, w) {
+			left = append(left, w)
+		}
+	}
+	clear(c.queue[len(left):])
+	c.queue = left
 }
 
 // place attaches a request, or refuses it, or sees to it that a circuit for it

@@ -130,18 +130,13 @@ func (c *circuits) metWith(ctx actor.Context, m *Met) {
 // placeFirst places those who waited for a meeting, before others who could take its circuit
 // while it carries nothing: their meetings would be called off, and begun anew for these.
 func (c *circuits) placeFirst(ctx actor.Context, m *meeting) {
-	left := c.queue[:0]
-	for _, w := range c.queue {
-		if w.meeting == m {
+	c.placeAll(ctx, func(w *waiting) bool {
+		waited := w.meeting == m
+		if waited {
 			w.meeting = nil
-			if c.place(ctx, w) {
-				continue
-			}
 		}
-		left = append(left, w)
-	}
-	clear(c.queue[len(left):])
-	c.queue = left
+		return waited
+	})
 }
 
 // notMet refuses the streams that wait for a meeting.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
-	"reflect"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -162,7 +161,7 @@ func (h *hosting) configure(ctx actor.Context, m *Configure) {
 		if i >= 0 {
 			e := h.entries[i]
 			entries = append(entries, e)
-			if m.Keep && reflect.DeepEqual(e.service, want) {
+			if m.Keep && e.service.Equal(&want) {
 				continue
 			}
 			e.service = want

@@ -227,11 +227,10 @@ func (a *serviceActor) settings() (host.Config, error) {
 	if err != nil {
 		return c, fmt.Errorf("%s: %w", keyfile.ClientsDir, err)
 	}
-	broken := keystore.Broken(skipped)
 	if a.machine == nil || a.e.own != nil { // else whoever changed the configuration was told
 		keystore.WarnOf(a.h.o.Log, "a file of authorised clients holds no key and is passed over", filepath.Join(s.Dir, keyfile.ClientsDir), skipped)
 	}
-	c.Restricted = len(clients)+len(broken) > 0
+	c.Restricted = keystore.Restricted(clients, skipped)
 	c.Clients = slices.Collect(maps.Values(clients))
 	return c, nil
 }

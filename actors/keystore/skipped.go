@@ -25,6 +25,12 @@ func Broken(all []Skipped) (out []Skipped) {
 	return out
 }
 
+// Restricted reports whether only authorised clients find a service, by what
+// [Service.Clients] gave. Files that were to name one and do not keep everybody out.
+func Restricted(clients map[string][32]byte, skipped []Skipped) bool {
+	return len(clients)+len(Broken(skipped)) > 0
+}
+
 var errNoName = errors.New("there is no name in front of its ending")
 
 // reason says what was wrong with a file, without its path.

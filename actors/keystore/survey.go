@@ -69,6 +69,5 @@ func (s *Service) surveyClients(out *Survey) (err error) {
 	return nil
 }
 
-// Restricted reports whether only authorised clients find the service. Files that were to
-// name one and do not keep everybody out.
-func (s *Survey) Restricted() bool { return len(s.Clients)+len(Broken(s.Skipped)) > 0 }
+// Restricted reports whether only authorised clients find the service.
+func (s *Survey) Restricted() bool { return Restricted(s.Clients, s.Skipped) }

@@ -9,8 +9,8 @@ import (
 	"chive/actors/hosting"
 )
 
-// apartTime bounds how long a node that stops waits for the others that host its services.
-const apartTime = 9 * time.Second
+// LeaveTime bounds how long a node that stops waits for the others that host its services.
+const LeaveTime = 9 * time.Second
 
 // LeaveShared has other nodes do without this one in the onion services that they host
 // together: another publishes, without the introduction points of this one, which go on.
@@ -40,7 +40,7 @@ func (n *Node) leaveInOrder(ctx context.Context) {
 	if n.hurried.Load() {
 		return
 	}
-	late := time.NewTimer(apartTime)
+	late := time.NewTimer(LeaveTime)
 	defer late.Stop()
 	select {
 	case <-n.LeaveShared():

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -30,7 +29,7 @@ type folders struct {
 
 // reads: does a service read its folder again with a change?
 func reads(c *configuration.Change, s *config.OnionService) bool {
-	return c.Reread || !slices.ContainsFunc(c.Old.OnionServices, func(o config.OnionService) bool { return reflect.DeepEqual(o, *s) })
+	return c.Reread || !slices.ContainsFunc(c.Old.OnionServices, func(o config.OnionService) bool { return o.Equal(s) })
 }
 
 // note keeps what the services of a change have read. One that cannot be surveyed is not

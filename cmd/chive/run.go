@@ -159,16 +159,13 @@ func stopNode(log *slog.Logger, n *node.Node, signals <-chan os.Signal) error {
 		}
 	}
 	notice(log, "stopping")
-	if left != nil && !await(left, leaveTimeout, signals) {
+	if left != nil && !await(left, node.LeaveTime, signals) {
 		n.Hurry()
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	return n.Stop(ctx)
 }
-
-// leaveTimeout bounds the wait for other nodes that host the same onion services.
-const leaveTimeout = 9 * time.Second
 
 // await reports whether something is done before the time is up or a signal comes.
 func await(done <-chan struct{}, limit time.Duration, signals <-chan os.Signal) bool {

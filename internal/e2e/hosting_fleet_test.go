@@ -235,28 +235,35 @@ func (s *sharers) failover(t *testing.T, visitor *client) (out failover) {
 	at := len(s.events())
 	began := time.Now()
 	s.named(dead).kill()
+	_, out = s.succeeds(t, at, dead, began, patience)
+	visitor.fetchOnion(t, "", s.address, 100_000)
+	return out
+}
+
+// succeeds waits until another node publishes for a service whose publisher is no more: from
+// its first descriptor on without that one's introduction points. taken is that it takes the lease.
+func (s *sharers) succeeds(t *testing.T, at int, former string, began time.Time, within time.Duration) (taken *chivev1.Envelope, out failover) {
+	t.Helper()
 	since := func(e *chivev1.Envelope) time.Duration { return e.GetTime().AsTime().Sub(began) }
-	taken, at := s.next(t, at, patience, "another node takes the lease", func(e *chivev1.Envelope) bool {
-		return e.GetHostingLeaseTaken() != nil && e.GetNode() != dead
+	taken, at = s.next(t, at, within, "another node takes the lease", func(e *chivev1.Envelope) bool {
+		return e.GetHostingLeaseTaken() != nil && e.GetNode() != former
 	})
 	out.taken = since(taken)
-	var made *chivev1.Envelope
-	made, at = s.next(t, at, patience, "a new descriptor without the points of the dead node", func(e *chivev1.Envelope) bool {
+	made, at := s.next(t, at, within, "a new descriptor", func(e *chivev1.Envelope) bool {
 		return e.GetNode() == taken.GetNode() && e.GetHostingDescribed() != nil
 	})
 	if n := made.GetHostingDescribed().GetPoints(); n != 6 {
-		t.Errorf("the first descriptor of the new publisher lists %d introduction points, want those of the two nodes that live: 6", n)
+		t.Errorf("the first descriptor of the new publisher lists %d introduction points, want those of the two other nodes: 6", n)
 	}
-	stored, at := s.next(t, at, patience, "a directory has it", func(e *chivev1.Envelope) bool {
+	stored, at := s.next(t, at, within, "a directory has it", func(e *chivev1.Envelope) bool {
 		return e.GetNode() == taken.GetNode() && e.GetHostingStored().GetOutcome() == chivev1.Outcome_OUTCOME_OK
 	})
 	out.stored = since(stored)
-	everywhere, _ := s.next(t, at, patience, "every directory has it", func(e *chivev1.Envelope) bool {
+	everywhere, _ := s.next(t, at, within, "every directory has it", func(e *chivev1.Envelope) bool {
 		return e.GetNode() == taken.GetNode() && e.GetHostingPublished() != nil
 	})
 	out.everywhere = since(everywhere)
-	visitor.fetchOnion(t, "", s.address, 100_000)
-	return out
+	return taken, out
 }
 
 // alone: at no time did two of the nodes publish.

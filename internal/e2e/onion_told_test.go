@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,14 +16,7 @@ import (
 func TestOnionToldPlainly(t *testing.T) {
 	t.Parallel()
 	l := startHostingLab(t)
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	down := closed.Addr().String()
-	if err := closed.Close(); err != nil {
-		t.Fatal(err)
-	}
+	down := freePort(t)
 	base := t.TempDir()
 	dir, other := filepath.Join(base, "site"), filepath.Join(base, "other")
 	p := program(t, append(l.ClientTorrc(), "OnionVerifyPeriod 10 seconds", "HiddenServiceDir "+dir,

@@ -16,19 +16,12 @@ const clockTicks = 100
 
 // CPU is the processor time that a process has used so far, user and system.
 func CPU(pid int) (time.Duration, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	f, err := stat(pid)
 	if err != nil {
 		return 0, fmt.Errorf("processor time of %d: %w", pid, err)
 	}
-	// The name, in parentheses, may hold anything; utime and stime are fields 14
-	// and 15 (proc(5)), the 12th and 13th after it.
-	_, rest, ok := cutLast(string(b), ")")
-	f := strings.Fields(rest)
-	if !ok || len(f) < 13 {
-		return 0, fmt.Errorf("processor time of %d: unknown form of /proc/%d/stat", pid, pid)
-	}
 	var ticks int64
-	for _, s := range f[11:13] {
+	for _, s := range f[11:13] { // utime and stime
 		v, err := strconv.ParseInt(s, 10, 64)
 		if err != nil {
 			return 0, fmt.Errorf("processor time of %d: %w", pid, err)
@@ -36,6 +29,21 @@ func CPU(pid int) (time.Duration, error) {
 		ticks += v
 	}
 	return time.Duration(ticks) * time.Second / clockTicks, nil
+}
+
+// stat is what /proc/PID/stat says behind the process's name, which is in parentheses and may
+// hold anything: the state and what follows, fields 3 and on of proc(5), 13 at least.
+func stat(pid int) ([]string, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return nil, err
+	}
+	_, rest, ok := cutLast(string(b), ")")
+	f := strings.Fields(rest)
+	if !ok || len(f) < 13 {
+		return nil, fmt.Errorf("unknown form of /proc/%d/stat", pid)
+	}
+	return f, nil
 }
 
 func cutLast(s, sep string) (before, after string, found bool) {
@@ -121,10 +129,6 @@ func ending(pid int) bool {
 	if err != nil || len(name) > 0 {
 		return false
 	}
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return false
-	}
-	_, state, ok := bytes.Cut(stat, []byte(") ")) // the name may have any byte, but tor's has none
-	return ok && len(state) > 0 && state[0] != 'Z' && state[0] != 'X'
+	f, err := stat(pid)
+	return err == nil && f[0] != "Z" && f[0] != "X"
 }

@@ -34,8 +34,8 @@ type Index struct {
 	lists     [positions]list
 	longLived []uint16
 	coverage  float64
-	enough    float64 // coverage that circuits for users need
-	live      func(now time.Time) bool
+	enough    float64           // coverage that circuits for users need
+	times     *netdoc.Consensus // its lifetime alone; nil: it has none
 	nodes     *nodeset.Rules
 	named     [2][]netdoc.Digest // relays that the user names for the layers, and that may be one's
 }
@@ -131,10 +131,8 @@ func NewIndex(c *netdoc.Consensus, md func(netdoc.MDDigest) *netdoc.Microdesc, o
 		}
 	}
 	x.coverage = coverage(x.relays, w)
-	if from, until := c.ValidAfter, c.ValidUntil; !until.IsZero() {
-		x.live = func(now time.Time) bool {
-			return !now.Before(from.Add(-netdoc.ReasonablyLive)) && !now.After(until.Add(netdoc.ReasonablyLive))
-		}
+	if !c.ValidUntil.IsZero() {
+		x.times = &netdoc.Consensus{ValidAfter: c.ValidAfter, ValidUntil: c.ValidUntil}
 	}
 	x.enough = float64(c.Params.Get("min_paths_for_circs_pct", 60, 25, 95)) / 100
 	return x
@@ -234,7 +232,9 @@ func (x *Index) LongLived(port uint16) bool { return slices.Contains(x.longLived
 
 // Live reports whether the consensus may be used at a time: it is valid then, give or take
 // netdoc.ReasonablyLive. One without a time of its own always is.
-func (x *Index) Live(now time.Time) bool { return x.live == nil || x.live(now) }
+func (x *Index) Live(now time.Time) bool {
+	return x.times == nil || x.times.CheckTime(now, netdoc.ReasonablyLive, netdoc.ReasonablyLive) == nil
+}
 
 // Coverage is the fraction (0 to 1) of all paths, by weight, whose relays'
 // microdescriptors are here (path-spec §2.1.0).
