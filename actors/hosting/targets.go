@@ -37,11 +37,11 @@ type targets struct {
 }
 
 // watched dials a target and writes down whether it answered. A client who leaves meanwhile
-// says nothing of it.
+// says nothing of it, nor does one for whom there is no socket.
 func (t *targets) watched(p config.OnionPort, now func() time.Time, dial stream.Dial) stream.Dial {
 	return func(ctx context.Context) (stream.Conn, error) {
 		conn, err := dial(ctx)
-		if err == nil || !errors.Is(ctx.Err(), context.Canceled) {
+		if err == nil || !stream.Full(err) && !errors.Is(ctx.Err(), context.Canceled) {
 			t.note(p, err, now())
 		}
 		return conn, err

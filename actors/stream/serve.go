@@ -91,12 +91,15 @@ func servedEnd(connected bool) chivev1.Outcome {
 // ErrFull is what a Dial returns when there are as many connections as there may be.
 var ErrFull = errors.New("as many connections as there may be")
 
+// Full: is an error of a Dial none of the application's doing, but for want of files?
+func Full(err error) bool {
+	return errors.Is(err, ErrFull) || errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+}
+
 // servedRefused is why the application is not there.
 func servedRefused(err error) chivev1.Outcome {
-	for _, none := range [...]error{ErrFull, syscall.EMFILE, syscall.ENFILE} {
-		if errors.Is(err, none) {
-			return chivev1.Outcome_OUTCOME_OVERLOADED // it is not the application's doing
-		}
+	if Full(err) {
+		return chivev1.Outcome_OUTCOME_OVERLOADED
 	}
 	switch out := outcome.FromDial(err); out {
 	case chivev1.Outcome_OUTCOME_CONNECT_UNREACHABLE:
