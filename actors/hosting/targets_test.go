@@ -3,7 +3,9 @@ package hosting
 import (
 	"context"
 	"errors"
+	"net"
 	"net/netip"
+	"os"
 	"syscall"
 	"testing"
 	"time"
@@ -13,7 +15,7 @@ import (
 )
 
 // A target refuses from the first stream that it refused after the last that it took; a
-// client who leaves while it is being reached says nothing of it.
+// client who leaves while it is being reached says nothing of it, nor does a want of files.
 func TestTargetsAreWatched(t *testing.T) {
 	web := config.OnionPort{Port: 80, Target: netip.MustParseAddrPort("127.0.0.1:8080")}
 	unix := config.OnionPort{Port: 22, Path: "/run/ssh.sock"}
@@ -47,8 +49,12 @@ func TestTargetsAreWatched(t *testing.T) {
 	check(Target{State: refuses, Last: at(2), Since: at(1), Failed: 2, Reason: "connect-refused"})
 	dial(t.Context(), nil)
 	check(Target{State: answers, Last: at(4)})
+	for _, none := range []error{stream.ErrFull, &net.OpError{Op: "dial", Err: os.NewSyscallError("socket", syscall.EMFILE)}} {
+		dial(t.Context(), none)
+		check(Target{State: answers, Last: at(4)})
+	}
 	dial(t.Context(), syscall.EHOSTUNREACH)
-	check(Target{State: refuses, Last: at(5), Since: at(5), Failed: 1, Reason: "connect-unreachable"})
+	check(Target{State: refuses, Last: at(7), Since: at(7), Failed: 1, Reason: "connect-unreachable"})
 	if got := all.read([]config.OnionPort{unix}); len(got) != 1 {
 		t.Errorf("%+v", got)
 	}
