@@ -126,6 +126,9 @@ func printNodes(w io.Writer, all []fleet.Seen, now time.Time) error {
 		if s.Draining {
 			state += " draining"
 		}
+		if s.Trouble != "" {
+			state += " " + s.Trouble
+		}
 		clock := "ok"
 		if s.Skew.Abs() > skewed {
 			clock = fmt.Sprintf("%+v", s.Skew.Round(time.Second))
@@ -238,7 +241,7 @@ type fleetDrain struct {
 
 // Help is printed by chive fleet drain --help.
 func (fleetDrain) Help() string {
-	return `The node closes its listeners; streams that are open go on. It takes no part in onion
+	return `The node closes its listeners, but for MetricsPort; streams that are open go on. It takes no part in onion
 services that others host too (HiddenServiceShared), and another publishes them. It goes on
 otherwise: stop it when it has no streams, or have it take streams again. A node that is
 started anew takes streams.
