@@ -141,6 +141,12 @@ func TestOnionServices(t *testing.T) {
 }
 
 // fetchOnion downloads and compares the hash with what the service's machine has.
+//
+// Who visits with C tor after the service closed circuits does so as another user. Its relays
+// are at times late to say that a circuit is gone: a DESTROY that comes while the connection it
+// is to go out on has something to send waits for the next cell of a circuit there
+// (circuitmux_append_destroy_cell). Until then a client takes the circuit for open, and his next
+// stream ends with it.
 func (c *client) fetchOnion(t *testing.T, user, address string, size int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
