@@ -20,7 +20,7 @@ import (
 type onionWhy struct {
 	nodeFlags
 	Service string `arg:"" help:"Its address or the beginning of it, or its folder; when no node runs, its folder."`
-	Since   string `placeholder:"TIME" help:"Only what was so since then: RFC 3339, 15:04:05 (UTC), or 1h ago."`
+	Since   string `placeholder:"TIME" help:"Only what was so since then: RFC 3339, 15:04:05 (UTC), or how long ago: 1h."`
 	Output  string `short:"o" enum:"text,json" default:"text" help:"text or json."`
 }
 
@@ -146,6 +146,9 @@ func (c onionWhy) service(ctx context.Context) (s hosting.Status, running bool, 
 		if names, nameErr := keystore.Names(folder); nameErr == nil && len(names) > 0 {
 			return hosting.Status{Dir: folder}, true, nil
 		}
+	}
+	if errors.Is(err, errNotHosted) {
+		err = fmt.Errorf("%w; of one that it hosted before, the history tells by the service's folder in place of its address", err)
 	}
 	return s, true, err
 }

@@ -314,3 +314,16 @@ var scripts = map[string]func() []Run{
 		return fixed(a, b, c, d)
 	},
 }
+
+// How many others share a service is said in words that agree.
+func TestSharedWords(t *testing.T) {
+	for want, m := range map[string]*chivev1.HostingMembersChanged{
+		"is shared with 0 other nodes that have 0 introduction points": {},
+		"is shared with 1 other node that has 3 introduction points":   {Nodes: 1, Points: 3},
+		"is shared with 2 other nodes that have 1 introduction point":  {Nodes: 2, Points: 1},
+	} {
+		if got := sayShared(messages.Event(hostingKind, "s", m)); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
