@@ -283,6 +283,8 @@ func printService(std streams, s hosting.Status) {
 // publisherOf says which of the nodes that share a service publishes it.
 func publisherOf(s *hosting.SharedStatus) string {
 	switch {
+	case s.Away:
+		return "this node takes no part, for it is drained or about to end (chive onion why says who published then)"
 	case s.Publishes:
 		return fmt.Sprintf("this node publishes the introduction points of all, epoch %d", s.Epoch)
 	case s.Publisher != "":
