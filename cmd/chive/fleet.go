@@ -90,7 +90,7 @@ clock is ahead of the NATS servers'.
 
 Examples:
   chive fleet nodes
-  chive fleet nodes --server tls://nats.example:4222 --credential observe.nk`
+  chive fleet nodes --server tls://nats.example:4222 --credential nats.creds`
 }
 
 // Run asks and prints.

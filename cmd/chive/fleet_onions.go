@@ -28,7 +28,7 @@ descriptor ends three hours after it was made: see chive onion why at the nodes.
 
 Examples:
   chive fleet onions
-  chive fleet onions --server tls://nats.example:4222 --credential observe.nk`
+  chive fleet onions --server tls://nats.example:4222 --credential nats.creds`
 }
 
 // Run asks and prints.

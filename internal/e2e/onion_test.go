@@ -229,6 +229,14 @@ func (c *client) onionRefusals(t *testing.T, l *onionLab) {
 			t.Errorf("%s: %v, want %v", tt.what, got, tt.want)
 		}
 	}
+	eventually(t, "both that are no addresses are streams in events", func() error {
+		if n := c.count(func(e *chivev1.Envelope) bool {
+			return e.GetStreamEnded().GetOutcome() == chivev1.Outcome_OUTCOME_ONION_ADDRESS
+		}); n != 2 {
+			return fmt.Errorf("%d are", n)
+		}
+		return nil
+	})
 }
 
 // clientKeys: without a key F4, with a wrong one F5, with the right one in; each from the
