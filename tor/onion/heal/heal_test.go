@@ -23,6 +23,7 @@ type world struct {
 	nextPoint uint64
 	badPoint  map[uint64]Stage   // fails there
 	badDir    map[[32]byte]Stage // Directory: has none; Descriptor: an old one
+	unlisted  bool               // no descriptor lists its points, but others'
 	unreached map[[32]byte]bool  // directories that are away
 	offline   bool
 	crowded   bool
@@ -112,7 +113,10 @@ func (w *world) visit(p Probe) Result {
 		return r
 	}
 	r.Tried.Point = p.Target.Point
-	if at := w.badPoint[p.Target.Point]; at != 0 {
+	if w.unlisted { // it gives way to another
+		r.Tried.Point = 0
+	}
+	if at := w.badPoint[r.Tried.Point]; at != 0 {
 		r.Stage, r.Answer = at, at == Introduce
 		return r
 	}

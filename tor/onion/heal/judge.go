@@ -10,7 +10,12 @@ func (s *Service) Probed(r Result, now time.Time) {
 	if s.flying == nil || s.flying.ID != r.ID {
 		return
 	}
+	aim := s.flying.Target
 	s.flying = nil
+	unlisted := r.OK && r.Full && r.Tried.Point == 0 // another node's point was taken in its place
+	if unlisted {
+		s.note(Target{Point: aim.Point}, now)
+	}
 	s.note(r.Tried, now)
 	switch d := r.Tried.Directory; {
 	case r.OK || r.Stage > Directory:
@@ -28,7 +33,7 @@ func (s *Service) Probed(r Result, now time.Time) {
 		s.routine(now)
 	}
 	if r.OK {
-		s.succeeded(&r, now)
+		s.succeeded(&r, unlisted && s.trouble != nil && aim.Point == s.trouble.target.Point, now)
 	} else {
 		s.failed(&r, now)
 	}
@@ -50,14 +55,16 @@ func (s *Service) note(t Target, now time.Time) {
 	}
 }
 
-func (s *Service) succeeded(r *Result, now time.Time) {
+// succeeded takes a probe that met the service. unlisted: the introduction point that is looked
+// into is in no descriptor, so no client is sent there.
+func (s *Service) succeeded(r *Result, unlisted bool, now time.Time) {
 	s.unsure = 0
 	if r.Full {
 		s.verified, s.byClient = now, false
 	}
 	switch {
 	case s.trouble != nil:
-		if !s.over(r) {
+		if !unlisted && !s.over(r) {
 			s.lookAt(s.trouble.target, Stepped, now)
 			return
 		}

@@ -338,6 +338,10 @@ func (s *Service) cannot() Cause {
 
 // unpublished: it ought to be by now.
 func (s *Service) unpublished(now time.Time) {
+	if s.facts.Elsewhere && s.facts.Settling { // whoever publishes was just told
+		s.next = now.Add(s.spread(settleAgain))
+		return
+	}
 	r := Result{Stage: Directory, Reached: true}
 	if s.trouble != nil {
 		s.stillBroken(&r, now)
