@@ -48,6 +48,7 @@ type world struct {
 	mu      sync.Mutex // protects what follows
 	offline bool
 	dead    map[[32]byte]bool // relays
+	silent  map[[32]byte]bool // relays to which circuits are built for ever
 	forgets bool              // relays that are introduction points pass nothing on
 	limited bool              // introduction points have passed on as much as they may, and say no
 	flooded bool              // so many introductions come that all others are thrown away here, unread
@@ -143,6 +144,9 @@ func (w *world) play(ctx actor.Context) {
 		}
 		if short := w.offline || w.astray > 0 && m.Visit && w.luck.IntN(w.astray) == 0; short || w.dead[p.at] {
 			kernel.After(ctx.ActorSystem(), m.Owner, 100*time.Millisecond, &circuits.Over{Token: m.Token, Outcome: chivev1.Outcome_OUTCOME_DESTROYED, ToLast: !short})
+			return
+		}
+		if w.silent[p.at] {
 			return
 		}
 		w.opened++

@@ -13,6 +13,7 @@ func (s *Service) Probed(r Result, now time.Time) {
 	}
 	s.flying = nil
 	s.note(r.Tried, now)
+	news := !s.knownAway(&r)
 	switch d := r.Tried.Directory; {
 	case r.OK || r.Stage > Directory:
 		delete(s.away, d)
@@ -29,9 +30,12 @@ func (s *Service) Probed(r Result, now time.Time) {
 	if s.next.IsZero() {
 		s.routine(now)
 	}
-	if r.OK {
+	switch {
+	case r.OK:
 		s.succeeded(&r, now)
-	} else {
+	case !news && s.calm() && s.cannot() == 0:
+		s.lookAt(s.intent(&r), s.again(&r), now.Add(s.spread(soon)))
+	default:
 		s.failed(&r, now)
 	}
 	s.act(now)

@@ -1,6 +1,9 @@
 package heal
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Between two probes up to the meeting others ask one directory each for the descriptor: looks.
 // One that is gone is noticed when its turn comes, and clients who choose it wait in vain, so
@@ -23,6 +26,15 @@ type away struct {
 func (s *Service) notReached(d [32]byte, now time.Time) {
 	a := s.away[d]
 	s.away[d] = away{now.Add(min(awayFirst<<min(a.times, awayMost), awayMost*awayFirst)), a.times + 1}
+}
+
+// knownAway: does a probe that failed tell no more than that a directory is still away, which was
+// so before, while others are not?
+func (s *Service) knownAway(r *Result) bool {
+	if r.OK || r.Stage != Directory || r.Answer || !r.Reached || r.Short || s.away[r.Tried.Directory].times == 0 {
+		return false
+	}
+	return slices.ContainsFunc(s.facts.Directories, func(d [32]byte) bool { return s.away[d].times == 0 })
 }
 
 // metWithin: was a client met in the time before now?

@@ -147,3 +147,42 @@ func TestAwayForLong(t *testing.T) {
 	w.run(20 * time.Minute)
 	w.expect("found not-stored at directory directory 3", "healing republish 0", "verified", "healed of not-stored after 1")
 }
+
+// Directories that are known to be away, and still are, are no reason to doubt the network, in
+// whatever order they are asked; when all are away that is one.
+func TestKnownAway(t *testing.T) {
+	for seed := range uint64(50) {
+		w := newWorld(t)
+		w.s.rand = rand.New(rand.NewPCG(seed, 13))
+		w.up()
+		for n := byte(1); n <= 3; n++ {
+			w.unreached[dir(n)] = true
+		}
+		w.run(3 * time.Minute) // perhaps all three in a row: that may be the network
+		w.story = nil
+		w.run(4 * time.Hour)
+		w.expect()
+		w.verdict(Up)
+		for n := byte(4); n <= 6; n++ {
+			w.unreached[dir(n)] = true
+		}
+		w.run(5 * time.Minute)
+		w.expect("doubted connections")
+	}
+}
+
+// One that is looked into and cannot be reached any more is not asked without end.
+func TestAwayInTrouble(t *testing.T) {
+	w := newWorld(t)
+	w.up()
+	w.badDir[dir(3)] = Directory
+	for w.s.trouble == nil {
+		w.run(time.Second)
+	}
+	w.unreached[dir(3)] = true
+	w.probes = nil
+	w.run(10 * time.Minute)
+	if n := len(w.probes); n > 120 {
+		t.Errorf("%d probes in ten minutes", n)
+	}
+}
