@@ -186,3 +186,28 @@ func TestAwayInTrouble(t *testing.T) {
 		t.Errorf("%d probes in ten minutes", n)
 	}
 }
+
+// Clients who are met make probes cheaper: the descriptor is looked at only.
+func TestClients(t *testing.T) {
+	w := newWorld(t)
+	w.up()
+	w.probes = nil
+	for range 60 {
+		w.s.Met(w.now)
+		w.obey()
+		w.run(10 * time.Second)
+	}
+	for _, p := range w.probes {
+		if p.Full {
+			t.Fatalf("a whole probe, where clients are met: %+v", p)
+		}
+	}
+	w.expect()
+	w.verdict(Up)
+	// And they are proof enough.
+	cold := newWorld(t)
+	cold.takes = time.Minute
+	cold.s.Met(cold.now)
+	cold.obey()
+	cold.expect("verified")
+}
