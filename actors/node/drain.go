@@ -43,7 +43,7 @@ func (n *Node) Drain(ctx context.Context, limit time.Duration) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if met == nil && n.status.idle(time.Now().Add(-arriveTime)) {
+		if met == nil && n.status.idle(arriveTime) {
 			return nil
 		}
 	}

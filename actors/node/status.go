@@ -51,16 +51,16 @@ func (s *status) apply(e *chivev1.Envelope) {
 	defer s.mu.Unlock()
 	s.state.Apply(e)
 	if e.GetStreamEnded() != nil {
-		s.ended = e.GetTime().AsTime()
+		s.ended = time.Now() // no clock that may be set
 	}
 }
 
-// idle: is no stream open or waiting, and has none ended since then?
-func (s *status) idle(since time.Time) bool {
+// idle: is no stream open or waiting, and has none ended for so long?
+func (s *status) idle(d time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	tally := s.state.Tally()
-	return tally.Streams+tally.Waiting == 0 && !s.ended.After(since)
+	return tally.Streams+tally.Waiting == 0 && time.Since(s.ended) >= d
 }
 
 // copied is the state as it is now. Those who emit events wait meanwhile, so no
