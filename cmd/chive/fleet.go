@@ -85,8 +85,10 @@ type fleetNodes struct {
 
 // Help is printed by chive fleet nodes --help.
 func (fleetNodes) Help() string {
-	return `A node that is not heard of for some seconds is left out. CLOCK is how far its
-clock is ahead of the NATS servers'.
+	return `A node says something every five seconds; HEARD is how long ago that was, and one that
+is not heard of for 16 seconds is left out. CLOCK is how far its clock is ahead of the NATS
+servers'. What is below the list says when it is old, as when the servers have no majority;
+with -o json that is said on standard error.
 
 Examples:
   chive fleet nodes
@@ -96,27 +98,32 @@ Examples:
 // Run asks and prints.
 func (c fleetNodes) Run(std streams) error {
 	return c.with(askTimeout, func(ctx context.Context, f *bridge.FleetConn) error {
-		all, err := f.Members(ctx)
+		all, standing, err := members(ctx, f)
 		if err != nil {
 			return err
 		}
 		if c.Output == "json" {
+			printStanding(std.err, all, standing)
 			return printJSON(std.out, all)
 		}
-		return printNodes(std.out, all, time.Now())
+		if err := printNodes(std.out, all, standing, time.Now()); err != nil {
+			return err
+		}
+		printStanding(std.out, all, standing)
+		return nil
 	})
 }
 
 // skewed is how far a clock may be off before it is worth a word.
 const skewed = 5 * time.Second
 
-func printNodes(w io.Writer, all []fleet.Seen, now time.Time) error {
+func printNodes(w io.Writer, all []fleet.Seen, standing fleet.Standing, now time.Time) error {
 	versions := map[string]int{}
 	for _, s := range all {
 		versions[s.Version]++
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "NODE\tVERSION\tUP\tBOOTSTRAP\tCIRCUITS\tBUILT\tSTREAMS\tCONFIG\tFLEET\tCLOCK")
+	fmt.Fprintln(t, "NODE\tVERSION\tUP\tBOOTSTRAP\tCIRCUITS\tBUILT\tSTREAMS\tCONFIG\tFLEET\tCLOCK\tHEARD")
 	for _, s := range all {
 		version := printable(s.Version)
 		if len(versions) > 1 {
@@ -130,8 +137,9 @@ func printNodes(w io.Writer, all []fleet.Seen, now time.Time) error {
 		if s.Skew.Abs() > skewed {
 			clock = fmt.Sprintf("%+v", s.Skew.Round(time.Second))
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d %%\t%d\t%s\t%d\t%d\t%s\t%s\n", printable(s.Node), version, brief(now.Sub(s.Started)), s.Bootstrap,
-			s.Circuits, share(s.Built, s.Failed), s.Streams, s.Config, strings.TrimSpace(fmt.Sprint(s.FleetMember.Fleet, " ", printable(state))), clock)
+		age, _ := old(s, standing)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d %%\t%d\t%s\t%d\t%d\t%s\t%s\t%s\n", printable(s.Node), version, brief(now.Sub(s.Started)), s.Bootstrap,
+			s.Circuits, share(s.Built, s.Failed), s.Streams, s.Config, strings.TrimSpace(fmt.Sprint(s.FleetMember.Fleet, " ", printable(state))), clock, brief(age))
 	}
 	return t.Flush()
 }
@@ -168,6 +176,7 @@ func (c fleetStatus) Run(std streams) error {
 type fleetState struct {
 	Fleet       string              `json:"fleet"`
 	Nodes       []fleet.Seen        `json:"nodes"`
+	Servers     fleet.Standing      `json:"servers"` // the NATS servers that say who is there
 	Publication *fleet.Published    `json:"publication,omitempty"`
 	Problem     string              `json:"problem,omitempty"` // why it is not to be believed
 	Acks        []messages.FleetAck `json:"acknowledgements,omitempty"`
@@ -175,7 +184,7 @@ type fleetState struct {
 
 func statusOf(ctx context.Context, f *bridge.FleetConn) (s fleetState, err error) {
 	s.Fleet = f.Fleet()
-	if s.Nodes, err = f.Members(ctx); err != nil {
+	if s.Nodes, s.Servers, err = members(ctx, f); err != nil {
 		return s, err
 	}
 	p, err := f.Config(ctx)
@@ -211,6 +220,7 @@ func (s fleetState) print(w io.Writer) {
 		fmt.Fprintf(w, "               %s\n", s.Problem)
 	}
 	printAcks(w, s.Acks)
+	printStanding(w, s.Nodes, s.Servers)
 }
 
 func printAcks(w io.Writer, acks []messages.FleetAck) {
