@@ -26,7 +26,7 @@ type fleetCommand struct {
 	Status      fleetStatus      `cmd:"" help:"Show how the fleet is, and what became of its configuration."`
 	Events      fleetEvents      `cmd:"" help:"Follow the events of all nodes."`
 	Config      fleetConfig      `cmd:"" help:"Show and change the fleet's configuration."`
-	Drain       fleetDrain       `cmd:"" help:"Have a node take no new streams."`
+	Drain       fleetDrain       `cmd:"" help:"Have a node take nothing new, before it is stopped, or take part again."`
 	Credentials fleetCredentials `cmd:"" help:"Make the keys of a new fleet."`
 }
 
@@ -242,16 +242,18 @@ func printAcks(w io.Writer, acks []messages.FleetAck) {
 type fleetDrain struct {
 	fleetFlags
 	Node   string        `arg:"" help:"The node."`
-	Resume bool          `help:"Take streams again."`
-	Wait   time.Duration `default:"0s" help:"Wait, at most so long, until no stream is open."`
+	Resume bool          `xor:"way" help:"Have it take part again."`
+	Wait   time.Duration `xor:"way" placeholder:"DURATION" help:"Wait until no stream is open, at most so long; 1 when some are then."`
 }
 
 // Help is printed by chive fleet drain --help.
 func (fleetDrain) Help() string {
-	return `The node closes its listeners; streams that are open go on. It takes no part in onion
-services that others host too (HiddenServiceShared), and another publishes them. It goes on
-otherwise: stop it when it has no streams, or have it take streams again. A node that is
-started anew takes streams.
+	return `The node takes nothing new. It closes its listeners; streams that are open go on. Onion
+services that it hosts with other nodes (HiddenServiceShared) are published by another within
+a second or so, without its introduction points; clients who come by those still are met.
+Onion services that it hosts alone go on as they are. It runs on, and chive fleet nodes says
+draining: stop it when it has no streams, or have it take part again. A node that is started
+anew takes part.
 
 Examples:
   chive fleet drain n2 --wait 5m
@@ -276,15 +278,15 @@ func (c fleetDrain) Run(std streams) error {
 				return fmt.Errorf("the node's answer: %w", err)
 			}
 			if c.Resume {
-				fmt.Fprintf(std.out, "%s takes streams\n", c.Node)
+				fmt.Fprintf(std.out, "%s takes part again\n", c.Node)
 				return nil
 			}
 			if a.Streams == 0 || c.Wait == 0 {
-				fmt.Fprintf(std.out, "%s takes no new streams; %d are open\n", c.Node, a.Streams)
+				fmt.Fprintf(std.out, "%s takes nothing new; %s open\n", c.Node, areOpen(a.Streams))
 				return nil
 			}
 			if time.Now().After(deadline) {
-				return fmt.Errorf("%s: %d streams are still open after %v", c.Node, a.Streams, c.Wait)
+				return fmt.Errorf("%s takes nothing new, and %s open after %v", c.Node, areOpen(a.Streams), c.Wait)
 			}
 			select {
 			case <-ctx.Done():
@@ -293,4 +295,12 @@ func (c fleetDrain) Run(std streams) error {
 			}
 		}
 	})
+}
+
+// areOpen is "3 streams are".
+func areOpen(n int) string {
+	if n == 1 {
+		return "1 stream is"
+	}
+	return count(n, "stream") + " are"
 }
