@@ -44,21 +44,30 @@ type port struct {
 	*store
 	cut      bool
 	full     bool // it is read, and stores nothing
+	form     byte // of what this node writes and reads, as another version does
 	watchers map[int]func(messages.ShareEntry)
 	prefix   string
 }
 
 var errCut = errors.New("cut off")
 
+// formed is a value as a node of another version has it.
+func (p *port) formed(e messages.ShareEntry) messages.ShareEntry {
+	if e.Value = bytes.Clone(e.Value); len(e.Value) > 0 {
+		e.Value[0] ^= p.form
+	}
+	return e
+}
+
 func (p *port) put(key string, value []byte) uint64 {
 	p.number++
-	e := messages.ShareEntry{Key: key, Value: bytes.Clone(value), Number: p.number}
+	e := p.formed(messages.ShareEntry{Key: key, Value: value, Number: p.number})
 	p.entries[key] = e
 	e.Number = 0
 	for _, n := range p.nodes {
 		for _, see := range n.watchers {
 			if !n.cut && strings.HasPrefix(key, n.prefix+".") {
-				see(e)
+				see(n.formed(e))
 			}
 		}
 	}
@@ -93,7 +102,7 @@ func (p *port) ShareRead(key string, done func(messages.ShareEntry, error)) {
 		done(messages.ShareEntry{}, errCut)
 		return
 	}
-	done(p.entries[key], nil)
+	done(p.formed(p.entries[key]), nil)
 }
 
 func (p *port) ShareList(prefix string, done func([]messages.ShareEntry, error)) {
@@ -106,7 +115,7 @@ func (p *port) ShareList(prefix string, done func([]messages.ShareEntry, error))
 	var all []messages.ShareEntry
 	for key, e := range p.entries {
 		if strings.HasPrefix(key, prefix+".") {
-			all = append(all, e)
+			all = append(all, p.formed(e))
 		}
 	}
 	done(all, nil)
@@ -406,6 +415,62 @@ func TestWhoPublishesIsTold(t *testing.T) {
 			}
 			store(false, first)
 			first, other = other, first
+		}
+	})
+}
+
+// Nodes of two versions that cannot read each other's entries: one of them all publishes, the
+// points of those that it can read, and when it ends another does, of whichever version.
+func TestVersionsMixed(t *testing.T) {
+	onScene(t, []string{"a", "b", "c", "d"}, func(s *scene) {
+		set := func(f func()) {
+			s.store.mu.Lock()
+			defer s.store.mu.Unlock()
+			f()
+		}
+		newer := s.nodes[2:]
+		set(func() {
+			for _, n := range newer {
+				n.form = 0x40
+			}
+		})
+		watch := func(d time.Duration) {
+			t.Helper()
+			for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+				if all := s.publishers(); len(all) > 1 {
+					t.Fatalf("%s and %s publish", all[0].name, all[1].name)
+				}
+			}
+		}
+		watch(20 * time.Second)
+		were := map[byte]bool{}
+		for round := range 6 {
+			n := s.publisher()
+			were[n.form] = true
+			for _, o := range s.nodes {
+				if r := o.has(); len(r.Others) != 2 && !o.cut && round == 0 || len(r.Others) > 0 && r.Others[0].Node > "b" != (o.form != 0) {
+					t.Errorf("%s lists %+v", o.name, r.Others)
+				}
+			}
+			if round == 3 { // in order
+				s.system.Root.Send(n.pid, &hosting.Unshared{Service: "/site"})
+				watch(20 * time.Second)
+				if n.parted() != 1 {
+					t.Errorf("%s waits for ever", n.name)
+				}
+				s.shared(slices.Index(s.nodes, n), 0)
+			} else {
+				set(func() { n.cut = true })
+				watch(20 * time.Second)
+				set(func() { // the others of its version are away the next time
+					for _, o := range s.nodes {
+						o.cut = o.form == n.form
+					}
+				})
+			}
+		}
+		if len(were) != 2 {
+			t.Error("one version alone has published")
 		}
 	})
 }

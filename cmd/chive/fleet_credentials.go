@@ -104,7 +104,13 @@ func (c fleetCredentials) say(w io.Writer) error {
 	} {
 		fmt.Fprintf(t, "  %s\t%s\n", f[0], f[1])
 	}
-	return t.Flush()
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	if len(c.Nodes) == 2 {
+		fmt.Fprintln(w, "Two nodes: have them share one nats-server, or add a third. A cluster of their embedded servers\nstores nothing any more when one of them ends (docs/fleet.md).")
+	}
+	return nil
 }
 
 func (c fleetCredentials) check() error {
@@ -148,15 +154,18 @@ func (c fleetCredentials) torrc(node, signer string) string {
 #NatsUrl tls://nats.example:4222
 #NatsNodeCredentialFile /etc/chive/node-%s.nk
 
-# Or with the embedded servers as a cluster, of which each node names another:
+# Or with the embedded servers of three nodes as a cluster, of which each names the others
+# (those of two keep nothing when one ends):
+#NatsListen 127.0.0.1:4222
 #NatsClusterListen 192.0.2.1:6222
 #NatsRoutes 192.0.2.2:6222
+#NatsRoutes 192.0.2.3:6222
 #NatsClusterCredentialFile /etc/chive/%s
 #NatsTLSCert /etc/chive/nats.crt
 #NatsTLSKey /etc/chive/nats.key
 #NatsTLSCA /etc/chive/ca.crt
 
-# How many servers keep the configuration: 3 of three.
+# How many servers hold what the fleet stores: 3 of three; left out with one.
 #FleetReplicas 3
 `, node, secretFile)
 	return b.String()
