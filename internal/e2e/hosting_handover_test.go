@@ -52,7 +52,6 @@ func TestHostingHandOver(t *testing.T) {
 		p.start(t)
 		s.complete(t, at, 3)
 	}
-	s.drained(t)
 	s.alone(t)
 }
 
