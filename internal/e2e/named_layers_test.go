@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"chive/internal/testnet"
 	"chive/messages/chivev1"

@@ -3,7 +3,6 @@ package e2e
 import (
 	"net"
 	"testing"
-	"time"
 
 	"chive/internal/testnet"
 )

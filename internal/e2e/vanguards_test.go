@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"chive/internal/testnet"
 	"chive/internal/testnet/target"
