@@ -58,6 +58,8 @@ type Bridge struct {
 	cancel  context.CancelFunc
 	drained chan struct{}
 
+	watching sync.WaitGroup // at the cluster
+
 	mu      sync.Mutex          // protects the fields below
 	history []*chivev1.Envelope // redacted, oldest first
 	splices map[net.Conn]struct{}
@@ -98,6 +100,13 @@ func Start(o Options) (*Bridge, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	b.cancel = cancel
+	if o.ClusterListen != "" {
+		b.watching.Add(1)
+		safego.Go("cluster watch", func() {
+			defer b.watching.Done()
+			b.watchCluster(ctx)
+		}, b.panicked)
+	}
 	safego.Go("event publisher", func() {
 		defer close(b.drained)
 		_ = o.Recorder.Drain(ctx, b.publish) // ends with the context
@@ -308,6 +317,7 @@ func (b *Bridge) Close(ctx context.Context) error {
 	}
 	err = errors.Join(err, b.service.Stop(), b.nc.FlushTimeout(endTime))
 	b.nc.Close()
+	b.watching.Wait()
 	_ = b.socket.Close() // its file is removed with it
 	b.server.Shutdown()
 	b.server.WaitForShutdown()

@@ -61,7 +61,7 @@ var natsOptions = []Option{
 	}, "file", func(c *Config) *string { return &c.NatsTLSCA }),
 	place(Option{
 		Name: "NatsClusterListen", Default: "0", Own: true, Class: Restart, Effect: serverStarts, RemoteDenied: deniedListener,
-		Doc: "Make the embedded server one of a cluster, whose name is the fleet's: others reach it here. Needs NatsClusterCredentialFile; beyond loopback, TLS with NatsTLSCert, NatsTLSKey and NatsTLSCA on both sides. Three servers or more keep the fleet's configuration when one is lost; see FleetReplicas.",
+		Doc: "Make the embedded server one of a cluster, whose name is the fleet's: others reach it here. Needs NatsClusterCredentialFile; beyond loopback, TLS with NatsTLSCert, NatsTLSKey and NatsTLSCA on both sides. Three servers or more keep the fleet's configuration when one is lost; two keep nothing then, not even for each other; see FleetReplicas.",
 	}, func(c *Config) *string { return &c.NatsClusterListen }),
 	path(Option{
 		Name: "NatsClusterCredentialFile", Default: "", Own: true, Class: Restart, RemoteDenied: deniedFiles, Effect: serverStarts,
@@ -81,7 +81,7 @@ var natsOptions = []Option{
 	number(Option{
 		Name: "FleetReplicas", Default: "1", Own: true, Class: Restart, RemoteDenied: deniedTrust,
 		Effect: "Needs a restart: buckets are made when the node starts; one that exists keeps what it was made with.",
-		Doc:    "How many NATS servers hold each of the fleet's buckets (configuration, acknowledgements, members). 3 in a cluster of three.",
+		Doc:    "How many NATS servers hold each of the fleet's buckets (configuration, acknowledgements, members, shared onion services). A majority of these has to be there for anything to be stored: with 3 in a cluster of three one may be lost, with 2 none, with 4 no more than with 3. `chive check` warns of numbers that bear no loss.",
 	}, "servers", 1, 5, func(c *Config) *int { return &c.FleetReplicas }),
 }
 
@@ -254,6 +254,7 @@ func (b *builder) checkNats() {
 		b.fail(b.set["NatsClusterListen"], ErrConflict, "the servers of a cluster listen for clients, too: set NatsListen, 127.0.0.1:4222 for those of this machine alone")
 	}
 	b.oneWay()
+	b.checkServers()
 	for _, idle := range []struct {
 		option  string
 		without bool

@@ -47,6 +47,7 @@ func TestNatsRefusals(t *testing.T) {
 		{"FleetConfigKey " + fleetKey[:55], "56 characters"},
 		{"FleetConfigKey A" + fleetKey[1:], "begins with U"},
 		{"FleetReplicas 6", "1 to 5"},
+		{"FleetConfigKey " + fleetKey + "\nFleetReplicas 3", "the embedded one is alone: set NatsClusterListen"},
 	} {
 		_, err := loadFrom(oneFile(c.torrc+"\n"), "torrc", nil)
 		var all Errors
@@ -63,6 +64,33 @@ func TestNatsOptionsWithoutEffect(t *testing.T) {
 		cfg := load(t, torrc+"\n")
 		if len(cfg.Warnings) != 1 || !strings.Contains(cfg.Warnings[0].Error(), "has no effect without") {
 			t.Errorf("%s: %v", torrc, cfg.Warnings)
+		}
+	}
+}
+
+// Servers of which none may be lost are warned of; what cannot be at all is refused.
+func TestHowManyServers(t *testing.T) {
+	const cluster = "NatsListen 127.0.0.1:4222\nNatsClusterListen 127.0.0.1:6222\n"
+	const hub = "NatsUrl nats://127.0.0.1:4222\nNatsUrl nats://127.0.0.1:4223\n"
+	for torrc, want := range map[string]string{
+		cluster + "FleetReplicas 3\nNatsRoutes a:1\n": "",
+		cluster + "FleetReplicas 5\n":                 "",
+		cluster + "FleetReplicas 2\n":                 "FleetReplicas: a majority of 2 servers is both: when one of them ends or is lost, nothing is stored",
+		cluster + "FleetReplicas 4\n":                 "FleetReplicas: a majority of 4 servers is 3: no more of them may be lost than of 3. Write FleetReplicas 3",
+		cluster + "FleetReplicas 1\n":                 "FleetReplicas: with FleetReplicas 1 each of the fleet's buckets is on one server",
+		cluster + "NatsRoutes a:1\n":                  "NatsClusterListen: with FleetReplicas 1 each of the fleet's buckets is on one server",
+		hub:                                           "",
+		hub + "FleetReplicas 2\n":                     "a majority of 2 servers is both",
+		hub + "FleetReplicas 3\n":                     "",
+		"FleetConfigKey " + fleetKey:                  "",
+	} {
+		cfg := load(t, torrc+"\n")
+		var got []string
+		for _, w := range cfg.Warnings {
+			got = append(got, w.Error())
+		}
+		if text := strings.Join(got, "\n"); len(got) > 1 || (want == "") != (text == "") || !strings.Contains(text, want) {
+			t.Errorf("%s: %q", torrc, got)
 		}
 	}
 }

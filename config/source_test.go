@@ -264,7 +264,7 @@ var together = func() map[string]bool {
 	out := map[string]bool{}
 	for _, name := range []string{
 		"Socks5ProxyUsername", "Socks5ProxyPassword", "HTTPSProxyAuthenticator",
-		"ClientDNSRejectInternalAddresses", "NatsClusterListen",
+		"ClientDNSRejectInternalAddresses", "NatsClusterListen", "FleetReplicas",
 	} {
 		out[name] = true
 	}

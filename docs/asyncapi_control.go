@@ -121,7 +121,7 @@ func (a *api) control() {
 		{{"type", "object"}, {"properties", object{{"resume", object{{"type", "boolean"}, {"description", "take streams again"}}}}}},
 	}}})
 	a.message("drain-answer", "", a.schemas.answer(node.DrainAnswer{}))
-	a.verb("drain", "Take no new streams; those that are open go on. Or take them again.", "drain-question", "drain-answer", "refusal")
+	a.verb("drain", "Take no new streams, and no part in onion services that nodes share; what is open goes on. Or take part again.", "drain-question", "drain-answer", "refusal")
 
 	a.message("renew-question", "Either all, or the SOCKS user name of an identity, and if wanted its password.", a.schemas.answer(node.RenewAsk{}))
 	a.message("renew-answer", "", a.schemas.answer(node.RenewAnswer{}))

@@ -141,3 +141,37 @@ func (s *stage) count() int {
 	defer s.mu.Unlock()
 	return len(s.heard)
 }
+
+// A turn to publish that was on its way when the node left begins nothing, at a service that
+// runs and at one that is started anew; with the next turn it publishes again.
+func TestTurnComesLate(t *testing.T) {
+	services := folders(t, 1)
+	onStage(t, func(s *stage) {
+		pid := s.node(1, services[0])
+		s.publishing(pid, services[0])
+		before := s.uploads(1)
+		turn := func(epoch uint64) {
+			s.system.Root.Send(pid, &Role{Service: services[0].Dir, Publish: true, Epoch: epoch, Until: time.Now().Add(time.Hour)})
+		}
+		s.system.Root.Send(pid, &Leave{})
+		turn(4)
+		s.system.Root.Send(pid, hostingNetwork(60)) // there are other directories now
+		s.pass(time.Minute)
+		if st := s.statusOf(pid); s.uploads(1) != before || st.Shared.Publishes {
+			t.Errorf("%d uploads, %+v", s.uploads(1)-before, st.Shared)
+		}
+		s.mu.Lock()
+		s.panics = true
+		s.mu.Unlock()
+		s.pass(10 * time.Minute)
+		if st := s.statusOf(pid); s.uploads(1) != before || st.Shared.Publishes || len(st.Points) == 0 {
+			t.Errorf("started anew: %d uploads, %+v", s.uploads(1)-before, st)
+		}
+		s.system.Root.Send(pid, &Rejoin{})
+		turn(5)
+		s.pass(time.Minute)
+		if st := s.statusOf(pid); s.uploads(1) == before || !st.Shared.Publishes {
+			t.Errorf("it does not publish again: %+v", st.Shared)
+		}
+	})
+}

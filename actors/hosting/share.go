@@ -110,6 +110,9 @@ func (h *hosting) assign(ctx actor.Context, m *Role) {
 // take has the machine do what the role says, and gives uploads that are under way the
 // time that it gives.
 func (a *serviceActor) take(m *Role, now time.Time) {
+	if m.Publish && a.shares.away {
+		return // it was on its way when the node left
+	}
 	a.shares.role = m
 	others := make([]host.Foreign, len(m.Others))
 	for i, o := range m.Others {

@@ -107,7 +107,7 @@ func (s *sharing) Receive(ctx actor.Context) {
 		if errors.Is(m.err, messages.ErrShareConflict) {
 			m.err = share.ErrConflict
 		}
-		s.stored(ctx, m.part, m.err)
+		s.stored(ctx, m)
 		m.part.machine.Wrote(m.id, m.number, m.err, s.moment())
 	case *heard:
 		s.heard(m)
@@ -226,34 +226,41 @@ func (s *sharing) leaseRead(ctx actor.Context, m *leaseRead) {
 		return
 	}
 	p.failing = time.Time{}
-	if m.entry.Number != p.number { // somebody's was stored
-		was := p.cutOff(s.o.Now())
+	l := s.opened(p, m.entry.Value, now)
+	news := m.entry.Number != p.number
+	if news { // somebody's was stored
 		p.number, p.refused = m.entry.Number, time.Time{}
-		if was && p.role != nil {
-			s.assign(ctx, p, p.role)
-		}
-		if p.unknown {
-			p.unknown = false
-			s.publisher(p, p.role.Holder)
-		}
 	}
-	if m.entry.Value == nil {
-		p.machine.LeaseRead(nil, m.entry.Number, now)
-		return
+	p.machine.LeaseRead(l, m.entry.Number, now)
+	s.perform(ctx, p)
+	if p.unknown && news && l != nil { // and the machine had no more to tell
+		p.unknown = false
+		s.assign(ctx, p, p.role)
+		s.publisher(p, p.role.Holder)
 	}
-	l, err := p.keys.OpenLease(s.o.Fleet, p.tag, m.entry.Value, now.Wall)
+}
+
+// opened is a lease that was read; nil: there is none, or none that somebody with the key made.
+func (s *sharing) opened(p *part, value []byte, now share.Moment) *share.Lease {
+	if value == nil {
+		return nil
+	}
+	l, err := p.keys.OpenLease(s.o.Fleet, p.tag, value, now.Wall)
 	if err != nil {
 		s.warn(p, unusable, err)
-		p.machine.LeaseRead(nil, m.entry.Number, now)
-		return
+		return nil
 	}
-	p.machine.LeaseRead(&l, m.entry.Number, now)
+	return &l
 }
 
 // stored: a lease was written, or not. Servers that have lost most of their number can be read
 // and store nothing: what they say of a publisher is old then.
-func (s *sharing) stored(ctx actor.Context, p *part, err error) {
-	if err == nil || errors.Is(err, share.ErrConflict) {
+func (s *sharing) stored(ctx actor.Context, m *wrote) {
+	p := m.part
+	if m.err == nil {
+		p.number = m.number
+	}
+	if m.err == nil || errors.Is(m.err, share.ErrConflict) {
 		p.refused = time.Time{}
 		return
 	}
@@ -263,7 +270,7 @@ func (s *sharing) stored(ctx actor.Context, p *part, err error) {
 	if !p.cutOff(s.o.Now()) {
 		return
 	}
-	s.warn(p, "the fleet's servers store nothing: nobody may publish a shared onion service until they do", err)
+	s.warn(p, "the fleet's servers store nothing: nobody may publish a shared onion service until they do", m.err)
 	if p.role != nil && p.role.Holder != "" && !p.unknown {
 		p.unknown = true
 		s.assign(ctx, p, p.role)
@@ -385,7 +392,7 @@ func (s *sharing) assign(ctx actor.Context, p *part, r *share.Role) {
 		Others: make([]hosting.SharedPoint, len(r.Others)),
 	}
 	p.role = r
-	if !r.Publish && p.cutOff(s.o.Now()) {
+	if !r.Publish && p.unknown {
 		m.Publisher = ""
 	}
 	if r.Publish {
@@ -404,6 +411,7 @@ func (s *sharing) told(p *part, e share.Event) {
 	const kind = chivev1.Kind_KIND_HOSTING
 	switch e := e.(type) {
 	case share.Taken:
+		p.unknown = false
 		s.o.Recorder.Emit(messages.Event(kind, p.id, &chivev1.HostingLeaseTaken{Epoch: e.Epoch, From: e.From}))
 	case share.Lost:
 		now := s.o.Now()
@@ -412,6 +420,7 @@ func (s *sharing) told(p *part, e share.Event) {
 	case share.Refused:
 		s.o.Recorder.Emit(messages.Event(kind, p.id, &chivev1.HostingLeaseRefused{Epoch: e.Epoch}))
 	case share.Changed:
+		p.unknown = false
 		s.o.Recorder.Emit(messages.Event(kind, p.id, &chivev1.HostingPublisherChanged{Epoch: e.Epoch, Publisher: e.Holder}))
 	case share.Members:
 		s.o.Recorder.Emit(messages.Event(kind, p.id, &chivev1.HostingMembersChanged{Nodes: uint32(e.Nodes), Points: uint32(e.Points)}))

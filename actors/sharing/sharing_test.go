@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -43,21 +44,30 @@ type port struct {
 	*store
 	cut      bool
 	full     bool // it is read, and stores nothing
+	form     byte // of what this node writes and reads, as another version does
 	watchers map[int]func(messages.ShareEntry)
 	prefix   string
 }
 
 var errCut = errors.New("cut off")
 
+// formed is a value as a node of another version has it.
+func (p *port) formed(e messages.ShareEntry) messages.ShareEntry {
+	if e.Value = bytes.Clone(e.Value); len(e.Value) > 0 {
+		e.Value[0] ^= p.form
+	}
+	return e
+}
+
 func (p *port) put(key string, value []byte) uint64 {
 	p.number++
-	e := messages.ShareEntry{Key: key, Value: bytes.Clone(value), Number: p.number}
+	e := p.formed(messages.ShareEntry{Key: key, Value: value, Number: p.number})
 	p.entries[key] = e
 	e.Number = 0
 	for _, n := range p.nodes {
 		for _, see := range n.watchers {
 			if !n.cut && strings.HasPrefix(key, n.prefix+".") {
-				see(e)
+				see(n.formed(e))
 			}
 		}
 	}
@@ -92,7 +102,7 @@ func (p *port) ShareRead(key string, done func(messages.ShareEntry, error)) {
 		done(messages.ShareEntry{}, errCut)
 		return
 	}
-	done(p.entries[key], nil)
+	done(p.formed(p.entries[key]), nil)
 }
 
 func (p *port) ShareList(prefix string, done func([]messages.ShareEntry, error)) {
@@ -105,7 +115,7 @@ func (p *port) ShareList(prefix string, done func([]messages.ShareEntry, error))
 	var all []messages.ShareEntry
 	for key, e := range p.entries {
 		if strings.HasPrefix(key, prefix+".") {
-			all = append(all, e)
+			all = append(all, p.formed(e))
 		}
 	}
 	done(all, nil)
@@ -345,6 +355,66 @@ func TestServersThatStoreNothing(t *testing.T) {
 		}
 		if !told {
 			t.Error("no node's history has it that nobody published")
+		}
+	})
+}
+
+// What a node's history has of who publishes is so: the node that takes the lease when servers
+// store again forgets that nobody was known to, and tells it anew the next time; one that is
+// behind names nobody who does not.
+func TestWhoPublishesIsTold(t *testing.T) {
+	onScene(t, []string{"a", "b"}, func(s *scene) {
+		store := func(full bool, nodes ...*node) {
+			s.store.mu.Lock()
+			defer s.store.mu.Unlock()
+			for _, n := range nodes {
+				n.full = full
+			}
+		}
+		read := map[*node]int{}
+		told := func(n *node) (all []string) {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			for _, e := range n.log[read[n]:] {
+				switch body := e.GetEvent().(type) {
+				case *chivev1.Envelope_HostingLeaseTaken:
+					all = append(all, n.name)
+				case *chivev1.Envelope_HostingPublisherChanged:
+					all = append(all, body.HostingPublisherChanged.GetPublisher())
+				}
+			}
+			read[n] = len(n.log)
+			return all
+		}
+		time.Sleep(10 * time.Second)
+		first := s.publisher()
+		other := s.nodes[0]
+		if other == first {
+			other = s.nodes[1]
+		}
+		for round := range 3 {
+			told(first)
+			told(other)
+			store(true, s.nodes...)
+			time.Sleep(2 * time.Minute)
+			for _, n := range s.nodes {
+				// Who published is told that it has not renewed, so knows nobody from then on.
+				if got := told(n); n == other && !slices.Equal(got, []string{""}) || n == first && len(got) != 0 {
+					t.Errorf("round %d: %s tells %q when nobody publishes", round, n.name, got)
+				}
+			}
+			store(false, other) // the other is behind
+			time.Sleep(2 * time.Minute)
+			if s.publisher() != other {
+				t.Fatal("who cannot store publishes")
+			}
+			for _, n := range s.nodes {
+				if got := told(n); !slices.Equal(got, []string{other.name}) || n.has().Publisher != other.name {
+					t.Errorf("round %d: %s tells %q, and says that %q publishes", round, n.name, got, n.has().Publisher)
+				}
+			}
+			store(false, first)
+			first, other = other, first
 		}
 	})
 }

@@ -20,7 +20,9 @@ import (
 // What those who run a fleet are told.
 var (
 	// ErrNoFleet: no node has made the fleet's buckets yet.
-	ErrNoFleet = errors.New("no node of this fleet has been here: start one, with FleetConfigKey set")
+	ErrNoFleet = errors.New("no node of this fleet has been here: start one, with FleetConfigKey set. One that runs says in its log why it could store nothing; fewer servers than FleetReplicas may be why")
+	// ErrNoMajority: the servers can neither be asked nor told.
+	ErrNoMajority = errors.New("the fleet's NATS servers have no majority, or the one that holds this is away: nothing is stored until it is back (docs/fleet.md)")
 	// ErrUnshared: nobody keeps anything for a fleet there.
 	ErrUnshared = errors.New("no fleet is kept there: the node shares no NATS servers with others; NatsUrl, or NatsClusterListen, has it share some (docs/fleet.md)")
 	// ErrNothing: nothing was published yet.
@@ -67,10 +69,12 @@ func (c *Client) bucket(ctx context.Context, name string) (jetstream.KeyValue, e
 	switch {
 	case errors.Is(err, jetstream.ErrBucketNotFound):
 		return nil, ErrNoFleet
-	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, nats.ErrPermissionViolation), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.Canceled):
+		return nil, err
+	case err != nil:
 		return nil, unread(name, err)
 	}
-	return kv, err
+	return kv, nil
 }
 
 // Config is the last publication; ErrNothing if there is none. A value that is not a
@@ -168,11 +172,22 @@ type Seen struct {
 
 // unread says why a bucket cannot be read.
 func unread(bucket string, err error) error {
-	if errors.Is(err, nats.ErrNoResponders) {
+	var api *jetstream.APIError
+	switch {
+	case errors.Is(err, nats.ErrNoResponders):
 		return ErrUnshared
+	case errors.As(err, &api) && (api.ErrorCode == codeNoLeader || api.ErrorCode == codeOffline):
+		return fmt.Errorf("%s: %w", bucket, ErrNoMajority)
 	}
 	return fmt.Errorf("%s: %w (may this credential read it?)", bucket, err)
 }
+
+// What servers of a cluster say who follow none, or of a bucket that another one holds
+// (nats-server's JSClusterNotAvailErr and JSStreamOfflineErr).
+const (
+	codeNoLeader = 10008
+	codeOffline  = 10118
+)
 
 // Members lists who is there, by name.
 func (c *Client) Members(ctx context.Context) ([]Seen, error) {

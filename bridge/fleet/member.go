@@ -141,6 +141,7 @@ func (m *Member) stir() {
 func (m *Member) write(ctx context.Context) {
 	var acks, nodes jetstream.KeyValue
 	wait := firstWait
+	unheard := silence{log: m.o.Log}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -154,6 +155,7 @@ func (m *Member) write(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		unheard.tried(err, m.o.Conn.IsConnected(), m.o.Now())
 		if err == nil {
 			wait = firstWait
 			continue

@@ -107,6 +107,7 @@ var combinations = []struct{ torrc, says string }{
 	{"NatsUrl nats://127.0.0.1:4222\nNatsListen 127.0.0.1:4223", "NatsUrl is instead of the embedded server: drop one of them"},
 	{"NatsClusterListen 127.0.0.1:6222", "the servers of a cluster listen for clients, too: set NatsListen"},
 	{"NatsUrl nats://127.0.0.1:4222\nNatsClusterListen 127.0.0.1:6222", "NatsUrl is instead of the embedded server"},
+	{"FleetConfigKey UB5SO5SZO3ZSCZS6WWKZNE6C4J6ZWTENMV5FBPELB7N3CH3BEXPDMYAY\nFleetReplicas 3", "3 servers are to hold each bucket, and the embedded one is alone: set NatsClusterListen in as many nodes"},
 }
 
 // elsewhere are contradictions that no torrc can have, or none that this machine can show.

@@ -26,7 +26,7 @@ type fleetCommand struct {
 	Status      fleetStatus      `cmd:"" help:"Show how the fleet is, and what became of its configuration."`
 	Events      fleetEvents      `cmd:"" help:"Follow the events of all nodes."`
 	Config      fleetConfig      `cmd:"" help:"Show and change the fleet's configuration."`
-	Drain       fleetDrain       `cmd:"" help:"Have a node take no new streams."`
+	Drain       fleetDrain       `cmd:"" help:"Have a node take nothing new, before it is stopped, or take part again."`
 	Credentials fleetCredentials `cmd:"" help:"Make the keys of a new fleet."`
 }
 
@@ -85,38 +85,45 @@ type fleetNodes struct {
 
 // Help is printed by chive fleet nodes --help.
 func (fleetNodes) Help() string {
-	return `A node that is not heard of for some seconds is left out. CLOCK is how far its
-clock is ahead of the NATS servers'.
+	return `A node says something every five seconds; HEARD is how long ago that was, and one that
+is not heard of for 16 seconds is left out. CLOCK is how far its clock is ahead of the NATS
+servers'. What is below the list says when it is old, as when the servers have no majority;
+with -o json that is said on standard error.
 
 Examples:
   chive fleet nodes
-  chive fleet nodes --server tls://nats.example:4222 --credential observe.nk`
+  chive fleet nodes --server tls://nats.example:4222 --credential nats.creds`
 }
 
 // Run asks and prints.
 func (c fleetNodes) Run(std streams) error {
 	return c.with(askTimeout, func(ctx context.Context, f *bridge.FleetConn) error {
-		all, err := f.Members(ctx)
+		all, standing, err := members(ctx, f)
 		if err != nil {
 			return err
 		}
 		if c.Output == "json" {
+			printStanding(std.err, all, standing)
 			return printJSON(std.out, all)
 		}
-		return printNodes(std.out, all, time.Now())
+		if err := printNodes(std.out, all, standing, time.Now()); err != nil {
+			return err
+		}
+		printStanding(std.out, all, standing)
+		return nil
 	})
 }
 
 // skewed is how far a clock may be off before it is worth a word.
 const skewed = 5 * time.Second
 
-func printNodes(w io.Writer, all []fleet.Seen, now time.Time) error {
+func printNodes(w io.Writer, all []fleet.Seen, standing fleet.Standing, now time.Time) error {
 	versions := map[string]int{}
 	for _, s := range all {
 		versions[s.Version]++
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "NODE\tVERSION\tUP\tBOOTSTRAP\tCIRCUITS\tBUILT\tSTREAMS\tCONFIG\tFLEET\tCLOCK")
+	fmt.Fprintln(t, "NODE\tVERSION\tUP\tBOOTSTRAP\tCIRCUITS\tBUILT\tSTREAMS\tCONFIG\tFLEET\tCLOCK\tHEARD")
 	for _, s := range all {
 		version := printable(s.Version)
 		if len(versions) > 1 {
@@ -133,8 +140,9 @@ func printNodes(w io.Writer, all []fleet.Seen, now time.Time) error {
 		if s.Skew.Abs() > skewed {
 			clock = fmt.Sprintf("%+v", s.Skew.Round(time.Second))
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d %%\t%d\t%s\t%d\t%d\t%s\t%s\n", printable(s.Node), version, brief(now.Sub(s.Started)), s.Bootstrap,
-			s.Circuits, share(s.Built, s.Failed), s.Streams, s.Config, strings.TrimSpace(fmt.Sprint(s.FleetMember.Fleet, " ", printable(state))), clock)
+		age, _ := old(s, standing)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d %%\t%d\t%s\t%d\t%d\t%s\t%s\t%s\n", printable(s.Node), version, brief(now.Sub(s.Started)), s.Bootstrap,
+			s.Circuits, share(s.Built, s.Failed), s.Streams, s.Config, strings.TrimSpace(fmt.Sprint(s.FleetMember.Fleet, " ", printable(state))), clock, brief(age))
 	}
 	return t.Flush()
 }
@@ -171,6 +179,7 @@ func (c fleetStatus) Run(std streams) error {
 type fleetState struct {
 	Fleet       string              `json:"fleet"`
 	Nodes       []fleet.Seen        `json:"nodes"`
+	Servers     fleet.Standing      `json:"servers"` // the NATS servers that say who is there
 	Publication *fleet.Published    `json:"publication,omitempty"`
 	Problem     string              `json:"problem,omitempty"` // why it is not to be believed
 	Acks        []messages.FleetAck `json:"acknowledgements,omitempty"`
@@ -178,7 +187,7 @@ type fleetState struct {
 
 func statusOf(ctx context.Context, f *bridge.FleetConn) (s fleetState, err error) {
 	s.Fleet = f.Fleet()
-	if s.Nodes, err = f.Members(ctx); err != nil {
+	if s.Nodes, s.Servers, err = members(ctx, f); err != nil {
 		return s, err
 	}
 	p, err := f.Config(ctx)
@@ -214,6 +223,7 @@ func (s fleetState) print(w io.Writer) {
 		fmt.Fprintf(w, "               %s\n", s.Problem)
 	}
 	printAcks(w, s.Acks)
+	printStanding(w, s.Nodes, s.Servers)
 }
 
 func printAcks(w io.Writer, acks []messages.FleetAck) {
@@ -235,16 +245,18 @@ func printAcks(w io.Writer, acks []messages.FleetAck) {
 type fleetDrain struct {
 	fleetFlags
 	Node   string        `arg:"" help:"The node."`
-	Resume bool          `help:"Take streams again."`
-	Wait   time.Duration `default:"0s" help:"Wait, at most so long, until no stream is open."`
+	Resume bool          `xor:"way" help:"Have it take part again."`
+	Wait   time.Duration `xor:"way" placeholder:"DURATION" help:"Wait until no stream is open, at most so long; 1 when some are then."`
 }
 
 // Help is printed by chive fleet drain --help.
 func (fleetDrain) Help() string {
-	return `The node closes its listeners, but for MetricsPort; streams that are open go on. It takes no part in onion
-services that others host too (HiddenServiceShared), and another publishes them. It goes on
-otherwise: stop it when it has no streams, or have it take streams again. A node that is
-started anew takes streams.
+	return `The node takes nothing new. It closes its listeners, but for MetricsPort; streams that are
+open go on. Onion services that it hosts with other nodes (HiddenServiceShared) are published
+by another within a second or so, without its introduction points; clients who come by those
+still are met. Onion services that it hosts alone go on as they are. It runs on, and chive
+status and chive fleet nodes say draining: stop it when it has no streams, or have it take part
+again. A node that is started anew takes part.
 
 Examples:
   chive fleet drain n2 --wait 5m
@@ -269,15 +281,15 @@ func (c fleetDrain) Run(std streams) error {
 				return fmt.Errorf("the node's answer: %w", err)
 			}
 			if c.Resume {
-				fmt.Fprintf(std.out, "%s takes streams\n", c.Node)
+				fmt.Fprintf(std.out, "%s takes part again\n", c.Node)
 				return nil
 			}
 			if a.Streams == 0 || c.Wait == 0 {
-				fmt.Fprintf(std.out, "%s takes no new streams; %d are open\n", c.Node, a.Streams)
+				fmt.Fprintf(std.out, "%s takes nothing new; %s open\n", c.Node, areOpen(a.Streams))
 				return nil
 			}
 			if time.Now().After(deadline) {
-				return fmt.Errorf("%s: %d streams are still open after %v", c.Node, a.Streams, c.Wait)
+				return fmt.Errorf("%s takes nothing new, and %s open after %v", c.Node, areOpen(a.Streams), c.Wait)
 			}
 			select {
 			case <-ctx.Done():
@@ -286,4 +298,12 @@ func (c fleetDrain) Run(std streams) error {
 			}
 		}
 	})
+}
+
+// areOpen is "3 streams are".
+func areOpen(n int) string {
+	if n == 1 {
+		return "1 stream is"
+	}
+	return count(n, "stream") + " are"
 }

@@ -23,26 +23,36 @@ type fleetOnions struct {
 func (fleetOnions) Help() string {
 	return `Services have names here that their addresses do not follow from; chive onion show at
 a node tells both. NODES are those that take clients, with their introduction points.
-DESCRIPTOR is how old the newest is. With no publisher for more than some seconds the last
-descriptor ends three hours after it was made: see chive onion why at the nodes.
+DESCRIPTOR is how old the newest is, HEARD how long ago a node last said something of the
+service: one that says that it publishes is believed for twelve seconds and a half. With no publisher for more
+than some seconds the last descriptor ends three hours after it was made: see chive onion why
+at the nodes. What is below the list says when it is old, as when the servers have no majority;
+with -o json that is said on standard error.
 
 Examples:
   chive fleet onions
-  chive fleet onions --server tls://nats.example:4222 --credential observe.nk`
+  chive fleet onions --server tls://nats.example:4222 --credential nats.creds`
 }
 
 // Run asks and prints.
 func (c fleetOnions) Run(std streams) error {
 	return c.with(askTimeout, func(ctx context.Context, f *bridge.FleetConn) error {
-		all, err := f.Members(ctx)
+		all, standing, err := members(ctx, f)
 		if err != nil {
 			return err
 		}
-		services := sharedBy(all)
+		services := sharedBy(all, standing)
 		if c.Output == "json" {
+			printStanding(std.err, all, standing)
 			return printJSON(std.out, services)
 		}
-		return printShared(std.out, services, time.Now())
+		if len(all) > 0 {
+			if err := printShared(std.out, services, standing, time.Now()); err != nil {
+				return err
+			}
+		}
+		printStanding(std.out, all, standing)
+		return nil
 	})
 }
 
@@ -53,13 +63,16 @@ type sharedService struct {
 	Epoch     uint64         `json:"epoch"`
 	Nodes     map[string]int `json:"nodes"` // their introduction points
 	Described time.Time      `json:"described,omitzero"`
+	Heard     time.Time      `json:"heard,omitzero"` // when a node last said something of it, by the servers' clock
 }
 
 // sharedBy gathers what nodes say. When two say that they publish, what one says is older:
-// that of the higher epoch counts.
-func sharedBy(all []fleet.Seen) []*sharedService {
+// that of the higher epoch counts. A right to publish ends in seconds, so that of a node that was
+// not heard of lately, or that servers without a majority could not have stored, is none.
+func sharedBy(all []fleet.Seen, standing fleet.Standing) []*sharedService {
 	services := []*sharedService{}
 	for _, node := range all {
+		_, late := old(node, standing)
 		for _, s := range node.Shared {
 			i := slices.IndexFunc(services, func(o *sharedService) bool { return o.Name == s.Name })
 			if i < 0 {
@@ -68,10 +81,13 @@ func sharedBy(all []fleet.Seen) []*sharedService {
 			}
 			o := services[i]
 			o.Nodes[node.Node] = s.Points
-			if s.Publishes && (o.Publisher == "" || s.Epoch > o.Epoch) {
+			if s.Publishes && !late && standing.Stores && (o.Publisher == "" || s.Epoch > o.Epoch) {
 				o.Publisher = node.Node
 			}
 			o.Epoch = max(o.Epoch, s.Epoch)
+			if node.Heard.After(o.Heard) {
+				o.Heard = node.Heard
+			}
 			if s.Described.After(o.Described) {
 				o.Described = s.Described
 			}
@@ -81,13 +97,13 @@ func sharedBy(all []fleet.Seen) []*sharedService {
 	return services
 }
 
-func printShared(w io.Writer, services []*sharedService, now time.Time) error {
+func printShared(w io.Writer, services []*sharedService, standing fleet.Standing, now time.Time) error {
 	if len(services) == 0 {
 		fmt.Fprintln(w, "no onion service is hosted by several nodes (HiddenServiceShared)")
 		return nil
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "SERVICE\tPUBLISHER\tEPOCH\tDESCRIPTOR\tNODES")
+	fmt.Fprintln(t, "SERVICE\tPUBLISHER\tEPOCH\tDESCRIPTOR\tHEARD\tNODES")
 	for _, s := range services {
 		publisher, described := s.Publisher, "-"
 		if publisher == "" {
@@ -101,7 +117,7 @@ func printShared(w io.Writer, services []*sharedService, now time.Time) error {
 			nodes = append(nodes, fmt.Sprintf("%s (%d)", printable(name), points))
 		}
 		slices.Sort(nodes)
-		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\n", printable(s.Name), printable(publisher), s.Epoch, described, strings.Join(nodes, ", "))
+		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\t%s\n", printable(s.Name), printable(publisher), s.Epoch, described, brief(max(standing.Time.Sub(s.Heard), 0)), strings.Join(nodes, ", "))
 	}
 	return t.Flush()
 }

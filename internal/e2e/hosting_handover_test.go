@@ -31,9 +31,7 @@ func TestHostingHandOver(t *testing.T) {
 		}
 		over := make(chan time.Time, 1)
 		go func() {
-			if err := p.cmd.Wait(); err != nil {
-				t.Errorf("%s: %v", leaver, err)
-			}
+			<-p.over
 			over <- time.Now()
 		}()
 		// Somebody who knows nothing comes while it leaves, as do new users of one who knows.
@@ -42,6 +40,9 @@ func TestHostingHandOver(t *testing.T) {
 		visits := time.Since(began)
 		h := s.handedOver(t, at, leaver, epoch, began)
 		ended := (<-over).Sub(began)
+		if p.err != nil {
+			t.Errorf("%s: %v", leaver, p.err)
+		}
 		if ended < h.stored {
 			t.Errorf("its introduction points end after %v, before a directory has a descriptor without them", ended)
 		}
@@ -57,7 +58,7 @@ func TestHostingHandOver(t *testing.T) {
 // handedOver waits until another node publishes, by a hand-over.
 func (s *sharers) handedOver(t *testing.T, at int, leaver string, epoch uint64, began time.Time) failover {
 	t.Helper()
-	lost, at := s.next(t, at, time.Minute, "the publisher gives its lease back", func(e *chivev1.Envelope) bool {
+	lost, at := s.next(t, at, patience, "the publisher gives its lease back", func(e *chivev1.Envelope) bool {
 		return e.GetHostingLeaseLost().GetEpoch() == epoch && e.GetNode() == leaver
 	})
 	if why := lost.GetHostingLeaseLost().GetReason(); why != "given-back" {

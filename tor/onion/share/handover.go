@@ -48,6 +48,7 @@ type parting struct {
 	at        time.Duration // since when
 	withdrawn bool
 	mark      uint64 // descriptors for later seconds are without the node's points
+	bare      bool   // it has none, so mark may be passed already
 }
 
 // Leave ends the node's part: it takes its entry away, and has another take the lease if it
@@ -57,14 +58,23 @@ func (m *Machine) Leave(now Moment) {
 		return
 	}
 	m.parting = parting{leaving: true, at: now.Mono}
-	if m.held {
+	switch {
+	case len(m.own.Points) == 0:
+		m.parting.bare, m.parting.mark = true, m.bare
+	case m.held:
 		m.parting.mark = m.ceiling
-	} else {
-		for _, o := range m.members {
-			m.parting.mark = max(m.parting.mark, o.Used)
-		}
+	default:
+		m.parting.mark = m.membersUsed()
 	}
 	m.settle(now)
+}
+
+// membersUsed is the latest second that a revision of another member's followed from.
+func (m *Machine) membersUsed() (used uint64) {
+	for _, o := range m.members {
+		used = max(used, o.Used)
+	}
+	return used
 }
 
 // handOver leaves the lease to another.
@@ -147,12 +157,26 @@ func (m *Machine) part() {
 	if !m.parting.leaving || m.gone || m.held {
 		return
 	}
-	listed := m.othersReady() // by somebody who can do without
-	for _, o := range m.members {
-		listed = listed && !(m.alive(o) && o.Stored > m.parting.mark)
+	if (m.listedStill() || m.leavesIt()) && !m.due(m.parting.at+partTime) {
+		return
 	}
-	if !listed || m.due(m.parting.at+partTime) {
-		m.gone = true
-		m.do(Parted{})
-	}
+	m.gone = true
+	m.do(Parted{})
 }
+
+// listedStill: are there points of the node that clients find, and somebody who can do without?
+func (m *Machine) listedStill() bool {
+	p := &m.parting
+	if !m.othersReady() || p.bare && (!m.had || m.own.Stored > p.mark) {
+		return false
+	}
+	for _, o := range m.members {
+		if (p.bare || m.alive(o)) && o.Stored > p.mark {
+			return false
+		}
+	}
+	return true
+}
+
+// leavesIt: is the lease that names an heir on its way?
+func (m *Machine) leavesIt() bool { return m.pending != nil && m.pending.lease.Heir.Node != "" }

@@ -130,6 +130,67 @@ func TestMemberParts(t *testing.T) {
 	}
 }
 
+// A node without introduction points has nothing that clients could miss: one that never had
+// any, or whose last ones are out of the descriptor already. A lease is handed over first.
+func TestBareNodeParts(t *testing.T) {
+	newcomer := func() *rig {
+		r := &rig{t: t, now: Moment{Mono: time.Hour, Wall: epoch}}
+		r.m = New("a", Instance{'a'}, Standard, r.now)
+		return r
+	}
+	b := Member{Node: "b", Instance: Instance{4}, Sequence: 6, Used: 50, Stored: 50, Points: points}
+	r := newcomer()
+	r.m.MemberHeard(b, r.now)
+	r.m.Leave(r.now)
+	if r.take(); !r.parted() || !slices.Contains(r.out, Command(Withdraw{})) {
+		t.Errorf("one that never had any waits: %+v", r.out)
+	}
+	for name, c := range map[string]struct {
+		stored, used uint64 // b's, when it leaves
+		own          uint64 // likewise its own Stored
+		waits        bool
+	}{
+		"they are listed":            {stored: 50, used: 50, waits: true},
+		"they are about not to be":   {stored: 50, used: 51, waits: true},
+		"b lists them no more":       {stored: 51, used: 51},
+		"it listed them itself":      {stored: 50, used: 50, own: 50, waits: true},
+		"it listed them itself once": {stored: 50, used: 50, own: 51},
+	} {
+		r := newRig(t, "a")
+		r.m.MemberHeard(b, r.now)
+		r.m.SetOwn(Own{Used: 40}, r.now)
+		b2 := b
+		b2.Sequence, b2.Stored, b2.Used = 7, c.stored, c.used
+		r.sleep(time.Second)
+		r.m.MemberHeard(b2, r.now)
+		r.m.SetOwn(Own{Used: max(c.own, 40), Stored: c.own}, r.now)
+		r.m.Leave(r.now)
+		if r.take(); r.parted() == c.waits {
+			t.Errorf("%s: parted %v", name, r.parted())
+		}
+		r.sleep(partTime)
+		if c.waits && !r.parted() {
+			t.Errorf("%s: it waits for ever", name)
+		}
+	}
+	r = newRig(t, "a")
+	r.hold()
+	r.m.MemberHeard(b, r.now)
+	r.m.SetOwn(Own{}, r.now)
+	r.sleep(time.Second)
+	b.Sequence, b.Stored = 7, 1<<40
+	r.m.MemberHeard(b, r.now)
+	r.m.Leave(r.now)
+	b.Sequence = 8
+	r.m.MemberHeard(b, r.now)
+	if r.take(); !r.writing() || r.last.Lease.Heir.Node != "b" || r.parted() {
+		t.Fatalf("the lease is not handed over first: %+v", r.out)
+	}
+	if r.wrote(11, nil); !r.parted() {
+		t.Errorf("it waits: %+v", r.out)
+	}
+}
+
 // The heir takes the lease at once, if it is the one, and in time; nobody else does.
 func TestHeir(t *testing.T) {
 	const ceiling = 1 << 36

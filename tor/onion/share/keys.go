@@ -20,6 +20,10 @@ const MaxAge = 3 * time.Hour
 // ErrSealed: a value was not made with the service's key, for this place, or it was changed.
 var ErrSealed = errors.New("shared onion service: not sealed with the service's key")
 
+// ErrForm: a value is of a form that another version of chive writes. It cannot be read, and is
+// no less a value: whoever writes the lease in it holds it.
+var ErrForm = fmt.Errorf("shared onion service: a value of another form than %d: its node runs another version of chive", sealForm)
+
 // ErrAge: a value is of another time: it was stored again by somebody, or a clock is off.
 var ErrAge = fmt.Errorf("shared onion service: a value is more than %v off", MaxAge)
 
@@ -62,12 +66,14 @@ func NodeOf(tag, key string) (node string, ok bool) {
 }
 
 const (
-	sealVersion = 1
+	// sealForm is the first byte of a value. It grows when a lease or a member's entry has other
+	// fields. Timing is of all forms: who cannot read a lease sees that it is renewed.
+	sealForm = 2
 	// padTo hides how much there is to say.
 	padTo = 512
 )
 
-// shut seals a text for a place: a version, the nonce, and the text with its length and
+// shut seals a text for a place: the form, the nonce, and the text with its length and
 // zeros up to a multiple of padTo.
 func (k *Keys) shut(rand io.Reader, fleet, key string, text []byte) ([]byte, error) {
 	aead, err := chacha20poly1305.NewX(k.seal[:])
@@ -78,7 +84,7 @@ func (k *Keys) shut(rand io.Reader, fleet, key string, text []byte) ([]byte, err
 	padded[0], padded[1] = byte(len(text)>>8), byte(len(text))
 	copy(padded[2:], text)
 	out := make([]byte, 1+chacha20poly1305.NonceSizeX, 1+chacha20poly1305.NonceSizeX+len(padded)+aead.Overhead())
-	out[0] = sealVersion
+	out[0] = sealForm
 	if _, err := io.ReadFull(rand, out[1:]); err != nil {
 		return nil, fmt.Errorf("nonce: %w", err)
 	}
@@ -93,8 +99,11 @@ func place(fleet, key string) []byte { return []byte(fleet + "\x00" + key) }
 
 func (k *Keys) open(fleet, key string, b []byte) ([]byte, error) {
 	const head = 1 + chacha20poly1305.NonceSizeX
-	if len(b) > MaxValue || len(b) < head || b[0] != sealVersion {
+	switch {
+	case len(b) > MaxValue || len(b) < head:
 		return nil, ErrSealed
+	case b[0] != sealForm:
+		return nil, ErrForm
 	}
 	aead, err := chacha20poly1305.NewX(k.seal[:])
 	if err != nil {
@@ -119,7 +128,7 @@ func (k *Keys) SealLease(rand io.Reader, fleet, tag string, l *Lease) ([]byte, e
 	return k.shut(rand, fleet, LeaseKey(tag), l.append(nil))
 }
 
-// OpenLease reads one. Errors: ErrSealed, ErrValue, ErrAge.
+// OpenLease reads one. Errors: ErrSealed, ErrForm, ErrValue, ErrAge.
 func (k *Keys) OpenLease(fleet, tag string, b []byte, now time.Time) (Lease, error) {
 	text, err := k.open(fleet, LeaseKey(tag), b)
 	if err != nil {
@@ -141,7 +150,7 @@ func (k *Keys) SealMember(rand io.Reader, fleet, tag string, m *Member) ([]byte,
 	return k.shut(rand, fleet, MemberKey(tag, m.Node), text)
 }
 
-// OpenMember reads the entry of a node. Errors: ErrSealed, ErrValue, ErrAge.
+// OpenMember reads the entry of a node. Errors: ErrSealed, ErrForm, ErrValue, ErrAge.
 func (k *Keys) OpenMember(fleet, tag, node string, b []byte, now time.Time) (Member, error) {
 	text, err := k.open(fleet, MemberKey(tag, node), b)
 	if err != nil {

@@ -204,6 +204,8 @@ type Machine struct {
 	base      time.Duration // offset of the clocks when that was sent
 	mine      uint64        // the number of our last write, as the store answered it
 	dry       time.Duration // since when there are no points; 0: there are
+	had       bool          // there were
+	bare      uint64        // then: descriptors for later seconds are without them
 	pending   *write        // nil: none
 	retry     time.Duration // not before
 	writes    uint64        // so far
@@ -325,9 +327,9 @@ func (m *Machine) askAgain() {
 // hold renews the lease, or gives it back.
 func (m *Machine) hold() {
 	if len(m.own.Points) > 0 {
-		m.dry = 0
+		m.dry, m.had = 0, true
 	} else if m.dry == 0 {
-		m.dry = max(m.now.Mono, 1)
+		m.dry, m.bare = max(m.now.Mono, 1), max(m.own.Used, m.membersUsed())
 	}
 	if !m.held || m.pending != nil {
 		return
@@ -364,10 +366,7 @@ func (m *Machine) take() {
 		return
 	}
 	m.retry = m.now.Mono + again
-	floor := max(m.topCeiling, m.own.Used)
-	for _, o := range m.members {
-		floor = max(floor, o.Used)
-	}
+	floor := max(m.topCeiling, m.own.Used, m.membersUsed())
 	m.seq = 1
 	m.store(Lease{
 		Epoch: max(m.topEpoch, m.seen.revision) + 1, Sequence: m.seq, Holder: m.node, Instance: m.instance, Time: m.now.Wall,

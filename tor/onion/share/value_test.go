@@ -87,10 +87,14 @@ func TestSealed(t *testing.T) {
 		"changed":       second(k.OpenLease("f", tag, changed, epoch)),
 		"cut":           second(k.OpenLease("f", tag, sealed[:30], epoch)),
 		"empty":         second(k.OpenLease("f", tag, nil, epoch)),
-		"another form":  second(k.OpenLease("f", tag, append([]byte{9}, sealed[1:]...), epoch)),
 	} {
 		if !errors.Is(err, ErrSealed) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, form := range []byte{0, sealForm - 1, sealForm + 1, 255} {
+		if _, err := k.OpenLease("f", tag, append([]byte{form}, sealed[1:]...), epoch); !errors.Is(err, ErrForm) {
+			t.Errorf("of form %d: %v", form, err)
 		}
 	}
 	for _, at := range []time.Time{epoch.Add(MaxAge + time.Second), epoch.Add(-MaxAge - time.Second)} {
