@@ -37,7 +37,7 @@ func TestStatusSaysWhatIsWrong(t *testing.T) {
 		s.Trouble = &node.Trouble{What: "no-guard", Since: time.Date(2026, 11, 30, 7, 0, 0, 0, time.UTC), Outcome: "connect-refused"}
 	}
 	var out strings.Builder
-	if err := printNodes(&out, []fleet.Seen{{FleetMember: messages.FleetMember{Node: "n1", Draining: true, Trouble: "no-guard"}}}, time.Now()); err != nil {
+	if err := printNodes(&out, []fleet.Seen{{FleetMember: messages.FleetMember{Node: "n1", Draining: true, Trouble: "no-guard"}}}, fleet.Standing{}, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(out.String(), " draining no-guard ") {

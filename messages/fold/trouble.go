@@ -25,7 +25,8 @@ const (
 const (
 	connectionsInVain = 3
 	circuitsInVain    = 5
-	// circuitsTried is how long circuits must have failed for.
+	// circuitsTried is how long circuits must have failed for, unless they are more than are
+	// remembered: all over one connection fail at once when it is lost.
 	circuitsTried = 10 * time.Second
 )
 
@@ -45,6 +46,7 @@ type tries struct {
 	worked time.Time // last
 	open   bool      // it works
 	failed int
+	first  time.Time // failure
 	last   time.Time // failure
 	why    chivev1.Outcome
 }
@@ -61,6 +63,9 @@ func (t *tries) fails(at time.Time, why chivev1.Outcome) {
 		return
 	}
 	t.failed++
+	if t.first.IsZero() || at.Before(t.first) {
+		t.first = at
+	}
 	if at.After(t.last) || at.Equal(t.last) && why > t.why {
 		t.last, t.why = at, why
 	}
@@ -78,7 +83,7 @@ func (n *Node) Trouble() *Trouble {
 		}
 		return n.trouble(NoRelay, t)
 	}
-	if t := n.builds(); !t.open && t.failed >= circuitsInVain && t.last.Sub(latest(t.worked, n.Started)) >= circuitsTried {
+	if t := n.builds(); !t.open && t.failed >= circuitsInVain && (t.last.Sub(t.first) >= circuitsTried || t.failed >= n.retain()) {
 		return n.trouble(NoCircuit, t)
 	}
 	return nil

@@ -142,7 +142,8 @@ func TestTrouble(t *testing.T) {
 				guards("g")
 				opens("g")
 				circuit(general, 3, open(3), gone)
-				times(4, func() { circuit(general, 3, fail) })
+				guards("h", "i", "j", "k", "l", "m", "n", "o", "p", "q") // time goes by
+				times(5, func() { circuit(general, 3, fail) })
 			},
 		},
 	} {
