@@ -332,9 +332,10 @@ func (s *Service) cannot() Cause {
 	return s.facts.Away
 }
 
-// unpublished: it ought to be by now.
+// unpublished: it ought to be by now. What was just made anew is on its way: to give up
+// introduction points for it would leave clients who know them with nothing.
 func (s *Service) unpublished(now time.Time) {
-	if s.facts.Elsewhere && s.facts.Settling { // whoever publishes was just told
+	if s.facts.Settling && (s.trouble == nil || s.facts.Elsewhere) || s.trouble == nil && s.fresh(now) {
 		s.next = now.Add(s.spread(settleAgain))
 		return
 	}
@@ -344,10 +345,15 @@ func (s *Service) unpublished(now time.Time) {
 		return
 	}
 	wrong := NotStored
-	if len(s.facts.Points) == 0 || len(s.facts.Points) == len(s.facts.Down) {
+	if len(s.facts.Points) == len(s.facts.Down) {
 		wrong = RelayGone
 	}
 	s.found(&r, wrong, Target{}, now)
+}
+
+// fresh: are all introduction points without a circuit, one of them not for long?
+func (s *Service) fresh(now time.Time) bool {
+	return len(s.facts.Points) == len(s.facts.Down) && slices.ContainsFunc(s.facts.Down, func(p uint64) bool { return now.Sub(s.down[p]) < downFor })
 }
 
 // choose takes the introduction point and the directory that were not tried for longest,
