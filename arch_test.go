@@ -187,7 +187,7 @@ func sourceFiles(t *testing.T, f func(path string, content []byte)) {
 			return err
 		case d.IsDir() && (d.Name() == ".git" || d.Name() == "bin"):
 			return filepath.SkipDir
-		case d.IsDir() || !d.Type().IsRegular():
+		case d.IsDir() || !d.Type().IsRegular() || d.Name() == ".git": // a file in another work tree
 			return nil
 		}
 		content, err := os.ReadFile(path)

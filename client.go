@@ -4,10 +4,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"runtime/debug"
 	"strings"
 	"sync"
-	"time"
 
 	"chive/actors/node"
 	"chive/config"
@@ -159,28 +159,12 @@ func (c *Client) Ready(ctx context.Context) error {
 	}
 }
 
-// drainLook is how often Drain looks whether streams are left.
-const drainLook = 50 * time.Millisecond
-
-// Drain takes no more connections and closes listeners, and returns when all that are open
-// have ended, or with what ctx says. There is no way back; Close follows.
+// Drain takes no more connections, meets nobody more at onion services and closes listeners,
+// and returns when all that are open have ended and what they sent has had time to arrive, or
+// with what ctx says. There is no way back; Close follows.
 func (c *Client) Drain(ctx context.Context) error {
-	c.node.StopListening()
 	c.node.CloseListeners()
-	look := time.NewTicker(drainLook)
-	defer look.Stop()
-	for {
-		if s := c.node.Status(); s.Streams+s.Waiting == 0 {
-			return nil
-		}
-		select {
-		case <-look.C:
-		case <-c.node.Stopped():
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+	return c.node.Drain(ctx, math.MaxInt64)
 }
 
 // Close ends the node in order: connections end, relays are told, state is on disk and no

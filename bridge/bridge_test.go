@@ -235,8 +235,8 @@ func TestListenOnATakenPort(t *testing.T) {
 		_ = stop(b)
 		t.Fatal("started on a port that is in use")
 	}
-	if !strings.Contains(err.Error(), "in use") {
-		t.Errorf("err = %v, want one that says the port is in use", err)
+	if !strings.Contains(err.Error(), "in use") || !strings.Contains(err.Error(), "give NatsListen or NatsClusterListen another port") {
+		t.Errorf("err = %v, want one that says the port is in use, and what to do", err)
 	}
 }
 

@@ -126,7 +126,9 @@ func (a FleetAccess) dialServers(more nats.Option) (*nats.Conn, error) {
 	}
 	nc, err := nats.Connect(strings.Join(a.Servers, ","), options...)
 	if errors.Is(err, nats.ErrAuthorization) {
-		return nil, fmt.Errorf("the server does not know the credential in %s: %w", a.Credential, err)
+		return nil, fmt.Errorf("the server does not know the credential in %s: %w\n"+
+			"use the key of a role in this fleet: a node's own server knows the file of its NatsCredentialFile, and those beside it; "+
+			"servers of their own know those of the folder from chive fleet credentials, when they include its nats-accounts.conf as it is now", a.Credential, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", strings.Join(a.Servers, ", "), err)

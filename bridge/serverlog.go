@@ -1,9 +1,12 @@
 package bridge
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
+	"syscall"
 )
 
 // serverLog is the embedded server's logger. What it calls fatal, a port that
@@ -32,7 +35,15 @@ func (l *serverLog) Fatalf(format string, args ...any) {
 	defer l.mu.Unlock()
 	if l.fatal == nil {
 		l.fatal = fmt.Errorf("embedded NATS: "+format, args...)
+		if slices.ContainsFunc(args, inUse) {
+			l.fatal = fmt.Errorf("%w: another program listens there, such as another chive or a NATS server; end it, or give NatsListen or NatsClusterListen another port", l.fatal)
+		}
 	}
+}
+
+func inUse(arg any) bool {
+	err, ok := arg.(error)
+	return ok && errors.Is(err, syscall.EADDRINUSE)
 }
 
 func (l *serverLog) failure() error {

@@ -12,7 +12,7 @@ var verifyOptions = []Option{
 		Name: "OnionVerifyPeriod", Default: "40 seconds", Own: true, Class: Hot, RemoteDenied: deniedService,
 		Effect: "At once: the next visits follow it. 0 ends them, and what was found is forgotten.",
 		Doc: "Visit each hosted onion service this often, a quarter more or less, as a client of it does: its descriptor is fetched from a directory, an introduction point is asked, and the service is met at a rendezvous point. No stream is opened. A service that fails twice is not up; then new circuits, new descriptors, other introduction points and a new beginning are tried, in this order and within budgets. " +
-			"A visit is four circuits, of which one is the service's; when a client was met within the period it is one circuit, to a directory. All services together are visited once in two seconds at most, so that with more than twenty the period is longer than asked for. " +
+			"A visit is four circuits, of which one is the service's. Between two visits one directory is asked for the descriptor, by one circuit; when a client was met within the period there is no other visit, and six directories are asked in a period. All services together are visited once in two seconds at most, so that with more than sixteen the period is longer than asked for. " +
 			"0 visits only when chive onion verify asks, and heals nothing; else it is 10 seconds or more.",
 	}, time.Second, 0, time.Hour, func(c *Config) *time.Duration { return &c.OnionVerifyPeriod }),
 }

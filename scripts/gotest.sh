@@ -11,12 +11,12 @@ status=${PIPESTATUS[0]}
 echo
 echo "== what failed, without the event logs =="
 awk '
-	/^ *--- FAIL: /                                   { print; own = 1; next }
+	/^ *--- FAIL: /                                   { print; own = 12; next }
 	/^ *--- |^(ok|\?)[ \t]|^(PASS|FAIL)$/             { own = 0; next }
 	/^FAIL[ \t]/                                      { print; rest = 0; next }
 	/^# |^panic: |WARNING: DATA RACE|^fatal error: /  { print; rest = 30; next }
-	own && /^ +[^ ]+:[0-9]+: (20[0-9][0-9]-[0-9-]+T|time=)/ { next }
-	own && /^ +[^ ]+\.go:[0-9]+: /                    { print; next }
+	own > 0 && /^ +[^ ]+:[0-9]+: ([^ ]+ )?(20[0-9][0-9]-[0-9-]+T|time=)/ { next }
+	own > 0 && /^ +[^ ]+\.go:[0-9]+: /                { print; own--; next }
 	rest > 0                                          { print; rest-- }
 ' "$out" | cut -c1-400 | head -n 150
 exit "$status"

@@ -164,8 +164,12 @@ func (o *Options) say(p *plan, revision uint64) {
 	if len(p.pending) > 0 {
 		o.Log.Warn("options that need a restart keep their value", "options", strings.Join(names(p.pending), ","))
 	}
+	changed := strings.Join(names(p.changes), ",")
+	if changed == "" {
+		changed = "nothing"
+	}
 	o.Log.Log(context.Background(), logging.LevelNotice, "configuration applied", "revision", revision,
-		"from", string(p.job.proposal.Source), "changed", strings.Join(names(p.changes), ","))
+		"from", string(p.job.proposal.Source), "changed", changed)
 }
 
 // maxRejected is how many rejections are remembered.

@@ -40,6 +40,8 @@ type Options struct {
 	Sharing *actor.PID
 	// Away: the node takes no part in those, until a Rejoin.
 	Away bool
+	// Closed: nobody is met, as after Finish.
+	Closed bool
 	// VerifyPeriod is how often each is visited, on average; 0: when asked.
 	VerifyPeriod time.Duration
 	Program      *Program // what the program hosts; nil: nothing
@@ -79,14 +81,16 @@ type entry struct {
 }
 
 type hosting struct {
-	o        Options
-	children *supervisor.Children
-	entries  []*entry
-	network  *circuits.OnionNetwork // nil: none is known yet
-	period   atomic.Int64           // VerifyPeriod, for services that begin
-	away     atomic.Bool            // the node takes no part in shared services
-	parting  parting
-	clients  atomic.Uint32 // numbers given to those who were met; services' actors take them
+	o         Options
+	children  *supervisor.Children
+	entries   []*entry
+	network   *circuits.OnionNetwork // nil: none is known yet
+	period    atomic.Int64           // VerifyPeriod, for services that begin
+	away      atomic.Bool            // the node takes no part in shared services
+	parting   parting
+	closed    atomic.Bool // nobody is met any more
+	finishing finishing
+	clients   atomic.Uint32 // numbers given to those who were met; services' actors take them
 }
 
 // Props makes the actor.
@@ -94,6 +98,7 @@ func Props(o Options) *actor.Props {
 	return kernel.Props(func() actor.Actor {
 		h := &hosting{o: o}
 		h.away.Store(o.Away)
+		h.closed.Store(o.Closed)
 		h.clients.Store(rand.Uint32()) // numbers of another boot must not be taken for these
 		var err error
 		h.children, err = supervisor.NewChildren(supervisor.Options{
@@ -137,6 +142,8 @@ func (h *hosting) Receive(ctx actor.Context) {
 		h.assign(ctx, m)
 	case *Leave, *Rejoin, *Parted, *overdue:
 		h.leaving(ctx, m)
+	case *Finish, *finished:
+		h.finish(ctx, m)
 	case *List:
 		out := make([]Status, 0, len(h.entries))
 		for _, e := range h.entries {
@@ -197,6 +204,7 @@ func (h *hosting) childFailed(ctx actor.Context, m *kernel.ChildFailed) {
 	for _, e := range h.entries {
 		if pid := h.children.PID(e.id); pid != nil && pid.Equal(m.PID) {
 			h.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_HOSTING, e.id, &chivev1.ActorFailed{Reason: m.Site(), Restarted: true}))
+			h.finish(ctx, &finished{e.id}) // who was on his way is lost
 		}
 	}
 }

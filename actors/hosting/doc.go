@@ -26,6 +26,6 @@
 // others have a target, and may have no folder: what would be in it is then kept in memory
 // alone, for the process's life. When it is ended its clients' streams go on to their ends.
 //
-// Messages it understands: OnionNetwork, Configure, Look, List, Verify, Shaken, Role; those
-// of its children.
+// Messages it understands: OnionNetwork, Configure, Look, List, Verify, Shaken, Role, Leave, Rejoin,
+// Finish; those of its children.
 package hosting

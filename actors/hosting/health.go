@@ -172,6 +172,9 @@ func (a *serviceActor) hearHealth(ctx actor.Context, now time.Time) {
 
 // tend has the judge look, and does what it says.
 func (a *serviceActor) tend(ctx actor.Context, now time.Time) {
+	if a.closed {
+		return // that nobody is met is as it should be
+	}
 	if m, ok := ctx.Message().(*circuit.Heard); ok && m.What == torcircuit.Introduce2 && now.Sub(a.health.looked) < lookAgain && a.health.flying == nil {
 		return
 	}

@@ -30,6 +30,9 @@ func (a *serviceActor) perform(ctx actor.Context) {
 func (a *serviceActor) do(ctx actor.Context, c host.Command) {
 	switch c := c.(type) {
 	case host.Launch:
+		if a.closed {
+			return
+		}
 		target, ok := a.network.hop(c.Relay.Identity)
 		if !ok { // of a view that was replaced
 			a.machine.PointFailed(c.Point, errNoRelay, true, a.h.o.Now())
@@ -41,6 +44,9 @@ func (a *serviceActor) do(ctx actor.Context, c host.Command) {
 	case host.Keep:
 		a.keep(c.Floor)
 	case host.Upload:
+		if a.closed { // what it would say is wrong
+			return
+		}
 		target, ok := a.network.directory(c.Directory)
 		if !ok {
 			a.machine.Uploaded(c.ID, errNoRelay, a.h.o.Now())

@@ -40,6 +40,7 @@ type prober struct {
 	network  *circuits.OnionNetwork
 	view     *client.View
 	rng      *rand.Rand
+	usual    usual
 	queue    []*visit // urgent ones first
 	live     []*visiting
 	circuits map[uint64]*opening
@@ -136,9 +137,10 @@ func (p *prober) begin(ctx actor.Context, now time.Time) {
 		}
 		p.queue = p.queue[1:]
 		if rank(m) == 0 {
-			p.next = now.Add(visitGap/2 + time.Duration(p.rng.Int64N(int64(visitGap))))
+			gap := gapAfter(m)
+			p.next = now.Add(gap/2 + time.Duration(p.rng.Int64N(int64(gap))))
 		}
-		v := &visiting{visit: m, began: now, stage: now, tokens: map[client.ID]uint64{}, answer: visited{times: []StageTime{}}}
+		v := &visiting{visit: m, began: now, stage: now, fetch: p.usual.limit(), tokens: map[client.ID]uint64{}, answer: visited{times: []StageTime{}}}
 		v.answer.result = heal.Result{ID: m.probe.ID, Full: m.probe.Full, Stage: heal.Directory}
 		if p.view == nil {
 			v.answer.out = chivev1.Outcome_OUTCOME_NO_DIRECTORY
@@ -148,7 +150,7 @@ func (p *prober) begin(ctx actor.Context, now time.Time) {
 		v.answer.period = p.view.Network.Fetch().Period.Number
 		v.machine = client.New(client.Options{
 			Address: m.address, Keys: crand.Reader, Rand: p.rng, AllowPrivate: p.h.o.AllowPrivate, Testing: p.h.o.Testing,
-			Times: visitTimes(0), Visit: &m.what,
+			Times: visitTimes(0, v.fetch), Visit: &m.what,
 		})
 		v.machine.Authorize(&m.key, now)
 		v.machine.Update(p.view, now)
@@ -259,7 +261,7 @@ func (p *prober) ready(ctx actor.Context, m *circuits.Ready, now time.Time) {
 		p.tell(ctx, v, now)
 		return
 	}
-	v.machine.SetTimes(visitTimes(m.Limit))
+	v.machine.SetTimes(visitTimes(m.Limit, v.fetch))
 	switch what := c.what.(type) {
 	case *client.Fetch:
 		p.ask(ctx, m.Token, c, what)
@@ -274,7 +276,7 @@ func (p *prober) ready(ctx actor.Context, m *circuits.Ready, now time.Time) {
 
 // ask has the directory at the end of a circuit asked.
 func (p *prober) ask(ctx actor.Context, token uint64, c *opening, what *client.Fetch) {
-	work, cancel := context.WithTimeout(context.Background(), visitFetch)
+	work, cancel := context.WithTimeout(context.Background(), c.v.fetch)
 	c.v.work = cancel
 	root, self, fetch, at := ctx.ActorSystem().Root, ctx.Self(), p.h.o.Fetch, c.ready.Last.IPv4
 	kernel.Go("descriptor of a visit", func() {
@@ -294,6 +296,7 @@ func (p *prober) text(ctx actor.Context, m *visitText, now time.Time) {
 		v.machine.NotFetched(c.id, now)
 		return
 	}
+	p.usual.add(now.Sub(v.began))
 	v.machine.Fetched(c.id, m.text, now)
 	if !v.read(now) {
 		p.inVain(ctx, v, now)

@@ -75,7 +75,10 @@ type serviceActor struct {
 	dropped  *atomic.Uint64 // those that were too many for that
 	tally    tally
 	shares   shares
-	taken    int // introductions of this turn that were not rejected at once
+	closed   bool      // there are no introduction points, and will be none
+	quiet    bool      // it was told that nobody is on his way
+	metAt    time.Time // the last client; zero: none was
+	taken    int       // introductions of this turn that were not rejected at once
 	health   health
 }
 
@@ -89,6 +92,8 @@ func (h *hosting) props(e *entry) *actor.Props {
 		}
 		a.rules.own = e.own
 		a.shares.away = h.away.Load() || e.going.Load()
+		a.closed = h.closed.Load()
+		a.quiet = a.closed
 		return a
 	})
 }
@@ -116,6 +121,7 @@ func (a *serviceActor) Receive(ctx actor.Context) {
 	a.hear(ctx, now)
 	a.perform(ctx)
 	a.tend(ctx, now)
+	a.tendFinish(ctx, now)
 	a.sound = true
 	a.e.meter.introductions.Add(uint64(max(a.taken, 0)))
 	a.tally.flush(a, now)
@@ -143,6 +149,8 @@ func (a *serviceActor) hear(ctx actor.Context, now time.Time) {
 		a.joined(m, now)
 	case *Role:
 		a.take(m, now)
+	case *finish:
+		a.finish(ctx)
 	case *attend:
 		a.attend(ctx, m, now)
 	case *published:
@@ -263,7 +271,10 @@ func (a *serviceActor) rest(ctx actor.Context, now time.Time) {
 	if due := a.tally.due(); !due.IsZero() && (next.IsZero() || due.Before(next)) {
 		next = due
 	}
-	if due := a.health.judge.Next(); !due.IsZero() && (next.IsZero() || due.Before(next)) {
+	if due := a.health.judge.Next(); !a.closed && !due.IsZero() && (next.IsZero() || due.Before(next)) {
+		next = due
+	}
+	if due := a.begins(); a.closed && !a.quiet && due.After(now) && (next.IsZero() || due.Before(next)) {
 		next = due
 	}
 	if !next.IsZero() {
@@ -349,7 +360,7 @@ func (a *serviceActor) joined(m *circuit.Joined, now time.Time) {
 		a.machine.Met(u.meeting.ID, now)
 		return
 	}
-	u.met = true
+	u.met, a.metAt = true, now
 	a.tally.met++
 	a.e.meter.toRendezvous.observe(now.Sub(u.began))
 	a.health.judge.Met(now)

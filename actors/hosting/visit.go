@@ -61,12 +61,6 @@ const (
 	mostControls = 3
 )
 
-func visitTimes(limit time.Duration) client.Times {
-	t := onions.TimesOf(limit)
-	t.Fetch, t.Open = visitFetch, visitOpen
-	return t
-}
-
 // visiting is a visit under way. It has a client of its own: nothing is known from before,
 // and nothing of it is known after.
 type visiting struct {
@@ -74,7 +68,8 @@ type visiting struct {
 	machine *client.Service
 	attempt client.ID
 	began   time.Time
-	stage   time.Time // when the last stage was over
+	fetch   time.Duration // how long the directory is waited for
+	stage   time.Time     // when the last stage was over
 	tokens  map[client.ID]uint64
 	work    context.CancelFunc
 

@@ -234,7 +234,7 @@ func Listen(p config.SocksPort) (net.Listener, error) {
 		}
 		ln, err := how.Listen(context.Background(), "tcp", p.Address.String())
 		if err != nil {
-			return nil, fmt.Errorf("%v %v: %w", p.Protocol, p, err)
+			return nil, refusedBind(p, err)
 		}
 		return ln, nil
 	}
@@ -243,7 +243,7 @@ func Listen(p config.SocksPort) (net.Listener, error) {
 	}
 	ln, err := net.Listen("unix", p.Path)
 	if err != nil {
-		return nil, fmt.Errorf("%v %v: %w", p.Protocol, p, err)
+		return nil, refusedBind(p, err)
 	}
 	if err := SetMode(p); err != nil {
 		return nil, errors.Join(err, ln.Close())

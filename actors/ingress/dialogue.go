@@ -3,6 +3,7 @@ package ingress
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"syscall"
 	"time"
 
@@ -173,11 +174,38 @@ func (l *listener) refused(err error) {
 	if errors.Is(err, httpconnect.ErrOptions) {
 		return // it asked and was answered
 	}
+	if out := ofTarget(err); out != chivev1.Outcome_OUTCOME_OK {
+		l.turnedAway(messages.RandomID(), out)
+	}
 	reason := err
 	if inner := errors.Unwrap(err); inner != nil {
 		reason = inner
 	}
 	l.o.Log.Info("request refused", "protocol", l.o.Rules.Load().Port.Protocol, "reason", reason)
+}
+
+// ofTarget is how a request ends whose protocol's machine refused it for what it is to; OK: it
+// was refused for something else, and was none.
+func ofTarget(err error) chivev1.Outcome {
+	for out, causes := range map[chivev1.Outcome][]error{
+		chivev1.Outcome_OUTCOME_ONION_ADDRESS: {socks.ErrOnionAddress, socks.ErrOnionV2, httpconnect.ErrOnion},
+		chivev1.Outcome_OUTCOME_REFUSED:       {socks.ErrHost, socks.ErrExit, httpconnect.ErrTarget, httpconnect.ErrExit},
+	} {
+		if slices.ContainsFunc(causes, func(cause error) bool { return errors.Is(err, cause) }) {
+			return out
+		}
+	}
+	return chivev1.Outcome_OUTCOME_OK
+}
+
+// turnedAway tells of a request to what no stream could be to, as of any other that is
+// refused. It has no isolation, and its target is told nowhere: it may be all but an address.
+func (l *listener) turnedAway(id string, out chivev1.Outcome) {
+	spec := &stream.Spec{ID: id, Requested: l.o.Now()}
+	spec.Cause = l.o.Recorder.Emit(messages.Because(messages.Event(chivev1.Kind_KIND_STREAM, id, &chivev1.StreamRequested{
+		Purpose: chivev1.Purpose_PURPOSE_GENERAL, ListenerId: *l.id.Load(),
+	}), "", id))
+	l.o.Recorder.Emit(stream.EndedEvent(spec, out, l.o.Now(), 0, 0))
 }
 
 // admit refuses a request when the node is at a limit of its own.

@@ -3,7 +3,6 @@ package ingress
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -52,7 +51,7 @@ func listenDNS(p config.SocksPort) (net.Listener, error) {
 	for try := 0; ; try++ {
 		tcp, err := net.Listen("tcp", p.Address.String())
 		if err != nil {
-			return nil, fmt.Errorf("%v %v: %w", p.Protocol, p, err)
+			return nil, refusedBind(p, err)
 		}
 		addr, _ := tcp.Addr().(*net.TCPAddr) // it is: the network is tcp
 		udp, err := net.ListenUDP("udp", &net.UDPAddr{IP: addr.IP, Port: addr.Port})
@@ -61,7 +60,7 @@ func listenDNS(p config.SocksPort) (net.Listener, error) {
 		}
 		err = errors.Join(err, tcp.Close())
 		if !p.Auto || try == 8 { // else the port that the system chose is taken in UDP: another
-			return nil, fmt.Errorf("%v %v: %w", p.Protocol, p, err)
+			return nil, refusedBind(p, err)
 		}
 	}
 }
@@ -70,7 +69,7 @@ func listenDNS(p config.SocksPort) (net.Listener, error) {
 func ListenPackets(p config.SocksPort) (*net.UDPConn, error) {
 	udp, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(p.Address))
 	if err != nil {
-		return nil, fmt.Errorf("%v %v: %w", p.Protocol, p, err)
+		return nil, refusedBind(p, err)
 	}
 	return udp, nil
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"chive/actors/stream"
+	"chive/messages"
 	"chive/messages/chivev1"
 	"chive/tor/cell"
 	"chive/tor/socks"
@@ -78,6 +79,11 @@ func (p *Program) Serve(root *actor.RootContext, q *Ask) {
 	rules := p.l.o.Rules.Load()
 	a, out := askedByProgram(rules, q)
 	if a == nil {
+		id := q.ID
+		if id == "" {
+			id = messages.RandomID()
+		}
+		p.l.turnedAway(id, out)
 		q.Refuse(out)
 		return
 	}

@@ -108,18 +108,30 @@ type Delegated struct {
 }
 
 // Delegate makes the folder out of a host, or gives it new keys, from the identity
-// key in the folder home, where nothing changes.
+// key in the folder home, where nothing changes. Folders above are made. A new identity
+// key is written when nothing else can be refused any more.
 func Delegate(home, out string, w Wanted) (Delegated, error) {
 	if w.Length < time.Minute || w.Length%time.Minute != 0 {
 		return Delegated{}, fmt.Errorf("%w: periods of %v, which are not whole minutes", ErrWanted, w.Length)
 	}
-	identity, err := identityOf(home, w.New)
+	identity, made, err := identityOf(home, w.New)
 	if err != nil {
 		return Delegated{}, err
 	}
 	d, err := host.NewDelegation(identity, rand.Reader, onion.Schedule{Voting: w.Voting, Minutes: uint64(w.Length / time.Minute)}, w.From, w.Periods)
 	if err != nil {
 		return Delegated{}, fmt.Errorf("%w: %w", ErrWanted, err)
+	}
+	if filepath.Clean(home) == filepath.Clean(out) {
+		return Delegated{}, forNoHost(out)
+	}
+	if err := hostFolder(out, d.Address); err != nil {
+		return Delegated{}, err
+	}
+	if made {
+		if err := keepIdentity(home, identity); err != nil {
+			return Delegated{}, err
+		}
 	}
 	if err := saveDelegation(out, d); err != nil {
 		return Delegated{}, err
@@ -128,9 +140,9 @@ func Delegate(home, out string, w Wanted) (Delegated, error) {
 	return Delegated{d.Address.Host(), from, until}, nil
 }
 
-// identityOf reads the secret key of a folder, or makes one.
-func identityOf(dir string, create bool) (*onion.SecretKey, error) {
-	err := privateDir(dir, false, true)
+// identityOf reads the secret key of a folder, or makes one, which is written nowhere yet.
+func identityOf(dir string, create bool) (key *onion.SecretKey, made bool, err error) {
+	err = privateDir(dir, false, true)
 	var b []byte
 	if err == nil {
 		b, err = read(filepath.Join(dir, keyfile.SecretKeyFile))
@@ -138,41 +150,84 @@ func identityOf(dir string, create bool) (*onion.SecretKey, error) {
 	switch {
 	case err == nil:
 		defer clear(b)
-		return keyfile.ParseSecretKey(b)
+		key, err = keyfile.ParseSecretKey(b)
+		return key, false, err
 	case !errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("onion service: %w", err)
+		return nil, false, fmt.Errorf("onion service: %w", err)
 	case !create:
-		return nil, fmt.Errorf("%s holds no %s (--new makes one)", dir, keyfile.SecretKeyFile)
+		return nil, false, fmt.Errorf("%s holds no %s (--new makes one)", dir, keyfile.SecretKeyFile)
 	}
-	s, err := OpenService(dir, false, rand.Reader)
-	if err == nil && s.Key == nil {
-		err = fmt.Errorf("%w: %s is a host's folder", ErrMismatch, dir)
+	if err := keyless(&Service{dir: dir}); err != nil {
+		return nil, false, err
 	}
-	if err != nil {
-		return nil, err
-	}
-	return s.Key, nil
+	key, err = onion.GenerateSecretKey(rand.Reader)
+	return key, true, err
 }
 
-// saveDelegation makes a directory a host's, or gives one that is it new keys. One
-// of another service, or with a secret key, is refused.
-func saveDelegation(dir string, d *host.Delegation) error {
+// keyless refuses a folder with keys of a service, be it only the public one.
+func keyless(s *Service) error {
+	if err := s.load(); err != nil {
+		return err
+	}
+	if s.Address != (onion.Address{}) {
+		return fmt.Errorf("%w: %s is a host's folder", ErrMismatch, s.dir)
+	}
+	return nil
+}
+
+// keepIdentity makes a folder with a new key. One that has keys by now is refused.
+func keepIdentity(dir string, key *onion.SecretKey) error {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
+		return fmt.Errorf("directory of keys: %w", err)
+	}
+	if err := privateDir(dir, true, false); err != nil {
+		return err
+	}
+	s := &Service{dir: dir}
+	if err := keyless(s); err != nil {
+		return err
+	}
+	if err := s.keep(key); err != nil {
+		return err
+	}
+	return s.complete()
+}
+
+// hostFolder makes a folder that a host's keys can be put into, with those above it. One of
+// another service, or with a secret key, is refused.
+func hostFolder(dir string, address onion.Address) error {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
+		return fmt.Errorf("directory of keys: %w", err)
+	}
 	if err := privateDir(dir, true, false); err != nil {
 		return err
 	}
 	s := &Service{dir: dir}
 	if _, err := os.Lstat(s.path(keyfile.SecretKeyFile)); !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: %s holds %s, and is no folder for a host without it", ErrMismatch, dir, keyfile.SecretKeyFile)
+		return forNoHost(dir)
 	}
 	if err := s.loadPublic(); err != nil {
 		return err
 	}
-	if s.Address != (onion.Address{}) && s.Address != d.Address {
+	if s.Address != (onion.Address{}) && s.Address != address {
 		return fmt.Errorf("%w: %s is of another onion service", ErrMismatch, dir)
+	}
+	return nil
+}
+
+func forNoHost(dir string) error {
+	return fmt.Errorf("%w: %s holds %s, and is no folder for a host without it", ErrMismatch, dir, keyfile.SecretKeyFile)
+}
+
+// saveDelegation makes a directory a host's, or gives one that is it new keys. Errors: as
+// those of hostFolder.
+func saveDelegation(dir string, d *host.Delegation) error {
+	if err := hostFolder(dir, d.Address); err != nil {
+		return err
 	}
 	text := d.Text()
 	defer clear(text)
-	if err := write(s.path(DelegationFile), text, 0o600, true); err != nil {
+	if err := write(filepath.Join(dir, DelegationFile), text, 0o600, true); err != nil {
 		return err
 	}
 	_, err := OpenService(dir, false, noKeys{})

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -30,8 +31,8 @@ func delegation(t *testing.T, identity *onion.SecretKey) *host.Delegation {
 func TestDelegatedService(t *testing.T) {
 	home := filepath.Join(t.TempDir(), "home")
 	s := open(t, home)
-	identity, err := identityOf(home, false)
-	if err != nil || identity.Bytes() != s.Key.Bytes() {
+	identity, made, err := identityOf(home, false)
+	if err != nil || made || identity.Bytes() != s.Key.Bytes() {
 		t.Fatal(err)
 	}
 	dir := filepath.Join(t.TempDir(), "host")
@@ -144,8 +145,63 @@ func TestDelegationRefusals(t *testing.T) {
 		if err := saveDelegation(home, delegation(t, s.Key)); !errors.Is(err, ErrMismatch) {
 			t.Errorf("beside the key: %v", err)
 		}
-		if _, err := identityOf(dir, true); !errors.Is(err, ErrMismatch) {
+		if _, _, err := identityOf(dir, true); !errors.Is(err, ErrMismatch) {
 			t.Errorf("the key of a host: %v", err)
 		}
 	})
+}
+
+// What is refused leaves no new identity key, and folders above are made.
+func TestDelegateMakesTheKeyLast(t *testing.T) {
+	wanted := Wanted{From: began, Periods: 3, New: true, Length: 24 * time.Hour, Voting: time.Hour}
+	many := wanted
+	many.Periods = 2000
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	if err := os.WriteFile(at("file"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(at("open"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := saveDelegation(at("another"), delegation(t, onion.SecretKeyOfSeed([32]byte{2}))); err != nil {
+		t.Fatal(err)
+	}
+	open(t, at("keyed"))
+	for name, tt := range map[string]struct {
+		out  string
+		w    Wanted
+		want error
+	}{
+		"below a file":       {at("file/host"), wanted, syscall.ENOTDIR},
+		"a file":             {at("file"), wanted, nil},
+		"open to others":     {at("open"), wanted, ErrOpen},
+		"of another service": {at("another"), wanted, ErrMismatch},
+		"beside a key":       {at("keyed"), wanted, ErrMismatch},
+		"where the key is":   {at("home") + "/", wanted, ErrMismatch},
+		"too many periods":   {at("deep/host"), many, ErrWanted},
+	} {
+		if _, err := Delegate(at("home"), tt.out, tt.w); err == nil || tt.want != nil && !errors.Is(err, tt.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := os.Lstat(at("home")); !errors.Is(err, os.ErrNotExist) {
+			t.Fatalf("%s: a key is made all the same", name)
+		}
+	}
+	if _, err := os.Lstat(at("deep")); !errors.Is(err, os.ErrNotExist) {
+		t.Error("a folder is made for what is refused")
+	}
+	d, err := Delegate(at("far/home"), at("deep/down/host"), wanted)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if home, out := open(t, at("far/home")), open(t, at("deep/down/host")); home.Key == nil || out.Key != nil || home.Address != out.Address || home.Address.Host() != d.Host {
+		t.Error("the folders are not those of one service, or the key is with the host")
+	}
+	if mode := modeOf(t, at("deep")); mode != 0o700 {
+		t.Errorf("mode %o of a folder above", mode)
+	}
+	if _, err := Delegate(at("far/home"), at("deep/down/host"), wanted); err != nil { // with the key that is there
+		t.Error(err)
+	}
 }

@@ -92,11 +92,17 @@ func (s *Service) loadPublic() error {
 	return nil
 }
 
-func (s *Service) generate(rand io.Reader) (err error) {
-	if s.Key, err = onion.GenerateSecretKey(rand); err != nil {
+func (s *Service) generate(rand io.Reader) error {
+	key, err := onion.GenerateSecretKey(rand)
+	if err != nil {
 		return err
 	}
-	s.Address = s.Key.Address()
+	return s.keep(key)
+}
+
+// keep writes a new secret key.
+func (s *Service) keep(key *onion.SecretKey) error {
+	s.Key, s.Address = key, key.Address()
 	content := keyfile.FormatSecretKey(s.Key)
 	defer clear(content)
 	return write(s.path(keyfile.SecretKeyFile), content, 0o600, false)

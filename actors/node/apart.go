@@ -9,8 +9,8 @@ import (
 	"chive/actors/hosting"
 )
 
-// LeaveTime bounds how long a node that stops waits for the others that host its services.
-const LeaveTime = 9 * time.Second
+// leaveTime bounds how long a node that stops waits for the others that host its services.
+const leaveTime = 9 * time.Second
 
 // LeaveShared has other nodes do without this one in the onion services that they host
 // together: another publishes, without the introduction points of this one, which go on.
@@ -40,18 +40,21 @@ func (n *Node) leaveInOrder(ctx context.Context) {
 	if n.hurried.Load() {
 		return
 	}
-	late := time.NewTimer(LeaveTime)
-	defer late.Stop()
-	select {
-	case <-n.LeaveShared():
-	case <-late.C:
-	case <-ctx.Done():
-	}
+	_ = n.await(ctx, n.LeaveShared(), leaveTime) // the end goes on in any case
 }
 
-// apart passes on what is of leaving shared services. Who waits is not left waiting.
+// apart passes on what is of leaving shared services, and of meeting nobody any more. Who
+// waits is not left waiting.
 func (r *rootActor) apart(ctx actor.Context, m any) {
-	if l, ok := m.(*hosting.Leave); !r.pass(ctx, "hosting", m) && ok && l.Done != nil {
-		l.Done() // one that is started anew begins apart
+	if r.pass(ctx, "hosting", m) {
+		return
+	}
+	switch m := m.(type) { // one that is started anew begins so
+	case *hosting.Leave:
+		if m.Done != nil {
+			m.Done()
+		}
+	case *hosting.Finish:
+		m.Done()
 	}
 }

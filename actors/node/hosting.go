@@ -34,7 +34,7 @@ func (r *rootActor) hosting(ctx actor.Context) {
 			Circuits: self, Publish: dirs.publish, Fetch: dirs.descriptor, Signals: &n.signals, VerifyPeriod: c.OnionVerifyPeriod,
 			Recorder: n.recorder, Log: n.o.Log, Now: n.o.Now,
 			Rand: newRand, AllowPrivate: c.ExtendAllowPrivateAddresses, Testing: c.TestingTorNetwork, Services: c.OnionServices,
-			Sharing: sharing, Away: n.apart.Load(), Program: &n.own,
+			Sharing: sharing, Away: n.apart.Load(), Closed: n.shut.Load(), Program: &n.own,
 		})
 	})
 }

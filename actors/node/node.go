@@ -86,6 +86,7 @@ type Node struct {
 	deaf      atomic.Bool   // no listeners
 	shared    atomic.Pointer[[]messages.FleetShared]
 	apart     atomic.Bool // no part in shared onion services
+	shut      atomic.Bool // onion services meet nobody any more
 	hurried   atomic.Bool // Stop waits for no other nodes
 	leaving   atomic.Bool // no listeners any more
 	member    *membership // nil: in no fleet

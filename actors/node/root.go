@@ -108,7 +108,7 @@ func (r *rootActor) Receive(ctx actor.Context) {
 		r.pass(ctx, "hosting", m) // one that is started anew begins with what is in force
 	case *hosting.Shared, *hosting.Unshared:
 		r.shared(ctx, m)
-	case *hosting.Leave, *hosting.Rejoin, *hosting.Parted:
+	case *hosting.Leave, *hosting.Rejoin, *hosting.Parted, *hosting.Finish:
 		r.apart(ctx, m)
 	case *hosting.Role:
 		r.assigned(m)

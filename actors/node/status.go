@@ -41,6 +41,7 @@ type Status struct {
 type status struct {
 	mu    sync.Mutex // protects the fields below
 	state fold.Node
+	ended time.Time // a stream, the last that did
 }
 
 func newStatus() *status { return &status{} }
@@ -49,6 +50,17 @@ func (s *status) apply(e *chivev1.Envelope) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.state.Apply(e)
+	if e.GetStreamEnded() != nil {
+		s.ended = time.Now() // no clock that may be set
+	}
+}
+
+// idle: is no stream open or waiting, and has none ended for so long?
+func (s *status) idle(d time.Duration) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	tally := s.state.Tally()
+	return tally.Streams+tally.Waiting == 0 && time.Since(s.ended) >= d
 }
 
 // copied is the state as it is now. Those who emit events wait meanwhile, so no

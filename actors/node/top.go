@@ -86,6 +86,10 @@ func (t *topActor) Receive(ctx actor.Context) {
 		if t.node.Pass(ctx, "node", m) != nil && m.Done != nil {
 			m.Done() // one that is started anew begins apart
 		}
+	case *hosting.Finish:
+		if t.node.Pass(ctx, "node", m) != nil {
+			m.Done() // one that is started anew begins so
+		}
 	case *hosting.Rejoin:
 		_ = t.node.Pass(ctx, "node", m) // likewise
 	case *circuits.ForgetTimes:

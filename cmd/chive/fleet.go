@@ -92,7 +92,7 @@ with -o json that is said on standard error.
 
 Examples:
   chive fleet nodes
-  chive fleet nodes --server tls://nats.example:4222 --credential observe.nk`
+  chive fleet nodes --server tls://nats.example:4222 --credential nats.creds`
 }
 
 // Run asks and prints.

@@ -4,11 +4,13 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"text/tabwriter"
 
 	"chive/bridge"
 	"chive/messages"
@@ -22,13 +24,15 @@ type fleetCredentials struct {
 
 // Help is printed by chive fleet credentials --help.
 func (fleetCredentials) Help() string {
-	return `Writes a key for each node and role, the key that signs configurations, the secret
-of a cluster of embedded servers, the accounts for a nats-server's configuration,
-and lines for each node's torrc. Keys that are there are kept, so that nodes can be
-added: name all of them again. docs/fleet.md says what goes where.
+	return `Writes into a folder a key for each node and role, the key that signs configurations,
+the secret of a cluster of embedded servers, the accounts for a nats-server's
+configuration, and lines for each node's torrc; and says who needs what. Keys that are
+there are kept, so that nodes can be added: name all of them again. Of nodes that are not
+named any more nothing is deleted, but the accounts let them in no more.
 
-Example:
-  chive fleet credentials keys --fleet f --nodes n1,n2,n3`
+Examples (the folder is called keys):
+  chive fleet credentials keys --fleet f --nodes n1,n2,n3
+  chive fleet credentials keys --fleet f --nodes n1,n2,n3,n4   # one more`
 }
 
 // Names of the files; those of nodes begin with their names.
@@ -81,19 +85,30 @@ func (c fleetCredentials) Run(std streams) error {
 			return err
 		}
 	}
-	fmt.Fprintf(std.out, `%s
-  node-NAME.nk, node-NAME.torrc   to each node: its key, and lines for its torrc
-  %s               to NATS servers that are not embedded: include it
-  %s                   to each node with an embedded server in the cluster
-  %s                       to those who watch the fleet
-  %s               to those who drain nodes
-  %s             to those who publish; a node that listens for any of the three needs them, too
-  %s                        to who signs configurations, and to no node
-`, c.Dir, accountsFile, secretFile, roleFile(bridge.RoleObserve), roleFile(bridge.RoleOperate), roleFile(bridge.RoleConfigure), signerFile)
-	if len(c.Nodes) == 2 {
-		fmt.Fprintln(std.out, "Two nodes: have them share one nats-server, or add a third. A cluster of their embedded servers\nstores nothing any more when one of them ends (docs/fleet.md).")
+	return c.say(std.out)
+}
+
+// say tells who needs which file.
+func (c fleetCredentials) say(w io.Writer) error {
+	fmt.Fprintln(w, printable(c.Dir))
+	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	for _, f := range [][2]string{
+		{"node-NAME.nk, node-NAME.torrc", "for the node of that name: its key, and lines for its torrc"},
+		{accountsFile, "for NATS servers that are not embedded: their configuration includes it"},
+		{secretFile, "for each node with an embedded server in the cluster"},
+		{roleFile(bridge.RoleObserve), "for who watches the fleet (chive fleet nodes, status, onions, events)"},
+		{roleFile(bridge.RoleOperate), "for who drains nodes, and watches"},
+		{roleFile(bridge.RoleConfigure), "for who publishes configurations, and watches"},
+		{"these three", "for each node with NatsListen, too: its NatsCredentialFile, and the others beside it"},
+		{signerFile, "for who signs configurations (chive fleet config --key), and for no node"},
+	} {
+		fmt.Fprintf(t, "  %s\t%s\n", f[0], f[1])
 	}
-	return nil
+	if err := t.Flush(); err != nil || len(c.Nodes) != 2 {
+		return err
+	}
+	_, err := fmt.Fprintln(w, "Two nodes: have them share one nats-server, or add a third. A cluster of their embedded servers\nstores nothing any more when one of them ends (docs/fleet.md).")
+	return err
 }
 
 func (c fleetCredentials) check() error {

@@ -31,7 +31,7 @@ with -o json that is said on standard error.
 
 Examples:
   chive fleet onions
-  chive fleet onions --server tls://nats.example:4222 --credential observe.nk`
+  chive fleet onions --server tls://nats.example:4222 --credential nats.creds`
 }
 
 // Run asks and prints.

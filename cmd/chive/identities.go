@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"chive/actors/node"
@@ -12,7 +14,7 @@ import (
 )
 
 type identitiesCommand struct {
-	User []string `arg:"" optional:"" help:"SOCKS user names: their identities are listed by name, the others by token."`
+	User []string `arg:"" optional:"" help:"SOCKS user names: their identities alone, by name. None: all, by token."`
 	nodeFlags
 	Output string `short:"o" enum:"text,json" default:"text" help:"text, or json: an array of objects."`
 }
@@ -21,7 +23,7 @@ type identitiesCommand struct {
 func (identitiesCommand) Help() string {
 	return `Lists the identities that use the node now: programs that gave a SOCKS user name, one
 for each user name and password. The node keeps tokens of them, which are opaque and for
-one boot; who knows a name can have it told. Only on this machine.
+one boot; who knows a name can ask for it. Only on this machine.
 
 STREAMS are those since AGE began, which chive renew, IdentityMaxAge and
 IdentityMaxStreams end; OPEN are on circuits now. Of the CIRCUITS that carried the
@@ -40,11 +42,32 @@ func (c identitiesCommand) Run(std streams) error {
 		if err != nil {
 			return err
 		}
+		all = named(all, c.User)
 		return table[node.Identity]{
 			head: "IDENTITY\tUSER\tAGE\tSTREAMS\tOPEN\tWAITING\tCIRCUITS\tUSABLE\tEXITS\tRENEWALS", row: identityRow,
-			none: "identities",
+			none: "identities", hint: c.hint(),
 		}.print(std, c.Output, all, time.Now())
 	})
+}
+
+// named are the identities of the users that were asked for, of whom each has one for each
+// password; all, if nobody was.
+func named(all []node.Identity, users []string) []node.Identity {
+	if all == nil {
+		all = []node.Identity{} // as JSON, too, it is a list
+	}
+	if len(users) == 0 {
+		return all
+	}
+	return slices.DeleteFunc(all, func(v node.Identity) bool { return !slices.Contains(users, v.User) })
+}
+
+// hint says why none may be listed.
+func (c identitiesCommand) hint() string {
+	if len(c.User) == 0 {
+		return ""
+	}
+	return " of " + printable(strings.Join(c.User, ", ")) + ": nobody has used the node under that name lately (chive identities lists all)"
 }
 
 // identities asks for those that use the node, with the names of users.

@@ -15,7 +15,7 @@ import (
 // listFlags are common to circuits, streams, connections and guards.
 type listFlags struct {
 	nodeFlags
-	At     string `placeholder:"TIME" help:"As it was then: RFC 3339, 15:04:05 (UTC), or -5m."`
+	At     string `placeholder:"TIME" help:"As it was then: RFC 3339, 15:04:05 (UTC), or how long ago: 5m, or -5m."`
 	Output string `short:"o" enum:"text,json" default:"text" help:"text, or json: an array of objects."`
 }
 
@@ -71,12 +71,13 @@ func among(wanted []string, have string) bool {
 // begins is true of every id if no prefix is asked for.
 func begins(id, prefix string) bool { return strings.HasPrefix(id, strings.ToLower(prefix)) }
 
-// joinMoments makes "--at -5m" one argument, and --since likewise: it begins like a flag.
+// joinMoments makes "--at -5m" one argument, and --since likewise: it begins like a flag, as
+// does what is no moment and is refused as such.
 func joinMoments(args []string) []string {
 	var out []string
 	for i := 0; i < len(args); i++ {
 		if (args[i] == "--at" || args[i] == "--since") && i+1 < len(args) && strings.HasPrefix(args[i+1], "-") {
-			if _, err := time.ParseDuration(args[i+1]); err == nil {
+			if ago := args[i+1][1:]; ago != "" && '0' <= ago[0] && ago[0] <= '9' {
 				out = append(out, args[i]+"="+args[i+1])
 				i++
 				continue
@@ -103,7 +104,7 @@ func parseMoment(flag, text string, now time.Time) (time.Time, error) {
 			at = at.AddDate(0, 0, -1)
 		}
 	} else {
-		return at, usage("%s %q: want a time like 2026-11-24T12:00:00Z or 12:00:00 (UTC), or how long ago, like -5m", flag, text)
+		return at, usage("%s %q: want a time like 2026-11-24T12:00:00Z or 12:00:00 (UTC), or how long ago, like 5m or 1h30m", flag, text)
 	}
 	if at.After(now) {
 		return at, usage("%s %s is in the future", flag, at.UTC().Format(time.RFC3339))

@@ -206,6 +206,9 @@ func find(ctx context.Context, client *bridge.Client, name string) (hosting.Stat
 	return pick(all, name)
 }
 
+// errNotHosted: the node hosts nothing by that name.
+var errNotHosted = errors.New("the node hosts no such onion service (chive onion ls lists them)")
+
 // pick finds the one service that is meant.
 func pick(all []hosting.Status, name string) (hosting.Status, error) {
 	folder, _ := filepath.Abs(name) // fails only without a working directory: then it is an address
@@ -217,7 +220,7 @@ func pick(all []hosting.Status, name string) (hosting.Status, error) {
 	}
 	switch len(found) {
 	case 0:
-		return hosting.Status{}, errors.New("the node hosts no such onion service (chive onion ls lists them)")
+		return hosting.Status{}, errNotHosted
 	case 1:
 		return found[0], nil
 	}
@@ -280,6 +283,8 @@ func printService(std streams, s hosting.Status) {
 // publisherOf says which of the nodes that share a service publishes it.
 func publisherOf(s *hosting.SharedStatus) string {
 	switch {
+	case s.Away:
+		return "this node takes no part, for it is drained or about to end (chive onion why says who published then)"
 	case s.Publishes:
 		return fmt.Sprintf("this node publishes the introduction points of all, epoch %d", s.Epoch)
 	case s.Publisher != "":
@@ -406,6 +411,9 @@ func (c onionRemove) Run(std streams) error {
 		s, err = pick(all, c.Service)
 		if err != nil && strings.Contains(c.Service, string(filepath.Separator)) { // one that could not be hosted again
 			s.Dir, err = filepath.Abs(c.Service)
+		}
+		if errors.Is(err, errNotHosted) {
+			err = fmt.Errorf("%w; one that was taken out is not listed any more, and its keys are in its folder still", err)
 		}
 		if err == nil && s.From == hosting.FromProgram {
 			err = errors.New("the program that the node runs in hosts this service: only that can end it")

@@ -20,7 +20,7 @@ import (
 type onionWhy struct {
 	nodeFlags
 	Service string `arg:"" help:"Its address or the beginning of it, or its folder; when no node runs, its folder."`
-	Since   string `placeholder:"TIME" help:"Only what was so since then: RFC 3339, 15:04:05 (UTC), or 1h ago."`
+	Since   string `placeholder:"TIME" help:"Only what was so since then: RFC 3339, 15:04:05 (UTC), or how long ago: 1h."`
 	Output  string `short:"o" enum:"text,json" default:"text" help:"text or json."`
 }
 
@@ -77,11 +77,7 @@ func (c onionWhy) Run(std streams) error {
 		return errors.New("nothing is in the history about that service (EventHistory says how long it is kept)")
 	}
 	view := serviceView{Service: st, Targets: s.Targets}
-	if s.Shared != nil { // what the node knows now is newer than its events
-		if st.Shared, st.Publisher = true, s.Shared.Publisher; s.Shared.Publishes {
-			st.Publisher = st.Node
-		}
-	}
+	sharedNow(st, s.Shared)
 	if c.Output == "json" {
 		return printJSON(std.out, view)
 	}
@@ -94,12 +90,31 @@ type serviceView struct {
 	Targets []hosting.Target `json:"targets,omitempty"` // of the running node
 }
 
+// sharedNow adds what the running node knows of who publishes, which is newer than its events;
+// but one that takes no part knows less than they tell.
+func sharedNow(st *story.Service, now *hosting.SharedStatus) {
+	switch {
+	case now == nil:
+	case now.Away:
+		st.Shared = true
+		st.Leave()
+	case now.Publishes:
+		st.Know(st.Node)
+	default:
+		st.Know(now.Publisher)
+	}
+}
+
 // viewOf says whose view of a shared service the story is.
 func viewOf(st *story.Service) string {
 	publisher := "which node publishes it is not known"
-	switch st.Publisher {
-	case "":
-	case st.Node:
+	switch {
+	case st.Away && st.Publisher == "":
+		publisher = "it takes no part now, being drained or about to end, and does not hear which node publishes it"
+	case st.Away:
+		publisher = "it takes no part now, being drained or about to end; when it left, node " + st.Publisher + " published it"
+	case st.Publisher == "":
+	case st.Publisher == st.Node:
 		publisher = "it publishes the introduction points of all"
 	default:
 		publisher = "node " + st.Publisher + " publishes it"
@@ -146,6 +161,9 @@ func (c onionWhy) service(ctx context.Context) (s hosting.Status, running bool, 
 		if names, nameErr := keystore.Names(folder); nameErr == nil && len(names) > 0 {
 			return hosting.Status{Dir: folder}, true, nil
 		}
+	}
+	if errors.Is(err, errNotHosted) {
+		err = fmt.Errorf("%w; of one that it hosted before, the history tells by the service's folder in place of its address", err)
 	}
 	return s, true, err
 }

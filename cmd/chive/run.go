@@ -145,65 +145,38 @@ func showProgress(w io.Writer, log *slog.Logger, n *node.Node, signals <-chan os
 	}
 }
 
-// stopNode lets open streams finish for ShutdownWaitLength and other nodes do without this
-// one, or until a second signal, and ends the node.
+// stopNode has the node take nothing new, lets open streams finish for ShutdownWaitLength and
+// other nodes do without this one, or until a second signal, and ends the node.
 func stopNode(log *slog.Logger, n *node.Node, signals <-chan os.Signal) error {
-	n.StopListening()
-	left := n.LeaveShared()
 	limit := n.Config().ShutdownWaitLength
-	if open := openStreams(n); open > 0 {
-		notice(log, "stopping when the open streams are done; another signal stops at once", "streams", open, "at_most", limit)
-		if drain(limit, n, signals) {
-			n.Hurry()
-			left = nil
-		}
+	if s := n.Status(); s.Streams+s.Waiting > 0 {
+		notice(log, "stopping when the open streams are done; another signal stops at once", "streams", s.Streams+s.Waiting, "at_most", limit)
 	}
-	notice(log, "stopping")
-	if left != nil && !await(left, node.LeaveTime, signals) {
+	if !drain(limit, n, signals) {
 		n.Hurry()
 	}
+	notice(log, "stopping")
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	return n.Stop(ctx)
 }
 
-// await reports whether something is done before the time is up or a signal comes.
-func await(done <-chan struct{}, limit time.Duration, signals <-chan os.Signal) bool {
-	timeout := time.NewTimer(limit)
-	defer timeout.Stop()
+// stopTimeout bounds the orderly end once no stream is waited for.
+const stopTimeout = 10 * time.Second
+
+// drain drains the node; false: a signal came before that was done.
+func drain(limit time.Duration, n *node.Node, signals <-chan os.Signal) bool {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	done := make(chan struct{})
+	safego.Go("drain", func() {
+		defer close(done)
+		_ = n.Drain(ctx, limit) // fails only with ctx
+	}, func(safego.Panic) {})
 	select {
 	case <-done:
 		return true
 	case <-signals:
-	case <-timeout.C:
-	}
-	return false
-}
-
-// stopTimeout bounds the orderly end once no stream is waited for.
-const stopTimeout = 10 * time.Second
-
-func openStreams(n *node.Node) int {
-	s := n.Status()
-	return s.Streams + s.Waiting
-}
-
-// drain returns when no stream is open, the time is up or a signal comes: then signalled.
-func drain(limit time.Duration, n *node.Node, signals <-chan os.Signal) (signalled bool) {
-	timeout := time.NewTimer(limit)
-	defer timeout.Stop()
-	poll := time.NewTicker(100 * time.Millisecond)
-	defer poll.Stop()
-	for {
-		select {
-		case <-signals:
-			return true
-		case <-timeout.C:
-			return false
-		case <-poll.C:
-			if openStreams(n) == 0 {
-				return false
-			}
-		}
+		return false
 	}
 }

@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"io"
+	"net"
 	"os"
 	"regexp"
 	"strconv"
@@ -37,7 +40,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "answers": answers, "hangup": hangup, "said": said, "eventually": eventually, "reloads": reloads,
+			"exits": exits, "answers": answers, "hangup": hangup, "said": said, "eventually": eventually, "reloads": reloads, "visits": visits,
 		},
 	})
 }
@@ -109,6 +112,25 @@ func reloads(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(ts.Exec("chive", "reload", "--data-dir", "data"))
 	}
 	ts.Fatalf("the node was always first")
+}
+
+// visits HOST CODE asks for a host at the SocksPort unix:s, and compares the code of the reply.
+func visits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: visits HOST CODE")
+	}
+	c, err := net.Dial("unix", ts.MkAbs("s"))
+	ts.Check(err)
+	defer c.Close()
+	ts.Check(c.SetDeadline(time.Now().Add(time.Minute)))
+	_, err = io.WriteString(c, "\x05\x01\x00\x05\x01\x00\x03"+string(rune(len(args[0])))+args[0]+"\x00\x50")
+	ts.Check(err)
+	reply := make([]byte, 4)
+	_, err = io.ReadFull(c, reply)
+	ts.Check(err)
+	if got := fmt.Sprintf("%02X", reply[3]); got != args[1] {
+		ts.Fatalf("%s: code %s, want %s", args[0], got, args[1])
+	}
 }
 
 // said REGEXP waits until the file log has a line that matches.

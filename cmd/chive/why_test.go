@@ -236,8 +236,8 @@ func TestMoments(t *testing.T) {
 			t.Errorf("%q is %v", text, got)
 		}
 	}
-	args := []string{"circuits", "--at", "-5m", "--at", "x", "--state", "-5m", "--at", "-x"}
-	if got, want := joinMoments(args), []string{"circuits", "--at=-5m", "--at", "x", "--state", "-5m", "--at", "-x"}; !slices.Equal(got, want) {
+	args := []string{"circuits", "--at", "-5m", "--at", "x", "--state", "-5m", "--at", "-x", "--since", "-1d", "--at", "-"}
+	if got, want := joinMoments(args), []string{"circuits", "--at=-5m", "--at", "x", "--state", "-5m", "--at", "-x", "--since=-1d", "--at", "-"}; !slices.Equal(got, want) {
 		t.Errorf("joined %q", got)
 	}
 }

@@ -45,6 +45,7 @@ var faults = []fault{
 	{"clock an hour back", 40 * time.Second, moveClock(-time.Hour), "clock consensus"},
 	{"asleep", 40 * time.Second, (*campaignLab).sleep, "slept clock"},
 	{"introduction relay silent", 40 * time.Second, (*campaignLab).silencePoint, away},
+	{"directories alone killed", 40 * time.Second, (*campaignLab).killIdleDirectories, away},
 	{"directories forget", 40 * time.Second, (*campaignLab).forget, away},
 }
 
@@ -179,8 +180,16 @@ func (l *campaignLab) killPoint(t *testing.T) func() { return l.fell(t, l.one(t,
 
 func (l *campaignLab) killGuard(t *testing.T) func() { return l.fell(t, l.guard()) }
 
-func (l *campaignLab) killDirectories(t *testing.T) func() {
-	all := l.directories()
+func (l *campaignLab) killDirectories(t *testing.T) func() { return l.fellThree(t, l.directories()) }
+
+// killIdleDirectories: they are of no other use to the service, so that nothing but being asked
+// tells that they are gone.
+func (l *campaignLab) killIdleDirectories(t *testing.T) func() {
+	used := append(l.points(), l.guard())
+	return l.fellThree(t, slices.DeleteFunc(l.directories(), func(name string) bool { return slices.Contains(used, name) }))
+}
+
+func (l *campaignLab) fellThree(t *testing.T, all []string) func() {
 	l.rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	return l.fell(t, all[:min(3, len(all))]...)
 }

@@ -22,6 +22,8 @@ type process struct {
 	name, torrc, data, nats string
 	socks                   string
 	cmd                     *exec.Cmd
+	over                    chan struct{} // closed: it has ended, with err
+	err                     error
 	said                    bytes.Buffer
 	binary                  string
 }
@@ -34,13 +36,19 @@ func (p *process) start(t *testing.T) {
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	cmd, over := p.cmd, make(chan struct{})
+	p.over = over
+	go func() {
+		defer close(over)
+		p.err = cmd.Wait()
+	}()
 }
 
 // kill ends it as kill -9 does.
 func (p *process) kill() {
 	if p.cmd != nil {
 		_ = p.cmd.Process.Kill() // it may have ended
-		_ = p.cmd.Wait()
+		<-p.over
 		p.cmd = nil
 	}
 }
@@ -51,8 +59,8 @@ func (p *process) stop(t *testing.T) {
 	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.cmd.Wait(); err != nil {
-		t.Errorf("%s: %v", p.name, err)
+	if <-p.over; p.err != nil {
+		t.Errorf("%s: %v", p.name, p.err)
 	}
 	p.cmd = nil
 }

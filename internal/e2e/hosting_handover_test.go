@@ -31,9 +31,7 @@ func TestHostingHandOver(t *testing.T) {
 		}
 		over := make(chan time.Time, 1)
 		go func() {
-			if err := p.cmd.Wait(); err != nil {
-				t.Errorf("%s: %v", leaver, err)
-			}
+			<-p.over
 			over <- time.Now()
 		}()
 		// Somebody who knows nothing comes while it leaves, as do new users of one who knows.
@@ -42,6 +40,9 @@ func TestHostingHandOver(t *testing.T) {
 		visits := time.Since(began)
 		h := s.handedOver(t, at, leaver, epoch, began)
 		ended := (<-over).Sub(began)
+		if p.err != nil {
+			t.Errorf("%s: %v", leaver, p.err)
+		}
 		if ended < h.stored {
 			t.Errorf("its introduction points end after %v, before a directory has a descriptor without them", ended)
 		}
@@ -51,6 +52,7 @@ func TestHostingHandOver(t *testing.T) {
 		p.start(t)
 		s.complete(t, at, 3)
 	}
+	s.drained(t)
 	s.alone(t)
 }
 

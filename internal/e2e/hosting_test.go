@@ -251,7 +251,7 @@ func (c *client) restarted(t *testing.T, tor *client, address, data string, line
 			t.Error("another introduction point after a restart in order")
 		}
 	}
-	tor.fetchOnion(t, "", address, 1<<20)
+	tor.fetchOnion(t, "after", address, 1<<20)
 	if now := addressOf(t, strings.TrimPrefix(lines[len(lines)-4], "HiddenServiceDir ")); now != address {
 		t.Errorf("the address is another: %s", now)
 	}
@@ -333,5 +333,5 @@ func TestHostingForAuthorisedClients(t *testing.T) {
 	if _, code := bob.connect(t, address, 80); code == 0 {
 		t.Error("a client who lost his key is let in")
 	}
-	alice.fetchOnion(t, "", address, 100_000)
+	alice.fetchOnion(t, "after", address, 100_000)
 }

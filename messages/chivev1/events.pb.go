@@ -3646,9 +3646,9 @@ func (x *CircuitLegLost) GetLinked() bool {
 type StreamRequested struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Purpose       Purpose                `protobuf:"varint,1,opt,name=purpose,proto3,enum=chive.v1.Purpose" json:"purpose,omitempty"`
-	Isolation     string                 `protobuf:"bytes,2,opt,name=isolation,proto3" json:"isolation,omitempty"`
+	Isolation     string                 `protobuf:"bytes,2,opt,name=isolation,proto3" json:"isolation,omitempty"` // none of what is refused at once for being no target
 	ListenerId    string                 `protobuf:"bytes,3,opt,name=listener_id,json=listenerId,proto3" json:"listener_id,omitempty"`
-	Target        string                 `protobuf:"bytes,4,opt,name=target,proto3" json:"target,omitempty"` // host:port
+	Target        string                 `protobuf:"bytes,4,opt,name=target,proto3" json:"target,omitempty"` // host:port; likewise
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

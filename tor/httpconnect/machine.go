@@ -18,6 +18,7 @@ var (
 	ErrOptions   = errors.New("HTTP OPTIONS, answered")
 	ErrMethod    = errors.New("HTTP method other than CONNECT; this is no HTTP proxy but a CONNECT tunnel")
 	ErrTarget    = errors.New("CONNECT target is not a valid host and port")
+	ErrOnion     = errors.New("CONNECT target is not a valid version 3 onion address")
 	ErrExit      = errors.New(".exit names are not supported")
 	ErrBody      = errors.New("HTTP CONNECT with a body")
 	ErrDuplicate = errors.New("HTTP header given twice")
@@ -224,6 +225,8 @@ func connect(target string, h map[string][]string) (*Request, *RefusalError) {
 	switch r.Host, r.IsIP, err = socks.ParseHost(name); {
 	case errors.Is(err, socks.ErrExit):
 		return nil, &RefusalError{Status: 403, Err: ErrExit}
+	case errors.Is(err, socks.ErrOnionAddress), errors.Is(err, socks.ErrOnionV2):
+		return bad(ErrOnion)
 	case err != nil:
 		return bad(ErrTarget)
 	}

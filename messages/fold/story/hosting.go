@@ -94,7 +94,11 @@ func sayShared(e *chivev1.Envelope) string {
 		return fmt.Sprintf("is published by %s, epoch %d", c.GetPublisher(), c.GetEpoch())
 	case *chivev1.Envelope_HostingMembersChanged:
 		m := body.HostingMembersChanged
-		return fmt.Sprintf("is shared with %s that have %s", plural(int(m.GetNodes()), "other node"), plural(int(m.GetPoints()), "introduction point"))
+		have := "have"
+		if m.GetNodes() == 1 {
+			have = "has"
+		}
+		return fmt.Sprintf("is shared with %s that %s %s", plural(int(m.GetNodes()), "other node"), have, plural(int(m.GetPoints()), "introduction point"))
 	}
 	return ""
 }

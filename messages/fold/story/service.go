@@ -14,6 +14,7 @@ import (
 const (
 	stateStarting   = "starting"
 	statePublished  = "published" // and nobody has met it yet
+	stateStandby    = "standby"   // other nodes host it too, one of which is to publish it, and nobody has met it through this one yet
 	stateUp         = "up"
 	stateImpaired   = "impaired" // a part of it is of no use
 	stateBroken     = "broken"
@@ -36,6 +37,7 @@ type Service struct {
 	Node      string `json:"node,omitempty"`
 	Shared    bool   `json:"shared,omitempty"`
 	Publisher string `json:"publisher,omitempty"` // of a shared one, at the last word about it; none is known: empty
+	Away      bool   `json:"away,omitempty"`      // the node takes no part in it now, and hears no more of who does ([Service.Leave])
 
 	Down       time.Duration `json:"down_ns"`     // nobody reached it, or its node did not run
 	Impaired   time.Duration `json:"impaired_ns"` // a part of it was of no use
@@ -129,8 +131,30 @@ func isDown(state string) bool {
 	return state == stateBroken || state == stateNotRunning || state == stateNotHosted
 }
 
+// Know says which node publishes a shared service now; "": nobody knows. It may be newer than
+// the events.
+func (s *Service) Know(publisher string) {
+	s.Shared, s.Publisher = true, publisher
+	s.Summary = s.say()
+}
+
+// Leave says that the node takes no part in a shared service now: no event does.
+func (s *Service) Leave() {
+	s.Away = true
+	s.Summary = s.say()
+}
+
 func (s *Service) say() string {
-	text := fmt.Sprintf("the onion service is %s, since %s", stateWords[s.State], span(s.Until.Sub(s.Began)))
+	state := stateWords[s.State]
+	switch waits := slices.Contains([]string{stateStarting, statePublished, stateStandby}, s.State); {
+	case waits && s.Away:
+		state = "left to other nodes, for this one is drained or about to end"
+	case s.State == stateStandby && s.Publisher == "":
+		state += ", and no node is known to publish it"
+	case s.State == stateStandby:
+		state += ", and published by node " + s.Publisher
+	}
+	text := fmt.Sprintf("the onion service is %s, since %s", state, span(s.Until.Sub(s.Began)))
 	if s.Outages > 0 {
 		text += fmt.Sprintf("; it was down for %s, in %s", span(s.Down), plural(s.Outages, "time"))
 	} else {
@@ -149,6 +173,7 @@ func (s *Service) say() string {
 // stateWords are the states in words.
 var stateWords = map[string]string{
 	stateStarting: "being published", statePublished: "published, and nobody has met it yet", stateUp: "up",
+	stateStandby:  "on standby here",
 	stateImpaired: "up in part", stateBroken: "down", stateUnverified: "up or not, which cannot be said",
 	stateNotHosted: "not hosted", stateNotRunning: "down, as its node does not run",
 }
@@ -227,6 +252,8 @@ func (h *hosted) apply(e *chivev1.Envelope) {
 		if n := len(h.spells); n > 0 && h.spells[n-1].State == stateStarting {
 			s.State = statePublished
 		}
+	case *chivev1.Envelope_HostingLeaseTaken, *chivev1.Envelope_HostingLeaseLost, *chivev1.Envelope_HostingPublisherChanged:
+		h.turn(e, &s)
 	case *chivev1.Envelope_HostingVerified:
 		s.State = stateUp
 	case *chivev1.Envelope_HostingUnverified:
@@ -250,10 +277,39 @@ func (h *hosted) apply(e *chivev1.Envelope) {
 		h.begin(s)
 	}
 	if len(h.spells) == 0 { // its beginning is not in this log
-		h.begin(Spell{State: stateStarting, Began: s.Began, Text: "what was before is not in the history"})
+		h.begin(Spell{State: stateStarting, Began: s.Began})
+		first := &h.spells[0]
+		h.turn(e, first)
+		first.Text = "what was before is not in the history"
 	}
 	h.heal(e)
 	h.happened(e)
+}
+
+// turn is the state of a shared service that nobody has met yet, as this node is to publish it or
+// is not. One that was met stays what visits say of it, whoever publishes.
+func (h *hosted) turn(e *chivev1.Envelope, s *Spell) {
+	if len(h.spells) == 0 {
+		return
+	}
+	last := h.spells[len(h.spells)-1].State
+	switch body := e.GetEvent().(type) {
+	case *chivev1.Envelope_HostingLeaseTaken:
+		if last == stateStandby {
+			s.State = stateStarting
+		}
+		return
+	case *chivev1.Envelope_HostingPublisherChanged:
+		if p := body.HostingPublisherChanged.GetPublisher(); p == "" || p == e.GetNode() {
+			return
+		}
+	case *chivev1.Envelope_HostingLeaseLost:
+	default:
+		return
+	}
+	if last == stateStarting || last == statePublished {
+		s.State, s.Text = stateStandby, "it is not this node's turn to publish it"
+	}
 }
 
 // share follows which node publishes the service.

@@ -314,3 +314,66 @@ var scripts = map[string]func() []Run{
 		return fixed(a, b, c, d)
 	},
 }
+
+// How many others share a service is said in words that agree.
+func TestSharedWords(t *testing.T) {
+	for want, m := range map[string]*chivev1.HostingMembersChanged{
+		"is shared with 0 other nodes that have 0 introduction points": {},
+		"is shared with 1 other node that has 3 introduction points":   {Nodes: 1, Points: 3},
+		"is shared with 2 other nodes that have 1 introduction point":  {Nodes: 2, Points: 1},
+	} {
+		if got := sayShared(messages.Event(hostingKind, "s", m)); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+// A shared service that nobody has met through this node is published by it or not, as the nodes
+// agree, and what is said first is what the last events say.
+func TestSharedStates(t *testing.T) {
+	at := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	tell := func(log Run, m *chivev1.Envelope) Run {
+		at = at.Add(time.Second)
+		m.Node, m.Time, m.Sequence = "n1", timestamppb.New(at), uint64(at.Unix())
+		return append(log, m)
+	}
+	var log Run
+	for i, step := range []struct {
+		event          *chivev1.Envelope
+		state, summary string
+	}{
+		{messages.Event(hostingKind, "s", &chivev1.HostingStarted{}), stateStarting, "is being published, "},
+		{messages.Event(hostingKind, "s", &chivev1.HostingMembersChanged{Nodes: 1}), stateStarting, "is being published, "},
+		{messages.Event(hostingKind, "s", &chivev1.HostingPublisherChanged{Publisher: "n2"}), stateStandby, "is on standby here, and published by node n2, "},
+		{messages.Event(hostingKind, "s", &chivev1.HostingPublisherChanged{Publisher: "n3"}), stateStandby, "is on standby here, and published by node n3, "},
+		{messages.Event(hostingKind, "s", &chivev1.HostingPublisherChanged{}), stateStandby, "is on standby here, and no node is known to publish it, "},
+		{messages.Event(hostingKind, "s", &chivev1.HostingLeaseTaken{From: "n3"}), stateStarting, "is being published, "},
+		{messages.Event(hostingKind, "s", &chivev1.HostingPublished{}), statePublished, "is published, and nobody has met it yet, "},
+		{messages.Event(hostingKind, "s", &chivev1.HostingLeaseLost{Reason: "given-back"}), stateStandby, "is on standby here, and no node is known to publish it, "},
+		{messages.Event(hostingKind, "s", &chivev1.HostingPublisherChanged{Publisher: "n2"}), stateStandby, "is on standby here, and published by node n2, "},
+		{messages.Event(hostingKind, "s", &chivev1.HostingVerified{By: "probe"}), stateUp, "is up, "},
+		{messages.Event(hostingKind, "s", &chivev1.HostingPublisherChanged{Publisher: "n3"}), stateUp, "is up, "},
+	} {
+		log = tell(log, step.event)
+		st := Hosted([]Run{log}, []string{"s"}, nil, time.Time{}, time.Time{}, true)
+		consistent(t, st)
+		if st.State != step.state || !strings.Contains(st.Summary, step.summary) {
+			t.Errorf("step %d: %s: %s", i, st.State, st.Summary)
+		}
+		st.Leave()
+		if left := strings.Contains(st.Summary, "is left to other nodes, for this one is drained or about to end, "); left != (st.State != stateUp) || !st.Away {
+			t.Errorf("step %d, at a node that takes no part: %s", i, st.Summary)
+		}
+	}
+	// The beginning may have been forgotten.
+	st := Hosted([]Run{log[2:]}, []string{"s"}, nil, time.Time{}, time.Time{}, true)
+	consistent(t, st)
+	if first := st.Spells[0]; first.State != stateStandby || first.Text != "what was before is not in the history" {
+		t.Errorf("%+v", first)
+	}
+	// What the node knows now is newer.
+	st = Hosted([]Run{log[:3]}, []string{"s"}, nil, time.Time{}, time.Time{}, true)
+	if st.Know("n4"); st.Publisher != "n4" || !strings.Contains(st.Summary, "published by node n4") {
+		t.Errorf("%+v", st)
+	}
+}

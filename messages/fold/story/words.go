@@ -82,7 +82,7 @@ var hints = map[string]string{
 	"resolve-failed":      "check the name; Tor's exits ask their own resolvers",
 	"stream-reset":        "if it is so from the start, nothing listens on that port of the target, or it refuses Tor's exits; of an onion service, nothing listens behind it",
 	"target-refused":      "nothing listens on that port of the target, or it refuses Tor's exits; of an onion service, nothing listens behind it",
-	"refused":             "the rules of the listener, ClientRejectInternalAddresses and .onion addresses are the usual reasons (docs/configuration.md)",
+	"refused":             "the rules of the listener, ClientRejectInternalAddresses, .exit names and what is no host at all are the usual reasons (docs/configuration.md)",
 	"storage":             "check space and permissions of the DataDirectory",
 	"onion-not-found":     "check the address; the service is down, or too new for the directories to have heard of it",
 	"onion-introduction":  "the service is likely down; its directories have an old descriptor",
@@ -90,7 +90,7 @@ var hints = map[string]string{
 	"onion-rendezvous":    "the service is overloaded, or it was just stopped; try again",
 	"onion-auth-missing":  "ask the operator of the service for a key, and put it into ClientOnionAuthDir",
 	"onion-auth-wrong":    "the operator may have withdrawn the key in ClientOnionAuthDir; ask for another",
-	"onion-address":       "an address has 56 letters and digits before .onion; those of 16 no longer work",
+	"onion-address":       "an address has 56 letters and digits before .onion, of which the last tell mistakes: copy it anew; those of 16 no longer work",
 }
 
 // meaning is an outcome in words and by its name.

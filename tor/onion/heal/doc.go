@@ -27,5 +27,7 @@
 // while.
 //
 // A client who was met of late shows that introductions and rendezvous work: then only the
-// descriptor is fetched and read.
+// descriptor is fetched and read, a look, and more often. Looks come between probes up to the
+// meeting, too (pace.go): the directories are by turns what is asked, and one that is gone is
+// noticed when its turn comes.
 package heal

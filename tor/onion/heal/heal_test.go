@@ -31,6 +31,8 @@ type world struct {
 	fails     func(*Result) bool // in what other ways; nil: none
 	cures     map[Step]bool      // what makes everything well
 	takes     time.Duration      // a probe
+	waits     time.Duration      // one of a directory that is away; 0: no longer than others
+	failures  []time.Time        // the ends of those that failed
 	flying    *Probe
 	ends      time.Time
 
@@ -79,7 +81,11 @@ func (w *world) run(d time.Duration) {
 		case w.flying != nil && !w.ends.After(w.now):
 			p := *w.flying
 			w.flying = nil
-			w.s.Probed(w.visit(p), w.now)
+			r := w.visit(p)
+			if !r.OK {
+				w.failures = append(w.failures, w.now)
+			}
+			w.s.Probed(r, w.now)
 		case !next.IsZero() && !next.After(w.now):
 			w.s.Tick(w.now)
 			if n := w.s.Next(); !n.IsZero() && !n.After(w.now) && len(w.s.out) == 0 {
@@ -135,6 +141,9 @@ func (w *world) obey() {
 			}
 			w.probes = append(w.probes, c)
 			w.flying, w.ends = &c, w.now.Add(w.takes)
+			if w.unreached[c.Target.Directory] {
+				w.ends = w.now.Add(max(w.takes, w.waits))
+			}
 		case Do:
 			w.made = append(w.made, c)
 			w.do(c)
@@ -212,8 +221,8 @@ func (w *world) verdict(want Verdict) {
 	}
 }
 
-// A service that works is verified soon after it is published and each period then, and a
-// few probes cover every introduction point and directory.
+// A service that works is verified soon after it is published and each period then, with a look
+// at a directory between, and a few probes cover every introduction point and directory.
 func TestWorks(t *testing.T) {
 	w := newWorld(t)
 	w.up()
@@ -222,8 +231,8 @@ func TestWorks(t *testing.T) {
 	}
 	w.run(time.Hour)
 	w.expect()
-	if n := len(w.probes); n < 78 || n > 100 {
-		t.Errorf("%d probes in an hour", n)
+	if full, looks := w.count(); full < 78 || full > 100 || looks < 78 || looks > 110 {
+		t.Errorf("%d probes up to the meeting and %d looks in an hour", full, looks)
 	}
 	for i := 0; i+6 <= len(w.probes); i++ {
 		points, dirs := map[uint64]bool{}, map[[32]byte]bool{}
@@ -519,31 +528,6 @@ func TestExplained(t *testing.T) {
 			w.expect("found "+tt.want+" at introduce", "healing new-circuits 0", "verified", "healed of "+tt.want+" after 1")
 		})
 	}
-}
-
-// Clients who are met make probes cheaper: the descriptor is looked at only.
-func TestClients(t *testing.T) {
-	w := newWorld(t)
-	w.up()
-	w.probes = nil
-	for range 60 {
-		w.s.Met(w.now)
-		w.obey()
-		w.run(10 * time.Second)
-	}
-	for _, p := range w.probes {
-		if p.Full {
-			t.Fatalf("a whole probe, where clients are met: %+v", p)
-		}
-	}
-	w.expect()
-	w.verdict(Up)
-	// And they are proof enough.
-	cold := newWorld(t)
-	cold.takes = time.Minute
-	cold.s.Met(cold.now)
-	cold.obey()
-	cold.expect("verified")
 }
 
 // A service that never gets published is found, and steps are made.

@@ -1,6 +1,7 @@
 package heal
 
 import (
+	"maps"
 	"slices"
 	"time"
 )
@@ -17,12 +18,14 @@ func (s *Service) Probed(r Result, now time.Time) {
 		s.note(Target{Point: aim.Point}, now)
 	}
 	s.note(r.Tried, now)
+	news := !s.knownAway(&r)
 	switch d := r.Tried.Directory; {
 	case r.OK || r.Stage > Directory:
 		delete(s.away, d)
 	case !r.Answer && r.Reached && !r.Short:
-		s.away[d] = now
+		s.notReached(d, now)
 	}
+	s.paced(&r, now)
 	if s.idle() {
 		if r.OK && r.Full {
 			s.verified, s.byClient = now, false
@@ -32,9 +35,12 @@ func (s *Service) Probed(r Result, now time.Time) {
 	if s.next.IsZero() {
 		s.routine(now)
 	}
-	if r.OK {
+	switch {
+	case r.OK:
 		s.succeeded(&r, unlisted && s.trouble != nil && aim.Point == s.trouble.target.Point, now)
-	} else {
+	case !news && s.calm() && s.cannot() == 0:
+		s.lookAt(s.intent(&r), s.again(&r), now.Add(s.spread(soon)))
+	default:
 		s.failed(&r, now)
 	}
 	s.act(now)
@@ -48,6 +54,7 @@ func (s *Service) note(t Target, now time.Time) {
 	if t.Directory != [32]byte{} {
 		s.tried[Target{Directory: t.Directory}] = now
 	}
+	maps.DeleteFunc(s.away, func(d [32]byte, _ away) bool { return !slices.Contains(s.facts.Directories, d) })
 	for k := range s.tried { // what is no more needs no memory
 		if k.Point != 0 && !slices.Contains(s.facts.Points, k.Point) || k.Point == 0 && !slices.Contains(s.facts.Directories, k.Directory) {
 			delete(s.tried, k)
@@ -134,7 +141,7 @@ func (s *Service) failed(r *Result, now time.Time) {
 	}
 	if s.unsure < s.grace(r) {
 		s.unsure++
-		s.lookAt(s.intent(r), Confirm, now.Add(s.spread(soon)))
+		s.lookAt(s.intent(r), s.again(r), now.Add(s.spread(soon)))
 		return
 	}
 	if r.Stage == Rendezvous || r.Stage == Directory && !r.Answer || r.Short {

@@ -15,7 +15,8 @@ const (
 	settleAgain  = 3 * time.Second
 	offlineFirst = 5 * time.Second // until it is looked again, without a network; then longer
 	excuseFor    = time.Hour       // a directory that takes and does not give is let be
-	awayFor      = 10 * time.Minute
+	awayFirst    = time.Minute     // until a directory that could not be reached is asked again; then longer
+	awayMost     = 16
 	metGap       = 2 * time.Second
 	mostShort    = 5 // circuits in a row that end on their way: a vanguard that is away ends every fourth
 )
@@ -40,6 +41,10 @@ type Service struct {
 	flying *Probe
 	lost   time.Time // when the one under way counts as lost
 	lastID uint64
+	began  time.Time // the one under way, or the last
+	visit  time.Time // when the next probe up to the meeting is due, if no client is met
+	looked bool      // the last was a look
+	slow   bool      // the last probe waited long for its turn
 
 	doubt    *doubt
 	trouble  *trouble
@@ -47,7 +52,7 @@ type Service struct {
 	tried    map[Target]time.Time
 	down     map[uint64]time.Time
 	excused  map[[32]byte]time.Time // directories that are let be, until
-	away     map[[32]byte]time.Time // directories that could not be reached, since
+	away     map[[32]byte]away      // directories that could not be reached
 	evidence map[Cause]time.Time
 	budget   budget
 
@@ -79,7 +84,7 @@ type trouble struct {
 func New(period time.Duration, rng *rand.Rand, now time.Time) *Service {
 	s := &Service{
 		period: period, rand: rng, born: now, tried: map[Target]time.Time{}, down: map[uint64]time.Time{},
-		excused: map[[32]byte]time.Time{}, away: map[[32]byte]time.Time{}, evidence: map[Cause]time.Time{},
+		excused: map[[32]byte]time.Time{}, away: map[[32]byte]away{}, evidence: map[Cause]time.Time{},
 	}
 	if period > 0 {
 		s.due(now.Add(startGrace), Routine)
@@ -264,15 +269,6 @@ func (s *Service) spread(d time.Duration) time.Duration {
 	return d/2 + time.Duration(s.rand.Int64N(int64(d)))
 }
 
-// routine sets the time of the next probe if nothing happens: the period, a quarter less or
-// more.
-func (s *Service) routine(now time.Time) {
-	s.next, s.why, s.want = time.Time{}, 0, Target{}
-	if !s.idle() {
-		s.due(now.Add(s.period*3/4+time.Duration(s.rand.Int64N(int64(s.period/2)+1))), Routine)
-	}
-}
-
 // act does what is due.
 func (s *Service) act(now time.Time) {
 	if s.flying != nil {
@@ -318,10 +314,10 @@ func (s *Service) probe(now time.Time) {
 	s.lastID++
 	p := Probe{
 		ID: s.lastID, Why: why, Target: s.choose(now),
-		Full: asked || s.doubt != nil || s.trouble != nil || why != Routine || s.met.IsZero() || now.Sub(s.met) >= s.period,
+		Full: asked || s.doubt != nil || s.trouble != nil || why != Routine || !s.metWithin(s.period, now) && !now.Before(s.visit),
 	}
 	s.asked, s.next, s.why, s.want = false, time.Time{}, 0, Target{}
-	s.flying, s.lost = &p, now.Add(probeLimit)
+	s.flying, s.began, s.lost = &p, now, now.Add(probeLimit)
 	s.out = append(s.out, p)
 }
 
@@ -366,7 +362,6 @@ func (s *Service) choose(now time.Time) Target {
 		}
 	}
 	maps.DeleteFunc(s.excused, func(_ [32]byte, until time.Time) bool { return !now.Before(until) })
-	maps.DeleteFunc(s.away, func(_ [32]byte, since time.Time) bool { return now.Sub(since) >= awayFor })
 	if !slices.Contains(s.facts.Points, t.Point) {
 		t.Point = oldest(s, s.facts.Points, func(p uint64) Target { return Target{Point: p} }, func(p uint64) bool {
 			return slices.ContainsFunc(avoid, func(t Target) bool { return t.Point == p })
@@ -375,8 +370,7 @@ func (s *Service) choose(now time.Time) Target {
 	if t.Directory == [32]byte{} {
 		t.Directory = oldest(s, s.facts.Directories, func(d [32]byte) Target { return Target{Directory: d} }, func(d [32]byte) bool {
 			_, excused := s.excused[d]
-			_, away := s.away[d]
-			return excused || away || slices.ContainsFunc(avoid, func(t Target) bool { return t.Directory == d })
+			return excused || now.Before(s.away[d].until) || slices.ContainsFunc(avoid, func(t Target) bool { return t.Directory == d })
 		})
 	}
 	return t

@@ -1,0 +1,88 @@
+package hosting
+
+import (
+	"testing"
+	"time"
+
+	"chive/actors/circuit"
+	"chive/messages/chivev1"
+	torcircuit "chive/tor/circuit"
+)
+
+// points counts the circuits to introduction points that are there.
+func (w *world) pointCircuits() (n int) {
+	w.set(func() {
+		for _, p := range w.ends {
+			if p.open.Purpose == chivev1.Purpose_PURPOSE_HOSTING_INTRODUCTION {
+				n++
+			}
+		}
+	})
+	return n
+}
+
+// finish has nobody met any more.
+func (w *world) finish() <-chan struct{} {
+	done := make(chan struct{})
+	w.system.Root.Send(w.hosting, &Finish{Done: func() { close(done) }})
+	w.run(0)
+	return done
+}
+
+func isDone(done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
+}
+
+// A node that ends gives up its introduction points, and takes no others; what an introduction
+// point passed on before is looked at first. Nothing of that is told as trouble, and a service
+// that fails meanwhile keeps nobody.
+func TestFinish(t *testing.T) {
+	inWorld(t, 2, verifyPeriod, nil, func(w *world) {
+		w.run(time.Minute)
+		if n := w.pointCircuits(); n != 6 {
+			t.Fatalf("%d introduction points", n)
+		}
+		w.events()
+		var sent *playedCircuit
+		w.set(func() {
+			for _, p := range w.intros {
+				sent = p
+			}
+			sent.counter.Add(1)
+		})
+		done := w.finish()
+		w.run(time.Second)
+		if n := w.pointCircuits(); n != 0 || isDone(done) {
+			t.Errorf("%d introduction points; done, with a client on his way: %v", n, isDone(done))
+		}
+		w.system.Root.Send(sent.open.Owner, &circuit.Heard{Token: sent.open.Token, What: torcircuit.Introduce2, Data: []byte("garbage")})
+		w.run(0)
+		if !isDone(done) {
+			t.Error("not done")
+		}
+		w.system.Root.Send(w.hosting, hostingNetwork(60))
+		w.run(10 * time.Minute)
+		if n := w.pointCircuits(); n != 0 || w.events() != "" {
+			t.Errorf("%d introduction points", n)
+		}
+		if again := w.finish(); !isDone(again) {
+			t.Error("not done when asked again")
+		}
+	})
+}
+
+// Who was met has time to begin a stream.
+func TestFinishWaitsForStreams(t *testing.T) {
+	met := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	if a := (&serviceActor{}); !a.begins().IsZero() {
+		t.Error("it waits for nobody")
+	}
+	if a := (&serviceActor{metAt: met}); !a.begins().Equal(met.Add(beginTime)) {
+		t.Errorf("until %v", a.begins())
+	}
+}
