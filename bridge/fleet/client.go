@@ -122,18 +122,21 @@ func (c *Client) Publish(ctx context.Context, value []byte, after uint64) (uint6
 	if _, err := c.bucket(ctx, ConfigBucket(c.fleet)); err != nil {
 		return 0, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTime)
+	limited, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
 	m := &nats.Msg{
 		Subject: "$KV." + ConfigBucket(c.fleet) + "." + ConfigKey, Data: value,
 		Header: nats.Header{jetstream.ExpectedLastSubjSeqHeader: {strconv.FormatUint(after, 10)}},
 	}
-	a, err := c.js.PublishMsg(ctx, m)
+	a, err := c.js.PublishMsg(limited, m)
 	var api *jetstream.APIError
 	switch {
 	case errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence:
 		return 0, ErrConflict
 	case err != nil:
+		if s, unknown := c.Standing(ctx); unknown == nil && !s.Stores {
+			return 0, fmt.Errorf("publish: %w", ErrNoMajority)
+		}
 		return 0, fmt.Errorf("publish: %w (may this credential publish a configuration?)", err)
 	}
 	return a.Sequence, nil
