@@ -104,11 +104,13 @@ func (c fleetCredentials) say(w io.Writer) error {
 	} {
 		fmt.Fprintf(t, "  %s\t%s\n", f[0], f[1])
 	}
-	if err := t.Flush(); err != nil || len(c.Nodes) != 2 {
+	if err := t.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(w, "Two nodes: have them share one nats-server, or add a third. A cluster of their embedded servers\nstores nothing any more when one of them ends (docs/fleet.md).")
-	return err
+	if len(c.Nodes) == 2 {
+		fmt.Fprintln(w, "Two nodes: have them share one nats-server, or add a third. A cluster of their embedded servers\nstores nothing any more when one of them ends (docs/fleet.md).")
+	}
+	return nil
 }
 
 func (c fleetCredentials) check() error {

@@ -9,10 +9,12 @@ import (
 	"chive/messages"
 )
 
-// drained: the publisher is drained. It says that it takes no part, and who published when it
-// left, the first line and the rest of what it tells alike; the others go on.
-func (s *sharers) drained(t *testing.T) {
-	t.Helper()
+// TestHostingDrained: the publisher of a shared service is drained. It says that it takes no part,
+// and who published when it left, and nothing else in the same breath; the others go on.
+func TestHostingDrained(t *testing.T) {
+	t.Parallel()
+	s := startSharers(t)
+	s.complete(t, 0, 3)
 	leaver, _ := s.publisher()
 	p := s.named(leaver)
 	operator, _ := s.h.as(t, bridge.RoleOperate)
@@ -37,8 +39,8 @@ func (s *sharers) drained(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 	for _, o := range s.all {
-		if st := o.why(t, s.address[:16]); o != p && (st.State == "starting" || st.Away) {
-			t.Errorf("%s: %s", o.name, st.Summary)
+		if st := o.why(t, s.address[:16]); o != p && (st.Publisher != o.name && st.State == "starting" || st.Away) {
+			t.Errorf("%s: published by %s: %s", o.name, st.Publisher, st.Summary)
 		}
 	}
 	drain(`{"resume":true}`)
@@ -48,4 +50,5 @@ func (s *sharers) drained(t *testing.T) {
 		}
 		return nil
 	})
+	s.alone(t)
 }

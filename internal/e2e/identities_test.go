@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"slices"
 	"testing"
-	"time"
 
 	"chive/actors/node"
 	"chive/bridge"
@@ -92,7 +91,7 @@ func TestIdentities(t *testing.T) {
 
 	t.Run("IdentityDistinctExits", func(t *testing.T) {
 		// There are few exits, and those of streams that are open are taken.
-		l.until(t, time.Minute, "streams have ended", func() bool { return l.streaming() == 0 })
+		l.until(t, patience, "streams have ended", func() bool { return l.streaming() == 0 })
 		l.set(t, "IdentityDistinctExits 1")
 		renew, err := json.Marshal(node.RenewAsk{All: true})
 		if err != nil {

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"chive/internal/testnet"
 	"chive/messages/chivev1"
@@ -52,7 +51,7 @@ func TestRelaysOverIPv6(t *testing.T) {
 		l.settled(t)
 		_, from := l.events(0)
 		l.set(t, lines...)
-		l.until(t, 2*time.Minute, "connections the other way", func() bool {
+		l.until(t, patience, "connections the other way", func() bool {
 			l.once(t)
 			_, over6, over4 := l.dialled(from)
 			return over6+over4 > 0

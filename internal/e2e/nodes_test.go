@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"chive/internal/testnet"
 )
@@ -91,7 +90,7 @@ func TestNodeSets(t *testing.T) {
 		l.settled(t)
 		_, from := r.events(0)
 		l.set(t, strings.Split(test.lines, "\n")...)
-		l.until(t, time.Minute, "circuits by the new rules: "+test.lines, func() bool { return len(r.paths(from)) >= 3 })
+		l.until(t, patience, "circuits by the new rules: "+test.lines, func() bool { return len(r.paths(from)) >= 3 })
 		for range 3 {
 			l.once(t)
 		}
@@ -123,7 +122,7 @@ func entryNodes(t *testing.T, l *lab) {
 	}{{[]string{"EntryNodes " + want}, want}, {nil, old}} {
 		_, from := l.events(0)
 		l.set(t, test.lines...)
-		l.until(t, time.Minute, "a circuit through the guard", func() bool {
+		l.until(t, patience, "a circuit through the guard", func() bool {
 			l.once(t)
 			for _, p := range l.paths(from) {
 				if p[0] == test.guard {

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"chive/actors/hosting"
 )
@@ -63,12 +62,12 @@ func TestAddedServiceStays(t *testing.T) {
 	l := startHostingLab(t)
 	p := program(t, l.ClientTorrc()...)
 	p.start(t)
-	within(t, 2*time.Minute, "the node answers", func() bool { _, err := p.ask(t, "status"); return err == nil })
+	within(t, patience, "the node answers", func() bool { _, err := p.ask(t, "status"); return err == nil })
 	dir := filepath.Join(t.TempDir(), "not", "yet", "there")
 	if out, err := p.ask(t, "onion", "add", dir, "80 "+l.http); err != nil {
 		t.Fatal(out, err)
 	}
-	within(t, 2*time.Minute, "published", p.published(t))
+	within(t, patience, "published", p.published(t))
 	address := addressOf(t, dir)
 	tor := ctor(t, l.Network, "visitor")
 	tor.fetchOnion(t, "", address, 10_000)
@@ -78,7 +77,7 @@ func TestAddedServiceStays(t *testing.T) {
 
 	p.kill()
 	p.start(t)
-	within(t, 2*time.Minute, "published again", p.published(t))
+	within(t, patience, "published again", p.published(t))
 	if s := p.services(t)[0]; s.Address != address || s.Dir != dir || s.From != "chive onion add" {
 		t.Fatalf("%+v", s)
 	}
@@ -89,7 +88,7 @@ func TestAddedServiceStays(t *testing.T) {
 	}
 	p.kill()
 	p.start(t)
-	within(t, 2*time.Minute, "the node answers", func() bool { _, err := p.ask(t, "status"); return err == nil })
+	within(t, patience, "the node answers", func() bool { _, err := p.ask(t, "status"); return err == nil })
 	if all := p.services(t); len(all) != 0 {
 		t.Errorf("%+v", all)
 	}

@@ -98,7 +98,7 @@ func (l *clockLab) noticed(t *testing.T, times int) {
 			return c.count(func(e *chivev1.Envelope) bool { return e.GetGuardsRetried().GetReason() == "woken" }) >= times
 		}
 	}
-	l.host.until(t, time.Minute, "the host notices that its clock was set", saw(l.host.client))
+	l.host.until(t, patience, "the host notices that its clock was set", saw(l.host.client))
 	l.own.eventually(t, "the client notices that its clock was set", time.Minute, saw(l.own))
 }
 
@@ -122,7 +122,7 @@ func startClockLab(t *testing.T) *clockLab {
 	by := "Socks4Proxy " + l.proxy.l.Addr().String()
 	l.host = startReloadableBy(t, l.Network, &l.clock, []string{"SocksPort 127.0.0.1:auto", by},
 		"HiddenServiceDir "+l.dir, fmt.Sprintf("HiddenServicePort 80 %v:%d", l.Target().IP, l.Target().HTTPPort), "HiddenServicePoWDefensesEnabled 1")
-	l.host.until(t, time.Minute, "the service is published", func() bool { return l.host.publications() >= 2 })
+	l.host.until(t, patience, "the service is published", func() bool { return l.host.publications() >= 2 })
 	l.address = addressOf(t, l.dir)
 	c, err := launchBy(t, t.TempDir(), nil, &l.clock, append(l.ClientTorrc(), by)...)
 	if err != nil {

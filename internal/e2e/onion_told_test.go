@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"chive/actors/hosting"
 )
@@ -22,7 +21,7 @@ func TestOnionToldPlainly(t *testing.T) {
 	p := program(t, append(l.ClientTorrc(), "OnionVerifyPeriod 10 seconds", "HiddenServiceDir "+dir,
 		"HiddenServicePort 80 "+l.http, "HiddenServicePort 81 "+down)...)
 	p.start(t)
-	within(t, 2*time.Minute, "published", p.published(t))
+	within(t, patience, "published", p.published(t))
 	address := addressOf(t, dir)
 	tor := ctor(t, l.Network, "visitor")
 	tor.fetchOnion(t, "", address, 10_000)
@@ -78,7 +77,7 @@ func TestOnionToldPlainly(t *testing.T) {
 func (p *process) countsAgree(t *testing.T) {
 	t.Helper()
 	var s hosting.Status
-	within(t, time.Minute, "the node visits the service", func() bool {
+	within(t, patience, "the node visits the service", func() bool {
 		all := p.services(t)
 		if len(all) == 1 {
 			s = all[0]

@@ -87,11 +87,11 @@ func TestOutboundBindAddress(t *testing.T) {
 			return false
 		}
 	}
-	l.until(t, time.Minute, "a relay that sees 127.0.0.2", seen("127.0.0.2"))
+	l.until(t, patience, "a relay that sees 127.0.0.2", seen("127.0.0.2"))
 	old := l.carrier(t, l.ping("bind"))
 	_, from = l.events(0)
 	l.must(t, "SocksPort auto", "OutboundBindAddress 127.0.0.3")
-	l.until(t, time.Minute, "a relay that sees 127.0.0.3", seen("127.0.0.3"))
+	l.until(t, patience, "a relay that sees 127.0.0.3", seen("127.0.0.3"))
 	if l.carrier(t, l.ping("bind")) == old {
 		t.Error("a new stream is on a circuit over the old address")
 	}
@@ -104,7 +104,7 @@ func TestOutboundBindAddress(t *testing.T) {
 // others take their place; those that were used stay.
 func TestCircuitsAvailableTimeout(t *testing.T) {
 	l := newLab(t, network(t), "SocksPort auto", "LearnCircuitBuildTimeout 0")
-	l.until(t, time.Minute, "2 clean circuits", func() bool { return l.view().clean >= 2 })
+	l.until(t, patience, "2 clean circuits", func() bool { return l.view().clean >= 2 })
 	used := l.carrier(t, l.ping("used"))
 	_, from := l.events(0)
 	l.set(t, "CircuitsAvailableTimeout 1 second")
@@ -118,7 +118,7 @@ func TestCircuitsAvailableTimeout(t *testing.T) {
 		}
 		return idle, others
 	}
-	l.until(t, time.Minute, "circuits that are closed unused, and others after them", func() bool {
+	l.until(t, patience, "circuits that are closed unused, and others after them", func() bool {
 		idle, _ := closed()
 		return idle >= 4 && len(l.launched(from)) >= 4
 	})
@@ -267,7 +267,7 @@ func TestShutdownWaitLength(t *testing.T) {
 		t.Cleanup(p.kill)
 		r := &reloadable{client: &client{socks: p.socks}}
 		var open *echoed
-		within(t, time.Minute, "a stream is open", func() (ok bool) {
+		within(t, patience, "a stream is open", func() (ok bool) {
 			var err error
 			open, err = r.echo("stays", netip.AddrPortFrom(n.Target().IP, uint16(n.Target().EchoPort)))
 			return err == nil
@@ -278,7 +278,7 @@ func TestShutdownWaitLength(t *testing.T) {
 		exited := make(chan error, 1)
 		cmd := p.cmd
 		go func() { exited <- cmd.Wait() }()
-		within(t, time.Minute, "nobody is taken in", func() bool {
+		within(t, patience, "nobody is taken in", func() bool {
 			c, err := net.Dial("tcp", p.socks)
 			if err == nil {
 				_ = c.Close()

@@ -3,7 +3,6 @@ package e2e
 import (
 	"net"
 	"testing"
-	"time"
 
 	"chive/internal/testnet"
 )
@@ -20,10 +19,10 @@ func predictedPorts(t *testing.T, l *lab) {
 	if err := socksRequest(c, "rare", 1, l.echo.Addr().String(), 7777); err == nil {
 		t.Fatal("somebody listens at port 7777")
 	}
-	l.until(t, time.Minute, "2 clean circuits to the exit that carries the port", func() bool { return l.view().cleanTo[only] >= 2 })
+	l.until(t, patience, "2 clean circuits to the exit that carries the port", func() bool { return l.view().cleanTo[only] >= 2 })
 
 	l.set(t, "PredictedPortsRelevanceTime 0", "CircuitPoolMinSize 0", "CircuitPoolMaxSize 0")
-	l.until(t, time.Minute, "no clean circuit", func() bool { return l.view().clean == 0 })
+	l.until(t, patience, "no clean circuit", func() bool { return l.view().clean == 0 })
 	l.settled(t)
 	_, from := l.events(0)
 	l.once(t)
@@ -31,7 +30,7 @@ func predictedPorts(t *testing.T, l *lab) {
 		t.Fatalf("with no port predicted %d circuits were built for one stream; %d are clean", len(built), l.view().clean)
 	}
 	l.set(t, "PredictedPortsRelevanceTime 1 hour", "CircuitPoolMinSize 0")
-	l.until(t, time.Minute, "2 clean circuits for the ports used", func() bool { return l.view().clean >= 2 })
+	l.until(t, patience, "2 clean circuits for the ports used", func() bool { return l.view().clean >= 2 })
 }
 
 // fingerprint is that of a relay of the network.

@@ -82,7 +82,7 @@ func requestRate(t *testing.T, l *lab) {
 	if ok == 0 || refused == 0 {
 		t.Fatalf("%d served, %d refused", ok, refused)
 	}
-	l.until(t, time.Minute, "every refusal is told", func() bool { return l.overloaded(from) == refused })
+	l.until(t, patience, "every refusal is told", func() bool { return l.overloaded(from) == refused })
 }
 
 // circuitRate: requests wait for circuits that may not be built yet.
@@ -142,13 +142,13 @@ func memory(t *testing.T, l *lab) {
 			t.Fatal(err)
 		}
 	}
-	l.until(t, time.Minute, "memory pressure", pressure(true))
-	l.until(t, time.Minute, "streams that are ended for it", func() bool { return l.overloaded(from) > 0 })
-	l.until(t, time.Minute, "no memory pressure", pressure(false))
+	l.until(t, patience, "memory pressure", pressure(true))
+	l.until(t, patience, "streams that are ended for it", func() bool { return l.overloaded(from) > 0 })
+	l.until(t, patience, "no memory pressure", pressure(false))
 	for _, c := range open { // what is left of them may fill what has become free
 		c.Close()
 	}
-	l.until(t, time.Minute, "the streams have ended, and there is no memory pressure any more", func() bool {
+	l.until(t, patience, "the streams have ended, and there is no memory pressure any more", func() bool {
 		log, _ := l.events(from)
 		over := true
 		for _, e := range log {

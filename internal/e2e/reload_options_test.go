@@ -250,11 +250,11 @@ func poolSizes(t *testing.T, l *lab) {
 	l.base[2] = "NewCircuitPeriod 1 second" // what was used before is soon no demand any more
 	defer func() { l.base[2] = "NewCircuitPeriod 1 day" }()
 	l.set(t, "CircuitPoolMaxSize 2")
-	l.until(t, time.Minute, "2 clean circuits", func() bool { return l.view().clean == 2 })
+	l.until(t, patience, "2 clean circuits", func() bool { return l.view().clean == 2 })
 	l.set(t, "CircuitPoolMinSize 6", "CircuitPoolMaxSize 6")
-	l.until(t, time.Minute, "6 clean circuits", func() bool { return l.view().clean == 6 })
+	l.until(t, patience, "6 clean circuits", func() bool { return l.view().clean == 6 })
 	l.set(t, "CircuitPoolMinSize 1", "CircuitPoolMaxSize 3")
-	l.until(t, time.Minute, "3 clean circuits", func() bool { return l.view().clean == 3 })
+	l.until(t, patience, "3 clean circuits", func() bool { return l.view().clean == 3 })
 	if result := l.change(t, append(l.base, "CircuitPoolMinSize 5", "CircuitPoolMaxSize 3")...); result.Applied {
 		t.Fatal("a minimum above the maximum was applied")
 	}
@@ -269,7 +269,7 @@ func prebuilding(t *testing.T, l *lab) {
 		t.Fatalf("for one stream %d circuits were built; %d are clean", len(built), l.view().clean)
 	}
 	l.set(t)
-	l.until(t, time.Minute, "2 clean circuits, with no stream asking", func() bool { return l.view().clean >= 2 })
+	l.until(t, patience, "2 clean circuits, with no stream asking", func() bool { return l.view().clean >= 2 })
 }
 
 // newCircuitPeriod: the number of circuits kept ready follows the demand, and falls again
@@ -278,10 +278,10 @@ func newCircuitPeriod(t *testing.T, l *lab) {
 	for range 14 {
 		l.once(t)
 	}
-	l.until(t, time.Minute, "as many clean circuits as were used", func() bool { return l.view().clean >= 14 })
+	l.until(t, patience, "as many clean circuits as were used", func() bool { return l.view().clean >= 14 })
 	l.base[2] = "NewCircuitPeriod 1 second"
 	l.set(t)
-	l.until(t, time.Minute, "no more clean circuits than are kept without demand", func() bool { return l.view().clean <= 10 })
+	l.until(t, patience, "no more clean circuits than are kept without demand", func() bool { return l.view().clean <= 10 })
 	l.base[2] = "NewCircuitPeriod 1 day"
 }
 
@@ -388,12 +388,12 @@ func buildTimeout(t *testing.T, l *lab) {
 	pool := []string{"CircuitPoolMaxSize 64", fmt.Sprintf("CircuitPoolMinSize %d", l.view().clean+8)}
 	_, from = l.events(0)
 	l.set(t, pool...)
-	l.until(t, time.Minute, "circuits are being built", func() bool { return len(l.launched(from)) >= some })
+	l.until(t, patience, "circuits are being built", func() bool { return len(l.launched(from)) >= some })
 	if n := failed(); n != 0 {
 		t.Fatalf("%d timed out within the minute they have", n)
 	}
 	l.set(t, append(pool, "CircuitBuildTimeout 1 second")...)
-	l.until(t, time.Minute, "circuits time out", func() bool { return failed() >= some })
+	l.until(t, patience, "circuits time out", func() bool { return failed() >= some })
 }
 
 // dirtiness: circuits older than the new value end with their last stream.
@@ -403,7 +403,7 @@ func dirtiness(t *testing.T, l *lab) {
 		t.Fatal("the second stream is on another circuit at once")
 	}
 	l.set(t, "MaxCircuitDirtiness 10 seconds")
-	l.until(t, time.Minute, "the used circuit is closed", func() bool {
+	l.until(t, patience, "the used circuit is closed", func() bool {
 		log, _ := l.events(0)
 		for _, e := range log {
 			if e.GetActorId() == used && e.GetCircuitClosed() != nil {
@@ -427,7 +427,7 @@ func maxIdle(t *testing.T, l *lab) {
 	l.until(t, 60*time.Second, "a connection without circuits", func() bool { return l.view().idle() > 0 })
 	l.base[3] = "ConnectionPoolMaxIdle 0"
 	l.set(t)
-	l.until(t, time.Minute, "no connection without circuits", func() bool { return l.view().idle() == 0 })
+	l.until(t, patience, "no connection without circuits", func() bool { return l.view().idle() == 0 })
 }
 
 // rebuild: circuits built by other rules take no new streams, and keep those they
@@ -440,7 +440,7 @@ func rebuild(t *testing.T, l *lab) {
 	defer stays.Close()
 	used := l.carrier(t, l.ping("rebuild"))
 	l.set(t, "LongLivedPorts 1,2,3")
-	l.until(t, time.Minute, "new streams go elsewhere", func() bool {
+	l.until(t, patience, "new streams go elsewhere", func() bool {
 		return l.carrier(t, l.ping("rebuild")) != used
 	})
 	if err := stays.roundTrip(1); err != nil {
@@ -498,8 +498,8 @@ func listeners(t *testing.T, l *lab) {
 	if err := os.Rename(aside, l.torrc); err != nil {
 		t.Fatal(err)
 	}
-	l.until(t, time.Minute, "the file is noticed", func() bool { return applied() > seen })
-	within(t, time.Minute, "the old listener is closed", func() bool { // with its actor, a moment later
+	l.until(t, patience, "the file is noticed", func() bool { return applied() > seen })
+	within(t, patience, "the old listener is closed", func() bool { // with its actor, a moment later
 		c, err := net.Dial("tcp", old)
 		if err == nil {
 			c.Close()

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"chive/internal/testnet"
 	"chive/internal/testnet/target"
@@ -172,8 +171,8 @@ func TestVanguardsChange(t *testing.T) {
 			return len(up) >= 3
 		}
 	}
-	c.until(t, 2*time.Minute, "the introduction points are up", pointsUp(0))
-	c.until(t, 2*time.Minute, "the service is published", func() bool {
+	c.until(t, patience, "the introduction points are up", pointsUp(0))
+	c.until(t, patience, "the service is published", func() bool {
 		log, _ := c.events(0)
 		n := 0
 		for _, e := range log {
@@ -197,7 +196,7 @@ func TestVanguardsChange(t *testing.T) {
 	} {
 		_, from := c.events(0)
 		c.must(t, tt.change...)
-		c.until(t, 2*time.Minute, "introduction points by other circuits", pointsUp(from))
+		c.until(t, patience, "introduction points by other circuits", pointsUp(from))
 		c.fetchOnion(t, "", address, 200_000)
 		all, _ := c.events(0)
 		if told := layersTold(all); len(told[0]) != tt.second || len(told[1]) != tt.third {
@@ -230,7 +229,7 @@ func (r *reloadable) changesUnderway(t *testing.T, address string) {
 			}
 			done <- err
 		}()
-		r.until(t, 2*time.Minute, "a circuit to a rendezvous point is on its way", func() bool {
+		r.until(t, patience, "a circuit to a rendezvous point is on its way", func() bool {
 			log, _ := r.events(from)
 			return slices.ContainsFunc(log, func(e *chivev1.Envelope) bool {
 				return purposeOf(e) == chivev1.Purpose_PURPOSE_RENDEZVOUS

@@ -148,7 +148,7 @@ func (r *reloadable) carrier(t *testing.T, ask func() error) (circuit string) {
 	if err := ask(); err != nil {
 		t.Fatal(err)
 	}
-	r.until(t, time.Minute, "a stream is attached", func() bool {
+	r.until(t, patience, "a stream is attached", func() bool {
 		log, _ := r.events(from)
 		for _, e := range log {
 			if a := e.GetStreamAttached(); a != nil && r.general(a.GetCircuitId()) {

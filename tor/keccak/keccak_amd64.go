@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/cpu"
 )
 
-// hasWide: a row of lanes to a register. A variable, so that tests can do without.
-var hasWide = cpu.X86.HasAVX512F && cpu.X86.HasAVX512VL && cpu.X86.HasAVX2
+// hasWide: 32 registers, and rotations. A variable, so that tests can do without.
+var hasWide = cpu.X86.HasAVX512F && cpu.X86.HasAVX512VL
 
 const (
 	rate = 136 // bytes of a block

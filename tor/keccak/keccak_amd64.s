@@ -27,166 +27,34 @@ DATA constants<>+176(SB)/8, $0x80000001
 DATA constants<>+184(SB)/8, $0x8000000080008008
 GLOBL constants<>(SB), RODATA|NOPTR, $192
 
-// By how much rho turns each lane, a row each 64 bytes.
-DATA rotations<>+0(SB)/8, $0x0
-DATA rotations<>+8(SB)/8, $0x1
-DATA rotations<>+16(SB)/8, $0x3e
-DATA rotations<>+24(SB)/8, $0x1c
-DATA rotations<>+32(SB)/8, $0x1b
-DATA rotations<>+40(SB)/8, $0x0
-DATA rotations<>+48(SB)/8, $0x0
-DATA rotations<>+56(SB)/8, $0x0
-DATA rotations<>+64(SB)/8, $0x24
-DATA rotations<>+72(SB)/8, $0x2c
-DATA rotations<>+80(SB)/8, $0x6
-DATA rotations<>+88(SB)/8, $0x37
-DATA rotations<>+96(SB)/8, $0x14
-DATA rotations<>+104(SB)/8, $0x0
-DATA rotations<>+112(SB)/8, $0x0
-DATA rotations<>+120(SB)/8, $0x0
-DATA rotations<>+128(SB)/8, $0x3
-DATA rotations<>+136(SB)/8, $0xa
-DATA rotations<>+144(SB)/8, $0x2b
-DATA rotations<>+152(SB)/8, $0x19
-DATA rotations<>+160(SB)/8, $0x27
-DATA rotations<>+168(SB)/8, $0x0
-DATA rotations<>+176(SB)/8, $0x0
-DATA rotations<>+184(SB)/8, $0x0
-DATA rotations<>+192(SB)/8, $0x29
-DATA rotations<>+200(SB)/8, $0x2d
-DATA rotations<>+208(SB)/8, $0xf
-DATA rotations<>+216(SB)/8, $0x15
-DATA rotations<>+224(SB)/8, $0x8
-DATA rotations<>+232(SB)/8, $0x0
-DATA rotations<>+240(SB)/8, $0x0
-DATA rotations<>+248(SB)/8, $0x0
-DATA rotations<>+256(SB)/8, $0x12
-DATA rotations<>+264(SB)/8, $0x2
-DATA rotations<>+272(SB)/8, $0x3d
-DATA rotations<>+280(SB)/8, $0x38
-DATA rotations<>+288(SB)/8, $0xe
-DATA rotations<>+296(SB)/8, $0x0
-DATA rotations<>+304(SB)/8, $0x0
-DATA rotations<>+312(SB)/8, $0x0
-GLOBL rotations<>(SB), RODATA|NOPTR, $320
+// The state is in X0 to X24, lane x+5y in the lower half of each; what is in the upper halves
+// does not matter.
 
-// The lane before, and the one behind, within a row.
-DATA before<>+0(SB)/8, $0x4
-DATA before<>+8(SB)/8, $0x0
-DATA before<>+16(SB)/8, $0x1
-DATA before<>+24(SB)/8, $0x2
-DATA before<>+32(SB)/8, $0x3
-DATA before<>+40(SB)/8, $0x5
-DATA before<>+48(SB)/8, $0x6
-DATA before<>+56(SB)/8, $0x7
-GLOBL before<>(SB), RODATA|NOPTR, $64
+// The parity of a column of theta.
+#define PARITY(a, b, c, d, e, p) \
+	VMOVDQA64  a, p           \
+	VPTERNLOGQ $0x96, b, c, p \
+	VPTERNLOGQ $0x96, d, e, p
 
-DATA behind<>+0(SB)/8, $0x1
-DATA behind<>+8(SB)/8, $0x2
-DATA behind<>+16(SB)/8, $0x3
-DATA behind<>+24(SB)/8, $0x4
-DATA behind<>+32(SB)/8, $0x0
-DATA behind<>+40(SB)/8, $0x5
-DATA behind<>+48(SB)/8, $0x6
-DATA behind<>+56(SB)/8, $0x7
-GLOBL behind<>(SB), RODATA|NOPTR, $64
+// What theta adds to a column, from the parities before and behind it.
+#define EFFECT(before, behind, d) \
+	VPROLQ $1, behind, d \
+	VPXORQ before, d, d
 
-// Which lane of row y pi moves to each place of column y.
-DATA places<>+0(SB)/8, $0x0
-DATA places<>+8(SB)/8, $0x3
-DATA places<>+16(SB)/8, $0x1
-DATA places<>+24(SB)/8, $0x4
-DATA places<>+32(SB)/8, $0x2
-DATA places<>+40(SB)/8, $0x5
-DATA places<>+48(SB)/8, $0x6
-DATA places<>+56(SB)/8, $0x7
-DATA places<>+64(SB)/8, $0x1
-DATA places<>+72(SB)/8, $0x4
-DATA places<>+80(SB)/8, $0x2
-DATA places<>+88(SB)/8, $0x0
-DATA places<>+96(SB)/8, $0x3
-DATA places<>+104(SB)/8, $0x5
-DATA places<>+112(SB)/8, $0x6
-DATA places<>+120(SB)/8, $0x7
-DATA places<>+128(SB)/8, $0x2
-DATA places<>+136(SB)/8, $0x0
-DATA places<>+144(SB)/8, $0x3
-DATA places<>+152(SB)/8, $0x1
-DATA places<>+160(SB)/8, $0x4
-DATA places<>+168(SB)/8, $0x5
-DATA places<>+176(SB)/8, $0x6
-DATA places<>+184(SB)/8, $0x7
-DATA places<>+192(SB)/8, $0x3
-DATA places<>+200(SB)/8, $0x1
-DATA places<>+208(SB)/8, $0x4
-DATA places<>+216(SB)/8, $0x2
-DATA places<>+224(SB)/8, $0x0
-DATA places<>+232(SB)/8, $0x5
-DATA places<>+240(SB)/8, $0x6
-DATA places<>+248(SB)/8, $0x7
-DATA places<>+256(SB)/8, $0x4
-DATA places<>+264(SB)/8, $0x2
-DATA places<>+272(SB)/8, $0x0
-DATA places<>+280(SB)/8, $0x3
-DATA places<>+288(SB)/8, $0x1
-DATA places<>+296(SB)/8, $0x5
-DATA places<>+304(SB)/8, $0x6
-DATA places<>+312(SB)/8, $0x7
-GLOBL places<>(SB), RODATA|NOPTR, $320
+// theta's second half, and rho.
+#define TURN(d, n, a) \
+	VPXORQ d, a, a  \
+	VPROLQ $n, a, a
 
-// The lane of the fifth column that goes to the end of each row.
-DATA fifth<>+0(SB)/8, $0x0
-DATA fifth<>+8(SB)/8, $0x0
-DATA fifth<>+16(SB)/8, $0x0
-DATA fifth<>+24(SB)/8, $0x0
-DATA fifth<>+32(SB)/8, $0x0
-DATA fifth<>+40(SB)/8, $0x0
-DATA fifth<>+48(SB)/8, $0x0
-DATA fifth<>+56(SB)/8, $0x0
-DATA fifth<>+64(SB)/8, $0x0
-DATA fifth<>+72(SB)/8, $0x0
-DATA fifth<>+80(SB)/8, $0x0
-DATA fifth<>+88(SB)/8, $0x0
-DATA fifth<>+96(SB)/8, $0x1
-DATA fifth<>+104(SB)/8, $0x0
-DATA fifth<>+112(SB)/8, $0x0
-DATA fifth<>+120(SB)/8, $0x0
-DATA fifth<>+128(SB)/8, $0x0
-DATA fifth<>+136(SB)/8, $0x0
-DATA fifth<>+144(SB)/8, $0x0
-DATA fifth<>+152(SB)/8, $0x0
-DATA fifth<>+160(SB)/8, $0x2
-DATA fifth<>+168(SB)/8, $0x0
-DATA fifth<>+176(SB)/8, $0x0
-DATA fifth<>+184(SB)/8, $0x0
-DATA fifth<>+192(SB)/8, $0x0
-DATA fifth<>+200(SB)/8, $0x0
-DATA fifth<>+208(SB)/8, $0x0
-DATA fifth<>+216(SB)/8, $0x0
-DATA fifth<>+224(SB)/8, $0x3
-DATA fifth<>+232(SB)/8, $0x0
-DATA fifth<>+240(SB)/8, $0x0
-DATA fifth<>+248(SB)/8, $0x0
-DATA fifth<>+256(SB)/8, $0x0
-DATA fifth<>+264(SB)/8, $0x0
-DATA fifth<>+272(SB)/8, $0x0
-DATA fifth<>+280(SB)/8, $0x0
-DATA fifth<>+288(SB)/8, $0x4
-DATA fifth<>+296(SB)/8, $0x0
-DATA fifth<>+304(SB)/8, $0x0
-DATA fifth<>+312(SB)/8, $0x0
-GLOBL fifth<>(SB), RODATA|NOPTR, $320
-
-// The last row out of the columns joined in pairs; lanes 6 are zero.
-DATA lastrow<>+0(SB)/8, $0x4
-DATA lastrow<>+8(SB)/8, $0x5
-DATA lastrow<>+16(SB)/8, $0xc
-DATA lastrow<>+24(SB)/8, $0xd
-DATA lastrow<>+32(SB)/8, $0x6
-DATA lastrow<>+40(SB)/8, $0x6
-DATA lastrow<>+48(SB)/8, $0x6
-DATA lastrow<>+56(SB)/8, $0x6
-GLOBL lastrow<>(SB), RODATA|NOPTR, $64
+// chi, of the lanes that pi brings to one row.
+#define CHI(a, b, c, d, e) \
+	VMOVDQA64  a, X27             \
+	VMOVDQA64  b, X29             \
+	VPTERNLOGQ $0xd2, c, b, a     \
+	VPTERNLOGQ $0xd2, d, c, b     \
+	VPTERNLOGQ $0xd2, e, d, c     \
+	VPTERNLOGQ $0xd2, X27, e, d   \
+	VPTERNLOGQ $0xd2, X29, X27, e
 
 // func absorb(s *state, p *byte, blocks int)
 TEXT ·absorb(SB), NOSPLIT, $0-24
@@ -196,107 +64,128 @@ TEXT ·absorb(SB), NOSPLIT, $0-24
 	TESTQ CX, CX
 	JEQ   done
 
-	MOVQ  $0x1f, AX // a row
-	KMOVW AX, K1
-	MOVQ  $0x03, AX // what a block has of the fourth
-	KMOVW AX, K2
-	MOVQ  $0x10, AX // the end of a row
-	KMOVW AX, K3
-
-	VMOVDQU64.Z 0(DI), K1, Z0
-	VMOVDQU64.Z 40(DI), K1, Z1
-	VMOVDQU64.Z 80(DI), K1, Z2
-	VMOVDQU64.Z 120(DI), K1, Z3
-	VMOVDQU64.Z 160(DI), K1, Z4
-
-	VMOVDQU64 rotations<>+0(SB), Z10
-	VMOVDQU64 rotations<>+64(SB), Z11
-	VMOVDQU64 rotations<>+128(SB), Z12
-	VMOVDQU64 rotations<>+192(SB), Z13
-	VMOVDQU64 rotations<>+256(SB), Z14
-	VMOVDQU64 before<>(SB), Z15
-	VMOVDQU64 behind<>(SB), Z16
-	VMOVDQU64 places<>+0(SB), Z17
-	VMOVDQU64 places<>+64(SB), Z18
-	VMOVDQU64 places<>+128(SB), Z19
-	VMOVDQU64 places<>+192(SB), Z20
-	VMOVDQU64 places<>+256(SB), Z21
-	VMOVDQU64 fifth<>+0(SB), Z22
-	VMOVDQU64 fifth<>+64(SB), Z23
-	VMOVDQU64 fifth<>+128(SB), Z24
-	VMOVDQU64 fifth<>+192(SB), Z25
-	VMOVDQU64 fifth<>+256(SB), Z26
-	VMOVDQU64 lastrow<>(SB), Z27
-	LEAQ      constants<>(SB), R8
+	VMOVQ 0(DI), X0
+	VMOVQ 8(DI), X1
+	VMOVQ 16(DI), X2
+	VMOVQ 24(DI), X3
+	VMOVQ 32(DI), X4
+	VMOVQ 40(DI), X5
+	VMOVQ 48(DI), X6
+	VMOVQ 56(DI), X7
+	VMOVQ 64(DI), X8
+	VMOVQ 72(DI), X9
+	VMOVQ 80(DI), X10
+	VMOVQ 88(DI), X11
+	VMOVQ 96(DI), X12
+	VMOVQ 104(DI), X13
+	VMOVQ 112(DI), X14
+	VMOVQ 120(DI), X15
+	VMOVQ 128(DI), X16
+	VMOVQ 136(DI), X17
+	VMOVQ 144(DI), X18
+	VMOVQ 152(DI), X19
+	VMOVQ 160(DI), X20
+	VMOVQ 168(DI), X21
+	VMOVQ 176(DI), X22
+	VMOVQ 184(DI), X23
+	VMOVQ 192(DI), X24
+	LEAQ  constants<>(SB), R8
 
 block:
-	VMOVDQU64.Z 0(SI), K1, Z5
-	VMOVDQU64.Z 40(SI), K1, Z6
-	VMOVDQU64.Z 80(SI), K1, Z7
-	VMOVDQU64.Z 120(SI), K2, Z8
-	VPXORQ      Z5, Z0, Z0
-	VPXORQ      Z6, Z1, Z1
-	VPXORQ      Z7, Z2, Z2
-	VPXORQ      Z8, Z3, Z3
+	VPXORQ.BCST 0(SI), X0, X0
+	VPXORQ.BCST 8(SI), X1, X1
+	VPXORQ.BCST 16(SI), X2, X2
+	VPXORQ.BCST 24(SI), X3, X3
+	VPXORQ.BCST 32(SI), X4, X4
+	VPXORQ.BCST 40(SI), X5, X5
+	VPXORQ.BCST 48(SI), X6, X6
+	VPXORQ.BCST 56(SI), X7, X7
+	VPXORQ.BCST 64(SI), X8, X8
+	VPXORQ.BCST 72(SI), X9, X9
+	VPXORQ.BCST 80(SI), X10, X10
+	VPXORQ.BCST 88(SI), X11, X11
+	VPXORQ.BCST 96(SI), X12, X12
+	VPXORQ.BCST 104(SI), X13, X13
+	VPXORQ.BCST 112(SI), X14, X14
+	VPXORQ.BCST 120(SI), X15, X15
+	VPXORQ.BCST 128(SI), X16, X16
 	XORQ        BX, BX
 
 round:
-	// theta
-	VMOVDQA64  Z0, Z5
-	VPTERNLOGQ $0x96, Z1, Z2, Z5
-	VPTERNLOGQ $0x96, Z3, Z4, Z5
-	VPERMQ     Z5, Z15, Z6
-	VPERMQ     Z5, Z16, Z7
-	VPROLQ     $1, Z7, Z7
-	VPTERNLOGQ $0x96, Z6, Z7, Z0
-	VPTERNLOGQ $0x96, Z6, Z7, Z1
-	VPTERNLOGQ $0x96, Z6, Z7, Z2
-	VPTERNLOGQ $0x96, Z6, Z7, Z3
-	VPTERNLOGQ $0x96, Z6, Z7, Z4
+	PARITY(X0, X5, X10, X15, X20, X25)
+	PARITY(X1, X6, X11, X16, X21, X26)
+	PARITY(X2, X7, X12, X17, X22, X27)
+	PARITY(X3, X8, X13, X18, X23, X28)
+	PARITY(X4, X9, X14, X19, X24, X29)
 
-	// rho, and pi within a register: rows become columns
-	VPROLVQ Z10, Z0, Z0
-	VPROLVQ Z11, Z1, Z1
-	VPROLVQ Z12, Z2, Z2
-	VPROLVQ Z13, Z3, Z3
-	VPROLVQ Z14, Z4, Z4
-	VPERMQ  Z0, Z17, Z0
-	VPERMQ  Z1, Z18, Z1
-	VPERMQ  Z2, Z19, Z2
-	VPERMQ  Z3, Z20, Z3
-	VPERMQ  Z4, Z21, Z4
+	EFFECT(X29, X26, X30)
+	EFFECT(X26, X28, X31)
+	EFFECT(X28, X25, X26)
+	EFFECT(X25, X27, X28)
+	EFFECT(X27, X29, X25)
 
-	// chi
-	VMOVDQA64  Z0, Z8
-	VMOVDQA64  Z1, Z9
-	VPTERNLOGQ $0xd2, Z2, Z1, Z0
-	VPTERNLOGQ $0xd2, Z3, Z2, Z1
-	VPTERNLOGQ $0xd2, Z4, Z3, Z2
-	VPTERNLOGQ $0xd2, Z8, Z4, Z3
-	VPTERNLOGQ $0xd2, Z9, Z8, Z4
+	VPXORQ X30, X0, X0
+	TURN(X28, 44, X6)
+	TURN(X31, 43, X12)
+	TURN(X25, 21, X18)
+	TURN(X26, 14, X24)
+	CHI(X0, X6, X12, X18, X24)
+	VPXORQ.BCST (R8)(BX*8), X0, X0 // iota
 
-	// columns become rows; iota
-	VPERMQ.Z    Z4, Z22, K3, Z28
-	VPERMQ.Z    Z4, Z23, K3, Z29
-	VPERMQ.Z    Z4, Z24, K3, Z30
-	VPERMQ.Z    Z4, Z25, K3, Z31
-	VPERMQ.Z    Z4, Z26, K3, Z9
-	VPUNPCKLQDQ Z1, Z0, Z5
-	VPUNPCKHQDQ Z1, Z0, Z6
-	VPUNPCKLQDQ Z3, Z2, Z7
-	VPUNPCKHQDQ Z3, Z2, Z8
-	VINSERTI128 $1, X7, Y5, Y0
-	VINSERTI128 $1, X8, Y6, Y1
-	VPERM2I128  $0x31, Y7, Y5, Y2
-	VPERM2I128  $0x31, Y8, Y6, Y3
-	VMOVDQA64   Z5, Z4
-	VPERMT2Q    Z7, Z27, Z4
-	VMOVQ       (R8)(BX*8), X6
-	VPTERNLOGQ  $0x96, Z28, Z6, Z0
-	VPXORQ      Z29, Z1, Z1
-	VPXORQ      Z30, Z2, Z2
-	VPXORQ      Z31, Z3, Z3
-	VPXORQ      Z9, Z4, Z4
+	TURN(X25, 28, X3)
+	TURN(X26, 20, X9)
+	TURN(X30, 3, X10)
+	TURN(X28, 45, X16)
+	TURN(X31, 61, X22)
+	CHI(X3, X9, X10, X16, X22)
+
+	TURN(X28, 1, X1)
+	TURN(X31, 6, X7)
+	TURN(X25, 25, X13)
+	TURN(X26, 8, X19)
+	TURN(X30, 18, X20)
+	CHI(X1, X7, X13, X19, X20)
+
+	TURN(X26, 27, X4)
+	TURN(X30, 36, X5)
+	TURN(X28, 10, X11)
+	TURN(X31, 15, X17)
+	TURN(X25, 56, X23)
+	CHI(X4, X5, X11, X17, X23)
+
+	TURN(X31, 62, X2)
+	TURN(X25, 55, X8)
+	TURN(X26, 39, X14)
+	TURN(X30, 41, X15)
+	TURN(X28, 2, X21)
+	CHI(X2, X8, X14, X15, X21)
+
+	// each lane to its place
+	VMOVDQA64 X1, X27
+	VMOVDQA64 X6, X1
+	VMOVDQA64 X9, X6
+	VMOVDQA64 X22, X9
+	VMOVDQA64 X14, X22
+	VMOVDQA64 X20, X14
+	VMOVDQA64 X2, X20
+	VMOVDQA64 X12, X2
+	VMOVDQA64 X13, X12
+	VMOVDQA64 X19, X13
+	VMOVDQA64 X23, X19
+	VMOVDQA64 X15, X23
+	VMOVDQA64 X4, X15
+	VMOVDQA64 X24, X4
+	VMOVDQA64 X21, X24
+	VMOVDQA64 X8, X21
+	VMOVDQA64 X16, X8
+	VMOVDQA64 X5, X16
+	VMOVDQA64 X3, X5
+	VMOVDQA64 X18, X3
+	VMOVDQA64 X17, X18
+	VMOVDQA64 X11, X17
+	VMOVDQA64 X7, X11
+	VMOVDQA64 X10, X7
+	VMOVDQA64 X27, X10
 
 	INCQ BX
 	CMPQ BX, $24
@@ -306,11 +195,31 @@ round:
 	DECQ CX
 	JNE  block
 
-	VMOVDQU64 Z0, K1, 0(DI)
-	VMOVDQU64 Z1, K1, 40(DI)
-	VMOVDQU64 Z2, K1, 80(DI)
-	VMOVDQU64 Z3, K1, 120(DI)
-	VMOVDQU64 Z4, K1, 160(DI)
+	VMOVQ X0, 0(DI)
+	VMOVQ X1, 8(DI)
+	VMOVQ X2, 16(DI)
+	VMOVQ X3, 24(DI)
+	VMOVQ X4, 32(DI)
+	VMOVQ X5, 40(DI)
+	VMOVQ X6, 48(DI)
+	VMOVQ X7, 56(DI)
+	VMOVQ X8, 64(DI)
+	VMOVQ X9, 72(DI)
+	VMOVQ X10, 80(DI)
+	VMOVQ X11, 88(DI)
+	VMOVQ X12, 96(DI)
+	VMOVQ X13, 104(DI)
+	VMOVQ X14, 112(DI)
+	VMOVQ X15, 120(DI)
+	VMOVQ X16, 128(DI)
+	VMOVQ X17, 136(DI)
+	VMOVQ X18, 144(DI)
+	VMOVQ X19, 152(DI)
+	VMOVQ X20, 160(DI)
+	VMOVQ X21, 168(DI)
+	VMOVQ X22, 176(DI)
+	VMOVQ X23, 184(DI)
+	VMOVQ X24, 192(DI)
 	VZEROUPPER
 
 done:
