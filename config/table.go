@@ -104,7 +104,7 @@ var socksOptions = []Option{
 	}, func(c *Config) *bool { return &c.ClientDNSRejectInternalAddresses }),
 	interval(Option{
 		Name: "SocksTimeout", Default: "2 minutes", Class: Hot, Effect: "At once, for requests that wait too.",
-		Doc: "Answer a SOCKS request with an error after trying this long.",
+		Doc: "Answer a SOCKS request with an error after trying this long. One whose application closes its connection meanwhile is cancelled within a second or two. An application that sent data behind its request and then half-closed (FIN) is given 15 seconds to be connected, and keeps what it sent and the answer; one that half-closed without data has left. C tor ends both at the FIN.",
 	}, time.Second, time.Second, day, func(c *Config) *time.Duration { return &c.SocksTimeout }),
 }
 

@@ -83,6 +83,7 @@ type FleetMember struct {
 	Failed      uint64     `json:"circuits_failed"` // builds that failed, likewise
 	Dropped     uint64     `json:"events_dropped,omitempty"`
 	Draining    bool       `json:"draining,omitempty"`
+	Trouble     string     `json:"trouble,omitempty"` // that keeps it from the network: no-relay, no-guard or no-circuit
 	Config      uint64     `json:"config_revision"`
 	Fleet       uint64     `json:"fleet_revision"` // the last document that was taken
 	State       FleetState `json:"fleet_state,omitempty"`

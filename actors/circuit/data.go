@@ -58,7 +58,7 @@ func (c *circuitActor) cells(ctx actor.Context, b *block.Block) {
 		_, command, body, _, _ := cell.Next(rest)
 		c.reserve()
 		var ev circuit.Event
-		c.out.Bytes, ev, failed = c.core.Receive(c.out.Bytes, command, body)
+		c.out.Bytes, ev, failed = c.core.ReceiveBefore(c.out.Bytes, command, body, relayBody(rest[cell.FixedLen:]))
 		switch ev.Kind {
 		case circuit.Data:
 			used = c.gather(b, used, ev) || used
@@ -90,6 +90,17 @@ func (c *circuitActor) cells(ctx actor.Context, b *block.Block) {
 	if failed != nil {
 		c.end(ctx, outcome.FromCircuit(failed), failed)
 	}
+}
+
+// relayBody is the body of the next cell if that is a RELAY cell, else nil.
+func relayBody(rest []byte) []byte {
+	if len(rest) < cell.FixedLen {
+		return nil
+	}
+	if _, command, body, _, _ := cell.Next(rest); command == cell.Relay {
+		return body
+	}
+	return nil
 }
 
 // gather adds a payload to its stream's block. The first stream of a batch
@@ -281,7 +292,7 @@ func (c *circuitActor) unblock(ctx actor.Context) {
 	for progress := true; progress; {
 		progress = false
 		waiting := c.blocked
-		c.blocked = nil
+		c.blocked = c.spare[:0]
 		for _, id := range waiting {
 			l := c.lanes[id]
 			if l == nil {
@@ -292,6 +303,7 @@ func (c *circuitActor) unblock(ctx actor.Context) {
 				progress = true
 			}
 		}
+		c.spare = waiting
 	}
 	c.wakeLater(ctx)
 }

@@ -114,7 +114,8 @@ type (
 		Recorder *messages.Recorder
 	}
 	// Cancel says that nobody wants the stream of a Request any more. One that is on a
-	// circuit already ends when its socket is found closed.
+	// circuit already ends when its socket is found closed, as it also does without a Cancel,
+	// a little later (stream.Spec.Left).
 	Cancel struct{ Stream string }
 	// Close ends all circuits; Closed is sent when none is left.
 	Close struct {

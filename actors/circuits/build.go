@@ -198,7 +198,7 @@ func (c *circuits) began(r *record) {
 	}
 }
 
-// tick closes what is too old and refuses what waited too long.
+// tick closes what is too old and refuses what waited too long, or for nobody.
 func (c *circuits) tick(ctx actor.Context) {
 	c.ticker = kernel.After(ctx.ActorSystem(), ctx.Self(), tickEvery, &tick{})
 	now := c.o.Now()
@@ -207,12 +207,15 @@ func (c *circuits) tick(ctx actor.Context) {
 	}
 	left := c.queue[:0]
 	for _, w := range c.queue {
-		if now.Sub(w.since) < c.o.Settings.SocksTimeout {
+		switch {
+		case w.Spec.Left(now):
+			c.cancelled(ctx, w)
+		case now.Sub(w.since) >= c.o.Settings.SocksTimeout:
+			c.awaits(ctx, w, nil)
+			c.giveUp(w, c.lateOutcome(w))
+		default:
 			left = append(left, w)
-			continue
 		}
-		c.awaits(ctx, w, nil)
-		c.giveUp(w, c.lateOutcome(w))
 	}
 	clear(c.queue[len(left):])
 	c.queue = left
@@ -234,13 +237,18 @@ func (c *circuits) cancel(ctx actor.Context, id string) {
 	for i, w := range c.queue {
 		if w.Spec.ID == id {
 			c.queue = slices.Delete(c.queue, i, i+1)
-			w.over = true
-			c.awaits(ctx, w, nil)
-			c.waitOn(w, nil)
-			c.refuse(w.Spec, chivev1.Outcome_OUTCOME_CANCELLED)
+			c.cancelled(ctx, w)
 			return
 		}
 	}
+}
+
+// cancelled ends a request that nobody waits for any more.
+func (c *circuits) cancelled(ctx actor.Context, w *waiting) {
+	w.over = true
+	c.awaits(ctx, w, nil)
+	c.waitOn(w, nil)
+	c.refuse(w.Spec, chivev1.Outcome_OUTCOME_CANCELLED)
 }
 
 func (c *circuits) lateOutcome(w *waiting) chivev1.Outcome {

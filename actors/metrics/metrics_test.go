@@ -21,7 +21,7 @@ import (
 )
 
 var sample = Node{
-	Version: "1.2", Started: time.Unix(1_700_000_000, 500e6), Bootstrap: 100, Connections: 2, Circuits: 3, Building: 1, Streams: 4, Waiting: 5,
+	Version: "1.2", Started: time.Unix(1_700_000_000, 500e6), Bootstrap: 100, Reachable: true, Connections: 2, Circuits: 3, Building: 1, Streams: 4, Waiting: 5,
 	BuildTimeout: 1500 * time.Millisecond, ConnectionEnds: map[string]uint64{"ok": 1}, CircuitEnds: map[string]uint64{"ok": 2, "timeout": 1},
 	StreamEnds: map[string]uint64{"target-refused": 7}, Down: 100, Up: 10, Queued: 8, Pressed: true, Events: 99, Dropped: 1, Revision: 6,
 }
@@ -47,6 +47,8 @@ func TestNode(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"chive_start_time_seconds":                              "1.7000000005e+09",
+		"chive_network_reachable":                               "1",
+		"chive_draining":                                        "0",
 		"chive_bootstrap_ratio":                                 "1",
 		"chive_circuit_build_timeout_seconds":                   "1.5",
 		"chive_queue_pressed":                                   "1",

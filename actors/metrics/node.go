@@ -21,6 +21,8 @@ type Node struct {
 	Version         string
 	Started         time.Time
 	Bootstrap       int // percent
+	Reachable       bool
+	Draining        bool
 	ValidUntil      time.Time
 	Connections     int
 	Circuits        int // open
@@ -46,6 +48,8 @@ var (
 	buildInfo      = desc("chive_build_info", "The program that runs; always 1.", "version", "go_version")
 	startTime      = desc("chive_start_time_seconds", "When the node started, as Unix time.")
 	bootstrapRatio = desc("chive_bootstrap_ratio", "How far the node has come in its start; 1 is ready.")
+	reachable      = desc("chive_network_reachable", "0 while no relay or guard answers, or no circuit can be built.")
+	draining       = desc("chive_draining", "1 while the node takes no new streams, as it was asked.")
 	validUntil     = desc("chive_consensus_valid_until_timestamp_seconds", "Until when the network's directory is valid, as Unix time; 0 if there is none.")
 	connections    = desc("chive_connections", "Connections to relays that are open.")
 	connectionsEnd = desc("chive_connections_ended_total", "Connections to relays that ended or could not be made.", "outcome")
@@ -60,7 +64,7 @@ var (
 	eventsTotal    = desc("chive_events_total", "Events that the node told.")
 	eventsDropped  = desc("chive_events_dropped_total", "Events that did not reach NATS.")
 	configRevision = desc("chive_config_revision", "Revision of the configuration in force; 0 is what the node started with.")
-	nodeDescs      = []*prometheus.Desc{buildInfo, startTime, bootstrapRatio, validUntil, connections, connectionsEnd, circuits, circuitsEnd, buildTimeout, streams, streamsEnd, bandwidthBytes, queueBytes, queuePressed, eventsTotal, eventsDropped, configRevision}
+	nodeDescs      = []*prometheus.Desc{buildInfo, startTime, bootstrapRatio, reachable, draining, validUntil, connections, connectionsEnd, circuits, circuitsEnd, buildTimeout, streams, streamsEnd, bandwidthBytes, queueBytes, queuePressed, eventsTotal, eventsDropped, configRevision}
 	gauge, counter = prometheus.GaugeValue, prometheus.CounterValue
 )
 
@@ -88,6 +92,8 @@ func (c *nodeCollector) Collect(out chan<- prometheus.Metric) {
 	put(buildInfo, gauge, 1, n.Version, runtime.Version())
 	put(startTime, gauge, unix(n.Started))
 	put(bootstrapRatio, gauge, float64(n.Bootstrap)/100)
+	put(reachable, gauge, digit(n.Reachable))
+	put(draining, gauge, digit(n.Draining))
 	put(validUntil, gauge, unix(n.ValidUntil))
 	put(connections, gauge, float64(n.Connections))
 	ends(connectionsEnd, n.ConnectionEnds)

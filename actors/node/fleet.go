@@ -71,7 +71,7 @@ func (n *Node) asMember() messages.FleetMember {
 	s := n.Status()
 	return messages.FleetMember{
 		Node: s.Node, Version: s.Version, Started: s.Started.UTC(), Time: n.o.Now().UTC(), Bootstrap: s.Bootstrap,
-		Circuits: s.Circuits, Streams: s.Streams, Dropped: s.EventsDropped, Draining: s.Draining, Config: s.Revision, Shared: n.sharedNow(),
+		Circuits: s.Circuits, Streams: s.Streams, Dropped: s.EventsDropped, Draining: s.Draining, Config: s.Revision, Shared: n.sharedNow(), Trouble: s.trouble(),
 	}
 }
 
@@ -95,6 +95,7 @@ func (n *Node) answerDrain(request []byte) ([]byte, error) {
 			return nil, fmt.Errorf("request: %w", err)
 		}
 	}
+	before := n.deaf.Load()
 	if r.Resume {
 		n.resumeListening()
 		n.rejoinShared()
@@ -102,6 +103,7 @@ func (n *Node) answerDrain(request []byte) ([]byte, error) {
 		n.StopListening()
 		n.LeaveShared()
 	}
+	n.tellDrained(before)
 	n.system.Root.Send(n.root, &fleet.Tell{})
 	s := n.Status()
 	return json.Marshal(DrainAnswer{Draining: s.Draining, Streams: s.Streams + s.Waiting})

@@ -19,12 +19,12 @@ import (
 // isolation, another protocol is another listener.
 
 // setModes changes who may use unix sockets that stay.
-func setModes(from, to *config.Config) error {
+func setModes(from, to []keyedPort) error {
 	had := map[string]config.SocksPort{}
-	for _, l := range keyed(from) {
+	for _, l := range from {
 		had[l.place] = l.port
 	}
-	for _, l := range keyed(to) {
+	for _, l := range to {
 		if was, stays := had[l.place]; stays && (was.GroupWritable != l.port.GroupWritable || was.WorldWritable != l.port.WorldWritable) {
 			if err := ingress.SetMode(l.port); err != nil {
 				return err
@@ -64,15 +64,15 @@ type bound struct {
 }
 
 // open binds what next has and old has not.
-func (b *bound) open(old, next *config.Config) error {
+func (b *bound) open(old, next []keyedPort) error {
 	had, at := map[string]bool{}, map[string]bool{}
-	for _, l := range keyed(old) {
+	for _, l := range old {
 		had[l.key], at[l.place] = true, l.place != ""
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.ready, b.packets = map[string]net.Listener{}, map[string]*net.UDPConn{}
-	for _, l := range keyed(next) {
+	for _, l := range next {
 		var err error
 		switch {
 		case had[l.key]:
@@ -133,7 +133,7 @@ type listener struct {
 	became  bool         // another protocol since the last settle
 }
 
-// listen has every listener of a configuration open; others are leaving.
+// listen has every listener of a configuration open that is to be; others are leaving.
 func (r *rootActor) listen(ctx actor.Context, cfg *config.Config, b *bound) {
 	r.names.Move(virtualNetworks(cfg))
 	mapping := hostMapping(cfg)
@@ -145,7 +145,7 @@ func (r *rootActor) listen(ctx actor.Context, cfg *config.Config, b *bound) {
 			places[l.place] = name
 		}
 	}
-	for _, want := range keyed(cfg) {
+	for _, want := range r.n.heard(cfg) {
 		rules := &ingress.Rules{Port: want.port, RejectInternal: cfg.ClientRejectInternalAddresses, RejectAnswers: cfg.ClientDNSRejectInternalAddresses, Mapping: mapping, Policy: cfg.MetricsPolicy}
 		if l := r.listeners[keys[want.key]]; l != nil {
 			l.leaving = false

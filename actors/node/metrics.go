@@ -13,7 +13,7 @@ import (
 func (n *Node) counts() metrics.Node {
 	s := n.status.snapshot()
 	out := metrics.Node{
-		Version: n.o.Version, Started: s.Started, Bootstrap: s.Bootstrap, ValidUntil: s.ValidUntil,
+		Version: n.o.Version, Started: s.Started, Bootstrap: s.Bootstrap, Reachable: s.Trouble == nil, Draining: n.deaf.Load(), ValidUntil: s.ValidUntil,
 		Connections: s.Connections, Circuits: s.Circuits, Building: s.Building, Streams: s.Streams, Waiting: s.Waiting,
 		CircuitEnds: s.CircuitEnds, StreamEnds: s.StreamEnds,
 		Down: n.limits.Down().Used(), Up: n.limits.Up().Used(), Queued: block.Memory(), Pressed: block.Pressed(),

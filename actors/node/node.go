@@ -83,7 +83,7 @@ type Node struct {
 	listening chan net.Addr
 	failed    chan error
 	ending    chan struct{} // closed when Stop begins
-	deaf      atomic.Bool   // no listeners
+	deaf      atomic.Bool   // no listeners but those of metrics
 	shared    atomic.Pointer[[]messages.FleetShared]
 	apart     atomic.Bool // no part in shared onion services
 	shut      atomic.Bool // onion services meet nobody any more
@@ -309,7 +309,8 @@ func (n *Node) Wait() error {
 	return n.stopErr
 }
 
-// StopListening closes the listeners; streams that were accepted go on.
+// StopListening closes the listeners, but for those of metrics; streams that were accepted
+// go on.
 func (n *Node) StopListening() {
 	n.deaf.Store(true)
 	n.system.Root.Send(n.root, &stopListening{})

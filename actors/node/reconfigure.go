@@ -96,14 +96,12 @@ const askTime = 10 * time.Second
 
 func (p *actorParts) Prepare(_ context.Context, c configuration.Change) (configuration.Step, error) {
 	b := &bound{}
-	if !p.n.deaf.Load() {
-		if err := b.open(c.Old, c.New); err != nil {
-			b.close()
-			return configuration.Step{}, err
-		}
+	if err := b.open(p.n.heard(c.Old), p.n.heard(c.New)); err != nil {
+		b.close()
+		return configuration.Step{}, err
 	}
 	tell := func(from, to *config.Config, b *bound) error {
-		err := setModes(from, to)
+		err := setModes(p.n.heard(from), p.n.heard(to))
 		if err == nil {
 			err = p.ask(func(r kernel.Reply[struct{}]) any { return &reconfigure{old: from, next: to, bound: b, reply: r} })
 		}
@@ -153,7 +151,7 @@ func (r *rootActor) reconfigure(ctx actor.Context, m *reconfigure) {
 		r.directory(ctx) // it loads its cache and tells of a network by the new rules
 	}
 	r.programRules.Store(programRules(next))
-	if !r.n.deaf.Load() && r.down == nil {
+	if r.down == nil {
 		r.listen(ctx, next, m.bound)
 	}
 	m.reply.Send(struct{}{})

@@ -53,6 +53,7 @@ type rootActor struct {
 	wake         wake
 	proxyTold    bool // the operator was told that the proxy does not work
 	looker       *kernel.Timer
+	away         away // the network is, as the operator was told
 }
 
 func newRoot(n *Node) (*rootActor, error) {
@@ -130,7 +131,7 @@ func (r *rootActor) Receive(ctx actor.Context) {
 	case *actor.Started:
 		r.start(ctx)
 	case *stopListening:
-		r.closeListeners(ctx)
+		r.stopListening(ctx)
 	case *listenAgain:
 		if r.down == nil && !r.n.deaf.Load() {
 			r.listen(ctx, r.n.Config(), &bound{})
@@ -226,9 +227,7 @@ func (r *rootActor) start(ctx actor.Context) {
 	r.sharing(ctx)
 	r.hosting(ctx)
 	r.directory(ctx)
-	if !n.deaf.Load() {
-		r.listen(ctx, n.Config(), &bound{})
-	}
+	r.listen(ctx, n.Config(), &bound{})
 }
 
 // directory starts the directory, anew if it runs: it takes what it has from its

@@ -29,6 +29,11 @@ func TestMain(m *testing.M) { leak.Main(m) }
 // runs starts a node whose only directory is a port where nobody listens.
 func runs(t *testing.T, socks string, see func(*chivev1.Envelope)) *Node {
 	t.Helper()
+	return runsWithLog(t, slog.DiscardHandler, socks, see)
+}
+
+func runsWithLog(t *testing.T, log slog.Handler, socks string, see func(*chivev1.Envelope)) *Node {
+	t.Helper()
 	dir := t.TempDir()
 	torrc := filepath.Join(dir, "torrc")
 	text := "DataDirectory " + dir + "/data\nSocksPort " + socks + "\n" +
@@ -40,7 +45,7 @@ func runs(t *testing.T, socks string, see func(*chivev1.Envelope)) *Node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := Start(t.Context(), Options{Config: cfg, Version: "test", Log: slog.New(slog.DiscardHandler), OnEvent: see})
+	n, err := Start(t.Context(), Options{Config: cfg, Version: "test", Log: slog.New(log), OnEvent: see})
 	if err != nil {
 		t.Fatal(err)
 	}

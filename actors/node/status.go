@@ -35,6 +35,7 @@ type Status struct {
 	NatsURL       string            `json:"nats_url,omitempty"`
 	Proxy         string            `json:"upstream_proxy,omitempty"` // how it fails; "" if it works or there is none
 	Draining      bool              `json:"draining,omitempty"`       // takes no new streams
+	Trouble       *Trouble          `json:"trouble,omitempty"`        // nil: none that is known
 }
 
 // status is the fold of all events since the node started.
@@ -85,6 +86,7 @@ func (s *status) snapshot() Status {
 	if n.Phase != chivev1.BootstrapPhase_BOOTSTRAP_PHASE_UNSPECIFIED {
 		out.Phase = messages.PhaseName(n.Phase)
 	}
+	out.troubled(n.Trouble(), n.Phase)
 	maps.Copy(out.CircuitEnds, n.CircuitEnds)
 	maps.Copy(out.StreamEnds, n.StreamEnds)
 	return out

@@ -123,6 +123,7 @@ func (r *rootActor) look(ctx actor.Context) {
 		return
 	}
 	r.looker = kernel.After(ctx.ActorSystem(), ctx.Self(), lookEvery, &look{})
+	r.tellTrouble()
 	now := r.n.o.Now()
 	r.wake.set(now.Round(0), r.n.o.Boot())
 	why := r.wake.see(now, now.Round(0), localAddresses())

@@ -104,7 +104,7 @@ func (s *stream) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
 	case *actor.Started:
 		s.circuit = ctx.Parent()
-		s.timer = kernel.After(ctx.ActorSystem(), ctx.Self(), connectTimeout, &tooSlow{})
+		s.watch(ctx, 0)
 	case *dialled:
 		s.dialled(ctx, m)
 	case *Attached:
@@ -127,6 +127,8 @@ func (s *stream) Receive(ctx actor.Context) {
 		if !s.connected {
 			s.refused(ctx, chivev1.Outcome_OUTCOME_TIMEOUT, true)
 		}
+	case *look:
+		s.look(ctx, m)
 	case *quietTick:
 		s.quiet(ctx)
 	case *closed:

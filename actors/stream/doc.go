@@ -21,6 +21,9 @@
 // Closer, the program that the node runs in, says which it means. Of one that serves a
 // client's stream and cannot, FIN is the end, as with C tor.
 //
+// An application that goes while its stream is not connected yet cancels it (left.go): its
+// socket is looked at once a second, here and by who has the Spec while it waits for a circuit.
+//
 // Credit. The reader of the socket has two tokens, one a block; a token comes
 // back when the connection has written the block. The other way the circuit
 // may send one window (500 cells) that the application has not taken.

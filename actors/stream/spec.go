@@ -75,6 +75,8 @@ type Spec struct {
 	Cause     string          // id of the last event about it
 	Last      chivev1.Outcome // why the last attachment ended
 	Avoid     []netdoc.Digest // exits that would not
+
+	halfClosed time.Time // when Left first saw that the application sends no more
 }
 
 type (

@@ -133,6 +133,9 @@ func printNodes(w io.Writer, all []fleet.Seen, standing fleet.Standing, now time
 		if s.Draining {
 			state += " draining"
 		}
+		if s.Trouble != "" {
+			state += " " + s.Trouble
+		}
 		clock := "ok"
 		if s.Skew.Abs() > skewed {
 			clock = fmt.Sprintf("%+v", s.Skew.Round(time.Second))
@@ -248,12 +251,12 @@ type fleetDrain struct {
 
 // Help is printed by chive fleet drain --help.
 func (fleetDrain) Help() string {
-	return `The node takes nothing new. It closes its listeners; streams that are open go on. Onion
-services that it hosts with other nodes (HiddenServiceShared) are published by another within
-a second or so, without its introduction points; clients who come by those still are met.
-Onion services that it hosts alone go on as they are. It runs on, and chive fleet nodes says
-draining: stop it when it has no streams, or have it take part again. A node that is started
-anew takes part.
+	return `The node takes nothing new. It closes its listeners, but for MetricsPort; streams that are
+open go on. Onion services that it hosts with other nodes (HiddenServiceShared) are published
+by another within a second or so, without its introduction points; clients who come by those
+still are met. Onion services that it hosts alone go on as they are. It runs on, and chive
+status and chive fleet nodes say draining: stop it when it has no streams, or have it take part
+again. A node that is started anew takes part.
 
 Examples:
   chive fleet drain n2 --wait 5m

@@ -54,6 +54,13 @@ func printStatus(w io.Writer, answer []byte) error {
 	}
 	fmt.Fprintf(w, "node         %s (fleet %s), chive %s, up %s\n", s.Node, s.Fleet, s.Version, time.Since(s.Started).Round(time.Second))
 	fmt.Fprintf(w, "bootstrap    %d %%, %s\n", s.Bootstrap, s.Summary)
+	if t := s.Trouble; t != nil {
+		fmt.Fprintf(w, "network      out of reach since %s (%s): streams wait, and it is tried on; chive guards retry tries at once\n",
+			t.Since.UTC().Format(time.DateTime), t.Outcome)
+	}
+	if s.Draining {
+		fmt.Fprintln(w, "draining     no new streams are taken, and listeners are closed but for MetricsPort; those that are open go on")
+	}
 	if s.Proxy != "" {
 		fmt.Fprintf(w, "proxy        does not work (%s): nothing is tried without it, and it is tried again by itself\n", s.Proxy)
 	}

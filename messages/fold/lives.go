@@ -73,6 +73,7 @@ func (n *Node) connection(e *chivev1.Envelope, at time.Time) {
 	case *chivev1.Envelope_ConnectionClosed:
 		c := body.ConnectionClosed
 		k.State, k.Outcome, k.Gone, k.Circuits = ConnectionClosed, c.GetOutcome(), at, c.GetCircuits()
+		n.lost(k.Relay, at)
 	}
 	if k.Ended() && !was {
 		count(&n.ConnectionEnds, k.Outcome)
@@ -105,6 +106,7 @@ func (n *Node) circuit(e *chivev1.Envelope, at time.Time) {
 		o := body.CircuitOpened
 		c.State, c.Opened, c.Took = CircuitOpen, at, o.GetTook().AsDuration()
 		c.Hops, c.Reached = o.GetHops(), o.GetHops()
+		n.through(c, at)
 	case *chivev1.Envelope_CircuitAssigned:
 		c.Purpose, c.Hops = body.CircuitAssigned.GetPurpose(), body.CircuitAssigned.GetHops()
 	case *chivev1.Envelope_CircuitDirtied:
@@ -119,12 +121,20 @@ func (n *Node) circuit(e *chivev1.Envelope, at time.Time) {
 		c.State, c.Outcome, c.Gone = CircuitClosed, x.GetOutcome(), at
 		c.Streams, c.CellsIn, c.CellsOut = x.GetStreams(), x.GetCellsIn(), x.GetCellsOut()
 		c.Switches = x.GetSwitchesIn() + x.GetSwitchesOut()
+		n.through(c, at)
 	}
 	if c.Ended() && !was {
 		if !c.IsSet() { // its legs count
 			count(&n.CircuitEnds, c.Outcome)
 		}
 		n.over(1)
+	}
+}
+
+// through notes that a circuit worked, if it goes through the network.
+func (n *Node) through(c *CircuitLife, at time.Time) {
+	if c.through() {
+		n.Through = latest(n.Through, at)
 	}
 }
 

@@ -39,6 +39,7 @@ type Node struct {
 	Lacks      string                 `json:"lacks,omitempty"`      // protocols that the network requires and the node has not
 
 	BuildTimeout BuildTimeout `json:"build_timeout,omitzero"`
+	Through      time.Time    `json:"through,omitzero"` // when a circuit through the network opened, or one that was open closed, last
 
 	Connections map[string]*ConnectionLife `json:"connections,omitempty"`
 	Circuits    map[string]*CircuitLife    `json:"circuits,omitempty"`

@@ -121,7 +121,7 @@ func folding(events []*chivev1.Envelope, retain int, into *Node) string {
 	if err != nil {
 		panic(err)
 	}
-	views, err := json.Marshal([]any{into.CircuitViews(true), into.StreamViews(true), into.ConnectionViews(true), into.GuardViews(), into.Tally()})
+	views, err := json.Marshal([]any{into.CircuitViews(true), into.StreamViews(true), into.ConnectionViews(true), into.GuardViews(), into.Tally(), into.Trouble()})
 	if err != nil {
 		panic(err)
 	}

@@ -13,13 +13,14 @@ type Relay struct {
 	Guard    bool            `json:"guard,omitempty"`
 	Sampled  time.Time       `json:"sampled,omitzero"`
 	Reached  time.Time       `json:"reached,omitzero"` // a connection to it opened, last
+	Lost     time.Time       `json:"lost,omitzero"`    // a connection to it that was open closed, last
 	Failed   time.Time       `json:"failed,omitzero"`  // the guard was found unreachable, last
 	Failures uint64          `json:"failures,omitempty"`
 	Outcome  chivev1.Outcome `json:"outcome,omitempty"` // of the last failure
 }
 
 // touched is when something was last heard of it.
-func (r *Relay) touched() time.Time { return latest(r.Sampled, r.Reached, r.Failed) }
+func (r *Relay) touched() time.Time { return latest(r.Sampled, r.Reached, r.Lost, r.Failed) }
 
 // Breaker is what the supervisor does about one dependency, a relay say.
 type Breaker struct {
@@ -64,6 +65,15 @@ func (n *Node) reached(name string, at time.Time) {
 	}
 	r := n.relay(name)
 	r.Reached = latest(r.Reached, at)
+}
+
+// lost: a connection to the relay closed.
+func (n *Node) lost(name string, at time.Time) {
+	if name == "" {
+		return
+	}
+	r := n.relay(name)
+	r.Lost = latest(r.Lost, at)
 }
 
 func (n *Node) guard(e *chivev1.Envelope, at time.Time) {

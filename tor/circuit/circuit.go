@@ -378,6 +378,14 @@ func (c *Circuit) seal(dst []byte, command cell.Command, hop int, h cell.RelayHe
 		return dst
 	}
 	start := len(dst)
+	dst = c.plain(dst, command, hop, h, data)
+	c.wrap(dst[start:], command, hop)
+	return dst
+}
+
+// plain appends a cell whose body is plaintext still, but taken by the hop's digest.
+func (c *Circuit) plain(dst []byte, command cell.Command, hop int, h cell.RelayHeader, data []byte) []byte {
+	start := len(dst)
 	dst = append(dst, zeroCell[:]...)
 	cell.PutHeader(dst[start:], c.cfg.ID, command)
 	body := dst[start+cell.FixedLen-cell.BodyLen:]
@@ -385,12 +393,18 @@ func (c *Circuit) seal(dst []byte, command cell.Command, hop int, h cell.RelayHe
 	space := c.stack.Format(hop).Put(body, h)
 	copy(space, data)
 	c.pad(space[len(data):])
-	c.stack.Seal(command, body, hop)
+	c.stack.Take(body, hop)
+	return dst
+}
+
+// wrap seals what plain has appended. For a run of cells plain may be one ahead, if the stack
+// says so.
+func (c *Circuit) wrap(plain []byte, command cell.Command, hop int) {
+	c.stack.Wrap(command, plain[cell.FixedLen-cell.BodyLen:cell.FixedLen], hop)
 	c.counters.Out++
 	if !c.unpadded && c.padded() {
 		c.padding.Sent(c.now())
 	}
-	return dst
 }
 
 var zeroCell [cell.FixedLen]byte

@@ -50,13 +50,20 @@ type Event struct {
 // error is always an *Error: the circuit is then closed, and the caller sends
 // DESTROY (unless the far side did) and lets go of it.
 func (c *Circuit) Receive(dst []byte, command cell.Command, body []byte) ([]byte, Event, error) {
+	return c.ReceiveBefore(dst, command, body, nil)
+}
+
+// ReceiveBefore is Receive of a cell behind which the body of a RELAY cell is here already: the
+// next call must be for that, unless this one fails. Two cells in a row may cost less so. A nil
+// next is none.
+func (c *Circuit) ReceiveBefore(dst []byte, command cell.Command, body, next []byte) ([]byte, Event, error) {
 	if c.state == Closed || c.state == New {
 		return dst, Event{}, c.violation(0, ErrClosed)
 	}
 	c.counters.In++
 	switch command {
 	case cell.Relay:
-		return c.receiveRelay(dst, command, body)
+		return c.receiveRelay(dst, command, body, next)
 	case cell.Created2, cell.CreatedFast:
 		return c.receiveCreated(dst, command, body)
 	case cell.Destroy:
@@ -157,11 +164,11 @@ func linkSpecs(h Hop) []cell.LinkSpec {
 	return specs
 }
 
-func (c *Circuit) receiveRelay(dst []byte, command cell.Command, body []byte) ([]byte, Event, error) {
-	if c.stack.Len() == 0 || len(body) != cell.BodyLen {
+func (c *Circuit) receiveRelay(dst []byte, command cell.Command, body, next []byte) ([]byte, Event, error) {
+	if c.stack.Len() == 0 || len(body) != cell.BodyLen || next != nil && len(next) != cell.BodyLen {
 		return dst, Event{}, c.violation(1, fmt.Errorf("%w: RELAY", ErrUnexpected))
 	}
-	hop := c.stack.Open(command, body)
+	hop := c.stack.OpenBefore(command, body, next)
 	if hop < 0 {
 		return dst, Event{}, c.violation(0, ErrUnrecognized)
 	}

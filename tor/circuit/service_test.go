@@ -46,6 +46,7 @@ func meet(t *testing.T, inc int) *meeting {
 // pass takes cells from one end to the other, and what that answers back.
 func (m *meeting) pass(out []byte, from, to *relays, sender, receiver *Circuit) (events []Event) {
 	m.t.Helper()
+	var bodies [][]byte
 	for ; len(out) > 0; out = out[cell.FixedLen:] {
 		_, body := from.body(out[:cell.FixedLen])
 		for _, l := range from.layers {
@@ -56,7 +57,14 @@ func (m *meeting) pass(out []byte, from, to *relays, sender, receiver *Circuit) 
 		for i := len(to.layers) - 1; i >= 0; i-- {
 			to.layers[i].Pass(cell.Relay, body)
 		}
-		answer, ev, err := receiver.Receive(nil, cell.Relay, body)
+		bodies = append(bodies, body)
+	}
+	for i, body := range bodies {
+		var next []byte
+		if i+1 < len(bodies) {
+			next = bodies[i+1]
+		}
+		answer, ev, err := receiver.ReceiveBefore(nil, cell.Relay, body, next)
 		if err != nil {
 			m.t.Fatal(err)
 		}
@@ -134,6 +142,18 @@ func TestServing(t *testing.T) {
 					}
 				}
 			}
+		}
+		for range 20 { // as much as goes at once, of which the last cell is not full
+			data := bytes.Repeat([]byte{1, 2, 3}, 5000)
+			out, n := m.service.Send(nil, id, data, 40)
+			var got []byte
+			for _, ev := range m.toClient(out) {
+				got = append(got, ev.Data...)
+			}
+			if n == 0 || !bytes.Equal(got, data[:n]) {
+				t.Fatalf("increment %d: %d bytes sent, %d came, or others", inc, n, len(got))
+			}
+			m.toService(m.client.Consumed(nil, id, (n+cell.MaxRelayData-1)/cell.MaxRelayData))
 		}
 		if out, err = m.service.EndFor(nil, id, cell.EndDone); err != nil {
 			t.Fatal(err)

@@ -188,6 +188,9 @@ func (c *Circuit) Send(dst []byte, id cell.StreamID, data []byte, limit int) ([]
 		return dst, 0
 	}
 	full := c.maxData(cell.RelayData)
+	if hop := c.stack.Len() - 1; c.over == nil && c.stack.Ahead(hop) {
+		return c.sendAhead(dst, id, s, data, room, full)
+	}
 	for ; room > 0 && sent < len(data); room-- {
 		n := min(len(data)-sent, full)
 		dst = c.seal(dst, cell.Relay, c.stack.Len()-1, cell.RelayHeader{Cmd: cell.RelayData, Stream: id}, data[sent:sent+n])
@@ -195,6 +198,28 @@ func (c *Circuit) Send(dst []byte, id cell.StreamID, data []byte, limit int) ([]
 		sent += n
 	}
 	return dst, sent
+}
+
+// sendAhead is Send with each cell begun before the one before it is sealed.
+func (c *Circuit) sendAhead(dst []byte, id cell.StreamID, s *stream, data []byte, room, full int) ([]byte, int) {
+	hop, h := c.stack.Len()-1, cell.RelayHeader{Cmd: cell.RelayData, Stream: id}
+	sent, begun := 0, 0 // bytes of cells that are sealed, and of the one that is not
+	for ; room > 0 && sent+begun < len(data); room-- {
+		rest := data[sent+begun:]
+		n := min(len(rest), full)
+		at := len(dst)
+		dst = c.plain(dst, cell.Relay, hop, h, rest[:n])
+		if begun > 0 {
+			c.wrap(dst[at-cell.FixedLen:], cell.Relay, hop)
+			c.packaged(s, begun)
+		}
+		sent, begun = sent+begun, n
+	}
+	if begun > 0 {
+		c.wrap(dst[len(dst)-cell.FixedLen:], cell.Relay, hop)
+		c.packaged(s, begun)
+	}
+	return dst, sent + begun
 }
 
 // Consumed tells that the application took the content of so many DATA cells,

@@ -9,4 +9,16 @@
 // end of the round: moves between registers cost almost nothing. To have a row of lanes in
 // one register takes fewer instructions, but each of them then waits for lanes to be put
 // in order: it was a fifth slower.
+//
+// A digest in the middle takes a permutation that what is written next does not wait for. Both
+// go on in the two halves of the same registers, if the digest may come later ([Late]).
 package keccak
+
+// Late is a hash whose digest may wait for what is written next.
+type Late interface {
+	// Later has the digest of what was written until now put into sum: when more is written
+	// that fills a block, or by Settle. One can be due at a time; a second settles the first.
+	Later(sum *[32]byte)
+	// Settle has the digest made that is due, if one is.
+	Settle()
+}

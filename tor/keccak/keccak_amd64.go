@@ -20,12 +20,13 @@ const (
 // state is the 25 lanes, lane x+5y, little-endian as they lie in a block.
 type state [25]uint64
 
-// absorb takes so many whole blocks into a state.
+// absorb takes so many whole blocks into a state. Another state, unless it is nil, is permuted
+// beside the first of them, which takes no longer; of that only what a digest is made of is kept.
 //
 //go:noescape
-func absorb(s *state, p *byte, blocks int)
+func absorb(s *state, p *byte, blocks int, other *state)
 
-// New256 makes a SHA3-256 whose state can be saved.
+// New256 makes a SHA3-256 whose state can be saved. Where it is quicker, it is a [Late].
 func New256() hash.Hash {
 	if !hasWide {
 		return sha3.New256()
@@ -37,13 +38,15 @@ type digest struct {
 	s     state
 	block [rate]byte // block[:n] has not been absorbed
 	n     int
-	last  state // scratch of Sum
+	last  state       // what Sum, or Later, permutes
+	due   *[size]byte // where the digest goes that Later was asked for; nil: none is due
+	sum   [size]byte  // scratch of Sum
 }
 
 func (d *digest) Size() int      { return size }
 func (d *digest) BlockSize() int { return rate }
 
-func (d *digest) Reset() { d.s, d.n = state{}, 0 }
+func (d *digest) Reset() { d.s, d.n, d.due = state{}, 0, nil }
 
 func (d *digest) Write(p []byte) (int, error) {
 	n := len(p)
@@ -54,29 +57,65 @@ func (d *digest) Write(p []byte) (int, error) {
 		if d.n < rate {
 			return n, nil
 		}
-		absorb(&d.s, &d.block[0], 1)
+		d.absorb(&d.block[0], 1)
 		d.n = 0
 	}
 	if blocks := len(p) / rate; blocks > 0 {
-		absorb(&d.s, &p[0], blocks)
+		d.absorb(&p[0], blocks)
 		p = p[blocks*rate:]
 	}
 	d.n = copy(d.block[:], p)
 	return n, nil
 }
 
+// absorb takes blocks, and makes the digest that is due beside the first.
+func (d *digest) absorb(p *byte, blocks int) {
+	if d.due == nil {
+		absorb(&d.s, p, blocks, nil)
+		return
+	}
+	absorb(&d.s, p, blocks, &d.last)
+	d.give()
+}
+
+// give puts the digest where it was asked for.
+func (d *digest) give() {
+	for i, lane := range d.last[:size/8] {
+		binary.LittleEndian.PutUint64(d.due[8*i:], lane)
+	}
+	d.due = nil
+}
+
 // Sum leaves the state as it is: more can be written.
 func (d *digest) Sum(b []byte) []byte {
+	d.Later(&d.sum)
+	d.Settle()
+	return append(b, d.sum[:]...)
+}
+
+// Later implements Late.
+func (d *digest) Later(sum *[size]byte) {
 	const suffix, end = 0x06, 0x80 // of SHA-3, and of the padding
+	d.Settle()
 	clear(d.block[d.n:])
 	d.block[d.n] = suffix
 	d.block[rate-1] |= end
 	d.last = d.s
-	absorb(&d.last, &d.block[0], 1)
-	for _, lane := range d.last[:size/8] {
-		b = binary.LittleEndian.AppendUint64(b, lane)
+	for i := range rate / 8 {
+		d.last[i] ^= binary.LittleEndian.Uint64(d.block[8*i:])
 	}
-	return b
+	d.due = sum
+}
+
+// nothing is a block that changes no state.
+var nothing [rate]byte
+
+// Settle implements Late.
+func (d *digest) Settle() {
+	if d.due != nil {
+		absorb(&d.last, &nothing[0], 1, nil)
+		d.give()
+	}
 }
 
 // saved is how long a state is that was saved: its lanes, the block and how much of that there

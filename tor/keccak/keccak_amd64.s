@@ -27,8 +27,8 @@ DATA constants<>+176(SB)/8, $0x80000001
 DATA constants<>+184(SB)/8, $0x8000000080008008
 GLOBL constants<>(SB), RODATA|NOPTR, $192
 
-// The state is in X0 to X24, lane x+5y in the lower half of each; what is in the upper halves
-// does not matter.
+// The state is in X0 to X24, lane x+5y in the lower half of each. In the upper halves another
+// state goes along with the first block, if there is one; else what they hold does not matter.
 
 // The parity of a column of theta.
 #define PARITY(a, b, c, d, e, p) \
@@ -56,11 +56,12 @@ GLOBL constants<>(SB), RODATA|NOPTR, $192
 	VPTERNLOGQ $0xd2, X27, e, d   \
 	VPTERNLOGQ $0xd2, X29, X27, e
 
-// func absorb(s *state, p *byte, blocks int)
-TEXT ·absorb(SB), NOSPLIT, $0-24
+// func absorb(s *state, p *byte, blocks int, other *state)
+TEXT ·absorb(SB), NOSPLIT, $0-32
 	MOVQ s+0(FP), DI
 	MOVQ p+8(FP), SI
 	MOVQ blocks+16(FP), CX
+	MOVQ other+24(FP), R9
 	TESTQ CX, CX
 	JEQ   done
 
@@ -109,7 +110,36 @@ block:
 	VPXORQ.BCST 112(SI), X14, X14
 	VPXORQ.BCST 120(SI), X15, X15
 	VPXORQ.BCST 128(SI), X16, X16
-	XORQ        BX, BX
+	TESTQ       R9, R9
+	JEQ         permute
+	VMOVHPD 0(R9), X0, X0
+	VMOVHPD 8(R9), X1, X1
+	VMOVHPD 16(R9), X2, X2
+	VMOVHPD 24(R9), X3, X3
+	VMOVHPD 32(R9), X4, X4
+	VMOVHPD 40(R9), X5, X5
+	VMOVHPD 48(R9), X6, X6
+	VMOVHPD 56(R9), X7, X7
+	VMOVHPD 64(R9), X8, X8
+	VMOVHPD 72(R9), X9, X9
+	VMOVHPD 80(R9), X10, X10
+	VMOVHPD 88(R9), X11, X11
+	VMOVHPD 96(R9), X12, X12
+	VMOVHPD 104(R9), X13, X13
+	VMOVHPD 112(R9), X14, X14
+	VMOVHPD 120(R9), X15, X15
+	VMOVHPD 128(R9), X16, X16
+	VMOVHPD 136(R9), X17, X17
+	VMOVHPD 144(R9), X18, X18
+	VMOVHPD 152(R9), X19, X19
+	VMOVHPD 160(R9), X20, X20
+	VMOVHPD 168(R9), X21, X21
+	VMOVHPD 176(R9), X22, X22
+	VMOVHPD 184(R9), X23, X23
+	VMOVHPD 192(R9), X24, X24
+
+permute:
+	XORQ BX, BX
 
 round:
 	PARITY(X0, X5, X10, X15, X20, X25)
@@ -191,6 +221,15 @@ round:
 	CMPQ BX, $24
 	JNE  round
 
+	TESTQ   R9, R9
+	JEQ     next
+	VMOVHPD X0, 0(R9)
+	VMOVHPD X1, 8(R9)
+	VMOVHPD X2, 16(R9)
+	VMOVHPD X3, 24(R9)
+	XORQ    R9, R9
+
+next:
 	ADDQ $136, SI
 	DECQ CX
 	JNE  block

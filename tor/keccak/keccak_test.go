@@ -58,6 +58,47 @@ func TestAsStandard(t *testing.T) {
 	}
 }
 
+// A digest that comes later is that of what had been written, whatever is done until it comes.
+func TestLater(t *testing.T) {
+	h, ok := New256().(Late)
+	if !ok {
+		t.Skip("not on this processor")
+	}
+	rng := rand.NewChaCha8([32]byte{8})
+	number := rand.New(rng)
+	for range 300 {
+		h.(hash.Hash).Reset()
+		same := sha3.New256()
+		var sums [9][32]byte
+		var want [9][]byte
+		var told int
+		for told < len(sums) {
+			p := make([]byte, number.IntN(700))
+			_, _ = rng.Read(p)
+			_, _ = h.(hash.Hash).Write(p)
+			_, _ = same.Write(p)
+			switch number.IntN(4) {
+			case 0:
+				if got := h.(hash.Hash).Sum(nil); !bytes.Equal(got, same.Sum(nil)) {
+					t.Fatalf("at once: %x, want %x", got, same.Sum(nil))
+				}
+			case 1:
+				h.Settle()
+			default:
+				h.Later(&sums[told])
+				want[told] = same.Sum(nil)
+				told++
+			}
+		}
+		h.Settle()
+		for i := range sums {
+			if !bytes.Equal(sums[i][:], want[i]) {
+				t.Fatalf("digest %d: %x, want %x", i, sums[i], want[i])
+			}
+		}
+	}
+}
+
 func TestNoAllocation(t *testing.T) {
 	h := New256()
 	var body [509]byte
@@ -75,6 +116,17 @@ func TestNoAllocation(t *testing.T) {
 
 // BenchmarkCell is what a relay cell's body costs: written, and the digest told.
 func BenchmarkCell(b *testing.B) {
+	if h, ok := New256().(Late); ok {
+		b.Run("later", func(b *testing.B) {
+			var body [509]byte
+			var sum [32]byte
+			b.SetBytes(int64(len(body)))
+			for b.Loop() {
+				_, _ = h.(hash.Hash).Write(body[:])
+				h.Later(&sum)
+			}
+		})
+	}
 	for name, h := range map[string]hash.Hash{"here": New256(), "standard": sha3.New256()} {
 		b.Run(name, func(b *testing.B) {
 			var body [509]byte

@@ -19,6 +19,7 @@ func TestNoAllocation(t *testing.T) {
 	c := newCircuit(t, randomKeys(rng, 3)...)
 	body := make([]byte, bodyLen)
 	j := newJoined(t, rng)
+	run := make([]byte, 2*bodyLen)
 	mixed := newMixed(t, slices.Concat(tor1Keys(rng, 1), cgoKeys(rng, 2), tor1Keys(rng, 1))...)
 	calls := map[string]func(){
 		"Seal and Receive":   func() { clear(body); c.stack.Seal(cell.Relay, body, 2); c.forward(body) },
@@ -39,6 +40,24 @@ func TestNoAllocation(t *testing.T) {
 			j.client.stack.Seal(cell.Relay, body, 3)
 			pass(t, j.client, j.service, body)
 			j.service.stack.Open(cell.Relay, body)
+		},
+		"rendezvous, a cell ahead": func() {
+			a, b := run[:bodyLen], run[bodyLen:]
+			clear(run)
+			j.client.stack.Take(a, 3)
+			if j.client.stack.Ahead(3) {
+				j.client.stack.Take(b, 3)
+				j.client.stack.Wrap(cell.Relay, a, 3)
+			} else {
+				j.client.stack.Wrap(cell.Relay, a, 3)
+				j.client.stack.Take(b, 3)
+			}
+			j.client.stack.Wrap(cell.Relay, b, 3)
+			pass(t, j.client, j.service, a)
+			pass(t, j.client, j.service, b)
+			if j.service.stack.OpenBefore(cell.Relay, a, b) != 4 || j.service.stack.Open(cell.Relay, b) != 4 {
+				t.Error("not recognized")
+			}
 		},
 		"tags": func() { _, _ = c.stack.ForwardTag(2), c.stack.BackwardTag(2) },
 	}

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+
+	"chive/tor/keccak"
 )
 
 // bodyLen is the length of a relay cell's body; the two fields that this package
@@ -42,6 +44,8 @@ type runningHash interface {
 type direction struct {
 	ctr
 	digest runningHash
+	late   keccak.Late        // digest, if what it is may come later; else nil
+	taken  int                // cells whose digest was taken, but not stamped
 	tag    [sha1.Size]byte    // start of the running digest after the last cell that was ours
 	sum    [maxSum]byte       // running digest of a cell not yet known to be ours
 	saved  [hashStateLen]byte // state to put back when it was not
@@ -56,6 +60,7 @@ func (d *direction) init(key []byte, digest hash.Hash, seed []byte) error {
 	if d.digest, ok = digest.(runningHash); !ok {
 		return errHash
 	}
+	d.late, _ = digest.(keccak.Late)
 	if _, err := d.digest.Write(seed); err != nil {
 		return fmt.Errorf("relay digest: %w", err)
 	}
@@ -64,15 +69,39 @@ func (d *direction) init(key []byte, digest hash.Hash, seed []byte) error {
 	return nil
 }
 
-// stamp makes body a cell of ours: it zeroes recognized, takes the cell into the
-// running digest and writes the digest field.
+// take is the first half of stamp: it zeroes recognized and the digest field and takes the cell
+// into the running digest. It may go before the second half for the cell before.
+func (d *direction) take(body []byte) {
+	most := 1
+	if d.late != nil {
+		most = 2
+	}
+	if d.taken++; d.taken > most {
+		panic("relaycrypto: cells were taken that are not stamped")
+	}
+	d.enter(body)
+}
+
+// stamp makes the body that take was given a cell of ours: it writes the digest field.
 func (d *direction) stamp(body []byte) {
+	if d.taken--; d.taken == 0 && d.late != nil {
+		d.late.Settle()
+	}
+	copy(d.tag[:], d.sum[:])
+	copy(body[digestAt:digestAt+digestLen], d.tag[:])
+}
+
+// enter takes a cell into the running digest, which is in sum then, or as soon as the next cell
+// has entered.
+func (d *direction) enter(body []byte) {
 	body[recognizedAt], body[recognizedAt+1] = 0, 0
 	binary.BigEndian.PutUint32(body[digestAt:], 0)
 	_, _ = d.digest.Write(body) // a hash.Hash never fails
+	if d.late != nil {
+		d.late.Later(&d.sum)
+		return
+	}
 	d.digest.Sum(d.sum[:0])
-	copy(d.tag[:], d.sum[:])
-	copy(body[digestAt:digestAt+digestLen], d.tag[:])
 }
 
 // recognizes tells whether a decrypted body is addressed to this end. If so the

@@ -78,6 +78,16 @@ func (l *Layer) Format() cell.RelayFormat {
 	return cell.RelayV0
 }
 
+// ahead says whether take may go a cell ahead of originate, and that this saves something.
+func (l *Layer) ahead() bool { return l.tor1 != nil && l.tor1.forward.late != nil }
+
+// take is what goes before originate.
+func (l *Layer) take(body *[bodyLen]byte) {
+	if l.tor1 != nil {
+		l.tor1.forward.take(body[:])
+	}
+}
+
 // originate makes body a cell of this hop's and puts its layer on it.
 func (l *Layer) originate(command cell.Command, body *[bodyLen]byte) {
 	if l.cgo != nil {

@@ -66,6 +66,7 @@ func (r *RelayLayer) Originate(command cell.Command, body []byte) {
 		r.cgo.backward.Originate(byte(command), b)
 		return
 	}
+	r.tor1.backward.take(body)
 	r.tor1.backward.stamp(body)
 	r.tor1.backward.crypt(b)
 }

@@ -10,6 +10,7 @@ import (
 // The zero value is a circuit without hops.
 type Stack struct {
 	layers []*Layer
+	opened opened // ahead; the zero value: no cell is
 }
 
 // Add appends the layer of the next hop. It must not overlap Seal or Open.
@@ -28,6 +29,19 @@ func (s *Stack) Format(hop int) cell.RelayFormat { return s.layers[hop].Format()
 // RELAY_EARLY. It panics when hop is not on the circuit or the body has another
 // length: both are the caller's bugs.
 func (s *Stack) Seal(command cell.Command, body []byte, hop int) {
+	s.Take(body, hop)
+	s.Wrap(command, body, hop)
+}
+
+// Take is the first half of Seal, and Wrap the second.
+func (s *Stack) Take(body []byte, hop int) { s.layers[hop].take(fixed(body)) }
+
+// Ahead says whether Take of a cell to hop may go before Wrap of the one before, and that two
+// such cells then cost less than otherwise. No other cell may be sealed to hop in between.
+func (s *Stack) Ahead(hop int) bool { return s.layers[hop].ahead() }
+
+// Wrap is the second half of Seal.
+func (s *Stack) Wrap(command cell.Command, body []byte, hop int) {
 	b := fixed(body)
 	layers := s.layers[:hop+1]
 	layers[hop].originate(command, b)
@@ -43,7 +57,10 @@ func (s *Stack) Seal(command cell.Command, body []byte, hop int) {
 // be destroyed, for its counters no longer match the relays' reality. Every layer
 // that was passed has moved on by one cell, as its relay's has.
 func (s *Stack) Open(command cell.Command, body []byte) (hop int) {
-	b := fixed(body)
+	return s.OpenBefore(command, body, nil)
+}
+
+func (s *Stack) open(command cell.Command, b *[bodyLen]byte) (hop int) {
 	for i, l := range s.layers {
 		if l.open(command, b) {
 			return i
