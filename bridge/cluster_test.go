@@ -3,6 +3,7 @@ package bridge
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -93,7 +94,7 @@ func TestClusterOfTwo(t *testing.T) {
 				t.Errorf("alone it is one of %d, led: %v", size, led)
 			}
 		}
-		m, err := node.Member(shared.Options{Replicas: 2, Now: time.Now})
+		m, err := node.Member(shared.Options{Replicas: 2, Now: time.Now, Keys: []string{"U"}, See: func(messages.FleetPublication) {}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -130,6 +131,9 @@ func TestClusterOfTwo(t *testing.T) {
 		if err == nil && (s.Servers != 2 || s.There != 2 || !s.Stores || s.Needed() != 2 || members != 2) {
 			err = fmt.Errorf("%+v, %d members", s, members)
 		}
+		if _, config := c.Config(t.Context()); err == nil && !errors.Is(config, shared.ErrNothing) {
+			err = config // the bucket is not there yet
+		}
 		return err
 	})
 	at[1].Leave()
@@ -142,6 +146,16 @@ func TestClusterOfTwo(t *testing.T) {
 		s, members, err := look()
 		if err == nil && (s.Servers != 2 || s.There != 1 || s.Stores || members != 1 || s.Time.IsZero()) {
 			err = fmt.Errorf("%+v, %d members", s, members)
+		}
+		return err
+	})
+	eventually(t, "why nothing can be published", func() error { // servers of whom the leader is lost answer nothing for a while
+		_, err := c.Publish(t.Context(), []byte("{}"), 0)
+		if err == nil {
+			t.Fatal("it is stored")
+		}
+		if errors.Is(err, shared.ErrNoMajority) {
+			return nil
 		}
 		return err
 	})

@@ -3,6 +3,7 @@ package sharing
 import (
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"chive/actors/hosting"
@@ -26,6 +27,7 @@ func TestVersionsMixed(t *testing.T) {
 		watch := func(d time.Duration) {
 			t.Helper()
 			for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+				synctest.Wait()
 				if all := s.publishers(); len(all) > 1 {
 					t.Fatalf("%s and %s publish", all[0].name, all[1].name)
 				}

@@ -63,15 +63,18 @@ type Published struct {
 }
 
 func (c *Client) bucket(ctx context.Context, name string) (jetstream.KeyValue, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTime)
+	limited, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
-	kv, err := c.js.KeyValue(ctx, name)
+	kv, err := c.js.KeyValue(limited, name)
 	switch {
 	case errors.Is(err, jetstream.ErrBucketNotFound):
 		return nil, ErrNoFleet
 	case errors.Is(err, context.Canceled):
 		return nil, err
 	case err != nil:
+		if c.headless(ctx) {
+			return nil, fmt.Errorf("%s: %w", name, ErrNoMajority)
+		}
 		return nil, unread(name, err)
 	}
 	return kv, nil
@@ -122,18 +125,21 @@ func (c *Client) Publish(ctx context.Context, value []byte, after uint64) (uint6
 	if _, err := c.bucket(ctx, ConfigBucket(c.fleet)); err != nil {
 		return 0, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTime)
+	limited, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
 	m := &nats.Msg{
 		Subject: "$KV." + ConfigBucket(c.fleet) + "." + ConfigKey, Data: value,
 		Header: nats.Header{jetstream.ExpectedLastSubjSeqHeader: {strconv.FormatUint(after, 10)}},
 	}
-	a, err := c.js.PublishMsg(ctx, m)
+	a, err := c.js.PublishMsg(limited, m)
 	var api *jetstream.APIError
 	switch {
 	case errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence:
 		return 0, ErrConflict
 	case err != nil:
+		if c.headless(ctx) {
+			return 0, fmt.Errorf("publish: %w", ErrNoMajority)
+		}
 		return 0, fmt.Errorf("publish: %w (may this credential publish a configuration?)", err)
 	}
 	return a.Sequence, nil
@@ -179,7 +185,7 @@ func unread(bucket string, err error) error {
 	case errors.As(err, &api) && (api.ErrorCode == codeNoLeader || api.ErrorCode == codeOffline):
 		return fmt.Errorf("%s: %w", bucket, ErrNoMajority)
 	}
-	return fmt.Errorf("%s: %w (may this credential read it?)", bucket, err)
+	return fmt.Errorf("%s: %w (may this credential read it, and are a majority of the servers there?)", bucket, err)
 }
 
 // What servers of a cluster say who follow none, or of a bucket that another one holds

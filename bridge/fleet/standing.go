@@ -38,6 +38,13 @@ func (c *Client) Standing(ctx context.Context) (Standing, error) {
 	return standing(s.CachedInfo()), nil
 }
 
+// headless: do the servers say that they cannot store? It is asked after a question that none of
+// them answered.
+func (c *Client) headless(ctx context.Context) bool {
+	s, err := c.Standing(ctx)
+	return err == nil && !s.Stores || errors.Is(err, ErrNoMajority)
+}
+
 // standing reads what a server says of a stream. Of those that follow the leader the servers say
 // who is away; without one they list all.
 func standing(info *jetstream.StreamInfo) Standing {

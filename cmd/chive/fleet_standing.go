@@ -17,6 +17,9 @@ func members(ctx context.Context, f *bridge.FleetConn) ([]fleet.Seen, fleet.Stan
 	if err != nil {
 		return nil, fleet.Standing{}, err
 	}
+	if all == nil {
+		all = []fleet.Seen{} // a list of none in JSON, too
+	}
 	s, err := f.Standing(ctx)
 	return all, s, err
 }
