@@ -63,13 +63,14 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// answers waits until the node of the folder data answers.
-func answers(ts *testscript.TestScript, _ bool, _ []string) {
+// answers [DIR] waits until the node of a folder answers; without one it is data.
+func answers(ts *testscript.TestScript, _ bool, args []string) {
+	dir := append(args, "data")[0]
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	deadline := time.After(time.Minute)
 	for {
-		c, err := bridge.Connect(context.Background(), ts.MkAbs("data"))
+		c, err := bridge.Connect(context.Background(), ts.MkAbs(dir))
 		if err == nil {
 			c.Close()
 			return

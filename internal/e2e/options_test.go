@@ -275,9 +275,6 @@ func TestShutdownWaitLength(t *testing.T) {
 		if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)
 		}
-		exited := make(chan error, 1)
-		cmd := p.cmd
-		go func() { exited <- cmd.Wait() }()
 		within(t, patience, "nobody is taken in", func() bool {
 			c, err := net.Dial("tcp", p.socks)
 			if err == nil {
@@ -292,9 +289,9 @@ func TestShutdownWaitLength(t *testing.T) {
 			_ = open.Close()
 		}
 		select {
-		case err := <-exited:
-			if err != nil {
-				t.Errorf("ShutdownWaitLength %s: %v", wait, err)
+		case <-p.over:
+			if p.err != nil {
+				t.Errorf("ShutdownWaitLength %s: %v", wait, p.err)
 			}
 		case <-time.After(time.Minute):
 			t.Fatalf("ShutdownWaitLength %s: still running", wait)
