@@ -152,6 +152,7 @@ type circuitActor struct {
 	lanes   map[cell.StreamID]*lane
 	actors  map[*stream.Spec]*actor.PID // of streams that have not finished
 	blocked []cell.StreamID             // lanes that wait for a window, in turn
+	spare   []cell.StreamID             // the other array of blocked
 	posts   []post                      // of this turn
 	slots   []slot                      // of this turn
 	padding *kernel.Timer               // nil: none is due

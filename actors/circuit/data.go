@@ -292,7 +292,7 @@ func (c *circuitActor) unblock(ctx actor.Context) {
 	for progress := true; progress; {
 		progress = false
 		waiting := c.blocked
-		c.blocked = nil
+		c.blocked = c.spare[:0]
 		for _, id := range waiting {
 			l := c.lanes[id]
 			if l == nil {
@@ -303,6 +303,7 @@ func (c *circuitActor) unblock(ctx actor.Context) {
 				progress = true
 			}
 		}
+		c.spare = waiting
 	}
 	c.wakeLater(ctx)
 }

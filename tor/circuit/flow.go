@@ -21,7 +21,8 @@ type flow struct {
 	tagHead       int
 	sinceTag      int // DATA cells sealed since the last tag
 	dataIn        uint64
-	granted       uint64 // DATA cells that the far end may have sent in all; fixed windows only
+	granted       uint64   // DATA cells that the far end may have sent in all; fixed windows only
+	sendme        [32]byte // the body of the last that we sent
 }
 
 // fixed is the flow by fixed windows, of which ours begins with window.
@@ -138,8 +139,7 @@ func (c *Circuit) delivered(dst []byte, hop int) ([]byte, error) {
 	f.deliverWindow += f.increment
 	f.granted += uint64(f.increment)
 	tag := c.stack.BackwardTag(hop)
-	var room [32]byte
-	body := cell.AppendSendmeV1(room[:0], tag.Bytes())
+	body := cell.AppendSendmeV1(f.sendme[:0], tag.Bytes())
 	return c.seal(dst, cell.Relay, hop, cell.RelayHeader{Cmd: cell.RelaySendme}, body), nil
 }
 
