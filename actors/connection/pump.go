@@ -31,6 +31,35 @@ const (
 	busyWait  = time.Millisecond
 )
 
+// mostVain is how many busy bursts at most go without a wait after one that brought nothing.
+const mostVain = 7
+
+// rest learns whether it pays to wait: on a connection that is just busy enough little may come
+// in so short a time, and a timer costs more than a read.
+type rest struct {
+	done bool // before the last burst
+	vain int  // how many busy bursts go without, from the last wait that was in vain
+	left int  // of those
+}
+
+// due says whether to wait before the next burst. The connection is busy or not; waited is
+// whether the reader had to wait for the last burst in any case.
+func (r *rest) due(busy, waited bool) bool {
+	switch {
+	case !r.done:
+	case waited:
+		r.vain = min(2*r.vain+1, mostVain)
+		r.left = r.vain
+	default:
+		r.vain, r.left = 0, 0
+	}
+	r.done = busy && r.left == 0
+	if busy && r.left > 0 {
+		r.left--
+	}
+	return r.done
+}
+
 // share is the cells of one circuit in a burst.
 type share struct {
 	id cell.CircID
@@ -47,7 +76,8 @@ type reader struct {
 	size    int       // bytes of the burst
 	relayed bool      // the burst has a relay cell
 	ended   time.Time // when the last burst was handed out
-	burst   []share   // in the order of their first cells
+	rest    rest
+	burst   []share // in the order of their first cells
 }
 
 // read takes what has come from the relay as one burst, gives each circuit its
@@ -78,7 +108,9 @@ func (l *Link) read(conn io.Reader, records *recordConn, carry []byte) error {
 func (r *reader) pause() {
 	now := time.Now()
 	busy := r.size >= busyBytes && now.Sub(r.ended) < busyGap && !r.records.filled
-	if r.size, r.ended = 0, now; busy {
+	waited := r.records.waited
+	r.records.waited = false
+	if r.size, r.ended = 0, now; r.rest.due(busy, waited) {
 		time.Sleep(busyWait)
 		r.ended = time.Now()
 	}

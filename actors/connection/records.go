@@ -76,6 +76,7 @@ type recordConn struct {
 	into    []byte // what read fills,
 	got     int    // how much came
 	readErr error  // and why nothing
+	waited  bool   // nothing was there at first: the reader puts it back
 	sparse  sparse
 
 	raw   syscall.RawConn              // nil: no socket
@@ -112,7 +113,11 @@ func newRecordConn(c net.Conn) *recordConn {
 		if r.got > 0 && r.sparse.came(r.got, time.Now()) {
 			rawio.AckNow(fd)
 		}
-		return r.readErr != syscall.EAGAIN
+		if r.readErr == syscall.EAGAIN {
+			r.waited = true
+			return false
+		}
+		return true
 	}
 	return r
 }
