@@ -130,5 +130,9 @@ func ending(pid int) bool {
 		return false
 	}
 	f, err := stat(pid)
-	return err == nil && f[0] != "Z" && f[0] != "X"
+	if err != nil {
+		return false
+	}
+	// What it had open is shared by its threads, and the first may end before others.
+	return f[0] != "Z" && f[0] != "X" || len(f) > 17 && f[17] != "1" && f[17] != "0"
 }
