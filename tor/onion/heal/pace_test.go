@@ -211,3 +211,28 @@ func TestClients(t *testing.T) {
 	cold.obey()
 	cold.expect("verified")
 }
+
+// A shorter period is in force at once: the next probe up to the meeting is not that of the old one.
+func TestShorterPeriodAtOnce(t *testing.T) {
+	w := newWorld(t)
+	w.up()
+	w.s.SetPeriod(time.Hour, w.now)
+	w.s.Ask(w.now)
+	w.obey()
+	w.run(time.Minute)
+	w.s.SetPeriod(period, w.now)
+	w.probes = nil
+	w.run(2 * period)
+	if full, _ := w.count(); full == 0 {
+		t.Error("no probe up to the meeting in two of the new periods")
+	}
+}
+
+// What is unpublished while a step waits for its budget does not wake the judge again and again.
+func TestUnpublishedWaitsForTheBudget(t *testing.T) {
+	w := newWorld(t)
+	w.up()
+	w.f.Published = false
+	w.look()
+	w.run(6 * time.Hour)
+}

@@ -101,6 +101,7 @@ func (s *Service) SetPeriod(period time.Duration, now time.Time) {
 	if period == 0 {
 		s.rest()
 	} else {
+		s.visit = now.Add(s.around(period)) // that of the old one may be far off
 		s.routine(now)
 	}
 }
@@ -341,6 +342,7 @@ func (s *Service) unpublished(now time.Time) {
 	}
 	r := Result{Stage: Directory, Reached: true}
 	if s.trouble != nil {
+		s.next, s.why = time.Time{}, 0 // the next step may be waited for
 		s.stillBroken(&r, now)
 		return
 	}
