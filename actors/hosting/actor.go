@@ -204,7 +204,6 @@ func (h *hosting) childFailed(ctx actor.Context, m *kernel.ChildFailed) {
 	for _, e := range h.entries {
 		if pid := h.children.PID(e.id); pid != nil && pid.Equal(m.PID) {
 			h.o.Recorder.Emit(messages.Event(chivev1.Kind_KIND_HOSTING, e.id, &chivev1.ActorFailed{Reason: m.Site(), Restarted: true}))
-			h.finish(ctx, &finished{e.id}) // who was on his way is lost
 		}
 	}
 }
@@ -213,6 +212,9 @@ func (h *hosting) childFailed(ctx actor.Context, m *kernel.ChildFailed) {
 func (h *hosting) changed(c supervisor.StateChanged) {
 	if c.State == supervisor.StateGone {
 		h.left(c.Child)
+	}
+	if c.State == supervisor.StateGone || c.Err != nil {
+		h.quiet(c.Child)
 	}
 	if c.Err == nil {
 		return // it was forgotten

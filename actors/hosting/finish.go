@@ -35,19 +35,28 @@ type finishing struct {
 
 func (h *hosting) finish(ctx actor.Context, m any) {
 	switch m := m.(type) {
+	case *finished:
+		h.quiet(m.id)
 	case *Finish:
 		h.finishing.waiting = append(h.finishing.waiting, m.Done)
-		if h.closed.Swap(true) {
-			break
-		}
-		for _, e := range h.entries {
-			if h.children.Pass(ctx, e.id, &finish{}) == nil { // one that is started anew begins so
-				h.finishing.services = append(h.finishing.services, e.id)
+		if !h.closed.Swap(true) {
+			for _, e := range h.entries {
+				if h.children.Pass(ctx, e.id, &finish{}) == nil { // one that is started anew begins so
+					h.finishing.services = append(h.finishing.services, e.id)
+				}
 			}
 		}
-	case *finished:
-		h.finishing.services = slices.DeleteFunc(h.finishing.services, func(id string) bool { return id == m.id })
+		h.tellFinished()
 	}
+}
+
+// quiet: nobody is on his way to a service any more, or its actor ended, and who was is lost.
+func (h *hosting) quiet(id string) {
+	h.finishing.services = slices.DeleteFunc(h.finishing.services, func(waiting string) bool { return waiting == id })
+	h.tellFinished()
+}
+
+func (h *hosting) tellFinished() {
 	if h.closed.Load() && len(h.finishing.services) == 0 {
 		for _, done := range h.finishing.waiting {
 			done()

@@ -1,11 +1,13 @@
 package hosting
 
 import (
+	"errors"
 	"testing"
 	"time"
 
 	"chive/actors/circuit"
 	"chive/messages/chivev1"
+	"chive/supervisor"
 	torcircuit "chive/tor/circuit"
 )
 
@@ -74,6 +76,42 @@ func TestFinish(t *testing.T) {
 			t.Error("not done when asked again")
 		}
 	})
+}
+
+// A service that is taken out, or cannot go on, while a client is on his way is not waited for.
+func TestFinishWithoutTheService(t *testing.T) {
+	for name, ends := range map[string]func(*world){
+		"taken out": func(w *world) { w.system.Root.Send(w.hosting, &Configure{VerifyPeriod: verifyPeriod}) },
+		"fails": func(w *world) {
+			w.set(func() {
+				for _, p := range w.intros {
+					w.system.Root.Send(w.hosting, supervisor.Failed{PID: p.open.Owner, Err: errors.New("no keys")})
+					return
+				}
+			})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, 1, verifyPeriod, nil, func(w *world) {
+				w.run(time.Minute)
+				w.set(func() {
+					for _, p := range w.intros {
+						p.counter.Add(1)
+						return
+					}
+				})
+				done := w.finish()
+				if isDone(done) {
+					t.Fatal("done, with a client on his way")
+				}
+				ends(w)
+				w.run(time.Minute)
+				if !isDone(done) {
+					t.Error("not done")
+				}
+			})
+		})
+	}
 }
 
 // Who was met has time to begin a stream.
