@@ -49,6 +49,7 @@ type world struct {
 	offline bool
 	dead    map[[32]byte]bool // relays
 	silent  map[[32]byte]bool // relays to which circuits are built for ever
+	slow    time.Duration     // what directories take
 	forgets bool              // relays that are introduction points pass nothing on
 	limited bool              // introduction points have passed on as much as they may, and say no
 	flooded bool              // so many introductions come that all others are thrown away here, unread
@@ -222,7 +223,17 @@ func (w *world) publish(_ context.Context, owner *actor.PID, token uint64, text 
 	return 200, nil
 }
 
-func (w *world) fetch(_ context.Context, owner *actor.PID, token uint64, blinded onion.BlindedKey, _ netip.AddrPort) ([]byte, error) {
+func (w *world) fetch(ctx context.Context, owner *actor.PID, token uint64, blinded onion.BlindedKey, _ netip.AddrPort) ([]byte, error) {
+	w.mu.Lock()
+	slow := w.slow
+	w.mu.Unlock()
+	if slow > 0 {
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(slow):
+		}
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	p := w.ends[fmt.Sprint(owner.Id, token)]

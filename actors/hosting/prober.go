@@ -405,6 +405,9 @@ func (p *prober) tell(ctx actor.Context, v *visiting, now time.Time) {
 	p.closeAll(ctx, v)
 	p.live = slices.DeleteFunc(p.live, func(o *visiting) bool { return o == v })
 	v.answer.took = now.Sub(v.began)
+	if r := &v.answer.result; !r.OK && r.Stage == heal.Directory && !r.Answer {
+		p.usual.miss()
+	}
 	ctx.Send(v.owner, &v.answer)
 }
 

@@ -20,10 +20,20 @@ const (
 // usual is how long directories took that answered of late, of all services: the circuit and
 // the descriptor.
 type usual struct {
-	took []time.Duration
+	took   []time.Duration
+	missed int // directories in a row that did not answer in time
+}
+
+// miss notes one that did not answer. So many in a row are not all away: the network is slower
+// than it was, and what was usual is not any more.
+func (u *usual) miss() {
+	if u.missed++; u.missed >= usualOf {
+		u.took = nil
+	}
 }
 
 func (u *usual) add(took time.Duration) {
+	u.missed = 0
 	if u.took = append(u.took, took); len(u.took) > usualOf {
 		u.took = u.took[1:]
 	}

@@ -84,6 +84,50 @@ func TestUsual(t *testing.T) {
 	}
 }
 
+// A network that has become slow for good is waited for again, and one that is not is not for
+// directories that are away.
+func TestUsualNoMore(t *testing.T) {
+	var u usual
+	for range usualOf {
+		u.add(time.Second)
+	}
+	for range 5 * usualOf {
+		u.miss()
+		u.miss()
+		u.add(time.Second)
+	}
+	if got := u.limit(); got != leastFetch {
+		t.Errorf("%v with two of three away", got)
+	}
+	for range usualOf {
+		u.miss()
+	}
+	if got := u.limit(); got != visitFetch {
+		t.Errorf("%v when none answered in time", got)
+	}
+}
+
+// A network in which every directory takes longer than was far over the usual is got used to.
+func TestSlowDirectories(t *testing.T) {
+	inWorld(t, 1, verifyPeriod, nil, func(w *world) {
+		w.run(6 * time.Minute)
+		w.set(func() { w.slow = leastFetch + 3*time.Second })
+		w.run(15 * time.Minute)
+		w.events()
+		w.set(func() { w.log = nil })
+		w.run(5 * time.Minute)
+		ok := 0
+		for _, p := range w.probes() {
+			if p.GetOutcome() == chivev1.Outcome_OUTCOME_OK {
+				ok++
+			}
+		}
+		if ok == 0 {
+			t.Error("no visit succeeds any more")
+		}
+	})
+}
+
 // A look at a directory takes a quarter of the turn of a visit that needs four circuits.
 func TestGapAfter(t *testing.T) {
 	full, look := gapAfter(&visit{probe: heal.Probe{Full: true}}), gapAfter(&visit{})
