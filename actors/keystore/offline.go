@@ -128,6 +128,9 @@ func Delegate(home, out string, w Wanted) (Delegated, error) {
 	if err := hostFolder(out, d.Address); err != nil {
 		return Delegated{}, err
 	}
+	if sameFolder(home, out) { // by another name
+		return Delegated{}, forNoHost(out)
+	}
 	if made {
 		if err := keepIdentity(home, identity); err != nil {
 			return Delegated{}, err
@@ -213,6 +216,12 @@ func hostFolder(dir string, address onion.Address) error {
 		return fmt.Errorf("%w: %s is of another onion service", ErrMismatch, dir)
 	}
 	return nil
+}
+
+func sameFolder(a, b string) bool {
+	x, err := os.Stat(a)
+	y, other := os.Stat(b)
+	return err == nil && other == nil && os.SameFile(x, y)
 }
 
 func forNoHost(dir string) error {

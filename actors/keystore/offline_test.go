@@ -191,6 +191,15 @@ func TestDelegateMakesTheKeyLast(t *testing.T) {
 	if _, err := os.Lstat(at("deep")); !errors.Is(err, os.ErrNotExist) {
 		t.Error("a folder is made for what is refused")
 	}
+	if err := os.Symlink(dir, at("via")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Delegate(at("via/alias"), at("alias"), wanted); !errors.Is(err, ErrMismatch) {
+		t.Errorf("where the key is, by another name: %v", err)
+	}
+	if _, err := os.Lstat(at("alias/" + keyfile.SecretKeyFile)); !errors.Is(err, os.ErrNotExist) {
+		t.Error("where the key is, by another name: a key is made all the same")
+	}
 	d, err := Delegate(at("far/home"), at("deep/down/host"), wanted)
 	if err != nil {
 		t.Fatal(err)
