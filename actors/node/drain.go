@@ -22,6 +22,7 @@ const (
 // nodes, for as long as they may take. It returns what ctx says if that ends first. There is
 // no way back; Stop follows.
 func (n *Node) Drain(ctx context.Context, limit time.Duration) error {
+	n.ends.Store(true)
 	n.StopListening()
 	began := time.Now()
 	if err := n.await(ctx, n.LeaveShared(), leaveTime); err != nil {

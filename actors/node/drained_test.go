@@ -132,3 +132,18 @@ func TestDrainedNodeIsSeen(t *testing.T) {
 		}
 	}
 }
+
+// A node that ends takes nothing again: its introduction points are gone, and those that other
+// nodes would list for it would lead nowhere.
+func TestNoResumeAtTheEnd(t *testing.T) {
+	n := runsWithLog(t, notices{make(chan string, 256)}, free(t), func(*chivev1.Envelope) {})
+	if err := n.Drain(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	if answer, err := n.answerDrain([]byte(`{"resume":true}`)); err == nil || !n.Status().Draining {
+		t.Errorf("it takes streams again: %s", answer)
+	}
+	if _, err := n.answerDrain(nil); err != nil {
+		t.Errorf("drained again: %v", err)
+	}
+}

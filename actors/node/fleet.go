@@ -2,6 +2,7 @@ package node
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync/atomic"
 
@@ -86,6 +87,9 @@ type DrainAnswer struct {
 	Streams  int  `json:"streams_open"`
 }
 
+// errEnds: what it closed stays closed, and other nodes must not count on it.
+var errEnds = errors.New("the node is about to end, and takes part no more; start it anew")
+
 // answerDrain has the node take no new streams and no part in shared onion services, or
 // take them again. Streams that are open go on.
 func (n *Node) answerDrain(request []byte) ([]byte, error) {
@@ -94,6 +98,9 @@ func (n *Node) answerDrain(request []byte) ([]byte, error) {
 		if err := json.Unmarshal(request, &r); err != nil {
 			return nil, fmt.Errorf("request: %w", err)
 		}
+	}
+	if r.Resume && n.ends.Load() {
+		return nil, errEnds
 	}
 	before := n.deaf.Load()
 	if r.Resume {

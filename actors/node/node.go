@@ -89,6 +89,7 @@ type Node struct {
 	shut      atomic.Bool // onion services meet nobody any more
 	hurried   atomic.Bool // Stop waits for no other nodes
 	leaving   atomic.Bool // no listeners any more
+	ends      atomic.Bool // Drain or Stop has begun: there is no way back
 	member    *membership // nil: in no fleet
 	state     *configuration.State
 	control   *configuration.Control
@@ -324,6 +325,7 @@ const stopTime = 20 * time.Second
 func (n *Node) Stop(ctx context.Context) error {
 	n.stopOnce.Do(func() {
 		defer close(n.stopped)
+		n.ends.Store(true)
 		n.leaveInOrder(ctx)
 		close(n.ending)
 		n.leaving.Store(true)
