@@ -305,9 +305,10 @@ type onionAdd struct {
 
 // Help is printed by chive onion add --help.
 func (onionAdd) Help() string {
-	return `Has the running node host one more onion service, until chive onion rm: it is there again
-when the node starts again. The torrc is not changed; the node remembers it, with the history
-of its configuration, in its DataDirectory. A value with blanks is one argument.
+	return `Has the running node host one more onion service, until chive onion rm, or chive config revert
+to a revision without it: it is there again when the node starts again. The torrc is not changed;
+the node remembers it, with the history of its configuration, in its DataDirectory. A value with
+blanks is one argument.
 
 Examples:
   chive onion add /var/lib/chive/site 80
