@@ -114,10 +114,15 @@ func (c *Client) Request(ctx context.Context, verb string, request []byte) ([]by
 		return nil, fmt.Errorf("%s: %w", verb, err)
 	}
 	if text := m.Header.Get(micro.ErrorHeader); text != "" {
-		return nil, fmt.Errorf("%s: %s", verb, text)
+		return nil, &Refusal{Verb: verb, Reason: text}
 	}
 	return m.Data, nil
 }
+
+// Refusal is the answer of a node that does not do what it was asked.
+type Refusal struct{ Verb, Reason string }
+
+func (r *Refusal) Error() string { return r.Verb + ": " + r.Reason }
 
 // History is the recent events, oldest first.
 func (c *Client) History(ctx context.Context) ([]*chivev1.Envelope, error) {

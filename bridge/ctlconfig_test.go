@@ -129,7 +129,8 @@ func TestConfigRequestsThatAreRefused(t *testing.T) {
 		``:                                      "EOF",
 		`{"source":"control","author":"` + strings.Repeat("x", maxProposal) + `"}`: "at most",
 	} {
-		if _, err := c.Request(t.Context(), verbPropose, []byte(request)); err == nil || !strings.Contains(err.Error(), want) {
+		_, err := c.Request(t.Context(), verbPropose, []byte(request))
+		if r := (*Refusal)(nil); !errors.As(err, &r) || r.Verb != verbPropose || !strings.Contains(r.Reason, want) {
 			t.Errorf("%.40s: %v, want %s", request, err, want)
 		}
 	}

@@ -47,7 +47,7 @@ var placeOptions = []Option{
 	}, "file", func(c *Config) *string { return &c.PidFile }),
 	interval(Option{
 		Name: "ShutdownWaitLength", Default: "30 seconds", Class: Hot, Effect: "From the next stop on.",
-		Doc:     "After the first SIGINT or SIGTERM no new stream is taken, onion services meet nobody new (a shared one once other nodes do without this one), and open streams, also those of clients on their way to a service, may finish for this long; the node stops as soon as none is left. A second signal stops it at once.",
+		Doc:     "After the first SIGINT or SIGTERM applications' new streams are refused, onion services meet nobody new (a shared one once other nodes do without this one), and open streams, and those that clients who were met before open meanwhile, may finish for this long; the node stops as soon as none is left. A second signal stops it at once.",
 		Differs: "Applies to a client too; a C tor client exits at once.",
 	}, time.Second, 0, day, func(c *Config) *time.Duration { return &c.ShutdownWaitLength }),
 	interval(Option{

@@ -92,7 +92,7 @@ Option by option, each of these replaces what those above it say:
 | command line | ` + "`--Option VALUE`" + `; ` + "`--+Option VALUE`" + ` adds to a list instead | the process |
 | fleet | a signed revision of the fleet's configuration | restarts, until the fleet takes it back |
 | chive config set | ` + "`chive config set MaxCircuitDirtiness '5 minutes'`" + ` | the process, or until ` + "`chive config reset`" + ` |
-| chive onion add | ` + "`chive onion add FOLDER 80`" + `: replaces nothing, but adds an onion service to those that are hosted; one of the same folder above counts before it | restarts, until ` + "`chive onion rm`" + ` |
+| chive onion add | ` + "`chive onion add FOLDER 80`" + `: replaces nothing, but adds an onion service to those that are hosted; one of the same folder above counts before it | restarts, until ` + "`chive onion rm`" + `, or ` + "`chive config revert`" + ` to a revision without it |
 
 ## Changing a running node
 

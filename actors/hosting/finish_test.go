@@ -58,6 +58,12 @@ func TestFinish(t *testing.T) {
 			sent.counter.Add(1)
 		})
 		done := w.finish()
+		if s := w.status(); s.State != Ending || !s.Health.Next.IsZero() {
+			t.Errorf("%s, visited next at %v", s.State, s.Health.Next)
+		}
+		if _, err := w.verify(w.status().ID); !errors.Is(err, ErrEnding) {
+			t.Errorf("visited: %v", err)
+		}
 		w.run(time.Second)
 		if n := w.pointCircuits(); n != 0 || isDone(done) {
 			t.Errorf("%d introduction points; done, with a client on his way: %v", n, isDone(done))

@@ -33,8 +33,12 @@ type (
 	Shaken struct{ Why heal.Why }
 )
 
-// ErrNotHosted: there is no such service, or it does not run just now.
-var ErrNotHosted = errors.New("no such onion service runs")
+var (
+	// ErrNotHosted: there is no such service, or it does not run just now.
+	ErrNotHosted = errors.New("no such onion service runs")
+	// ErrEnding: the service is not visited any more, after Finish.
+	ErrEnding = errors.New("the node is about to end: its onion services meet nobody new")
+)
 
 // Verification is what one visit found. It has relays in it, for people and scripts of this
 // machine.
@@ -172,8 +176,12 @@ func (a *serviceActor) hearHealth(ctx actor.Context, now time.Time) {
 
 // tend has the judge look, and does what it says.
 func (a *serviceActor) tend(ctx actor.Context, now time.Time) {
-	if a.closed {
-		return // that nobody is met is as it should be
+	if a.closed { // that nobody is met is as it should be
+		for _, tell := range a.health.waiting {
+			tell(Verification{}, ErrEnding)
+		}
+		a.health.waiting = nil
+		return
 	}
 	if m, ok := ctx.Message().(*circuit.Heard); ok && m.What == torcircuit.Introduce2 && now.Sub(a.health.looked) < lookAgain && a.health.flying == nil {
 		return
@@ -387,8 +395,12 @@ func (a *serviceActor) overrun(now time.Time) {
 // leaveHealth: the actor stops.
 func (a *serviceActor) leaveHealth(ctx actor.Context) {
 	ctx.Send(ctx.Parent(), &left{ctx.Self()})
+	err := ErrNotHosted
+	if a.closed {
+		err = ErrEnding
+	}
 	for _, tell := range append(a.health.answers, a.health.waiting...) {
-		tell(Verification{}, ErrNotHosted)
+		tell(Verification{}, err)
 	}
 	a.health.answers, a.health.waiting = nil, nil
 }

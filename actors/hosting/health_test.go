@@ -496,39 +496,41 @@ func TestVisitsRestricted(t *testing.T) {
 	})
 }
 
+// verify has a service visited now.
+func (w *world) verify(id string) (Verification, error) {
+	type answer struct {
+		v   Verification
+		err error
+	}
+	ctx, cancel := context.WithTimeout(w.t.Context(), 2*time.Minute)
+	defer cancel()
+	a, err := kernel.Ask(ctx, w.system, w.hosting, func(r kernel.Reply[answer]) any {
+		return &Verify{Service: id, Tell: func(v Verification, err error) { r.Send(answer{v, err}) }}
+	})
+	return a.v, errors.Join(err, a.err)
+}
+
 // The operator is told what a visit found, whatever the period.
 func TestVerify(t *testing.T) {
-	verify := func(w *world, id string) (Verification, error) {
-		type answer struct {
-			v   Verification
-			err error
-		}
-		ctx, cancel := context.WithTimeout(w.t.Context(), 2*time.Minute)
-		defer cancel()
-		a, err := kernel.Ask(ctx, w.system, w.hosting, func(r kernel.Reply[answer]) any {
-			return &Verify{Service: id, Tell: func(v Verification, err error) { r.Send(answer{v, err}) }}
-		})
-		return a.v, errors.Join(err, a.err)
-	}
 	inWorld(t, 1, 0, nil, func(w *world) {
 		w.run(time.Hour)
 		if n := len(w.probes()); n > 0 {
 			t.Errorf("%d visits that nobody asked for", n)
 		}
 		id := w.status().ID
-		v, err := verify(w, id)
+		v, err := w.verify(id)
 		if err != nil || !v.OK || v.Reason != "asked" || v.Took == 0 || !v.Arrived {
 			t.Errorf("%+v, %v", v, err)
 		}
 		w.set(func() { w.forgets = true })
-		v, err = verify(w, id)
+		v, err = w.verify(id)
 		if err != nil || v.OK || v.Stage != "introduce" || v.Outcome != "onion-introduction" || v.Relay == "" || v.Cause != "point-unreachable" {
 			t.Errorf("%+v, %v", v, err)
 		}
 		if got := w.events(); got != "" {
 			t.Errorf("told %q, though nothing is judged", got)
 		}
-		if _, err := verify(w, "nobody"); !errors.Is(err, ErrNotHosted) {
+		if _, err := w.verify("nobody"); !errors.Is(err, ErrNotHosted) {
 			t.Errorf("%v", err)
 		}
 		// From now on it is.

@@ -19,7 +19,8 @@ type Status struct {
 	From    string `json:"from"` // who says that it is hosted: file, environment, command line, chive onion add, transient (the same for this run alone) or program
 	Address string `json:"address,omitempty"`
 	// State is starting, publishing, published, standby (another node publishes) or failed; and
-	// when it is known, up, impaired, broken or unverified.
+	// when it is known, up, impaired, broken or unverified. It is ending when the node is about
+	// to end, and nobody new is met.
 	State         string   `json:"state"`
 	Ports         []uint16 `json:"ports,omitempty"`
 	Targets       []Target `json:"targets,omitempty"`    // of the ports; none of a program's service
@@ -43,6 +44,9 @@ type Status struct {
 	Shared *SharedStatus `json:"shared,omitempty"` // with other nodes
 	meter  *meter
 }
+
+// Ending is Status.State of a service that meets nobody new, for its node is about to end.
+const Ending = "ending"
 
 // Published reports whether a descriptor for each period is at one directory or more.
 func (s *Status) Published() bool {
@@ -113,6 +117,9 @@ func (a *serviceActor) look() *Status {
 		}
 	}
 	a.lookShared(out)
+	if a.closed {
+		out.State, out.Health.Next = Ending, time.Time{} // it is visited no more
+	}
 	return out
 }
 

@@ -252,7 +252,8 @@ type configRevert struct {
 // Help is printed by chive config revert --help.
 func (configRevert) Help() string {
 	return `Sets what differs from the revision, as chive config set would; files stay as
-they are. Options that need a restart cannot go back.
+they are. Options that need a restart cannot go back. Onion services that were
+added since (chive onion add) are taken out, for later runs too; their keys stay.
 
 Examples:
   chive config history

@@ -46,12 +46,12 @@ impaired when one introduction point or directory is of no use, broken when nobo
 it, and unverified when there is no network to visit it by. Before the first visit it is
 publishing, then published when both of its periods have a descriptor at a directory. On
 standby another node of the fleet publishes it (HiddenServiceShared); failed, its folder
-cannot be used, which the log explains. POINTS are its introduction points that work.
-CLIENTS are circuits on which somebody is met now. FROM is where it comes from: the torrc,
-the environment, the command-line, or the program that the node runs in; added is chive
-onion add, and transient the same for this run alone. Addresses are shown on this machine
-only. Under the table stands which services' targets, where HiddenServicePort leads to, did not
-answer the last client: no visit of the node asks them.
+cannot be used, which the log explains; ending, the node is about to end, and it meets nobody
+new. POINTS are its introduction points that work. CLIENTS are circuits on which somebody is
+met now. FROM is where it comes from: the torrc, the environment, the command-line, or the
+program that the node runs in; added is chive onion add, and transient the same for this run
+alone. Addresses are shown on this machine only. Under the table stands which services' targets,
+where HiddenServicePort leads to, did not answer the last client: no visit of the node asks them.
 
 Examples:
   chive onion ls
@@ -86,7 +86,7 @@ func printRefusing(w io.Writer, s hosting.Status, before string) {
 			continue
 		}
 		reach := "clients reach the service"
-		if h := s.Health; h == nil || h.Verdict != "up" && h.Verdict != "impaired" {
+		if h := s.Health; s.State == hosting.Ending || h == nil || h.Verdict != "up" && h.Verdict != "impaired" {
 			reach = "whether clients reach the service or not"
 		}
 		fmt.Fprintln(w, printable(fmt.Sprintf("%s%s, its target does not answer: %s", before, reach, targetWords(t))))
@@ -305,9 +305,10 @@ type onionAdd struct {
 
 // Help is printed by chive onion add --help.
 func (onionAdd) Help() string {
-	return `Has the running node host one more onion service, until chive onion rm: it is there again
-when the node starts again. The torrc is not changed; the node remembers it, with the history
-of its configuration, in its DataDirectory. A value with blanks is one argument.
+	return `Has the running node host one more onion service, until chive onion rm, or chive config revert
+to a revision without it: it is there again when the node starts again. The torrc is not changed;
+the node remembers it, with the history of its configuration, in its DataDirectory. A value with
+blanks is one argument.
 
 Examples:
   chive onion add /var/lib/chive/site 80

@@ -70,6 +70,9 @@ func verify(ctx context.Context, client *bridge.Client, id string) (hosting.Veri
 		return hosting.Verification{}, err
 	}
 	answer, err := client.Request(ctx, messages.VerbHostingVerify, ask)
+	if r := (*bridge.Refusal)(nil); errors.As(err, &r) {
+		return hosting.Verification{}, errors.New(r.Reason)
+	}
 	if err != nil {
 		return hosting.Verification{}, err
 	}

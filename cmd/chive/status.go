@@ -59,7 +59,7 @@ func printStatus(w io.Writer, answer []byte) error {
 			t.Since.UTC().Format(time.DateTime), t.Outcome)
 	}
 	if s.Draining {
-		fmt.Fprintln(w, "draining     no new streams are taken, and listeners are closed but for MetricsPort; those that are open go on")
+		fmt.Fprintln(w, "draining     applications' new streams are refused, and listeners are closed but for MetricsPort; those that are open go on (clients of onion services who are here may open more)")
 	}
 	if s.Proxy != "" {
 		fmt.Fprintf(w, "proxy        does not work (%s): nothing is tried without it, and it is tried again by itself\n", s.Proxy)

@@ -16,7 +16,7 @@ func TestStatusSaysWhatIsWrong(t *testing.T) {
 	wrong := []string{
 		"bootstrap    100 %, no guard answers\n",
 		"network      out of reach since 2026-11-30 07:00:00 (connect-refused): streams wait",
-		"draining     no new streams are taken",
+		"draining     applications' new streams are refused",
 	}
 	s := node.Status{Bootstrap: 100, Phase: "done", Summary: "ready: a circuit is open"}
 	for range 2 {
