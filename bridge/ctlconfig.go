@@ -46,7 +46,7 @@ type DiffRequest struct {
 
 // ServeConfig answers the operator's questions and proposals about the
 // configuration, as JSON of the types in package messages. Through this mouth come
-// proposals of the sources control and signal only.
+// proposals of the sources control and reload only.
 func (b *Bridge) ServeConfig(c messages.ConfigControl) error {
 	ask := func(verb string, f func(ctx context.Context, request []byte) (any, error)) error {
 		return b.Handle(verb, func(request []byte) ([]byte, error) {
@@ -68,8 +68,11 @@ func (b *Bridge) ServeConfig(c messages.ConfigControl) error {
 			if err := strict(request, &p); err != nil {
 				return nil, err
 			}
-			if p.Source != messages.ConfigFromControl && p.Source != messages.ConfigFromSignal {
-				return nil, fmt.Errorf("source %q: want control, or signal to read the files again", p.Source)
+			if p.Source != messages.ConfigFromControl && !p.Source.Asked() {
+				return nil, fmt.Errorf("source %q: want control, or reload to read the files again", p.Source)
+			}
+			if p.Source.Asked() {
+				p.Source = messages.ConfigFromReload // signal is what earlier clients say
 			}
 			return c.ProposeConfig(ctx, p)
 		}),

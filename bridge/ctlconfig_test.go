@@ -101,7 +101,13 @@ func TestConfigOverTheControlSocket(t *testing.T) {
 	if diff, err := c.ConfigDiff(t.Context(), 1, 2); err != nil || len(diff) != 1 {
 		t.Errorf("%+v %v", diff, err)
 	}
-	if diff := cmp.Diff([]any{p, RevertRequest{5, true}, DiffRequest{1, 2}}, d.asked); diff != "" {
+	for _, source := range []messages.ConfigSource{messages.ConfigFromSignal, messages.ConfigFromReload} {
+		if _, err := c.ProposeConfig(t.Context(), messages.ConfigProposal{Source: source}); err != nil {
+			t.Error(err)
+		}
+	}
+	again := messages.ConfigProposal{Source: messages.ConfigFromReload}
+	if diff := cmp.Diff([]any{p, RevertRequest{5, true}, DiffRequest{1, 2}, again, again}, d.asked); diff != "" {
 		t.Error(diff)
 	}
 	if _, err := c.ProposeConfig(t.Context(), messages.ConfigProposal{Source: messages.ConfigFromControl, Replace: true}); err == nil || !strings.Contains(err.Error(), "is not known") {

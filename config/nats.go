@@ -240,9 +240,13 @@ func (b *builder) checkNats() {
 			continue
 		}
 		any = true
+		b.checkPlace(b.set[l.option], l.where)
 		if !tls && !local(l.where) {
 			b.fail(b.set[l.option], ErrConflict, "%s can be reached from other machines: set NatsTLSCert and NatsTLSKey, or use a loopback address", l.where)
 		}
+	}
+	if c.NatsListen != "" && c.NatsListen == c.NatsClusterListen {
+		b.fail(b.set["NatsClusterListen"], ErrConflict, "%s is given twice", c.NatsClusterListen)
 	}
 	if any && !tls && c.NatsTLSCert+c.NatsTLSKey != "" {
 		b.fail(b.either("NatsTLSCert", "NatsTLSKey"), ErrConflict, "NatsTLSCert and NatsTLSKey go together: set both or none")

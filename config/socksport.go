@@ -159,6 +159,15 @@ func (b *builder) checkTwice(l Line, p *SocksPort) {
 	}
 }
 
+// checkPlace: nor is the place of a NATS listener that of another listener.
+func (b *builder) checkPlace(l Line, where string) {
+	for _, other := range b.cfg.Listeners() {
+		if other.Network == "tcp" && !other.Auto && other.Address.String() == where {
+			b.fail(l, ErrConflict, "%s is given twice", where)
+		}
+	}
+}
+
 // splitListener separates the address from the flags; a unix path may be quoted.
 func splitListener(s string) (where, rest string, err error) {
 	if after, ok := strings.CutPrefix(s, `unix:"`); ok {

@@ -177,7 +177,7 @@ func (a *api) discovery() {
 // configuration adds the verbs of the node's own operator.
 func (a *api) configuration() {
 	s := a.schemas
-	a.message("config-proposal", "A change, as a whole or not at all; source is control, or signal to read the files again.", s.request(messages.ConfigProposal{}))
+	a.message("config-proposal", "A change, as a whole or not at all; source is control, or reload to read the files again.", s.request(messages.ConfigProposal{}))
 	a.message("config-result", "", s.answer(messages.ConfigResult{}))
 	a.verb("config-propose", "Change the node's configuration.", "config-proposal", "config-result", "refusal")
 	a.message("config-revert-question", "", s.request(bridge.RevertRequest{}))

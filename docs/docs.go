@@ -115,10 +115,11 @@ new listener is bound, a log file opened); if anything does, what was prepared i
 undone in reverse order, the node goes on as before, and the reason is in the answer,
 the log, the history and an event. No configuration ends a running node. Open streams
 survive every change. Options that need a restart keep their value; ` + "`chive reload`" + `
-names them, and ` + "`chive config show`" + ` shows what waits. It tells, too, what is new in the
-folders of onion services and of ClientOnionAuthDir, and changes nothing if that would end
-a service that runs ([onion services](onion-services.md#a-folder-that-changes)). A command whose
-line or torrc can be right on no node exits with 2; what this node cannot do now, with 1.
+names them, and ` + "`chive config show`" + ` without a name lists last which options wait.
+` + "`chive reload`" + ` tells, too, what is new in the folders of onion services and of
+ClientOnionAuthDir, and changes nothing if that would end a service that runs
+([onion services](onion-services.md#a-folder-that-changes)). A command whose line
+or torrc can be right on no node exits with 2; what this node cannot do now, with 1.
 
 Secrets, such as Socks5ProxyPassword, are shown nowhere and kept in no history:
 ` + "`[set]`" + ` stands for one that is set, and is refused as a value, so that what was shown

@@ -12,10 +12,14 @@ type ConfigSource string
 const (
 	ConfigFromStart   ConfigSource = "start"   // what the node started with
 	ConfigFromFile    ConfigSource = "file"    // the torrc, or a file it includes, changed on disk
-	ConfigFromSignal  ConfigSource = "signal"  // SIGHUP, or chive reload
+	ConfigFromSignal  ConfigSource = "signal"  // SIGHUP
+	ConfigFromReload  ConfigSource = "reload"  // chive reload, through the control socket
 	ConfigFromControl ConfigSource = "control" // an operator, through the control socket
 	ConfigFromFleet   ConfigSource = "fleet"   // a signed revision in the fleet's key-value bucket
 )
+
+// Asked: did an operator ask for the files to be read again?
+func (s ConfigSource) Asked() bool { return s == ConfigFromSignal || s == ConfigFromReload }
 
 // ConfigLine is one option with its value as a torrc would say it. Several lines with one
 // name are the values of a list. An empty Value with Reset set takes the option back to
@@ -32,7 +36,7 @@ type ConfigLine struct {
 }
 
 // ConfigProposal asks the node to change its configuration as a whole or not at all.
-// A proposal with no lines and Source file or signal means: read the files again.
+// A proposal with no lines and Source file, signal or reload means: read the files again.
 type ConfigProposal struct {
 	Source ConfigSource `json:"source"`
 	// FleetRevision is the revision in the fleet's bucket; 0 when Source is not fleet. One

@@ -141,7 +141,7 @@ func (c *configuration) accept(ctx actor.Context, j *job) {
 // reload: does the proposal only ask for the files to be read again?
 func reload(j *job) bool {
 	p := j.proposal
-	return j.revert == 0 && len(p.Lines) == 0 && (p.Source == messages.ConfigFromFile || p.Source == messages.ConfigFromSignal)
+	return j.revert == 0 && len(p.Lines) == 0 && (p.Source == messages.ConfigFromFile || p.Source.Asked())
 }
 
 func (j *job) answer(r messages.ConfigResult) {

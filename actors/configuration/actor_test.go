@@ -237,6 +237,7 @@ func TestRefusals(t *testing.T) {
 		{"restart", control(line("NodeName", "x")), "set it in the torrc and start the node again", ""},
 		{"two lines in one", control(line("LogLevel", "warn\nSafeLogging 0")), "control character", ""},
 		{"reset with a value", control(messages.ConfigLine{Name: "LogLevel", Value: "x", Reset: true}), "a reset has no value", ""},
+		{"reload with lines", messages.ConfigProposal{Source: messages.ConfigFromReload, Lines: []messages.ConfigLine{line("LogLevel", "warn")}}, "has no lines of its own", ""},
 		{"signal with lines", messages.ConfigProposal{Source: messages.ConfigFromSignal, Lines: []messages.ConfigLine{line("LogLevel", "warn")}}, "has no lines of its own", ""},
 		{"fleet: no revision", fleet(0, line("LogLevel", "err")), "needs its revision", ""},
 		{"fleet: replay", fleet(4, line("LogLevel", "err")), "an older revision", ""},

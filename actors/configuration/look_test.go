@@ -37,7 +37,7 @@ func TestLook(t *testing.T) {
 	if r := d.reload(); !r.Applied || !slices.Equal(r.Notes, f.holds) || f.prepared != 1 {
 		t.Errorf("%+v, prepared %d times", r, f.prepared)
 	}
-	if r := d.propose(messages.ConfigProposal{Source: messages.ConfigFromSignal, DryRun: true}); !r.Applied || !slices.Equal(r.Notes, f.holds) || f.prepared != 1 {
+	if r := d.propose(messages.ConfigProposal{Source: messages.ConfigFromReload, DryRun: true}); !r.Applied || !slices.Equal(r.Notes, f.holds) || f.prepared != 1 {
 		t.Errorf("only looked: %+v, prepared %d times", r, f.prepared)
 	}
 	if r := d.set(line("LogLevel", "debug")); !r.Applied || f.prepared != 2 {

@@ -62,7 +62,7 @@ func (p *plan) propose(b *book) error {
 	m := p.job.proposal
 	origin := config.FromOperator
 	switch m.Source {
-	case messages.ConfigFromFile, messages.ConfigFromSignal:
+	case messages.ConfigFromFile, messages.ConfigFromSignal, messages.ConfigFromReload:
 		if len(m.Lines) > 0 {
 			return fmt.Errorf("a proposal of %s reads the files and has no lines of its own", m.Source)
 		}

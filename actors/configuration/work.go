@@ -33,8 +33,8 @@ type plan struct {
 
 // change is what the parts are told of a plan.
 func (p *plan) change(running *config.Config) Change {
-	signal := p.job.proposal.Source == messages.ConfigFromSignal
-	return Change{Old: running, New: p.next, Reload: signal, Reread: signal || p.job.proposal.Source == messages.ConfigFromFile}
+	asked := p.job.proposal.Source.Asked()
+	return Change{Old: running, New: p.next, Reload: asked, Reread: asked || p.job.proposal.Source == messages.ConfigFromFile}
 }
 
 // work takes a proposal from its reading to its end. It runs in a goroutine of
@@ -84,7 +84,7 @@ func (o *Options) work(ctx context.Context, j *job) outcome {
 // again.
 func (p *plan) idle(s *State) bool {
 	b := s.book.Load()
-	return len(p.changes) == 0 && p.job.proposal.Source != messages.ConfigFromSignal && sameLive(b.live, p.live) && sameLive(b.aside, p.aside) &&
+	return len(p.changes) == 0 && !p.job.proposal.Source.Asked() && sameLive(b.live, p.live) && sameLive(b.aside, p.aside) &&
 		b.fleet == p.fleet && join(names(b.pending)) == join(names(p.pending)) && p.job.revert == 0
 }
 

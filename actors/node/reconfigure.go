@@ -89,7 +89,7 @@ func (*bufferParts) Prepare(_ context.Context, c configuration.Change) (configur
 // actorParts are the actors of the node.
 type actorParts struct{ n *Node }
 
-func (p *actorParts) Name() string { return "SocksPort" } // all that can fail
+func (p *actorParts) Name() string { return "listeners" } // all that can fail
 
 // askTime bounds how long the node's actor may take to answer.
 const askTime = 10 * time.Second

@@ -115,7 +115,7 @@ func TestChangeThatOnePartCannotFollow(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	if r := set(t, n, "SocksPort "+two, "SocksPort "+taken.Addr().String()); r.Applied || !strings.Contains(r.Reason, "address already in use") {
+	if r := set(t, n, "SocksPort "+two, "SocksPort "+taken.Addr().String()); r.Applied || !strings.HasPrefix(r.Reason, "listeners: SocksPort "+taken.Addr().String()+": ") || !strings.Contains(r.Reason, "address already in use") {
 		t.Fatalf("%+v", r)
 	}
 	if n.Config() != before || !reachable("tcp", one) || reachable("tcp", two) {

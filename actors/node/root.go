@@ -315,9 +315,9 @@ func (r *rootActor) changed(s supervisor.StateChanged) {
 	reason := r.reason(s)
 	switch s.State {
 	case supervisor.StateExhausted:
-		r.n.o.Log.Error("a part of the node fails again and again; it is tried on", "part", s.Child, "failures", s.Attempt, "reason", reason)
+		r.n.o.Log.Error("a part of the node fails again and again; it is tried on", "part", r.part(s.Child), "failures", s.Attempt, "reason", reason)
 	case supervisor.StateBackoff, supervisor.StateGone:
-		r.n.o.Log.Error("a part of the node failed", "part", s.Child, "reason", reason, "again", s.Delay.Round(time.Millisecond))
+		r.n.o.Log.Error("a part of the node failed", "part", r.part(s.Child), "reason", reason, "again", s.Delay.Round(time.Millisecond))
 		r.n.recorder.Emit(messages.Event(chivev1.Kind_KIND_NODE, r.n.recorder.Node(), &chivev1.ActorFailed{
 			Reason: s.Child + ": " + s.Site, Restarted: s.State == supervisor.StateBackoff,
 		}))
@@ -336,6 +336,14 @@ func (r *rootActor) reason(s supervisor.StateChanged) string {
 		return s.Site
 	}
 	return s.Err.Error()
+}
+
+// part is what the operator knows a part by: a listener by its option.
+func (r *rootActor) part(child string) string {
+	if l := r.listeners[child]; l != nil {
+		return l.rules.Load().Port.Protocol.String()
+	}
+	return child
 }
 
 func (r *rootActor) shutdown(ctx actor.Context, m *shutdown) {

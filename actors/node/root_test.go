@@ -59,6 +59,13 @@ func runsWithLog(t *testing.T, log slog.Handler, socks string, see func(*chivev1
 	return n
 }
 
+// failures passes on the errors of a log.
+type failures struct{ notices }
+
+func (h failures) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelError }
+func (h failures) WithAttrs([]slog.Attr) slog.Handler           { return h }
+func (h failures) WithGroup(string) slog.Handler                { return h }
+
 // A port that is taken: the operator is told, and the listener is opened when
 // the port is free. It is never given up.
 func TestListenerIsOpenedWhenItsPortIsFree(t *testing.T) {
@@ -68,13 +75,17 @@ func TestListenerIsOpenedWhenItsPortIsFree(t *testing.T) {
 	}
 	defer other.Close()
 	backoffs := make(chan *chivev1.SupervisorStateChanged, 64)
-	n := runs(t, other.Addr().String(), func(e *chivev1.Envelope) {
+	log := failures{notices{make(chan string, 256)}}
+	n := runsWithLog(t, log, other.Addr().String(), func(e *chivev1.Envelope) {
 		if s := e.GetSupervisorStateChanged(); s != nil && s.GetChild() == "listener/socks0" {
 			backoffs <- s
 		}
 	})
 	if err := <-n.Failed(); !strings.Contains(err.Error(), "SocksPort") {
 		t.Fatalf("told %v", err)
+	}
+	if text := log.noted(t, "a part of the node failed"); !strings.Contains(text, "part=SocksPort ") {
+		t.Errorf("logged %q", text)
 	}
 	first, second := <-backoffs, <-backoffs
 	if first.GetState() != "backoff" || first.GetAttempt() != 1 || second.GetAttempt() != 2 {

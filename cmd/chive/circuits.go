@@ -26,7 +26,8 @@ type circuitsList struct {
 func (circuitsList) Help() string {
 	return `Lists the circuits that are being built or open, now or as of a past moment, from
 the node's events. Ids and isolation groups are opaque, for one boot; which relays
-are in a path is in no event that leaves the node.
+are in a path is in no event that leaves the node. A conflux set is a row of its own,
+besides those of its legs.
 
 Examples:
   chive circuits

@@ -28,7 +28,7 @@ type configCommand struct {
 type configShow struct {
 	nodeFlags
 	Name   string `arg:"" optional:"" help:"Only this option."`
-	Set    bool   `help:"Only options that are not at their defaults, as a torrc."`
+	Set    bool   `help:"Only options that something sets, as a torrc."`
 	Output string `short:"o" enum:"text,json" default:"text" help:"text or json."`
 }
 

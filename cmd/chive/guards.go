@@ -25,7 +25,9 @@ func (guardsList) Help() string {
 	return `Lists the guards that the node's events speak of since it started, now or as of a
 past moment. Their names are opaque, for one boot: which relays are guards is in no
 event that leaves the node. A guard of an earlier start that was neither reached for
-the first time nor failed in this one is not listed; its connections are.
+the first time nor failed in this one is not listed; its connections are. TRIED AGAIN
+is when the breaker lets a guard be tried; it is empty while no guard
+answers, for then they are tried every few seconds whatever their breakers say.
 
 Examples:
   chive guards
@@ -49,10 +51,24 @@ func (c guardsList) Run(std streams) error {
 	rows := slices.DeleteFunc(n.GuardViews(), func(v fold.GuardView) bool {
 		return !begins(v.ID, c.ID) || !among(c.State, v.State)
 	})
+	if c.Output != "json" {
+		triedSooner(rows, n.Trouble())
+	}
 	return table[fold.GuardView]{
 		head: "GUARD\tSTATE\tFOR\tCONNECTIONS\tCIRCUITS\tFAILURES\tLAST FAILURE\tOUTCOME\tBREAKER\tTRIED AGAIN", row: guardRow,
 		none: "guards",
 	}.print(std, c.Output, rows, at)
+}
+
+// triedSooner leaves out when breakers let guards be tried again if no guard answers: the
+// rounds of tries forgive them before.
+func triedSooner(rows []fold.GuardView, trouble *fold.Trouble) {
+	if trouble == nil || trouble.What != fold.NoGuard {
+		return
+	}
+	for i := range rows {
+		rows[i].RetryAfter = time.Time{}
+	}
 }
 
 func guardRow(v fold.GuardView, at time.Time) string {

@@ -33,7 +33,7 @@ Examples:
 // Run asks and prints.
 func (c reloadCommand) Run(std streams) error {
 	return c.change(std, c.Output, func(ctx context.Context, client *bridge.Client) (messages.ConfigResult, error) {
-		return client.ProposeConfig(ctx, messages.ConfigProposal{Source: messages.ConfigFromSignal, DryRun: c.DryRun})
+		return client.ProposeConfig(ctx, messages.ConfigProposal{Source: messages.ConfigFromReload, DryRun: c.DryRun})
 	})
 }
 

@@ -5215,7 +5215,7 @@ func (x *InputQuarantined) GetOutcome() Outcome {
 // whole or rejected. Values are in no event.
 type ConfigProposed struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Mouth         string                 `protobuf:"bytes,1,opt,name=mouth,proto3" json:"mouth,omitempty"`                                       // start, file, signal, control or fleet
+	Mouth         string                 `protobuf:"bytes,1,opt,name=mouth,proto3" json:"mouth,omitempty"`                                       // start, file, signal, reload, control or fleet
 	FleetRevision uint64                 `protobuf:"varint,2,opt,name=fleet_revision,json=fleetRevision,proto3" json:"fleet_revision,omitempty"` // 0: not the fleet's
 	Lines         uint32                 `protobuf:"varint,3,opt,name=lines,proto3" json:"lines,omitempty"`                                      // 0: the files are read again
 	unknownFields protoimpl.UnknownFields

@@ -156,7 +156,7 @@ func (s *Service) say() string {
 	}
 	text := fmt.Sprintf("the onion service is %s, since %s", state, span(s.Until.Sub(s.Began)))
 	if s.Outages > 0 {
-		text += fmt.Sprintf("; it was down for %s, in %s", span(s.Down), plural(s.Outages, "time"))
+		text += fmt.Sprintf("; it was down for %s, %s", span(s.Down), times(s.Outages))
 	} else {
 		text += "; it was never down"
 	}

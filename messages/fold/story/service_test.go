@@ -377,3 +377,11 @@ func TestSharedStates(t *testing.T) {
 		t.Errorf("%+v", st)
 	}
 }
+
+func TestTimes(t *testing.T) {
+	for n, want := range map[int]string{1: "once", 2: "in 2 times"} {
+		if got := times(n); got != want {
+			t.Errorf("%d: %q, want %q", n, got, want)
+		}
+	}
+}

@@ -362,6 +362,14 @@ func plural(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
+// times is how often something came about, after what it lasted in all.
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return "in " + plural(n, "time")
+}
+
 func amount(n uint64) string {
 	switch {
 	case n >= 10<<20:
