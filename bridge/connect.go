@@ -33,7 +33,7 @@ type FleetAccess struct {
 }
 
 // ErrElsewhere: the node's own server is not its fleet's.
-var ErrElsewhere = errors.New("the node shares no NATS servers of its own, so there is no fleet here: with NatsClusterListen it shares them; if it has NatsUrl, name those servers with --server and --credential")
+var ErrElsewhere = errors.New("the node shares no NATS servers of its own, so it cannot be asked for its fleet here: if it has NatsUrl, name those servers with --server, and the file of a role with --credential; with NatsClusterListen it shares its own")
 
 // FleetConn is a connection of those who run a fleet.
 type FleetConn struct {
