@@ -197,8 +197,9 @@ func (c *FleetConn) Ask(ctx context.Context, node, verb string, request []byte) 
 	if errors.Is(err, context.Canceled) {
 		err = context.Cause(ctx)
 	}
-	if errors.Is(err, nats.ErrNoResponders) {
-		return nil, fmt.Errorf("%s does not answer: chive fleet nodes lists those that are there", node)
+	// Not all servers say that nobody listens: then the time is up.
+	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, context.DeadlineExceeded) {
+		return nil, fmt.Errorf("no node %s answers (chive fleet nodes lists those that are there)", node)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %s: %w", node, verb, err)
