@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"time"
+
+	"chive/bridge/fleet"
 )
 
 const (
@@ -45,7 +47,7 @@ func (q *quorum) look(size int, led bool, now time.Time) {
 		return
 	}
 	if q.lost {
-		q.log.Info("the cluster of NATS servers has a majority again", "servers", size)
+		fleet.Notice(q.log, "the cluster of NATS servers has a majority again", "servers", size)
 	}
 	q.headless, q.lost = time.Time{}, false
 	if size%2 == 0 && size > 0 && q.told != size && now.Sub(q.since) >= evenFor {

@@ -33,7 +33,7 @@ type FleetAccess struct {
 }
 
 // ErrElsewhere: the node's own server is not its fleet's.
-var ErrElsewhere = errors.New("the node shares no NATS servers of its own, so there is no fleet here: with NatsClusterListen it shares them; if it has NatsUrl, name those servers with --server and --credential")
+var ErrElsewhere = errors.New("the node shares no NATS servers of its own, so it cannot be asked for its fleet here: if it has NatsUrl, name those servers with --server, and the file of a role with --credential; with NatsClusterListen it shares its own")
 
 // FleetConn is a connection of those who run a fleet.
 type FleetConn struct {
@@ -197,8 +197,9 @@ func (c *FleetConn) Ask(ctx context.Context, node, verb string, request []byte) 
 	if errors.Is(err, context.Canceled) {
 		err = context.Cause(ctx)
 	}
-	if errors.Is(err, nats.ErrNoResponders) {
-		return nil, fmt.Errorf("%s does not answer: chive fleet nodes lists those that are there", node)
+	// Not all servers say that nobody listens: then the time is up.
+	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, context.DeadlineExceeded) {
+		return nil, fmt.Errorf("no node %s answers (chive fleet nodes lists those that are there)", node)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %s: %w", node, verb, err)

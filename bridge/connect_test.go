@@ -1,10 +1,12 @@
 package bridge
 
 import (
+	"context"
 	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 )
@@ -23,6 +25,23 @@ func TestUnknownCredential(t *testing.T) {
 	for _, want := range []string{stranger, "NatsCredentialFile", "nats-accounts.conf"} {
 		if !errors.Is(err, nats.ErrAuthorization) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not in %v", want, err)
+		}
+	}
+}
+
+// A node that is not there is named, whether the server says that nobody listens or time runs out.
+func TestNobodyAnswers(t *testing.T) {
+	b := joins(t, "n1", Options{Listen: "127.0.0.1:0"})
+	c, err := ConnectFleet(t.Context(), FleetAccess{DataDir: b.dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	over, cancel := context.WithDeadline(t.Context(), time.Now())
+	defer cancel()
+	for name, ctx := range map[string]context.Context{"nobody listens": t.Context(), "time is up": over} {
+		if _, err := c.Ask(ctx, "n9", "drain", nil); err == nil || err.Error() != "no node n9 answers (chive fleet nodes lists those that are there)" {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

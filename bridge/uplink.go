@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
+	"chive/bridge/fleet"
 	"chive/internal/safego"
 )
 
@@ -75,14 +76,12 @@ func (b *Bridge) dialServers() (*nats.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("NatsNodeCredentialFile: %w; chive fleet credentials makes it", err)
 	}
-	say := func(what string) nats.ConnHandler {
-		return func(*nats.Conn) { b.o.Log.Info("NATS server "+what, "option", "NatsUrl") }
-	}
 	options := append(credential(node, key), nats.Name("chive "+b.o.Recorder.Node()),
 		nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(500*time.Millisecond),
 		nats.ReconnectJitter(250*time.Millisecond, 250*time.Millisecond), nats.ReconnectBufSize(uplinkBuffer), nats.IgnoreAuthErrorAbort(),
 		nats.PingInterval(pingEvery), nats.MaxPingsOutstanding(2), nats.FlusherTimeout(uplinkWrite), nats.Timeout(5*time.Second),
-		nats.ConnectHandler(say("connected")), nats.ReconnectHandler(say("connected again")),
+		nats.ConnectHandler(func(*nats.Conn) { b.o.Log.Info("NATS server connected", "option", "NatsUrl") }),
+		nats.ReconnectHandler(func(*nats.Conn) { fleet.Notice(b.o.Log, "NATS server is there again", "option", "NatsUrl") }),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err == nil { // the node has left
 				return

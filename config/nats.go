@@ -81,7 +81,7 @@ var natsOptions = []Option{
 	number(Option{
 		Name: "FleetReplicas", Default: "1", Own: true, Class: Restart, RemoteDenied: deniedTrust,
 		Effect: "Needs a restart: buckets are made when the node starts; one that exists keeps what it was made with.",
-		Doc:    "How many NATS servers hold each of the fleet's buckets (configuration, acknowledgements, members, shared onion services). A majority of these has to be there for anything to be stored: with 3 in a cluster of three one may be lost, with 2 none, with 4 no more than with 3. `chive check` warns of numbers that bear no loss.",
+		Doc:    "How many NATS servers hold each of the fleet's buckets (configuration, acknowledgements, members, shared onion services). A majority of these has to be there for anything to be stored: with 3 in a cluster of three one may be lost, with 2 none, with 4 no more than with 3. `chive check` warns of 2, of 4, and of 1 in a cluster of embedded servers.",
 	}, "servers", 1, 5, func(c *Config) *int { return &c.FleetReplicas }),
 }
 

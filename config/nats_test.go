@@ -79,10 +79,11 @@ func TestHowManyServers(t *testing.T) {
 		cluster + "FleetReplicas 4\n":                 "FleetReplicas: a majority of 4 servers is 3: no more of them may be lost than of 3. Write FleetReplicas 3",
 		cluster + "FleetReplicas 1\n":                 "FleetReplicas: with FleetReplicas 1 each of the fleet's buckets is on one server",
 		cluster + "NatsRoutes a:1\n":                  "NatsClusterListen: with FleetReplicas 1 each of the fleet's buckets is on one server",
-		hub:                                           "",
-		hub + "FleetReplicas 2\n":                     "a majority of 2 servers is both",
-		hub + "FleetReplicas 3\n":                     "",
-		"FleetConfigKey " + fleetKey:                  "",
+		cluster + "NatsRoutes a:1\nNatsRoutes b:1\n":  "NatsClusterListen: with FleetReplicas 1 each bucket is on one server alone: when that one is lost, nothing is stored. Write FleetReplicas 3",
+		hub:                          "",
+		hub + "FleetReplicas 2\n":    "a majority of 2 servers is both",
+		hub + "FleetReplicas 3\n":    "",
+		"FleetConfigKey " + fleetKey: "",
 	} {
 		cfg := load(t, torrc+"\n")
 		var got []string

@@ -19,6 +19,8 @@ func (b *builder) checkServers() {
 		b.warn(b.set["FleetReplicas"], "a majority of 2 servers is both: %s. Better: %s", lost, remedy)
 	case n%2 == 0:
 		b.warn(b.set["FleetReplicas"], "a majority of %d servers is %d: no more of them may be lost than of %d. Write FleetReplicas %d", n, n/2+1, n-1, n-1)
+	case n == 1 && c.NatsClusterListen != "" && len(c.NatsRoutes) > 1:
+		b.warn(b.either("FleetReplicas", "NatsClusterListen"), "with FleetReplicas 1 each bucket is on one server alone: when that one is lost, nothing is stored. Write FleetReplicas 3")
 	case n == 1 && c.NatsClusterListen != "":
 		b.warn(b.either("FleetReplicas", "NatsClusterListen"), "with FleetReplicas 1 each of the fleet's buckets is on one server of the cluster alone, and a cluster of two needs both: %s. Better: %s", lost, remedy)
 	}

@@ -103,7 +103,7 @@ type FleetShared struct {
 	Publishes bool      `json:"publishes,omitempty"`
 	Epoch     uint64    `json:"epoch"`               // of the lease, as far as the node knows
 	Points    int       `json:"introduction_points"` // of the node, that work
-	Described time.Time `json:"described,omitzero"`  // its newest descriptor
+	Described time.Time `json:"described,omitzero"`  // when it made its newest descriptor
 }
 
 // FleetPublication is what a node finds in the config bucket.

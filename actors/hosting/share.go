@@ -53,6 +53,9 @@ type Shared struct {
 	Published uint64
 	Stored    uint64 // likewise, the newest that all directories have
 	Epoch     uint64 // of the last Role
+	// Built is when this node made its newest descriptor, which Published may be ahead of;
+	// zero: it has made none.
+	Built time.Time
 }
 
 // Unshared says that this node does not share a service any more: it was stopped, or
@@ -166,7 +169,11 @@ func (a *serviceActor) share(ctx actor.Context, now time.Time) {
 	if a.shares.role != nil {
 		m.Epoch = a.shares.role.Epoch
 	}
-	if last := a.shares.sent; last != nil && last.Published == m.Published && last.Stored == m.Stored && last.Epoch == m.Epoch && slices.Equal(last.Points, m.Points) {
+	m.Built = a.machine.Built()
+	if last := a.shares.sent; last != nil && last.Built.After(m.Built) {
+		m.Built = last.Built // others publish now
+	}
+	if last := a.shares.sent; last != nil && last.Built.Equal(m.Built) && last.Published == m.Published && last.Stored == m.Stored && last.Epoch == m.Epoch && slices.Equal(last.Points, m.Points) {
 		return
 	}
 	a.shares.sent = m

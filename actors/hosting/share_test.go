@@ -249,16 +249,23 @@ func TestShare(t *testing.T) {
 			t.Errorf("%d and %d uploads", s.uploads(1), s.uploads(2))
 		}
 		now := s.told(services[0].Dir)
-		if now.Epoch != 3 || now.Published == 0 || now.Published > uint64(time.Now().Unix()) {
+		if now.Epoch != 3 || now.Published == 0 || now.Published > uint64(time.Now().Unix()) || now.Built.Unix() != int64(now.Published) {
 			t.Errorf("%+v", now)
 		}
 		// The other's turn. What the first was told before means nothing any more.
-		before := s.uploads(1)
+		before, turn := s.uploads(1), time.Now()
 		s.system.Root.Send(a, &Role{Service: services[0].Dir, Epoch: 4})
-		s.system.Root.Send(b, &Role{Service: services[1].Dir, Publish: true, Epoch: 4, Floor: now.Published, Until: time.Now().Add(time.Hour)})
+		s.system.Root.Send(b, &Role{Service: services[1].Dir, Publish: true, Epoch: 4, Floor: uint64(turn.Add(10 * time.Minute).Unix()), Until: time.Now().Add(time.Hour)})
 		time.Sleep(time.Minute)
 		if s.uploads(1) != before || s.uploads(2) == 0 || s.told(services[1].Dir).Published <= now.Published {
 			t.Errorf("%d and %d uploads", s.uploads(1)-before, s.uploads(2))
+		}
+		// Its revision is of a time that is still to come; when it was made is told as it is.
+		if next := s.told(services[1].Dir); next.Published <= uint64(time.Now().Unix()) || next.Built.Before(turn) || next.Built.After(time.Now()) {
+			t.Errorf("published at %d, built %v", next.Published, next.Built)
+		}
+		if was := s.told(services[0].Dir); was.Epoch != 4 || !was.Built.Equal(now.Built) {
+			t.Errorf("whose turn is over: built %v, was %v", was.Built, now.Built)
 		}
 		if st := s.statusOf(a); st.State != "standby" || st.Shared.Publishes {
 			t.Errorf("%s", st.State)

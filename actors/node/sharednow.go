@@ -24,8 +24,8 @@ func (r *rootActor) lookShared() {
 			continue
 		}
 		one := messages.FleetShared{Name: role.Name, Publishes: role.Publish, Epoch: role.Epoch, Points: len(s.Points)}
-		if s.Published > 0 {
-			one.Described = time.Unix(int64(s.Published), 0).UTC()
+		if !s.Built.IsZero() {
+			one.Described = s.Built.UTC().Truncate(time.Second)
 		}
 		all = append(all, one)
 	}

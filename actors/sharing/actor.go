@@ -2,6 +2,7 @@ package sharing
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 
 	"chive/actors/hosting"
 	"chive/actors/kernel"
+	"chive/config/logging"
 	"chive/messages"
 	"chive/messages/chivev1"
 	"chive/tor/onion/share"
@@ -220,12 +222,13 @@ func (s *sharing) leaseRead(ctx actor.Context, m *leaseRead) {
 			p.failing = s.o.Now()
 		}
 		if s.o.Now().Sub(p.failing) >= failsFor {
-			s.warn(p, "the fleet does not say who publishes a shared onion service", m.err)
+			s.warn(p, unsaid, m.err)
 		}
 		p.machine.ReadFailed(now)
 		return
 	}
 	p.failing = time.Time{}
+	s.over(p, unsaid, "the fleet says again who publishes a shared onion service")
 	l := s.opened(p, m.entry.Value, now)
 	news := m.entry.Number != p.number
 	if news { // somebody's was stored
@@ -262,6 +265,7 @@ func (s *sharing) stored(ctx actor.Context, m *wrote) {
 	}
 	if m.err == nil || errors.Is(m.err, share.ErrConflict) {
 		p.refused = time.Time{}
+		s.over(p, unstored, "the fleet's servers store again what is said of a shared onion service")
 		return
 	}
 	if p.refused.IsZero() {
@@ -270,7 +274,7 @@ func (s *sharing) stored(ctx actor.Context, m *wrote) {
 	if !p.cutOff(s.o.Now()) {
 		return
 	}
-	s.warn(p, "the fleet's servers store nothing: nobody may publish a shared onion service until they do", m.err)
+	s.warn(p, unstored, m.err)
 	if p.role != nil && p.role.Holder != "" && !p.unknown {
 		p.unknown = true
 		s.assign(ctx, p, p.role)
@@ -324,6 +328,8 @@ const (
 	warnEvery = 10 * time.Minute
 	// failsFor is how long the lease cannot be read before he does: servers start, too.
 	failsFor = 30 * time.Second
+	unsaid   = "the fleet does not say who publishes a shared onion service"
+	unstored = "the fleet's servers store nothing: nobody may publish a shared onion service until they do"
 	unusable = "what is stored in the fleet for a shared onion service cannot be used"
 )
 
@@ -334,6 +340,15 @@ func (s *sharing) warn(p *part, what string, err error) {
 	}
 	p.warned[what] = now
 	s.o.Log.Warn(what, "folder", p.dir, "err", err)
+}
+
+// over tells who was warned that it is over; the next time he is warned at once.
+func (s *sharing) over(p *part, what, now string) {
+	if _, told := p.warned[what]; !told {
+		return
+	}
+	delete(p.warned, what)
+	s.o.Log.Log(context.Background(), logging.LevelNotice, now, "folder", p.dir)
 }
 
 // perform does what the machine says.

@@ -184,6 +184,8 @@ func unread(bucket string, err error) error {
 		return ErrUnshared
 	case errors.As(err, &api) && (api.ErrorCode == codeNoLeader || api.ErrorCode == codeOffline):
 		return fmt.Errorf("%s: %w", bucket, ErrNoMajority)
+	case errors.Is(err, context.DeadlineExceeded): // a server says nothing to who may not ask
+		return fmt.Errorf("%s could not be read: the role of this credential may not (nats.creds may read neither configuration nor acknowledgements), or the servers have no majority", bucket)
 	}
 	return fmt.Errorf("%s: %w (may this credential read it, and are a majority of the servers there?)", bucket, err)
 }

@@ -21,7 +21,7 @@ func (s *silence) tried(err error, reached bool, now time.Time) {
 	switch {
 	case err == nil:
 		if s.told {
-			s.log.Info("the fleet's servers store what this node says again")
+			Notice(s.log, "the fleet's servers store what this node says again")
 		}
 		s.since, s.told = time.Time{}, false
 	case !reached:

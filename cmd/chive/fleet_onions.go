@@ -23,9 +23,10 @@ type fleetOnions struct {
 func (fleetOnions) Help() string {
 	return `Services have names here that their addresses do not follow from; chive onion show at
 a node tells both. NODES are those that take clients, with their introduction points.
-DESCRIPTOR is how old the newest is, HEARD how long ago a node last said something of the
-service: one that says that it publishes is believed for twelve seconds and a half. With no publisher for more
-than some seconds the last descriptor ends three hours after it was made: see chive onion why
+EPOCH grows with each change of publisher, by more than one. DESCRIPTOR is how long ago the
+newest was made, by the clock of the node that made it, HEARD how long ago a node last said
+something of the service: one that says that it publishes is believed for twelve seconds and a
+half. With no publisher for more than some seconds the last descriptor ends three hours after it was made: see chive onion why
 at the nodes. What is below the list says when it is old, as when the servers have no majority;
 with -o json that is said on standard error.
 

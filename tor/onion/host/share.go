@@ -201,6 +201,17 @@ func (s *Service) Published() uint64 {
 	return s.shared.stamp
 }
 
+// Built is when the newest descriptor that counts was made here; zero: there is none, or
+// another node has published since.
+func (s *Service) Built() (at time.Time) {
+	for _, sl := range s.slots {
+		if sl.built.After(at) {
+			at = sl.built
+		}
+	}
+	return at
+}
+
 // Stored is the newest descriptor that was made here of those that every directory has, as
 // Published. 0: none.
 func (s *Service) Stored() uint64 {
