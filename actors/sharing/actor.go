@@ -227,12 +227,12 @@ func (s *sharing) leaseRead(ctx actor.Context, m *leaseRead) {
 		p.machine.ReadFailed(now)
 		return
 	}
-	p.failing = time.Time{}
-	s.over(p, unsaid, "the fleet says again who publishes a shared onion service")
+	s.saying(p)
 	l := s.opened(p, m.entry.Value, now)
 	news := m.entry.Number != p.number
 	if news { // somebody's was stored
-		p.number, p.refused = m.entry.Number, time.Time{}
+		p.number = m.entry.Number
+		s.storing(p)
 	}
 	p.machine.LeaseRead(l, m.entry.Number, now)
 	s.perform(ctx, p)
@@ -262,10 +262,10 @@ func (s *sharing) stored(ctx actor.Context, m *wrote) {
 	p := m.part
 	if m.err == nil {
 		p.number = m.number
+		s.saying(p) // that this node does
 	}
 	if m.err == nil || errors.Is(m.err, share.ErrConflict) {
-		p.refused = time.Time{}
-		s.over(p, unstored, "the fleet's servers store again what is said of a shared onion service")
+		s.storing(p)
 		return
 	}
 	if p.refused.IsZero() {
@@ -280,6 +280,18 @@ func (s *sharing) stored(ctx actor.Context, m *wrote) {
 		s.assign(ctx, p, p.role)
 		s.publisher(p, "")
 	}
+}
+
+// storing: the servers store what nodes write.
+func (s *sharing) storing(p *part) {
+	p.refused = time.Time{}
+	s.over(p, unstored, "the fleet's servers store again what is said of a shared onion service")
+}
+
+// saying: who publishes is known.
+func (s *sharing) saying(p *part) {
+	p.failing = time.Time{}
+	s.over(p, unsaid, "the fleet says again who publishes a shared onion service")
 }
 
 // publisher tells who publishes, "": nobody is known to.

@@ -17,6 +17,7 @@ import (
 
 	"chive/actors/hosting"
 	"chive/actors/kernel"
+	"chive/config/logging"
 	"chive/internal/invariant"
 	"chive/internal/leak"
 	"chive/messages"
@@ -152,6 +153,7 @@ type node struct {
 	role *hosting.Role
 	ends int // it may end, so often
 	log  []*chivev1.Envelope
+	said bytes.Buffer // of its actor alone
 }
 
 func (n *node) parted() int {
@@ -192,7 +194,7 @@ func onScene(t *testing.T, names []string, test func(*scene)) {
 			})
 			defer cancel()
 			n.pid = s.system.Root.Spawn(Props(Options{
-				Fleet: "f", Node: name, Port: n.port, Hosting: host, Recorder: recorder, Log: slog.New(slog.DiscardHandler),
+				Fleet: "f", Node: name, Port: n.port, Hosting: host, Recorder: recorder, Log: slog.New(slog.NewTextHandler(&n.said, &slog.HandlerOptions{Level: logging.LevelNotice})),
 				Now: time.Now, Rand: crand.Reader, Timing: share.Standard,
 			}))
 			s.nodes = append(s.nodes, n)
@@ -336,6 +338,7 @@ func TestServersThatStoreNothing(t *testing.T) {
 		store(false)
 		time.Sleep(2 * time.Minute)
 		now, told := s.publisher(), false
+		s.told(unstored, "store again what is said")
 		for _, n := range s.nodes {
 			if r := n.has(); r.Publisher != now.name {
 				t.Errorf("%s says that %q publishes", n.name, r.Publisher)
@@ -357,6 +360,47 @@ func TestServersThatStoreNothing(t *testing.T) {
 			t.Error("no node's history has it that nobody published")
 		}
 	})
+}
+
+// Servers that are away say nobody's name, and are said to be back.
+func TestServersThatAreAway(t *testing.T) {
+	onScene(t, []string{"a", "b"}, func(s *scene) {
+		for range 2 { // within the time in which the same is told once
+			time.Sleep(10 * time.Second)
+			s.publisher()
+			s.cut(true)
+			time.Sleep(time.Minute)
+			s.cut(false)
+			time.Sleep(time.Minute)
+			s.told(unsaid, "says again who publishes")
+		}
+	})
+}
+
+func (s *scene) cut(cut bool) {
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
+	for _, n := range s.nodes {
+		n.cut = cut
+	}
+}
+
+// told looks whether somebody was warned, and everybody who was then told that it is over.
+func (s *scene) told(warned, over string) {
+	s.t.Helper()
+	synctest.Wait()
+	all := 0
+	for _, n := range s.nodes {
+		said := n.said.String()
+		n.said.Reset()
+		warnings := strings.Count(said, warned)
+		if all += warnings; warnings > 1 || strings.Count(said, over) != warnings || strings.LastIndex(said, over) < strings.LastIndex(said, warned) {
+			s.t.Errorf("%s: %s", n.name, said)
+		}
+	}
+	if all == 0 {
+		s.t.Error("nobody was warned")
+	}
 }
 
 // What a node's history has of who publishes is so: the node that takes the lease when servers
