@@ -172,7 +172,7 @@ func drain(limit time.Duration, n *node.Node, signals <-chan os.Signal) bool {
 	safego.Go("drain", func() {
 		defer close(done)
 		_ = n.Drain(ctx, limit) // fails only with ctx
-	}, func(safego.Panic) {})
+	}, nil)
 	select {
 	case <-done:
 		return true
