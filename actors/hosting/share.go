@@ -170,11 +170,13 @@ func (a *serviceActor) share(ctx actor.Context, now time.Time) {
 		m.Epoch = a.shares.role.Epoch
 	}
 	m.Built = a.machine.Built()
-	if last := a.shares.sent; last != nil && last.Built.After(m.Built) {
-		m.Built = last.Built // others publish now
-	}
-	if last := a.shares.sent; last != nil && last.Built.Equal(m.Built) && last.Published == m.Published && last.Stored == m.Stored && last.Epoch == m.Epoch && slices.Equal(last.Points, m.Points) {
-		return
+	if last := a.shares.sent; last != nil {
+		if last.Built.After(m.Built) {
+			m.Built = last.Built // others publish now
+		}
+		if last.Built.Equal(m.Built) && last.Published == m.Published && last.Stored == m.Stored && last.Epoch == m.Epoch && slices.Equal(last.Points, m.Points) {
+			return
+		}
 	}
 	a.shares.sent = m
 	ctx.Send(a.h.o.Sharing, m)

@@ -180,10 +180,7 @@ func keyless(s *Service) error {
 
 // keepIdentity makes a folder with a new key. One that has keys by now is refused.
 func keepIdentity(dir string, key *onion.SecretKey) error {
-	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
-		return fmt.Errorf("directory of keys: %w", err)
-	}
-	if err := privateDir(dir, true, false); err != nil {
+	if err := makeDir(dir); err != nil {
 		return err
 	}
 	s := &Service{dir: dir}
@@ -199,10 +196,7 @@ func keepIdentity(dir string, key *onion.SecretKey) error {
 // hostFolder makes a folder that a host's keys can be put into, with those above it. One of
 // another service, or with a secret key, is refused.
 func hostFolder(dir string, address onion.Address) error {
-	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
-		return fmt.Errorf("directory of keys: %w", err)
-	}
-	if err := privateDir(dir, true, false); err != nil {
+	if err := makeDir(dir); err != nil {
 		return err
 	}
 	s := &Service{dir: dir}
@@ -216,6 +210,14 @@ func hostFolder(dir string, address onion.Address) error {
 		return fmt.Errorf("%w: %s is of another onion service", ErrMismatch, dir)
 	}
 	return nil
+}
+
+// makeDir is privateDir with the folders above it made, too.
+func makeDir(dir string) error {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
+		return fmt.Errorf("directory of keys: %w", err)
+	}
+	return privateDir(dir, true, false)
 }
 
 func sameFolder(a, b string) bool {

@@ -46,10 +46,15 @@ func (n *Node) leaveInOrder(ctx context.Context) {
 // apart passes on what is of leaving shared services, and of meeting nobody any more. Who
 // waits is not left waiting.
 func (r *rootActor) apart(ctx actor.Context, m any) {
-	if r.pass(ctx, "hosting", m) {
-		return
+	if !r.pass(ctx, "hosting", m) {
+		letGo(m)
 	}
-	switch m := m.(type) { // one that is started anew begins so
+}
+
+// letGo tells who waits for what a part was to do that is not there: one that is started anew
+// begins so.
+func letGo(m any) {
+	switch m := m.(type) {
 	case *hosting.Leave:
 		if m.Done != nil {
 			m.Done()

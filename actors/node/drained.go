@@ -3,8 +3,6 @@ package node
 import (
 	"context"
 
-	"github.com/asynkron/protoactor-go/actor"
-
 	"chive/config"
 	"chive/config/logging"
 )
@@ -12,7 +10,7 @@ import (
 // A node that takes no new streams still shows how it is: its MetricsPort stays open, and
 // follows the configuration.
 
-// deafTo says whether a node that takes no streams has a listener all the same.
+// deafTo says whether a node that takes no streams is without a listener.
 func deafTo(p config.SocksPort) bool { return p.Protocol != config.Metrics }
 
 // heard are the listeners of a configuration that are to be open now.
@@ -28,16 +26,6 @@ func (n *Node) heard(c *config.Config) []keyedPort {
 		}
 	}
 	return out
-}
-
-// stopListening closes what streams come in by.
-func (r *rootActor) stopListening(ctx actor.Context) {
-	for name, l := range r.listeners {
-		if deafTo(l.rules.Load().Port) {
-			r.closeListener(ctx, name)
-			delete(r.listeners, name)
-		}
-	}
 }
 
 // tellDrained tells the operator that the node was drained, or takes streams again.

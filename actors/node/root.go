@@ -131,7 +131,7 @@ func (r *rootActor) Receive(ctx actor.Context) {
 	case *actor.Started:
 		r.start(ctx)
 	case *stopListening:
-		r.stopListening(ctx)
+		r.closeListeners(ctx, deafTo)
 	case *listenAgain:
 		if r.down == nil && !r.n.deaf.Load() {
 			r.listen(ctx, r.n.Config(), &bound{})
@@ -354,17 +354,19 @@ func (r *rootActor) shutdown(ctx actor.Context, m *shutdown) {
 	r.parts.Forget(ctx, "onions")
 	r.parts.Forget(ctx, "sharing")
 	r.parts.Forget(ctx, "hosting")
-	r.closeListeners(ctx)
+	r.closeListeners(ctx, func(config.SocksPort) bool { return true })
 	if !r.pass(ctx, "circuits", &circuits.Close{Reply: ctx.Self()}) {
 		ctx.Send(ctx.Self(), &circuits.Closed{})
 	}
 }
 
-// closeListeners ends all listeners.
-func (r *rootActor) closeListeners(ctx actor.Context) {
-	for name := range r.listeners {
-		r.closeListener(ctx, name)
-		delete(r.listeners, name)
+// closeListeners ends the listeners that are to be.
+func (r *rootActor) closeListeners(ctx actor.Context, which func(config.SocksPort) bool) {
+	for name, l := range r.listeners {
+		if which(l.rules.Load().Port) {
+			r.closeListener(ctx, name)
+			delete(r.listeners, name)
+		}
 	}
 }
 

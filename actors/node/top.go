@@ -82,16 +82,10 @@ func (t *topActor) Receive(ctx actor.Context) {
 		if t.node.Pass(ctx, "node", m) != nil {
 			m.Tell(nil)
 		}
-	case *hosting.Leave:
-		if t.node.Pass(ctx, "node", m) != nil && m.Done != nil {
-			m.Done() // one that is started anew begins apart
-		}
-	case *hosting.Finish:
+	case *hosting.Leave, *hosting.Finish, *hosting.Rejoin:
 		if t.node.Pass(ctx, "node", m) != nil {
-			m.Done() // one that is started anew begins so
+			letGo(m)
 		}
-	case *hosting.Rejoin:
-		_ = t.node.Pass(ctx, "node", m) // likewise
 	case *circuits.ForgetTimes:
 		if t.node.Pass(ctx, "node", m) != nil {
 			m.Reply.Send(0)

@@ -285,11 +285,11 @@ func (c fleetDrain) Run(std streams) error {
 				return nil
 			}
 			if a.Streams == 0 || c.Wait == 0 {
-				fmt.Fprintf(std.out, "%s takes nothing new; %s open\n", c.Node, areOpen(a.Streams))
+				fmt.Fprintf(std.out, "%s takes nothing new; %s open\n", c.Node, are(a.Streams, count(a.Streams, "stream")))
 				return nil
 			}
 			if time.Now().After(deadline) {
-				return fmt.Errorf("%s takes nothing new, and %s open after %v", c.Node, areOpen(a.Streams), c.Wait)
+				return fmt.Errorf("%s takes nothing new, and %s open after %v", c.Node, are(a.Streams, count(a.Streams, "stream")), c.Wait)
 			}
 			select {
 			case <-ctx.Done():
@@ -300,10 +300,10 @@ func (c fleetDrain) Run(std streams) error {
 	})
 }
 
-// areOpen is "3 streams are".
-func areOpen(n int) string {
+// are is "1 stream is", "3 streams are": what n of them do.
+func are(n int, what string) string {
 	if n == 1 {
-		return "1 stream is"
+		return what + " is"
 	}
-	return count(n, "stream") + " are"
+	return what + " are"
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -38,7 +39,7 @@ func printStanding(w io.Writer, all []fleet.Seen, s fleet.Standing) {
 	case !s.Stores && s.There >= s.Needed():
 		fmt.Fprintf(w, "The fleet's %s follow none of them just now, so what is listed may be old. Ask again.\n", count(s.Servers, "NATS server"))
 	case !s.Stores:
-		fmt.Fprintf(w, "NO MAJORITY: of the fleet's %s %s there, and %d have to be for anything to be stored.\n", count(s.Servers, "NATS server"), isOrAre(s.There), s.Needed())
+		fmt.Fprintf(w, "NO MAJORITY: of the fleet's %s %s there, and %d have to be for anything to be stored.\n", count(s.Servers, "NATS server"), are(s.There, strconv.Itoa(s.There)), s.Needed())
 		fmt.Fprintln(w, "What is listed is old and ends by itself; no configuration can be published, and nobody")
 		fmt.Fprintln(w, "publishes onion services that nodes share. docs/fleet.md says how many servers bear a loss.")
 	case s.Servers%2 == 0:
@@ -53,11 +54,4 @@ func printStanding(w io.Writer, all []fleet.Seen, s fleet.Standing) {
 	if len(late) > 0 {
 		fmt.Fprintf(w, "not heard of lately, so not to be relied on: %s\n", strings.Join(late, ", "))
 	}
-}
-
-func isOrAre(n int) string {
-	if n == 1 {
-		return "1 is"
-	}
-	return fmt.Sprintf("%d are", n)
 }
