@@ -102,7 +102,7 @@ func openDesk(t *testing.T, source *config.Source, store *memory, watch bool, pa
 		t.Fatal(err)
 	}
 	system := kernel.NewSystem(nil)
-	d := &desk{Control: NewControl(state, system), t: t, source: source, store: store, stir: make(chan struct{}, 1)}
+	d := &desk{Control: NewControl(state, system, nil), t: t, source: source, store: store, stir: make(chan struct{}, 1)}
 	recorder := messages.NewRecorder("test", time.Now, 1<<14)
 	t.Cleanup(recorder.Observe(func(e *chivev1.Envelope) {
 		d.mu.Lock()

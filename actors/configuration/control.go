@@ -3,6 +3,7 @@ package configuration
 import (
 	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -17,16 +18,22 @@ import (
 type Control struct {
 	state  *State
 	system *actor.ActorSystem
+	ended  <-chan struct{}
 	pid    atomic.Pointer[actor.PID]
+	first  sync.Once
+	there  chan struct{} // closed when there is an actor to ask
 }
 
-// NewControl is of no actor yet.
-func NewControl(state *State, system *actor.ActorSystem) *Control {
-	return &Control{state: state, system: system}
+// NewControl is of no actor yet: changes wait for Attach, until ended is closed.
+func NewControl(state *State, system *actor.ActorSystem, ended <-chan struct{}) *Control {
+	return &Control{state: state, system: system, ended: ended, there: make(chan struct{})}
 }
 
 // Attach says which actor to ask from now on.
-func (c *Control) Attach(pid *actor.PID) { c.pid.Store(pid) }
+func (c *Control) Attach(pid *actor.PID) {
+	c.pid.Store(pid)
+	c.first.Do(func() { close(c.there) })
+}
 
 // ProposeConfig implements messages.ConfigTarget.
 func (c *Control) ProposeConfig(ctx context.Context, p messages.ConfigProposal) (messages.ConfigResult, error) {
@@ -39,11 +46,15 @@ func (c *Control) RevertConfig(ctx context.Context, revision uint64, dryRun bool
 }
 
 func (c *Control) ask(ctx context.Context, question func(kernel.Reply[messages.ConfigResult]) any) (messages.ConfigResult, error) {
-	pid := c.pid.Load()
-	if pid == nil {
+	// Who asks as soon as the node has started may be ahead of the actor.
+	select {
+	case <-c.there:
+	case <-c.ended:
 		return messages.ConfigResult{}, fmt.Errorf("configuration: %w", kernel.ErrStopped)
+	case <-ctx.Done():
+		return messages.ConfigResult{}, fmt.Errorf("configuration: %w", context.Cause(ctx))
 	}
-	r, err := kernel.Ask(ctx, c.system, pid, question)
+	r, err := kernel.Ask(ctx, c.system, c.pid.Load(), question)
 	if err != nil {
 		return r, fmt.Errorf("configuration: whether the change was made is not known: %w", err)
 	}

@@ -151,7 +151,7 @@ func Start(_ context.Context, o Options) (*Node, error) {
 		return nil, errors.Join(err, n.closeKept(context.Background()), n.bridge.Close(context.Background()), n.lock.Close())
 	}
 	n.system = kernel.NewSystem(o.Log)
-	n.control = configuration.NewControl(n.state, n.system)
+	n.control = configuration.NewControl(n.state, n.system, n.stopped)
 	top, err := newTop(n)
 	if err == nil {
 		err = n.bridge.ServeConfig(n.control)
@@ -162,25 +162,30 @@ func Start(_ context.Context, o Options) (*Node, error) {
 	if err := n.openKept(); err != nil {
 		return nil, errors.Join(err, n.closeKept(context.Background()), n.bridge.Close(context.Background()), n.lock.Close())
 	}
-	if n.member, err = n.joinFleet(); err == nil {
-		err = n.bridge.Share("drain", n.answerDrain)
-	}
-	if err == nil {
-		err = errors.Join(n.bridge.Share(messages.VerbGuardsRetry, n.answerGuardsRetry),
-			n.bridge.Share(messages.VerbTimeoutsForget, n.answerTimeoutsForget),
-			n.bridge.Handle(messages.VerbRenew, n.answerRenew), n.bridge.Handle(messages.VerbIdentities, n.answerIdentities),
-			n.bridge.Handle(messages.VerbProfile, n.answerProfile), n.bridge.Handle(messages.VerbHosting, n.answerHosting),
-			n.bridge.Handle(messages.VerbHostingVerify, n.answerHostingVerify))
-	}
-	if err != nil {
+	if n.member, err = n.joinFleet(); err != nil {
 		return nil, errors.Join(err, n.closeKept(context.Background()), n.bridge.Close(context.Background()), n.lock.Close())
 	}
 	n.diary.start()
-	n.root = n.system.Root.Spawn(kernel.Props(func() actor.Actor { return top }))
+	n.root = actor.NewPID(n.system.Address(), "top") // its children ask by it as soon as they run
+	if _, err := n.system.Root.SpawnNamed(kernel.Props(func() actor.Actor { return top }), n.root.Id); err != nil {
+		panic(err) // the name is taken: the only one in a new system
+	}
 	if n.member != nil {
 		n.member.Begin()
 	}
+	if err := n.answer(); err != nil {
+		return nil, errors.Join(err, n.Stop(context.Background()))
+	}
 	return n, nil
+}
+
+// answer takes the questions that are for the actors, which are there now.
+func (n *Node) answer() error {
+	return errors.Join(n.bridge.Share("drain", n.answerDrain), n.bridge.Share(messages.VerbGuardsRetry, n.answerGuardsRetry),
+		n.bridge.Share(messages.VerbTimeoutsForget, n.answerTimeoutsForget),
+		n.bridge.Handle(messages.VerbRenew, n.answerRenew), n.bridge.Handle(messages.VerbIdentities, n.answerIdentities),
+		n.bridge.Handle(messages.VerbProfile, n.answerProfile), n.bridge.Handle(messages.VerbHosting, n.answerHosting),
+		n.bridge.Handle(messages.VerbHostingVerify, n.answerHostingVerify))
 }
 
 // openState computes what the node starts with: what was given, and what the
