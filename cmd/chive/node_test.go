@@ -49,7 +49,7 @@ func emit(r *messages.Recorder) {
 // history waits until the node remembers n events.
 func history(t *testing.T, dir string, n int) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; {
+	for deadline := time.Now().Add(patience); ; {
 		c, err := bridge.Connect(t.Context(), dir)
 		if err != nil {
 			t.Fatal(err)

@@ -19,6 +19,9 @@ import (
 	"chive/internal/freeport"
 )
 
+// patience bounds a failure, never a success.
+const patience = 3 * time.Minute
+
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"chive": func() { os.Exit(execute(os.Args[1:], standardStreams())) },
@@ -68,7 +71,7 @@ func answers(ts *testscript.TestScript, _ bool, args []string) {
 	dir := append(args, "data")[0]
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(time.Minute)
+	deadline := time.After(patience)
 	for {
 		c, err := bridge.Connect(context.Background(), ts.MkAbs(dir))
 		if err == nil {
@@ -123,7 +126,7 @@ func visits(ts *testscript.TestScript, neg bool, args []string) {
 	c, err := net.Dial("unix", ts.MkAbs("s"))
 	ts.Check(err)
 	defer c.Close()
-	ts.Check(c.SetDeadline(time.Now().Add(time.Minute)))
+	ts.Check(c.SetDeadline(time.Now().Add(patience)))
 	_, err = io.WriteString(c, "\x05\x01\x00\x05\x01\x00\x03"+string(rune(len(args[0])))+args[0]+"\x00\x50")
 	ts.Check(err)
 	reply := make([]byte, 4)
@@ -142,7 +145,7 @@ func said(ts *testscript.TestScript, _ bool, args []string) {
 	want := regexp.MustCompile("(?m)" + args[0])
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(time.Minute)
+	deadline := time.After(patience)
 	for !want.MatchString(ts.ReadFile("log")) {
 		select {
 		case <-tick.C:

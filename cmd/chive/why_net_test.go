@@ -71,14 +71,14 @@ func observe(t *testing.T, n *testnet.Network, dir string) *witness {
 	w.socks = (<-w.Listening()).String()
 	select {
 	case <-ready:
-	case <-time.After(90 * time.Second):
-		t.Fatalf("not bootstrapped after 90 s: %+v", w.Status())
+	case <-time.After(patience):
+		t.Fatalf("not bootstrapped after %v: %+v", patience, w.Status())
 	}
 	return w
 }
 
 func (w *witness) end() {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := w.Stop(ctx); err != nil {
 		w.t.Errorf("stop: %v", err)
@@ -108,7 +108,7 @@ func (w *witness) getAs(user, target string, begun func()) error {
 	}
 	transport := &http.Transport{Proxy: http.ProxyURL(proxy), DisableKeepAlives: true}
 	defer transport.CloseIdleConnections()
-	ctx, cancel := context.WithTimeout(w.t.Context(), 90*time.Second)
+	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 	if err != nil {
@@ -283,7 +283,7 @@ func killGuard(t *testing.T, n *testnet.Network, w *witness) (st story.Story, co
 	}
 	// Until the guard is found unreachable. Two are in use: circuits for others try it again.
 	guards := "in vain"
-	for deadline, i := time.Now().Add(60*time.Second), 0; ; i++ {
+	for deadline, i := time.Now().Add(patience), 0; ; i++ {
 		_ = w.getAs(fmt.Sprint("other", i), fmt.Sprintf("http://%s:%d/bytes/1", n.Target().IP, n.Target().HTTPPort), nothing)
 		for _, g := range list[fold.GuardView](w, "guards", "--state", "unreachable") {
 			guards = g.ID
@@ -292,7 +292,7 @@ func killGuard(t *testing.T, n *testnet.Network, w *witness) (st story.Story, co
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("the guard is not unreachable after 60 s: %+v", list[fold.GuardView](w, "guards"))
+			t.Fatalf("the guard is not unreachable after %v: %+v", patience, list[fold.GuardView](w, "guards"))
 		}
 	}
 	st = w.why("stream", victim.ID)

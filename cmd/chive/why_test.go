@@ -28,7 +28,7 @@ func eventually(ts *testscript.TestScript, _ bool, args []string) {
 	want := regexp.MustCompile("(?m)" + args[0])
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(60 * time.Second)
+	deadline := time.After(patience)
 	for {
 		_ = ts.Exec("chive", args[1:]...) // it may fail until then
 		if want.MatchString(ts.ReadFile("stdout")) {

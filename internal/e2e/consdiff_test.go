@@ -12,13 +12,7 @@ import (
 // and verified; the client then works with what it gave.
 func TestConsensusDiffFromARealCache(t *testing.T) {
 	t.Parallel()
-	n, err := testnet.Start(t.Context(), testnet.Options{
-		Auths: 3, Relays: 3, Exits: 1, Onions: -1, VotingInterval: 10 * time.Second,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer n.Close()
+	n := testnet.ForTest(t, testnet.Options{Auths: 3, Relays: 3, Exits: 1, Onions: -1, VotingInterval: 10 * time.Second})
 	c := start(t, n)
 	c.until(t, "a diff was applied, and the consensus verified", func() bool {
 		c.mu.Lock()

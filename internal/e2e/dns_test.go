@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"testing"
+	"time"
 
 	"chive/messages/chivev1"
 )
@@ -12,12 +13,32 @@ import (
 // documented is an address (RFC 5737) that has a name in the test network.
 const documented = "198.51.100.7"
 
-// askDNS is a resolver that asks one server only.
+// askDNS is a resolver that asks one server only, and waits for it as long as the test does: of
+// its own accord it waits 5 s, in which a circuit may not come to be.
 func askDNS(addr, network string) *net.Resolver {
-	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, network, addr)
+	return &net.Resolver{PreferGo: true, Dial: func(_ context.Context, _, _ string) (net.Conn, error) {
+		conn, err := net.Dial(network, addr)
+		if err != nil {
+			return nil, err
+		}
+		if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+			return nil, err
+		}
+		if udp, ok := conn.(*net.UDPConn); ok { // the resolver asks which it is
+			return patientUDP{udp}, nil
+		}
+		return patientTCP{conn}, nil
 	}}
 }
+
+// Connections whose deadlines are set already.
+type (
+	patientUDP struct{ *net.UDPConn }
+	patientTCP struct{ net.Conn }
+)
+
+func (patientUDP) SetDeadline(time.Time) error { return nil }
+func (patientTCP) SetDeadline(time.Time) error { return nil }
 
 // A DNS client that is none of ours, the standard library's, asks a DNSPort over
 // UDP and TCP; relays of C tor resolve.

@@ -246,6 +246,7 @@ func TestFullDisk(t *testing.T) {
 		c.serves(t, n, "")
 		c.verified(t, 3)
 		c.until(t, "it is told", func() bool { return c.endings()["document-rejected storage"] > 0 })
+		c.stop() // nothing is being tried any more
 		left, err := filepath.Glob(filepath.Join(dir, "cached-*"))
 		if err != nil || slices.ContainsFunc(left, func(f string) bool { return strings.Contains(f, ".new") }) {
 			t.Errorf("left behind: %v, %v", left, err)
@@ -333,6 +334,7 @@ func TestCacheThatTakesNothing(t *testing.T) {
 	c.serves(t, n, "")
 	c.verified(t, 3)
 	c.until(t, "it is told three times", func() bool { return c.endings()["document-rejected storage"] >= 3 })
+	c.stop() // nothing is being tried any more
 	left, err := filepath.Glob(filepath.Join(cache, "*.new*"))
 	if err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)

@@ -25,7 +25,7 @@ func entryGuards(t *testing.T, l *lab) {
 	}
 	many := func(from, guards int) {
 		t.Helper()
-		deadline := time.Now().Add(time.Minute)
+		deadline := time.Now().Add(patience)
 		for l.entered(from) < guards { // each guard is chosen at random
 			if time.Now().After(deadline) {
 				t.Fatalf("%d guards are in use", l.entered(from))

@@ -277,12 +277,12 @@ func TestHostingWithoutNetwork(t *testing.T) {
 	}
 	doubted := w.first(t, "unverified", patience, func(e *chivev1.Envelope) bool { return e.GetHostingUnverified() != nil })
 	t.Logf("told after %.1f s: %v", doubted.GetTime().AsTime().Sub(began).Seconds(), doubted.GetHostingUnverified())
+	back := time.Now()
 	for _, x := range l.Nodes() {
 		if err := l.Cont(x.Name); err != nil {
 			t.Fatal(err)
 		}
 	}
-	back := time.Now()
 	up := w.first(t, "verified again", patience, func(e *chivev1.Envelope) bool { return e.GetHostingVerified() != nil })
 	t.Logf("verified %.1f s after the network is back", up.GetTime().AsTime().Sub(back).Seconds())
 	w.story(t, began)

@@ -28,7 +28,7 @@ func (a asking) do() error {
 		return err
 	}
 	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
 		return err
 	}
 	port := string([]byte{byte(a.port >> 8), byte(a.port)})

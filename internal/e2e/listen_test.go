@@ -31,7 +31,7 @@ import (
 // fails.
 func (a *api) eventually(t *testing.T, what string, done func(log []*chivev1.Envelope) bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	events := a.Events(ctx, chive.Lifecycle)
 	look := func() bool {
@@ -47,7 +47,7 @@ func (a *api) eventually(t *testing.T, what string, done func(log []*chivev1.Env
 			return
 		}
 	}
-	t.Fatal("not within 2 minutes: " + what)
+	t.Fatalf("not within %v: %s", patience, what)
 }
 
 // listen makes the program an onion service that clients find.
@@ -58,7 +58,7 @@ func (a *api) listen(t *testing.T, s chive.Service) (*chive.Listener, string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = l.Close() })
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := l.Published(ctx); err != nil {
 		t.Fatal(err)
@@ -73,7 +73,7 @@ func (a *api) listen(t *testing.T, s chive.Service) (*chive.Listener, string) {
 // dial reaches a service, however long that takes.
 func (a *api) dial(t *testing.T, address string) *chive.Conn {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	c, err := a.DialContext(ctx, "tcp", address)
 	if err != nil {
@@ -174,7 +174,7 @@ func listenHTTP(t *testing.T, host, visitor *api, tor *client) {
 	want := fmt.Sprintf("%x", target.Sum(size))
 	transport := &http.Transport{DialContext: visitor.DialContext}
 	defer transport.CloseIdleConnections()
-	web := &http.Client{Transport: transport, Timeout: time.Minute}
+	web := &http.Client{Transport: transport, Timeout: patience}
 	res, err := web.Get(bytesOf(address, size))
 	if err != nil {
 		t.Fatal(err)
@@ -232,7 +232,7 @@ func listenFolder(t *testing.T, host *api, tor *client) {
 		if want := net.JoinHostPort(address, strconv.Itoa(int(port))); c.LocalAddr().String() != want {
 			t.Errorf("came to %v, not %s", c.LocalAddr(), want)
 		}
-		if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+		if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
 			t.Fatal(err)
 		}
 		go func() { _, _ = io.WriteString(conn, "question") }() // what is missing is missed below
@@ -304,7 +304,7 @@ func listenHalfClose(t *testing.T, host, visitor *api) {
 			a, b = client, server
 		}
 		for _, c := range []*chive.Conn{a, b} {
-			if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+			if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -372,14 +372,14 @@ func listenBacklog(t *testing.T, host, visitor *api) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := waiting[1].SetDeadline(time.Now().Add(time.Minute)); err != nil {
+	if err := waiting[1].SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := waiting[1].Read(got); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("one that waited reads: %v", err)
 	}
 	// And the one that was goes on.
-	if err := errors.Join(c.SetDeadline(time.Now().Add(time.Minute)), waiting[0].SetDeadline(time.Now().Add(time.Minute))); err != nil {
+	if err := errors.Join(c.SetDeadline(time.Now().Add(patience)), waiting[0].SetDeadline(time.Now().Add(patience))); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := io.WriteString(c, "!"); err != nil {
@@ -416,7 +416,7 @@ func listenSlow(t *testing.T, host, visitor *api) {
 		t.Errorf("%d bytes are on their way to who does not read", sent)
 	}
 	t.Logf("%d bytes until the client had to wait", sent)
-	if err := errors.Join(client.SetWriteDeadline(time.Time{}), client.CloseWrite(), server.SetDeadline(time.Now().Add(time.Minute))); err != nil {
+	if err := errors.Join(client.SetWriteDeadline(time.Time{}), client.CloseWrite(), server.SetDeadline(time.Now().Add(patience))); err != nil {
 		t.Fatal(err)
 	}
 	got := sha256.New()
@@ -441,7 +441,7 @@ func listenClose(t *testing.T, host, visitor *api) {
 		t.Error("a client who was there gets another connection")
 	}
 	for _, c := range []*chive.Conn{client, server} {
-		if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+		if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -558,7 +558,7 @@ func listenEnd(t *testing.T, host, visitor *api) {
 		t.Errorf("accept while draining: %v", err)
 	}
 	for _, c := range []*chive.Conn{client, server} {
-		if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+		if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -569,7 +569,7 @@ func listenEnd(t *testing.T, host, visitor *api) {
 	if _, err := io.ReadFull(server, got); err != nil || string(got) != "still" {
 		t.Errorf("%q, %v", got, err)
 	}
-	long, cancel := context.WithTimeout(t.Context(), time.Minute)
+	long, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := host.Close(long); err != nil {
 		t.Error(err)

@@ -76,7 +76,7 @@ func exchangeEcho(at string, target netip.AddrPort) (*echoed, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := conn.SetDeadline(time.Now().Add(2 * time.Minute)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		return nil, err
 	}
 	fmt.Fprintf(conn, "CONNECT %s HTTP/1.1\r\n\r\n", target)

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
@@ -91,7 +90,7 @@ func TestMetrics(t *testing.T) {
 	tor.fetchOnion(t, "", address, size)
 	tor.uploadOnion(t, address, size)
 	unixEchoes(t, tor, address)
-	c.eventually(t, "the client is met", 2*time.Minute, func() bool {
+	c.eventually(t, "the client is met", patience, func() bool {
 		return c.count(func(e *chivev1.Envelope) bool { return e.GetHostingMet() != nil }) > 0
 	})
 	met := float64(c.count(func(e *chivev1.Envelope) bool { return e.GetHostingMet() != nil }))
@@ -115,7 +114,7 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("%v introductions were rejected: %s", n, reason)
 		}
 	}
-	c.eventually(t, "the service is verified", 2*time.Minute, func() bool {
+	c.eventually(t, "the service is verified", patience, func() bool {
 		for _, m := range scrape(t, at)["chive_onion_services"].GetMetric() {
 			if m.GetGauge().GetValue() == 1 && m.GetLabel()[0].GetValue() == "up" {
 				return true

@@ -99,7 +99,7 @@ func (l *clockLab) noticed(t *testing.T, times int) {
 		}
 	}
 	l.host.until(t, patience, "the host notices that its clock was set", saw(l.host.client))
-	l.own.eventually(t, "the client notices that its clock was set", time.Minute, saw(l.own))
+	l.own.eventually(t, "the client notices that its clock was set", patience, saw(l.own))
 }
 
 // clockLab is a service of chive, for authorised clients of which more come, and one of C tor,

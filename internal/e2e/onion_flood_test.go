@@ -19,12 +19,12 @@ import (
 )
 
 const (
-	floodClients  = 2                // of C tor
-	floodUsers    = 24               // that knock at a time, with each of them
-	floodPatience = 8 * time.Second  // of each user
-	floodMost     = 800              // knocks
-	floodTime     = 90 * time.Second // at most
-	floodInVain   = 20               // users who were not let in: by then more wait than are met in time
+	floodClients  = 2               // of C tor
+	floodUsers    = 24              // that knock at a time, with each of them
+	floodPatience = 8 * time.Second // of each user
+	floodMost     = 2400            // knocks
+	floodTime     = 5 * time.Minute // at most
+	floodInVain   = 20              // users who were not let in: by then more wait than are met in time
 )
 
 // fewMet are the lines of a service that meets one client a second, who pays most first.
@@ -155,7 +155,7 @@ func (c *client) metPaying() (paid, unpaid int) {
 
 const (
 	payers      = 3                // of each program, one after the other
-	payerWithin = 40 * time.Second // each is served, while hundreds who pay nothing are not
+	payerWithin = 90 * time.Second // each is served, while hundreds who pay nothing are not
 )
 
 // payersAreMet has clients of both programs visit a flooded service that suggests an effort by

@@ -101,7 +101,7 @@ func (c *client) reply(t *testing.T, user, host string, port uint16) byte {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(2 * time.Minute)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
 	say := "\x05\x01\x02\x01" + string([]byte{byte(len(user))}) + user + "\x01x" +
@@ -194,7 +194,7 @@ func (c *client) manyOnionStreams(t *testing.T, l *onionLab) {
 	for u := range users {
 		for range each {
 			wg.Go(func() {
-				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
 				defer cancel()
 				sum, n, err := c.get(ctx, fmt.Sprintf("user%d", u), bytesOf(l.open, 200_000))
 				if want := fmt.Sprintf("%x", target.Sum(200_000)); err != nil || sum != want {
@@ -327,7 +327,7 @@ func onionFronts(t *testing.T, l *onionLab) {
 		{"--proxytunnel", "--proxy", "http://" + c.socks},
 	} {
 		// curl itself refuses names in .onion (RFC 7686); a name it does not know stands for one.
-		body, err := exec.CommandContext(t.Context(), "curl", append([]string{"-sS", "--max-time", "60", bytesOf(l.open, size)}, args...)...).Output()
+		body, err := exec.CommandContext(t.Context(), "curl", append([]string{"-sS", "--max-time", "150", bytesOf(l.open, size)}, args...)...).Output()
 		if sum := sha256.Sum256(body); err != nil || fmt.Sprintf("%x", sum) != want {
 			t.Errorf("curl %v: %d bytes, %v", args, len(body), err)
 		}

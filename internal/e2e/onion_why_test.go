@@ -75,10 +75,10 @@ func TestOnionWhy(t *testing.T) {
 	if err := l.Kill(relay.Name); err != nil {
 		t.Fatal(err)
 	}
-	w.first(t, "its circuit is missed", 2*time.Minute, func(e *chivev1.Envelope) bool { return e.GetHostingPointDown().GetPoint() == point })
-	w.first(t, "it is given up", 2*time.Minute, func(e *chivev1.Envelope) bool { return e.GetHostingPointGone().GetPoint() == point })
+	w.first(t, "its circuit is missed", patience, func(e *chivev1.Envelope) bool { return e.GetHostingPointDown().GetPoint() == point })
+	w.first(t, "it is given up", patience, func(e *chivev1.Envelope) bool { return e.GetHostingPointGone().GetPoint() == point })
 	gone := time.Now()
-	w.first(t, "somebody is met after that", 2*time.Minute, func(e *chivev1.Envelope) bool {
+	w.first(t, "somebody is met after that", patience, func(e *chivev1.Envelope) bool {
 		return e.GetHostingProbed().GetOutcome() == chivev1.Outcome_OUTCOME_OK && e.GetHostingProbed().GetPoint() != 0 && e.GetTime().AsTime().After(gone)
 	})
 	t.Logf("given up %.1f s after the kill", gone.Sub(began).Seconds())

@@ -148,10 +148,10 @@ func TestMaxClientCircuitsPending(t *testing.T) {
 	building, most, built := map[string]bool{}, 0, 0
 	for _, e := range log {
 		switch id := e.GetActorId(); {
-		case e.GetCircuitLaunched() != nil:
+		case e.GetCircuitLaunched().GetPurpose() == chivev1.Purpose_PURPOSE_GENERAL:
 			building[id] = true
 			most = max(most, len(building))
-		case e.GetCircuitOpened() != nil, e.GetCircuitFailed() != nil:
+		case building[id] && (e.GetCircuitOpened() != nil || e.GetCircuitFailed() != nil):
 			delete(building, id)
 			built++
 		}
@@ -293,7 +293,7 @@ func TestShutdownWaitLength(t *testing.T) {
 			if p.err != nil {
 				t.Errorf("ShutdownWaitLength %s: %v", wait, p.err)
 			}
-		case <-time.After(time.Minute):
+		case <-time.After(patience):
 			t.Fatalf("ShutdownWaitLength %s: still running", wait)
 		}
 		p.cmd = nil

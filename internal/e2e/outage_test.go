@@ -38,7 +38,7 @@ func TestOutageOfTheWholeNetwork(t *testing.T) {
 	}
 	wait := func(what string, so func() bool) {
 		t.Helper()
-		late := time.After(3 * time.Minute)
+		late := time.After(patience)
 		tick := time.NewTicker(50 * time.Millisecond)
 		defer tick.Stop()
 		for !so() {

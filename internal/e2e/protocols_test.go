@@ -106,14 +106,14 @@ func onNetworkThat(t *testing.T, n *testnet.Network, log *lines, dir string, cha
 
 func (c *client) wait(t *testing.T, what string, match func(*chivev1.Envelope) bool) {
 	t.Helper()
-	deadline := time.After(2 * time.Minute)
+	deadline := time.After(patience)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for c.count(match) == 0 {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("no %s after 2 minutes", what)
+			t.Fatalf("no %s after %v", what, patience)
 		}
 	}
 }
@@ -130,7 +130,7 @@ func TestRequiredProtocolIsMissing(t *testing.T) {
 		c := onNetworkThat(t, n, logged, dir, adds("required-client-protocols", "Relay=62"))
 		c.wait(t, "protocol that is missing", missing)
 		c.socks = (<-c.Listening()).String()
-		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		_, _, err := c.get(ctx, "", resource(n, 1000))
 		cancel()
 		if err == nil || ctx.Err() != nil && ctx.Err() != context.Canceled {

@@ -34,7 +34,7 @@ func bandwidth(t *testing.T, l *lab) {
 		if err != nil {
 			t.Fatal(err)
 		}
-	case <-time.After(3 * time.Minute):
+	case <-time.After(patience):
 		t.Fatal("the download does not notice that the limit is gone")
 	}
 }

@@ -424,7 +424,7 @@ func maxIdle(t *testing.T, l *lab) {
 	l.base = append(before[:len(before):len(before)], "EnableCircuitPrebuilding 0", "LongLivedPorts 1,2")
 	defer func() { l.base = before }()
 	l.set(t)
-	l.until(t, 60*time.Second, "a connection without circuits", func() bool { return l.view().idle() > 0 })
+	l.until(t, patience, "a connection without circuits", func() bool { return l.view().idle() > 0 })
 	l.base[3] = "ConnectionPoolMaxIdle 0"
 	l.set(t)
 	l.until(t, patience, "no connection without circuits", func() bool { return l.view().idle() == 0 })

@@ -113,8 +113,8 @@ func startReloadableBy(t *testing.T, n *testnet.Network, clock *machineClock, st
 	c.socks = r.listening("127.0.0.1:")
 	select {
 	case <-c.ready:
-	case <-time.After(2 * time.Minute):
-		t.Fatalf("not bootstrapped after 2 minutes: %+v", c.Status())
+	case <-time.After(patience):
+		t.Fatalf("not bootstrapped after %v: %+v", patience, c.Status())
 	}
 	return r
 }
@@ -122,7 +122,7 @@ func startReloadableBy(t *testing.T, n *testnet.Network, clock *machineClock, st
 // listening is the next listener at an address that begins so.
 func (r *reloadable) listening(prefix string) string {
 	r.t.Helper()
-	deadline := time.After(time.Minute)
+	deadline := time.After(patience)
 	for {
 		select {
 		case a := <-r.opened:
@@ -130,7 +130,7 @@ func (r *reloadable) listening(prefix string) string {
 				return a
 			}
 		case <-deadline:
-			r.t.Fatalf("no listener at %s after a minute", prefix)
+			r.t.Fatalf("no listener at %s after %v", prefix, patience)
 		}
 	}
 }

@@ -101,12 +101,12 @@ func (c *client) until(t *testing.T, what string, cond func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(2 * time.Minute)
+	deadline := time.After(patience)
 	for !cond() {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("not after 2 minutes: %s; endings %v", what, c.endings())
+			t.Fatalf("not after %v: %s; endings %v", patience, what, c.endings())
 		}
 	}
 }

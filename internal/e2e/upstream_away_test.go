@@ -50,14 +50,14 @@ func (c *client) directoryStreams() (ids []string) {
 
 func (c *client) awaitTrouble(t *testing.T, what string, so func(trouble) bool) {
 	t.Helper()
-	deadline := time.After(3 * time.Minute)
+	deadline := time.After(patience)
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for !so(c.trouble()) {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("not after 3 minutes: %s; %+v", what, c.trouble())
+			t.Fatalf("not after %v: %s; %+v", patience, what, c.trouble())
 		}
 	}
 }

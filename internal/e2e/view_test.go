@@ -74,12 +74,12 @@ func (r *reloadable) settled(t *testing.T) {
 	t.Helper()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(2 * time.Minute)
+	deadline := time.After(patience)
 	for still, last := 0, -1; still < 5; { // the next of many is launched a moment after one has opened
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("after 2 minutes %d circuits and connections are still under way", r.view().underway)
+			t.Fatalf("after %v %d circuits and connections are still under way", patience, r.view().underway)
 		}
 		launched := r.count(func(e *chivev1.Envelope) bool {
 			return e.GetCircuitLaunched() != nil || e.GetConnectionDialled() != nil

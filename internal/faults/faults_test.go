@@ -163,10 +163,10 @@ func play(t *testing.T, relay *relaydouble.Relay, change func([]torcircuit.Hop),
 	}))
 	select {
 	case <-done:
-	case <-time.After(30 * time.Second):
-		t.Errorf("not over after 30 s: %v", l.outcomes())
+	case <-time.After(patience):
+		t.Errorf("not over after %v: %v", patience, l.outcomes())
 	}
-	if err := kernel.StopAndWait(system, root, time.Minute); err != nil {
+	if err := kernel.StopAndWait(system, root, patience); err != nil {
 		t.Error(err)
 	}
 	_ = app.Close()
@@ -245,7 +245,7 @@ func TestFaults(t *testing.T) {
 			relay := relaydouble.Start(t, tt.options)
 			build := tt.build
 			if build == 0 {
-				build = 20 * time.Second
+				build = time.Minute
 			}
 			got := play(t, relay, tt.change, build, tt.upload)
 			if !slices.Contains(got, tt.want) {

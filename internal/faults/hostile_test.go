@@ -31,7 +31,7 @@ import (
 )
 
 // patience bounds every wait; no test is meant to reach it.
-const patience = 30 * time.Second
+const patience = 3 * time.Minute
 
 // session is what a client does on its circuit of three hops while it is attacked.
 type session struct {

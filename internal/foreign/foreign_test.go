@@ -38,7 +38,7 @@ import (
 func TestMain(m *testing.M) { leak.Main(m) }
 
 // waits bounds a failure, never a success.
-const waits = 90 * time.Second
+const waits = 3 * time.Minute
 
 // visitor follows the documentation.
 type visitor struct {
@@ -212,7 +212,7 @@ func start(t *testing.T, n *testnet.Network, torrc string, log *bytes.Buffer) (*
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), waits)
 		defer cancel()
 		if err := c.Stop(ctx); err != nil {
 			t.Error(err)

@@ -21,7 +21,7 @@ import (
 func TestMain(m *testing.M) { leak.Main(m) }
 
 // patience bounds every wait of a test; no test is meant to reach it.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // client is a bare client for one circuit: it keeps no windows and checks nothing
 // on its own, so that tests can do wrong.

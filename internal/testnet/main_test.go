@@ -51,7 +51,7 @@ func socks(ctx context.Context, proxy, host string, port int) (net.Conn, byte, e
 	if err != nil {
 		return nil, 0, err
 	}
-	if err := c.SetDeadline(time.Now().Add(40 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(3 * time.Minute)); err != nil {
 		return nil, 0, err
 	}
 	req := append([]byte{5, 1, 0, 5, 1, 0, 3, byte(len(host))}, host...)
