@@ -20,7 +20,7 @@ import (
 	"chive/messages/fold/story"
 )
 
-// eventually REGEXP ARGS… runs chive until its standard output matches.
+// eventually REGEXP ARGS… runs chive until its standard output matches, or its standard error.
 func eventually(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) < 2 {
 		ts.Fatalf("usage: eventually REGEXP ARGS…")
@@ -31,7 +31,7 @@ func eventually(ts *testscript.TestScript, _ bool, args []string) {
 	deadline := time.After(patience)
 	for {
 		_ = ts.Exec("chive", args[1:]...) // it may fail until then
-		if want.MatchString(ts.ReadFile("stdout")) {
+		if want.MatchString(ts.ReadFile("stdout")) || want.MatchString(ts.ReadFile("stderr")) {
 			return
 		}
 		select {

@@ -22,7 +22,7 @@ import (
 
 const (
 	startWithin     = 4 * time.Minute // far above any real start; a loaded machine is slow
-	addressesWithin = startWithin // those who hold them are tests, which may take minutes
+	addressesWithin = startWithin     // those who hold them are tests, which may take minutes
 	pollInterval    = 20 * time.Millisecond
 	maxDocument     = 8 << 20
 )
