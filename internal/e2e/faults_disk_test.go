@@ -123,6 +123,9 @@ func TestCorruptCacheFiles(t *testing.T) {
 				}
 			}
 			for _, name := range []string{cachedConsensus, cachedMicros} {
+				if name == cachedConsensus && slices.Contains(test.anew, consensus) {
+					continue // on the hour authorities have another
+				}
 				sameEntries(t, name, read(t, filepath.Join(whole, "data", name)), read(t, filepath.Join(dir, "data", name)))
 			}
 			again, err := launch(t, dir, nil, n.ClientTorrc()...)
