@@ -20,7 +20,7 @@ type term struct {
 
 // onWay is how long after an end that was told a service may still be heard of: its actor
 // is told by a message.
-const onWay = time.Second
+const onWay = 3 * time.Second // a busy machine has messages wait
 
 // publishers checks the logs of nodes that share one service.
 type publishers struct {

@@ -153,11 +153,11 @@ func (n *Network) Close() error {
 	if n.server != nil {
 		err = errors.Join(err, n.server.Close())
 	}
+	if n.temporary { // before another may have these addresses, who removes what is left of them
+		err = errors.Join(err, os.RemoveAll(n.dir))
+	}
 	if n.claim != nil {
 		err = errors.Join(err, n.claim.Close())
-	}
-	if n.temporary {
-		err = errors.Join(err, os.RemoveAll(n.dir))
 	}
 	return err
 }
