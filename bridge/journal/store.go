@@ -51,6 +51,7 @@ func openStore(dir string, size int64, wait time.Duration, log *slog.Logger) (*s
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
+	holdClock()
 	s.server, err = server.NewServer(&server.Options{
 		ServerName: "chive-journal", DontListen: true, NoSigs: true, NoLog: true, MaxConn: 2, MaxPayload: maxMessage,
 		JetStream: true, StoreDir: dir, SyncAlways: true, DisableJetStreamBanner: true,
@@ -58,6 +59,7 @@ func openStore(dir string, size int64, wait time.Duration, log *slog.Logger) (*s
 		JetStreamMaxMemory: 1 << 20, JetStreamMaxStore: 2 * size,
 	})
 	if err != nil {
+		letGoClock()
 		return nil, err
 	}
 	s.server.SetLoggerV2(s.said, false, false, false)
@@ -225,4 +227,5 @@ func (s *store) close() {
 	}
 	s.server.Shutdown()
 	s.server.WaitForShutdown()
+	letGoClock()
 }
