@@ -101,23 +101,17 @@ func (r *rootActor) Receive(ctx actor.Context) {
 	case *circuits.Open, *circuits.Shut, *circuits.Leave, *circuits.Carry, *circuits.Orphaned, *circuits.Met, *circuits.NotMet,
 		*circuits.Meet, *circuits.NoMeet, *onions.Configure:
 		r.onion(ctx, m)
-	case *hosting.Verify:
-		if !r.pass(ctx, "hosting", m) {
-			m.Tell(hosting.Verification{}, hosting.ErrNotHosted)
-		}
+	case *hosting.Verify, *hosting.List:
+		r.passOrDrop(ctx, "hosting", m)
 	case *hosting.Configure, *hosting.Look:
 		r.pass(ctx, "hosting", m) // one that is started anew begins with what is in force
 	case *hosting.Shared, *hosting.Unshared:
 		r.shared(ctx, m)
 	case *hosting.Leave, *hosting.Rejoin, *hosting.Parted, *hosting.Finish:
-		r.apart(ctx, m)
+		r.passOrDrop(ctx, "hosting", m)
 	case *hosting.Role:
 		r.assigned(m)
 		r.pass(ctx, "hosting", m) // its time is over before one that is started anew is told again
-	case *hosting.List:
-		if !r.pass(ctx, "hosting", m) {
-			m.Tell(nil)
-		}
 	case *circuits.Netdir:
 		if m.Rules == pathRules(r.n.Config()) { // else a directory that is being replaced told it
 			r.netdir = m
@@ -147,9 +141,7 @@ func (r *rootActor) Receive(ctx actor.Context) {
 	case *identities:
 		r.identities(ctx, m)
 	case *circuits.ForgetTimes:
-		if !r.pass(ctx, "circuits", m) {
-			m.Reply.Send(0) // they are told when they start anew
-		}
+		r.passOrDrop(ctx, "circuits", m)
 	case *circuits.Try:
 		r.pass(ctx, "circuits", m)
 	case *reconfigure:
