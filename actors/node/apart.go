@@ -40,4 +40,3 @@ func (n *Node) leaveInOrder(ctx context.Context) {
 	}
 	_ = n.await(ctx, n.LeaveShared(), leaveTime) // the end goes on in any case
 }
-
