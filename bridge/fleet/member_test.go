@@ -36,7 +36,7 @@ func hub(t *testing.T) *server.Server {
 
 func dial(t *testing.T, s *server.Server, options ...nats.Option) *nats.Conn {
 	t.Helper()
-	nc, err := nats.Connect(s.ClientURL(), append(options, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))...)
+	nc, err := nats.Connect(s.ClientURL(), append(options, nats.Timeout(waits), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))...)
 	if err != nil {
 		t.Fatal(err)
 	}
