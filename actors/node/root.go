@@ -356,15 +356,16 @@ func (r *rootActor) shutdown(ctx actor.Context, m *shutdown) {
 func (r *rootActor) closeListeners(ctx actor.Context, which func(config.SocksPort) bool) {
 	for name, l := range r.listeners {
 		if which(l.rules.Load().Port) {
-			r.closeListener(ctx, name)
+			r.closeListener(ctx, name, nil)
 			delete(r.listeners, name)
 		}
 	}
 }
 
-func (r *rootActor) closeListener(ctx actor.Context, name string) {
+// closeListener ends a listener; done is called when its sockets are closed, nil: nobody waits.
+func (r *rootActor) closeListener(ctx actor.Context, name string, done func()) {
 	r.parts.Retire(name)
-	r.pass(ctx, name, &ingress.Close{})
+	r.passOrDrop(ctx, name, &ingress.Close{Done: done})
 }
 
 func v3idents(cfg *config.Config) []netdoc.Digest {
