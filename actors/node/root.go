@@ -315,7 +315,7 @@ func (r *rootActor) changed(s supervisor.StateChanged) {
 		}))
 	}
 	r.n.recorder.Emit(s.Event(r.n.recorder.Node(), s.Kind+"/"+s.Child, out))
-	if r.down != nil {
+	if r.down != nil && (s.Child == "circuits" || s.Child == "connections") {
 		r.down.reply.Send(struct{}{}) // it was to answer and cannot any more
 	}
 }
