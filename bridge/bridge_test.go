@@ -75,7 +75,7 @@ func (r *running) observe(t *testing.T, options ...nats.Option) *nats.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nc, err := nats.Connect(r.ClientURL(), append(options, credential, nats.CustomInboxPrefix("_INBOX."+key), nats.NoReconnect())...)
+	nc, err := nats.Connect(r.ClientURL(), append(options, credential, nats.CustomInboxPrefix("_INBOX."+key), nats.NoReconnect(), nats.Timeout(patience))...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +162,7 @@ func TestWrongCredentialIsRefused(t *testing.T) {
 	for name, options := range map[string][]nats.Option{
 		"another key": {nats.Nkey(key, stranger.Sign)}, "no key": nil, "a password": {nats.UserInfo("chive", "chive")},
 	} {
-		nc, err := nats.Connect(r.ClientURL(), append(options, nats.NoReconnect())...)
+		nc, err := nats.Connect(r.ClientURL(), append(options, nats.NoReconnect(), nats.Timeout(patience))...)
 		if !errors.Is(err, nats.ErrAuthorization) {
 			t.Errorf("%s: err = %v", name, err)
 		}

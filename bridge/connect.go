@@ -46,7 +46,7 @@ type FleetConn struct {
 var ErrDenied = errors.New("this credential may not do that: use that of another role")
 
 // connectTime bounds reaching a server.
-const connectTime = 5 * time.Second
+const connectTime = 10 * time.Second
 
 // ConnectFleet reaches a fleet.
 func ConnectFleet(ctx context.Context, a FleetAccess) (*FleetConn, error) {

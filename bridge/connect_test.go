@@ -45,3 +45,13 @@ func TestNobodyAnswers(t *testing.T) {
 		}
 	}
 }
+
+// Who connects has time to prove who it is, on a machine that is very busy too.
+func TestTimeToProveWhoOneIs(t *testing.T) {
+	for name, o := range map[string]Options{"alone": {}, "with others": {Listen: "127.0.0.1:0"}} {
+		s, err := joins(t, "n1", o).server.Varz(nil)
+		if err != nil || s.AuthTimeout != proveTime.Seconds() || s.TLSTimeout != proveTime.Seconds() {
+			t.Errorf("%s: %v, %v s, %v s for TLS", name, err, s.AuthTimeout, s.TLSTimeout)
+		}
+	}
+}

@@ -155,7 +155,7 @@ func TestObserversHaveNoConfiguration(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused := make(chan string, 8)
-	nc, err := nats.Connect(b.ClientURL(), opt, nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err.Error() }))
+	nc, err := nats.Connect(b.ClientURL(), opt, nats.Timeout(patience), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err.Error() }))
 	if err != nil {
 		t.Fatal(err)
 	}

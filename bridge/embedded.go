@@ -28,6 +28,9 @@ const (
 	jetStreamMemory = 8 << 20
 	jetStreamStore  = 128 << 20
 	jetStreamFolder = "fleet"
+	// proveTime is how long who connects may take to prove who it is, and TLS before. The
+	// server's own two seconds pass on a machine that is very busy, even for the node itself.
+	proveTime = 10 * time.Second
 )
 
 // ErrListen refuses a listener that others could read along at.
@@ -76,6 +79,7 @@ func (b *Bridge) options(k keys) (*server.Options, error) {
 	opts.DontListen = b.o.Listen == ""
 	opts.NoSystemAccount = !b.o.open()
 	opts.MaxPayload, opts.MaxPending, opts.MaxConn = 1<<20, 8<<20, maxClients
+	opts.AuthTimeout, opts.TLSTimeout = proveTime.Seconds(), proveTime.Seconds()
 	// A client that does not read is cut, and never slows the node down.
 	opts.NoFastProducerStall, opts.WriteDeadline = true, 2*time.Second
 	return opts, nil

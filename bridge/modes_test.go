@@ -72,7 +72,7 @@ func as(t *testing.T, url, file string, options ...nats.Option) *nats.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nc, err := nats.Connect(url, append(credential(user, key), append(options, nats.NoReconnect())...)...)
+	nc, err := nats.Connect(url, append(credential(user, key), append(options, nats.NoReconnect(), nats.Timeout(waits))...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -492,7 +492,7 @@ func TestTLS(t *testing.T) {
 	files, pool := certificates(t)
 	r := joins(t, "n1", Options{Listen: "127.0.0.1:0", TLS: files})
 	where := strings.TrimPrefix(strings.TrimPrefix(r.ClientURL(), "nats://"), "tls://")
-	plain, err := nats.Connect("tls://"+where, nats.NoReconnect(), nats.Secure(&tls.Config{MinVersion: tls.VersionTLS12}))
+	plain, err := nats.Connect("tls://"+where, nats.NoReconnect(), nats.Timeout(waits), nats.Secure(&tls.Config{MinVersion: tls.VersionTLS12}))
 	if err == nil {
 		plain.Close()
 		t.Error("a client believes a certificate of nobody")

@@ -294,7 +294,7 @@ const (
 )
 
 // cutAfter is how long control connections may take to read their last.
-const cutAfter = time.Second
+const cutAfter = 3 * time.Second
 
 // Close publishes what is left, within the deadline, and ends the server; those
 // who follow get the last events. Calling it again does nothing.

@@ -24,7 +24,7 @@ const (
 	uplinkBuffer = 1 << 20
 	pingEvery    = 10 * time.Second
 	uplinkWrite  = 2 * time.Second // how long the server may not read
-	flushTime    = 2 * time.Second
+	flushTime    = 2 * time.Second // how long that of others may take at the end
 )
 
 // uplink is the node's connection to where others are: the shared account of the
@@ -35,6 +35,7 @@ type uplink struct {
 	queue   chan item
 	quit    chan struct{}
 	done    chan struct{}
+	flush   time.Duration // how long the server may take at the end
 	dropped atomic.Uint64
 }
 
@@ -45,14 +46,15 @@ type item struct {
 
 // dialFleet connects to where others are; nil when nobody is.
 func (b *Bridge) dialFleet(k keys) (*uplink, error) {
-	u := &uplink{queue: make(chan item, uplinkRoom), quit: make(chan struct{}), done: make(chan struct{})}
+	u := &uplink{queue: make(chan item, uplinkRoom), quit: make(chan struct{}), done: make(chan struct{}), flush: flushTime}
 	var err error
 	switch {
 	case len(b.o.URLs) > 0:
 		u.nc, err = b.dialServers()
 	case b.o.open():
 		options := append(credential(k.fleet, k.fleetKey), nats.InProcessServer(b.server), nats.Name("chive node in the fleet"),
-			nats.Timeout(5*time.Second), nats.MaxReconnects(-1), nats.ReconnectBufSize(uplinkBuffer))
+			nats.Timeout(startTime), nats.MaxReconnects(-1), nats.ReconnectBufSize(uplinkBuffer))
+		u.flush = endTime
 		if u.nc, err = nats.Connect("", options...); err != nil {
 			err = fmt.Errorf("embedded NATS: %w", err)
 		}
@@ -161,7 +163,7 @@ func (u *uplink) publish(i item) {
 // close sends what waits, for a short time if the server is there, and ends.
 func (u *uplink) close() error {
 	close(u.quit)
-	late := time.NewTimer(flushTime)
+	late := time.NewTimer(u.flush)
 	defer late.Stop()
 	select {
 	case <-u.done:
@@ -169,7 +171,7 @@ func (u *uplink) close() error {
 	}
 	var err error
 	if u.nc.IsConnected() {
-		err = errors.Join(u.service.Stop(), u.nc.FlushTimeout(flushTime))
+		err = errors.Join(u.service.Stop(), u.nc.FlushTimeout(u.flush))
 	}
 	u.nc.Close() // ends a publish that waits
 	<-u.done

@@ -95,7 +95,7 @@ func TestChaos(t *testing.T) {
 	pid := tr.start(t, system)
 	select {
 	case <-tr.enough:
-	case <-time.After(time.Minute):
+	case <-time.After(5 * time.Minute):
 		t.Fatalf("only %d failures and %d ups", tr.failures.Load(), tr.ups.Load())
 	}
 	if err := kernel.StopAndWait(system, pid, time.Minute); err != nil {

@@ -180,6 +180,11 @@ func shed() {
 	if !account.pressed.Swap(true) || count > 0 {
 		tell(MemoryChange{Over: true, Bytes: bytes, Shed: count})
 	}
+	// What came back since it was looked may have been the last to do so.
+	if n := account.bytes.Load(); n < account.low.Load() && account.pressed.CompareAndSwap(true, false) {
+		tell(MemoryChange{Bytes: n})
+		return
+	}
 	if !account.again {
 		account.again = true
 		time.AfterFunc(shedAgain, lookAgain)

@@ -56,7 +56,29 @@ func next[T any](t *testing.T, ch <-chan T) T {
 	}
 }
 
-func TestTheOldestIsShedFirst(t *testing.T) {
+// settled waits until nothing is being shed.
+func settled() {
+	for account.shedding.Load() {
+		runtime.Gosched()
+	}
+}
+
+// inBubble runs a test in virtual time, in which holders are shed again. Each test that comes
+// over a limit is in one: a timer that is left would shed another's holders.
+func inBubble(t *testing.T, test func(*testing.T)) {
+	synctest.Test(t, func(t *testing.T) {
+		test(t)
+		time.Sleep(2 * shedAgain)
+		synctest.Wait()
+		if account.again {
+			t.Error("it is still looked again")
+		}
+	})
+}
+
+func TestTheOldestIsShedFirst(t *testing.T) { inBubble(t, testTheOldestIsShedFirst) }
+
+func testTheOldestIsShedFirst(t *testing.T) {
 	LimitMemory(100 * LargeSize)
 	defer LimitMemory(0)
 	shed, changes := make(chan string, 100), make(chan MemoryChange, 100)
@@ -99,13 +121,7 @@ func TestTheOldestIsShedFirst(t *testing.T) {
 // What holders keep is known roughly: if those that were shed gave back less than was
 // needed, others are, and the pressure does not last for ever.
 func TestPressureThatLastsShedsAgain(t *testing.T) {
-	for account.shedding.Load() { // for another test
-		runtime.Gosched()
-	}
-	synctest.Test(t, func(t *testing.T) {
-		account.mu.Lock()
-		account.again = false // a timer of another test is out of this bubble
-		account.mu.Unlock()
+	inBubble(t, func(t *testing.T) {
 		LimitMemory(100 * LargeSize)
 		defer LimitMemory(0)
 		shed := make(chan string, 10)
@@ -140,7 +156,9 @@ func TestPressureThatLastsShedsAgain(t *testing.T) {
 }
 
 // A limit that is lowered sheds at once, without waiting for the next block.
-func TestALowerLimitShedsAtOnce(t *testing.T) {
+func TestALowerLimitShedsAtOnce(t *testing.T) { inBubble(t, testALowerLimitShedsAtOnce) }
+
+func testALowerLimitShedsAtOnce(t *testing.T) {
 	shed := make(chan string, 10)
 	k := keep("only", 1, 10, shed)
 	defer LimitMemory(0)
@@ -154,7 +172,9 @@ func TestALowerLimitShedsAtOnce(t *testing.T) {
 	}
 }
 
-func TestChaosOfHolders(t *testing.T) {
+func TestChaosOfHolders(t *testing.T) { inBubble(t, testChaosOfHolders) }
+
+func testChaosOfHolders(t *testing.T) {
 	LimitMemory(64 * LargeSize)
 	defer LimitMemory(0)
 	var wg sync.WaitGroup
@@ -172,7 +192,48 @@ func TestChaosOfHolders(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	settled()
 	if Memory() != 0 || Pressed() {
 		t.Errorf("%d bytes, pressed %v", Memory(), Pressed())
 	}
 }
+
+// All that was out comes back while it is looked what to let go of: the pressure is over then.
+func TestPressureEndsWhileItIsLookedFor(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		LimitMemory(10 * LargeSize)
+		defer LimitMemory(0)
+		var told []bool
+		defer WatchMemory(func(c MemoryChange) { told = append(told, c.Over) })()
+		k := &vanishing{}
+		Join(k)
+		defer Leave(k)
+		k.mu.Lock()
+		for range 11 {
+			k.blocks = append(k.blocks, GetLarge(DataIn))
+		}
+		k.mu.Unlock()
+		synctest.Wait()
+		if Memory() != 0 || Pressed() || !slices.Equal(told, []bool{true, false}) {
+			t.Errorf("%d bytes, pressed %v, told %v", Memory(), Pressed(), told)
+		}
+	})
+}
+
+// vanishing gives its blocks back when it is looked at.
+type vanishing struct {
+	mu     sync.Mutex
+	blocks []*Block
+}
+
+func (k *vanishing) Held() (bytes, since int64) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, b := range k.blocks {
+		b.Free()
+	}
+	k.blocks = nil
+	return 0, 1
+}
+
+func (*vanishing) Shed() {}

@@ -320,10 +320,12 @@ func (c *circuits) Receive(ctx actor.Context) {
 			c.resume(ctx)
 		}
 	case *Renew:
+		defer m.Drop() // should it fail
 		m.Reply.Send(c.renew(ctx, m.Identity))
 	case *List:
 		m.Tell(c.list())
 	case *ForgetTimes:
+		defer m.Drop() // likewise
 		m.Reply.Send(c.forgetTimes(ctx))
 	case *Close:
 		c.close(ctx, m)

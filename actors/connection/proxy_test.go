@@ -36,7 +36,7 @@ func TestAFailingProxyIsNotTheRelays(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		served := make(chan struct{})
+		served, late := make(chan struct{}), make(chan struct{})
 		go func() {
 			defer close(served)
 			conn, err := l.Accept()
@@ -52,6 +52,8 @@ func TestAFailingProxyIsNotTheRelays(t *testing.T) {
 				_, _ = io.WriteString(conn, answer)
 			}
 			if c.stays {
+				_, _ = conn.Read(buf) // what it says no more to
+				close(late)
 				_, _ = io.Copy(io.Discard, conn) // until the other side gives up
 				return
 			}
@@ -59,12 +61,7 @@ func TestAFailingProxyIsNotTheRelays(t *testing.T) {
 		}()
 		d := Dialer{Proxy: upstream.Proxy{Kind: upstream.SOCKS5, Addr: netip.MustParseAddrPort(l.Addr().String())}}
 		target := Target{IPv4: netip.MustParseAddrPort("192.0.2.1:443")}
-		ctx, cancel := t.Context(), func() {}
-		if c.stays {
-			ctx, cancel = context.WithTimeout(ctx, 2*time.Second) // more than it takes to ask
-		}
-		_, err = d.dial(ctx, target, time.Now)
-		cancel()
+		_, err = d.dial(&timed{t.Context(), late}, target, time.Now)
 		if got := outcome.FromDial(err); !errors.Is(err, c.cause) || got != c.want || errors.Is(err, upstream.ErrProxy) != (c.want == failed) {
 			t.Errorf("%s: %v (%v)", name, err, got)
 		}
@@ -75,5 +72,22 @@ func TestAFailingProxyIsNotTheRelays(t *testing.T) {
 		if _, err := d.dial(t.Context(), target, time.Now); outcome.FromDial(err) != failed {
 			t.Errorf("%s, then gone: %v", name, err)
 		}
+	}
+}
+
+// timed is a context whose time is up when a channel is closed.
+type timed struct {
+	context.Context
+	up <-chan struct{}
+}
+
+func (c *timed) Done() <-chan struct{} { return c.up }
+
+func (c *timed) Err() error {
+	select {
+	case <-c.up:
+		return context.DeadlineExceeded
+	default:
+		return nil
 	}
 }

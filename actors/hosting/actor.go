@@ -67,6 +67,9 @@ type (
 	verifyEvery struct{ period time.Duration }
 )
 
+// Drop implements kernel.Droppable: there are no services just now.
+func (m *List) Drop() { m.Tell(nil) }
+
 // entry is one service as the supervising actor knows it.
 type entry struct {
 	id      string // in events; random, for one boot
@@ -125,6 +128,8 @@ func (h *hosting) Receive(ctx actor.Context) {
 		h.children.Supervise(ctx, supervisor.Supervise{Name: proberName, Props: h.proberProps})
 		h.configure(ctx, &Configure{Services: h.o.Services})
 		h.look(ctx)
+	case *actor.Stopped:
+		h.letGo()
 	case *Look:
 		h.look(ctx)
 	case *Configure:

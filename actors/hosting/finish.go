@@ -14,8 +14,9 @@ import (
 // streams are the node's to wait for.
 
 type (
-	// Finish ends all introduction points. Done is called in the actor's turn when the
-	// clients who came by them are met, and had time to begin a stream. There is no way back.
+	// Finish ends all introduction points. Done is called once when the clients who came by
+	// them are met, and had time to begin a stream, or when the actor has stopped: one that is
+	// started anew begins so. There is no way back.
 	Finish struct{ Done func() }
 
 	// finish is the same for one service's actor, finished its answer.
@@ -32,6 +33,9 @@ type finishing struct {
 	services []string // that have clients on their way, by id
 	waiting  []func()
 }
+
+// Drop implements kernel.Droppable: there is nobody who would meet anybody.
+func (m *Finish) Drop() { m.Done() }
 
 func (h *hosting) finish(ctx actor.Context, m any) {
 	switch m := m.(type) {
@@ -58,11 +62,23 @@ func (h *hosting) quiet(id string) {
 
 func (h *hosting) tellFinished() {
 	if h.closed.Load() && len(h.finishing.services) == 0 {
-		for _, done := range h.finishing.waiting {
-			done()
-		}
-		h.finishing.waiting = nil
+		callAll(&h.finishing.waiting)
 	}
+}
+
+// callAll tells all who wait, each once.
+func callAll(waiting *[]func()) {
+	all := *waiting
+	*waiting = nil
+	for _, done := range all {
+		done()
+	}
+}
+
+// letGo: the actor has stopped. Nobody waits for what it was to see to.
+func (h *hosting) letGo() {
+	callAll(&h.finishing.waiting)
+	callAll(&h.parting.waiting)
 }
 
 // finish ends the introduction points, of which the machine does not hear: they are what it

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/asynkron/protoactor-go/actor"
+
 	"chive/actors/circuit"
 	"chive/messages/chivev1"
 	"chive/supervisor"
@@ -129,4 +131,67 @@ func TestFinishWaitsForStreams(t *testing.T) {
 	if a := (&serviceActor{metAt: met}); !a.begins().Equal(met.Add(beginTime)) {
 		t.Errorf("until %v", a.begins())
 	}
+}
+
+// fails has the actor that hosts services fail in its own turn.
+func fails(system *actor.ActorSystem, hosting *actor.PID) {
+	system.Root.Send(hosting, &List{}) // nobody to tell
+}
+
+// Who waits for the actor that hosts services is let go when it fails, as is who asked it what
+// it never came to.
+func TestNobodyWaitsForWhoFailed(t *testing.T) {
+	inWorld(t, 1, verifyPeriod, nil, func(w *world) {
+		w.run(time.Minute)
+		w.set(func() {
+			for _, p := range w.intros {
+				p.counter.Add(1)
+				return
+			}
+		})
+		done := w.finish()
+		if isDone(done) {
+			t.Fatal("done, with a client on his way")
+		}
+		service := w.status().ID
+		fails(w.system, w.hosting)
+		left, listed, verified := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+		w.system.Root.Send(w.hosting, &Leave{Done: func() { close(left) }})
+		w.system.Root.Send(w.hosting, &List{Tell: func([]Status) { close(listed) }})
+		w.system.Root.Send(w.hosting, &Verify{Service: service, Tell: func(_ Verification, err error) { verified <- err }})
+		again := w.finish()
+		for name, c := range map[string]<-chan struct{}{"finish": done, "finish, asked then": again, "leave": left, "list": listed} {
+			if !isDone(c) {
+				t.Errorf("%s: still waited for", name)
+			}
+		}
+		select {
+		case err := <-verified:
+			if !errors.Is(err, ErrNotHosted) {
+				t.Errorf("verify: %v", err)
+			}
+		default:
+			t.Error("verify: still waited for")
+		}
+	})
+}
+
+// Other nodes do without a node whose services' actor failed: nobody waits for them.
+func TestLeaveOfWhoFails(t *testing.T) {
+	services := folders(t, 1)
+	onStage(t, func(s *stage) {
+		pid := s.node(1, services[0])
+		s.publishing(pid, services[0])
+		left := make(chan struct{})
+		s.system.Root.Send(pid, &Leave{Done: func() { close(left) }})
+		s.pass(0)
+		if isDone(left) {
+			t.Fatal("it is let go before the others know")
+		}
+		fails(s.system, pid)
+		s.pass(0)
+		if !isDone(left) {
+			t.Error("it is not let go")
+		}
+	})
 }

@@ -16,8 +16,8 @@ import (
 
 type (
 	// Leave has the node take no part in services that it shares, until Rejoin. Their
-	// introduction points go on. Done is called in the actor's turn when the other nodes do
-	// without; nil: nobody waits.
+	// introduction points go on. Done is called once when the other nodes do without, or when
+	// the actor has stopped: one that is started anew takes no part; nil: nobody waits.
 	Leave struct{ Done func() }
 	// Rejoin has it take part again.
 	Rejoin struct{}
@@ -39,6 +39,13 @@ type parting struct {
 	folders []string // of services of which it is not known whether the others do without
 	waiting []func()
 	going   []*entry // were taken out
+}
+
+// Drop implements kernel.Droppable: there is nobody who would take part.
+func (m *Leave) Drop() {
+	if m.Done != nil {
+		m.Done()
+	}
 }
 
 func (h *hosting) leaving(ctx actor.Context, m any) {
@@ -65,10 +72,7 @@ func (h *hosting) leaving(ctx actor.Context, m any) {
 		h.gone(ctx, m.e)
 	}
 	if len(h.parting.folders) == 0 {
-		for _, done := range h.parting.waiting {
-			done()
-		}
-		h.parting.waiting = nil
+		callAll(&h.parting.waiting)
 	}
 }
 

@@ -40,6 +40,9 @@ var (
 	ErrEnding = errors.New("the node is about to end: its onion services meet nobody new")
 )
 
+// Drop implements kernel.Droppable: there is nobody who would visit.
+func (m *Verify) Drop() { m.Tell(Verification{}, ErrNotHosted) }
+
 // Verification is what one visit found. It has relays in it, for people and scripts of this
 // machine.
 type Verification struct {
@@ -101,7 +104,7 @@ func (h *hosting) health(ctx actor.Context, message any) {
 	case *Verify:
 		i := slices.IndexFunc(h.entries, func(e *entry) bool { return e.id == m.Service })
 		if i < 0 || h.children.Pass(ctx, m.Service, m) != nil {
-			m.Tell(Verification{}, ErrNotHosted)
+			m.Drop()
 		}
 	case *Shaken:
 		h.toAll(ctx, m)

@@ -113,8 +113,11 @@ func (a *serviceActor) Receive(ctx actor.Context) {
 	case *actor.Stopped:
 		return
 	}
-	if a.machine == nil {
-		return // it could not start, and stops
+	if a.machine == nil { // it could not start, and stops
+		if m, ok := ctx.Message().(kernel.Droppable); ok {
+			m.Drop()
+		}
+		return
 	}
 	a.sound, a.taken = false, 0
 	a.overrun(now)

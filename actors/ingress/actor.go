@@ -54,14 +54,16 @@ type Rules struct {
 
 type (
 	// Close stops accepting. Clients that were accepted go on: their streams, and what
-	// they are about to ask for.
-	Close struct{}
+	// they are about to ask for. Done is called once when the sockets are closed, in the
+	// actor's turn or when there is no actor any more; nil: nobody waits.
+	Close struct{ Done func() }
 	// Become says that another protocol is spoken from now on, as the Rules say already.
 	// The TCP or unix socket stays; Packets is the UDP one of a DNSPort, which is nil if
 	// the listener was one.
 	Become struct{ Packets *net.UDPConn }
-	// Settled says that it stays so: what a protocol of before needed is let go.
-	Settled struct{}
+	// Settled says that it stays so: what a protocol of before needed is let go, and then
+	// Done is called, as that of Close is.
+	Settled struct{ Done func() }
 	// dialogueOver is told when a listener that is closed has one dialogue less.
 	dialogueOver struct{}
 
@@ -117,8 +119,10 @@ func (l *listener) Receive(ctx actor.Context) {
 			l.udp.close()
 			l.udp = nil
 		}
+		m.Drop()
 	case *Close:
 		l.close(chivev1.Outcome_OUTCOME_SHUTDOWN)
+		m.Drop()
 		l.leave(ctx)
 	case *dialogueOver:
 		l.leave(ctx)
@@ -142,6 +146,20 @@ func (l *listener) leave(ctx actor.Context) {
 func (m *Become) Drop() {
 	if m.Packets != nil {
 		_ = m.Packets.Close() // nobody was heard
+	}
+}
+
+// Drop implements kernel.Droppable: nothing is open, or it is closed now.
+func (m *Close) Drop() {
+	if m.Done != nil {
+		m.Done()
+	}
+}
+
+// Drop implements kernel.Droppable.
+func (m *Settled) Drop() {
+	if m.Done != nil {
+		m.Done()
 	}
 }
 

@@ -35,6 +35,11 @@ func Ask[T any](ctx context.Context, system *actor.ActorSystem, pid *actor.PID, 
 	reply := Reply[T]{answers: make(chan T, 1)}
 	gone, release := watch(system, pid)
 	defer release()
+	select {
+	case <-gone: // nobody is there to drop the question either
+		return zero, fmt.Errorf("ask: %w", ErrStopped)
+	default:
+	}
 	system.Root.Send(pid, question(reply))
 	select {
 	case answer := <-reply.answers:

@@ -20,7 +20,7 @@ const (
 	maxHeader  = 8 << 10 // bytes
 	headerTime = 10 * time.Second
 	answerTime = 30 * time.Second // from the end of the header
-	refuseTime = time.Second
+	refuseTime = 5 * time.Second
 	maxAtOnce  = 4 // answers; more are told 503
 )
 

@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/asynkron/protoactor-go/actor"
-
 	"chive/actors/hosting"
 )
 
@@ -41,25 +39,4 @@ func (n *Node) leaveInOrder(ctx context.Context) {
 		return
 	}
 	_ = n.await(ctx, n.LeaveShared(), leaveTime) // the end goes on in any case
-}
-
-// apart passes on what is of leaving shared services, and of meeting nobody any more. Who
-// waits is not left waiting.
-func (r *rootActor) apart(ctx actor.Context, m any) {
-	if !r.pass(ctx, "hosting", m) {
-		letGo(m)
-	}
-}
-
-// letGo tells who waits for what a part was to do that is not there: one that is started anew
-// begins so.
-func letGo(m any) {
-	switch m := m.(type) {
-	case *hosting.Leave:
-		if m.Done != nil {
-			m.Done()
-		}
-	case *hosting.Finish:
-		m.Done()
-	}
 }

@@ -192,10 +192,8 @@ func (d *diary) told(err error) {
 	d.failing = err != nil
 }
 
-// flush returns when what was emitted before is with the operating system.
+// flush returns when what was emitted before is with the operating system, or ctx ends.
 func (d *diary) flush(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, flushLimit)
-	defer cancel()
 	asked := make(chan struct{})
 	select {
 	case d.flushes <- asked:
@@ -252,8 +250,9 @@ func (n *Node) answerStatus(request []byte) ([]byte, error) {
 	case "state":
 		return n.answerState()
 	case "history":
-		err := n.diary.flush(context.Background())
-		if err != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), flushLimit)
+		defer cancel()
+		if err := n.diary.flush(ctx); err != nil {
 			return nil, fmt.Errorf("event history: %w", err)
 		}
 		return json.Marshal(Kept{Boot: n.diary.boot, On: n.Config().EventHistory > 0})

@@ -54,7 +54,7 @@ func (r *rootActor) identities(ctx actor.Context, m *identities) {
 	for _, u := range m.ask.Users {
 		users[ingress.Identity(r.isolationKey, u, nil)] = u
 	}
-	asked := r.pass(ctx, "circuits", &circuits.List{Tell: func(all []circuits.Identity) {
+	r.passOrDrop(ctx, "circuits", &circuits.List{Tell: func(all []circuits.Identity) {
 		a := IdentitiesAnswer{Identities: make([]Identity, len(all))}
 		for i, v := range all {
 			a.Identities[i] = Identity{
@@ -64,9 +64,6 @@ func (r *rootActor) identities(ctx actor.Context, m *identities) {
 		}
 		m.reply.Send(a)
 	}})
-	if !asked {
-		m.reply.Send(IdentitiesAnswer{}) // there are no circuits just now
-	}
 }
 
 // answerIdentities answers the verb identities.

@@ -59,11 +59,11 @@ func (n *Node) closeKept(ctx context.Context) error {
 	var err error
 	if n.guards != nil {
 		err = n.guards.close(ctx)
-		closeLane(ctx, n.breakers.lane, n.o.Log)
-		closeLane(ctx, n.newest.lane, n.o.Log)
-		closeLane(ctx, n.times.lane, n.o.Log)
-		closeLane(ctx, n.bias.last(), n.o.Log)
-		closeLane(ctx, n.vanguards.last(), n.o.Log)
+		soon, cancel := context.WithTimeout(ctx, flushTime)
+		defer cancel()
+		for _, lane := range []messages.JournalLane{n.breakers.lane, n.newest.lane, n.times.lane, n.bias.last(), n.vanguards.last()} {
+			closeLane(soon, lane, n.o.Log)
+		}
 	}
 	if n.journal != nil {
 		closing := n.journal.Close()

@@ -196,16 +196,14 @@ func (d *directoryLog) ConsensusVerified(validAfter time.Time, digest [32]byte) 
 	}
 }
 
-// flushTime is how long what only makes a restart gentler may take to reach the disk.
-const flushTime = time.Second
+// flushTime is how long all that only makes a restart gentler may take to reach the disk.
+const flushTime = 5 * time.Second
 
-// closeLane ends a lane; what does not reach the disk soon is lost.
+// closeLane ends a lane; what does not reach the disk until ctx ends is lost.
 func closeLane(ctx context.Context, lane messages.JournalLane, log *slog.Logger) {
 	if lane == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, flushTime)
-	defer cancel()
 	if err := lane.Flush(ctx); err != nil {
 		log.Info("something is not kept over the restart", "err", err)
 	}

@@ -180,17 +180,27 @@ func (r *rootActor) become(ctx actor.Context, name string, want keyedPort, rules
 	}
 }
 
-// settle closes the listeners that are leaving. Their streams go on.
+// settle closes the listeners that are leaving, and answers when their addresses are free.
+// Their streams go on.
 func (r *rootActor) settle(ctx actor.Context, m *settle) {
+	var open atomic.Int64 // sockets, and this function
+	open.Store(1)
+	closed := func() {
+		if open.Add(-1) == 0 {
+			m.reply.Send(struct{}{})
+		}
+	}
 	for name, l := range r.listeners {
 		switch {
 		case l.leaving:
-			r.closeListener(ctx, name)
+			open.Add(1)
+			r.closeListener(ctx, name, closed)
 			delete(r.listeners, name)
 		case l.became:
 			l.became = false
-			r.pass(ctx, name, &ingress.Settled{})
+			open.Add(1)
+			r.passOrDrop(ctx, name, &ingress.Settled{Done: closed})
 		}
 	}
-	m.reply.Send(struct{}{})
+	closed()
 }

@@ -263,6 +263,23 @@ func finishes(t *testing.T, c net.Conn) {
 	}
 }
 
+// What a change let go is free when it is made: the next one may take it again at once.
+func TestAddressesAreFreeAfterAChange(t *testing.T) {
+	one, two := free(t), free(t)
+	n := runs(t, one, nil)
+	<-n.Listening()
+	for i := range 40 {
+		at, other := one, two
+		if i%2 == 0 {
+			at, other = two, one
+		}
+		must(t, n, only([]string{"SocksPort", "DNSPort", "HTTPTunnelPort"}[i%3], at)...)
+		if reachable("tcp", other) {
+			t.Fatalf("%d: the listener before is open still", i)
+		}
+	}
+}
+
 // All or nothing: if any part of the change cannot be made, the listener speaks what it
 // spoke; and what was made is taken back.
 func TestListenerThatCannotBecomeAnother(t *testing.T) {

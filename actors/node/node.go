@@ -145,10 +145,10 @@ func Start(_ context.Context, o Options) (*Node, error) {
 		n.bridge, err = bridge.Start(n.bridgeOptions())
 	}
 	if err != nil {
-		return nil, errors.Join(err, n.closeKept(context.Background()), n.lock.Close())
+		return nil, n.abandon(err)
 	}
 	if err := n.bridge.Share("status", n.answerStatus); err != nil {
-		return nil, errors.Join(err, n.closeKept(context.Background()), n.bridge.Close(context.Background()), n.lock.Close())
+		return nil, n.abandon(err)
 	}
 	n.system = kernel.NewSystem(o.Log)
 	n.control = configuration.NewControl(n.state, n.system, n.stopped)
@@ -157,26 +157,43 @@ func Start(_ context.Context, o Options) (*Node, error) {
 		err = n.bridge.ServeConfig(n.control)
 	}
 	if err != nil {
-		return nil, errors.Join(err, n.closeKept(context.Background()), n.bridge.Close(context.Background()), n.lock.Close())
+		return nil, n.abandon(err)
 	}
 	if err := n.openKept(); err != nil {
-		return nil, errors.Join(err, n.closeKept(context.Background()), n.bridge.Close(context.Background()), n.lock.Close())
+		return nil, n.abandon(err)
 	}
 	if n.member, err = n.joinFleet(); err != nil {
-		return nil, errors.Join(err, n.closeKept(context.Background()), n.bridge.Close(context.Background()), n.lock.Close())
+		return nil, n.abandon(err)
 	}
 	n.diary.start()
 	n.root = actor.NewPID(n.system.Address(), "top") // its children ask by it as soon as they run
 	if _, err := n.system.Root.SpawnNamed(kernel.Props(func() actor.Actor { return top }), n.root.Id); err != nil {
 		panic(err) // the name is taken: the only one in a new system
 	}
+	err = n.answer()
 	if n.member != nil {
-		n.member.Begin()
+		n.member.Begin() // others see the node from here on, and ask it
 	}
-	if err := n.answer(); err != nil {
+	if err != nil {
 		return nil, errors.Join(err, n.Stop(context.Background()))
 	}
 	return n, nil
+}
+
+// abandon ends what a start has begun that fails for a reason, before there are actors.
+func (n *Node) abandon(why error) error {
+	close(n.stopped) // who wants another configuration waits for an actor
+	err := errors.Join(why, n.closeKept(context.Background()))
+	if n.bridge != nil {
+		err = errors.Join(err, n.bridge.Close(context.Background()))
+	}
+	if n.system != nil {
+		kernel.Shutdown(n.system)
+	}
+	for _, cancel := range n.cancels {
+		cancel()
+	}
+	return errors.Join(err, n.lock.Close())
 }
 
 // answer takes the questions that are for the actors, which are there now.

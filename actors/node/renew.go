@@ -47,9 +47,7 @@ func (r *rootActor) renew(ctx actor.Context, m *renew) {
 	} else {
 		identity = ingress.Identity(r.isolationKey, m.ask.User, m.ask.Password)
 	}
-	if !r.pass(ctx, "circuits", &circuits.Renew{Identity: identity, Reply: m.reply}) {
-		m.reply.Send(0) // there are none just now
-	}
+	r.passOrDrop(ctx, "circuits", &circuits.Renew{Identity: identity, Reply: m.reply})
 }
 
 // answerRenew answers the verb renew.

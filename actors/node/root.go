@@ -101,23 +101,17 @@ func (r *rootActor) Receive(ctx actor.Context) {
 	case *circuits.Open, *circuits.Shut, *circuits.Leave, *circuits.Carry, *circuits.Orphaned, *circuits.Met, *circuits.NotMet,
 		*circuits.Meet, *circuits.NoMeet, *onions.Configure:
 		r.onion(ctx, m)
-	case *hosting.Verify:
-		if !r.pass(ctx, "hosting", m) {
-			m.Tell(hosting.Verification{}, hosting.ErrNotHosted)
-		}
+	case *hosting.Verify, *hosting.List:
+		r.passOrDrop(ctx, "hosting", m)
 	case *hosting.Configure, *hosting.Look:
 		r.pass(ctx, "hosting", m) // one that is started anew begins with what is in force
 	case *hosting.Shared, *hosting.Unshared:
 		r.shared(ctx, m)
 	case *hosting.Leave, *hosting.Rejoin, *hosting.Parted, *hosting.Finish:
-		r.apart(ctx, m)
+		r.passOrDrop(ctx, "hosting", m)
 	case *hosting.Role:
 		r.assigned(m)
 		r.pass(ctx, "hosting", m) // its time is over before one that is started anew is told again
-	case *hosting.List:
-		if !r.pass(ctx, "hosting", m) {
-			m.Tell(nil)
-		}
 	case *circuits.Netdir:
 		if m.Rules == pathRules(r.n.Config()) { // else a directory that is being replaced told it
 			r.netdir = m
@@ -147,9 +141,7 @@ func (r *rootActor) Receive(ctx actor.Context) {
 	case *identities:
 		r.identities(ctx, m)
 	case *circuits.ForgetTimes:
-		if !r.pass(ctx, "circuits", m) {
-			m.Reply.Send(0) // they are told when they start anew
-		}
+		r.passOrDrop(ctx, "circuits", m)
 	case *circuits.Try:
 		r.pass(ctx, "circuits", m)
 	case *reconfigure:
@@ -323,7 +315,7 @@ func (r *rootActor) changed(s supervisor.StateChanged) {
 		}))
 	}
 	r.n.recorder.Emit(s.Event(r.n.recorder.Node(), s.Kind+"/"+s.Child, out))
-	if r.down != nil {
+	if r.down != nil && (s.Child == "circuits" || s.Child == "connections") {
 		r.down.reply.Send(struct{}{}) // it was to answer and cannot any more
 	}
 }
@@ -364,15 +356,16 @@ func (r *rootActor) shutdown(ctx actor.Context, m *shutdown) {
 func (r *rootActor) closeListeners(ctx actor.Context, which func(config.SocksPort) bool) {
 	for name, l := range r.listeners {
 		if which(l.rules.Load().Port) {
-			r.closeListener(ctx, name)
+			r.closeListener(ctx, name, nil)
 			delete(r.listeners, name)
 		}
 	}
 }
 
-func (r *rootActor) closeListener(ctx actor.Context, name string) {
+// closeListener ends a listener; done is called when its sockets are closed, nil: nobody waits.
+func (r *rootActor) closeListener(ctx actor.Context, name string, done func()) {
 	r.parts.Retire(name)
-	r.pass(ctx, name, &ingress.Close{})
+	r.passOrDrop(ctx, name, &ingress.Close{Done: done})
 }
 
 func v3idents(cfg *config.Config) []netdoc.Digest {

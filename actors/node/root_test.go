@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"chive/internal/leak"
@@ -17,10 +19,12 @@ import (
 
 	"chive/actors/circuits"
 	"chive/actors/connections"
+	"chive/actors/kernel"
 	"chive/actors/stream"
 	"chive/config"
 	"chive/messages"
 	"chive/messages/chivev1"
+	"chive/supervisor"
 	torcircuit "chive/tor/circuit"
 )
 
@@ -184,4 +188,34 @@ func TestRequestsAreKnownByTheirTarget(t *testing.T) {
 	if k := key("anything else"); k != "" {
 		t.Fatalf("key %q", k)
 	}
+}
+
+// A node that ends waits for its streams though a part fails that has none; for a part that
+// was to end them, and failed, it does not wait.
+func TestEndWithAPartThatFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		system := kernel.NewSystem(nil)
+		defer kernel.Shutdown(system)
+		for child, waits := range map[string]bool{"hosting": true, "directory": true, "circuits": false, "connections": false} {
+			r, err := newRoot(&Node{o: Options{Log: slog.New(slog.DiscardHandler)}, recorder: messages.NewRecorder("n", time.Now, 8)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			pid := system.Root.Spawn(kernel.Func(func(ctx actor.Context) {
+				if m, ok := ctx.Message().(*shutdown); ok {
+					r.down = m
+					r.changed(supervisor.StateChanged{Child: child, State: supervisor.StateGone, Err: errors.New("panic")})
+				}
+			}))
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour) // virtual
+			_, err = kernel.Ask(ctx, system, pid, func(reply kernel.Reply[struct{}]) any { return &shutdown{reply} })
+			cancel()
+			if errors.Is(err, context.DeadlineExceeded) != waits {
+				t.Errorf("%s: %v", child, err)
+			}
+			if err := kernel.StopAndWait(system, pid, time.Minute); err != nil {
+				t.Error(err)
+			}
+		}
+	})
 }

@@ -62,37 +62,10 @@ func (t *topActor) Receive(ctx actor.Context) {
 		_ = t.node.Pass(ctx, "node", m) // what is not there has no requests
 	case *fleet.Publication, *fleet.Tell:
 		_ = t.config.Pass(ctx, "fleet", m) // it is told when it is there again
-	case *reconfigure:
+	case *reconfigure, *renew, *identities, *hosting.Verify, *hosting.List, *hosting.Leave, *hosting.Finish, *hosting.Rejoin,
+		*circuits.ForgetTimes, *settle:
 		if t.node.Pass(ctx, "node", m) != nil {
-			m.reply.Send(struct{}{}) // it starts with what is in force then
-		}
-	case *renew:
-		if t.node.Pass(ctx, "node", m) != nil {
-			m.reply.Send(0)
-		}
-	case *identities:
-		if t.node.Pass(ctx, "node", m) != nil {
-			m.reply.Send(IdentitiesAnswer{})
-		}
-	case *hosting.Verify:
-		if t.node.Pass(ctx, "node", m) != nil {
-			m.Tell(hosting.Verification{}, hosting.ErrNotHosted)
-		}
-	case *hosting.List:
-		if t.node.Pass(ctx, "node", m) != nil {
-			m.Tell(nil)
-		}
-	case *hosting.Leave, *hosting.Finish, *hosting.Rejoin:
-		if t.node.Pass(ctx, "node", m) != nil {
-			letGo(m)
-		}
-	case *circuits.ForgetTimes:
-		if t.node.Pass(ctx, "node", m) != nil {
-			m.Reply.Send(0)
-		}
-	case *settle:
-		if t.node.Pass(ctx, "node", m) != nil {
-			m.reply.Send(struct{}{})
+			drop(m)
 		}
 	case *shutdown:
 		t.down = m
@@ -100,7 +73,7 @@ func (t *topActor) Receive(ctx actor.Context) {
 		t.config.Forget(ctx, "configuration")
 		t.config.Forget(ctx, "fleet")
 		if t.node.Pass(ctx, "node", m) != nil {
-			m.reply.Send(struct{}{})
+			m.Drop()
 		}
 	}
 }

@@ -39,8 +39,9 @@ func (s *status) trouble() *fold.Trouble {
 
 // away is what the operator was told of it.
 type away struct {
-	what string // "": nothing
-	from time.Time
+	what   string // "": nothing
+	told   time.Time
+	before time.Duration // how long it had been so when that was told
 }
 
 // tells compares what the operator was told with what is so: with what he is to be told
@@ -49,11 +50,11 @@ func (a *away) tells(t *fold.Trouble, now time.Time) (msg string, args []any) {
 	switch {
 	case t == nil && a.what == "":
 	case t == nil:
-		msg, args = "the network answers again", []any{"after", now.Sub(a.from).Round(time.Second)}
+		msg, args = "the network answers again", []any{"after", (a.before + now.Sub(a.told)).Round(time.Second)} // of clocks that nobody sets
 		*a = away{}
 	case t.What != a.what:
 		if a.what == "" {
-			a.from = t.Since
+			a.told, a.before = now, max(now.Sub(t.Since), 0)
 		}
 		a.what = t.What
 		msg = t.Text() + "; streams wait, and it is tried on"

@@ -44,6 +44,8 @@ type Member struct {
 	beat *messages.FleetMember
 	wake chan struct{}
 
+	shareTime time.Duration // shareTime, but in tests
+
 	offer  *messages.DirectoryCopy // waits for its moment
 	left   bool
 	shares jetstream.Stream // nil: not found yet
@@ -57,7 +59,8 @@ const (
 	maxAcks = 64
 	// Waits after a failure double from the one to the other.
 	firstWait, lastWait = 100 * time.Millisecond, 5 * time.Second
-	leaveTime           = time.Second
+	// leaveTime bounds telling that the node leaves: an entry that stays ends by itself.
+	leaveTime = callTime
 )
 
 // followers are the waits for a server that follows the one that stored a message.
@@ -70,7 +73,7 @@ func New(o Options) (*Member, error) {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Member{o: o, js: js, ctx: ctx, cancel: cancel, acks: map[uint64]messages.FleetAck{}, wake: make(chan struct{}, 1)}, nil
+	return &Member{o: o, js: js, ctx: ctx, cancel: cancel, acks: map[uint64]messages.FleetAck{}, wake: make(chan struct{}, 1), shareTime: shareTime}, nil
 }
 
 // Begin begins to take part. It is called once at most.

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"chive/internal/freeport"
 	"chive/messages"
 )
 
@@ -36,7 +37,7 @@ func hub(t *testing.T) *server.Server {
 
 func dial(t *testing.T, s *server.Server, options ...nats.Option) *nats.Conn {
 	t.Helper()
-	nc, err := nats.Connect(s.ClientURL(), append(options, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))...)
+	nc, err := nats.Connect(s.ClientURL(), append(options, nats.Timeout(waits), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,6 +69,7 @@ func join(t *testing.T, nc *nats.Conn, node string, keys ...string) (*Member, he
 	if err != nil {
 		t.Fatal(err)
 	}
+	m.shareTime = waits
 	m.Begin()
 	t.Cleanup(m.Leave)
 	return m, h
@@ -243,7 +245,7 @@ func TestMembersComeAndGo(t *testing.T) {
 			m.Leave()
 		}
 	}
-	if err := members(t.Context(), c, 2); err != nil {
+	if err := members(t.Context(), c, 2); err != nil { // it was told before it left
 		t.Errorf("after one has left: %v", err)
 	}
 	all, err := c.Members(t.Context())
@@ -274,8 +276,11 @@ func TestServerAway(t *testing.T) {
 		}
 		return s
 	}
-	s := at(server.RANDOM_PORT)
-	port := s.Addr().(*net.TCPAddr).Port
+	port, err := freeport.Take(netip.MustParseAddr("127.0.0.1")) // which nobody else gets meanwhile
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := at(port)
 	seed, public := newKey(t)
 	m, h := join(t, dial(t, s, nats.RetryOnFailedConnect(true)), "n1", public)
 	publishes(t, operator(t, s), seed, 1)

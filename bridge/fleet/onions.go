@@ -91,7 +91,7 @@ func (m *Member) share(ask func(context.Context, jetstream.Stream) error, failed
 			failed(errAway)
 			return
 		}
-		ctx, cancel := context.WithTimeout(m.ctx, shareTime)
+		ctx, cancel := context.WithTimeout(m.ctx, m.shareTime)
 		defer cancel()
 		s, err := m.shareStream(ctx)
 		if err == nil {

@@ -135,6 +135,15 @@ func TestShareWithoutServers(t *testing.T) {
 	s := hub(t)
 	m, _ := join(t, dial(t, s), "n1")
 	stored(t, m, "t.lease")
+	m.Beat(messages.FleetMember{Node: "n1"})
+	eventually(t, "nothing is left to be told", func() error { // else that is tried again and again
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if m.beat != nil {
+			return errors.New("it was not told")
+		}
+		return nil
+	})
 	s.Shutdown()
 	s.WaitForShutdown()
 	eventually(t, "it is away", func() error {

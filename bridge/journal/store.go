@@ -40,10 +40,14 @@ type store struct {
 	wait   time.Duration // for one answer
 }
 
+// openTime is how long the server inside the process may take to start at least: a node that
+// gives up has no journal until it is started again, and a machine may be very busy.
+const openTime = 30 * time.Second
+
 // openStore opens the stream in dir, made if there is none. An error that is
 // ErrJournalCorrupt means that there was one and the server cannot read it.
 func openStore(dir string, size int64, wait time.Duration, log *slog.Logger) (*store, error) {
-	s := &store{said: &serverLog{log: log}, wait: wait}
+	s := &store{said: &serverLog{log: log}, wait: max(wait, openTime)}
 	had, err := hasStream(dir)
 	if err != nil {
 		return nil, err
@@ -68,6 +72,7 @@ func openStore(dir string, size int64, wait time.Duration, log *slog.Logger) (*s
 		s.close()
 		return nil, s.said.failure(err)
 	}
+	s.wait = wait
 	return s, nil
 }
 

@@ -12,8 +12,9 @@ type ConnectionLife struct {
 	Relay       string        `json:",omitempty"` // opaque name of the relay, for one boot; "": not told
 	Dialled     time.Time     `json:",omitzero"`
 	Opened      time.Time     `json:",omitzero"`
-	Gone        time.Time     `json:",omitzero"` // when it failed or closed
-	Took        time.Duration `json:",omitzero"` // from dialled to opened or failed
+	Gone        time.Time     `json:",omitzero"`  // when it failed or closed
+	Number      uint64        `json:",omitempty"` // of the event that tells so
+	Took        time.Duration `json:",omitzero"`  // from dialled to opened or failed
 	LinkVersion uint32        `json:",omitempty"`
 	ClockSkew   time.Duration `json:",omitzero"`
 	Circuits    uint32        `json:",omitempty"` // it carried, once closed
@@ -26,6 +27,7 @@ type CircuitLife struct {
 	Opened    time.Time     `json:",omitzero"`
 	Dirtied   time.Time     `json:",omitzero"`
 	Gone      time.Time     `json:",omitzero"`  // when it failed or closed
+	Number    uint64        `json:",omitempty"` // of the event that tells so
 	Took      time.Duration `json:",omitzero"`  // to build, or until it failed
 	FailedHop uint32        `json:",omitempty"` // from 1; 0: unknown
 	Streams   uint32        `json:",omitempty"` // it carried, once closed
@@ -61,19 +63,19 @@ func (n *Node) connection(e *chivev1.Envelope, at time.Time) {
 	}
 	switch body := e.GetEvent().(type) {
 	case *chivev1.Envelope_ConnectionDialled:
-		k.Dialled, k.Gone = at, time.Time{}
+		k.Dialled, k.Gone, k.Number = at, time.Time{}, 0
 	case *chivev1.Envelope_ConnectionOpened:
 		o := body.ConnectionOpened
 		k.State, k.Opened, k.Took = ConnectionOpen, at, o.GetTook().AsDuration()
 		k.LinkVersion, k.ClockSkew = o.GetLinkVersion(), o.GetClockSkew().AsDuration()
-		n.reached(k.Relay, at)
+		n.reached(k.Relay, at, e.GetSequence())
 	case *chivev1.Envelope_ConnectionFailed:
 		f := body.ConnectionFailed
-		k.State, k.Outcome, k.Gone, k.Took = ConnectionFailed, f.GetOutcome(), at, f.GetTook().AsDuration()
+		k.State, k.Outcome, k.Gone, k.Number, k.Took = ConnectionFailed, f.GetOutcome(), at, e.GetSequence(), f.GetTook().AsDuration()
 	case *chivev1.Envelope_ConnectionClosed:
 		c := body.ConnectionClosed
-		k.State, k.Outcome, k.Gone, k.Circuits = ConnectionClosed, c.GetOutcome(), at, c.GetCircuits()
-		n.lost(k.Relay, at)
+		k.State, k.Outcome, k.Gone, k.Number, k.Circuits = ConnectionClosed, c.GetOutcome(), at, e.GetSequence(), c.GetCircuits()
+		n.lost(k.Relay, at, e.GetSequence())
 	}
 	if k.Ended() && !was {
 		count(&n.ConnectionEnds, k.Outcome)
@@ -106,7 +108,7 @@ func (n *Node) circuit(e *chivev1.Envelope, at time.Time) {
 		o := body.CircuitOpened
 		c.State, c.Opened, c.Took = CircuitOpen, at, o.GetTook().AsDuration()
 		c.Hops, c.Reached = o.GetHops(), o.GetHops()
-		n.through(c, at)
+		n.through(c, at, e.GetSequence())
 	case *chivev1.Envelope_CircuitAssigned:
 		c.Purpose, c.Hops = body.CircuitAssigned.GetPurpose(), body.CircuitAssigned.GetHops()
 	case *chivev1.Envelope_CircuitDirtied:
@@ -114,14 +116,14 @@ func (n *Node) circuit(e *chivev1.Envelope, at time.Time) {
 		c.State = CircuitOpen
 	case *chivev1.Envelope_CircuitFailed:
 		f := body.CircuitFailed
-		c.State, c.Outcome, c.Gone = CircuitFailed, f.GetOutcome(), at
+		c.State, c.Outcome, c.Gone, c.Number = CircuitFailed, f.GetOutcome(), at, e.GetSequence()
 		c.Took, c.FailedHop = f.GetTook().AsDuration(), f.GetHop()
 	case *chivev1.Envelope_CircuitClosed:
 		x := body.CircuitClosed
-		c.State, c.Outcome, c.Gone = CircuitClosed, x.GetOutcome(), at
+		c.State, c.Outcome, c.Gone, c.Number = CircuitClosed, x.GetOutcome(), at, e.GetSequence()
 		c.Streams, c.CellsIn, c.CellsOut = x.GetStreams(), x.GetCellsIn(), x.GetCellsOut()
 		c.Switches = x.GetSwitchesIn() + x.GetSwitchesOut()
-		n.through(c, at)
+		n.through(c, at, e.GetSequence())
 	}
 	if c.Ended() && !was {
 		if !c.IsSet() { // its legs count
@@ -132,9 +134,9 @@ func (n *Node) circuit(e *chivev1.Envelope, at time.Time) {
 }
 
 // through notes that a circuit worked, if it goes through the network.
-func (n *Node) through(c *CircuitLife, at time.Time) {
+func (n *Node) through(c *CircuitLife, at time.Time, number uint64) {
 	if c.through() {
-		n.Through = latest(n.Through, at)
+		n.Through, n.ThroughNumber = latest(n.Through, at), max(n.ThroughNumber, number)
 	}
 }
 

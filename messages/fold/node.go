@@ -38,8 +38,9 @@ type Node struct {
 	ValidUntil time.Time              `json:"valid_until,omitzero"` // of the consensus
 	Lacks      string                 `json:"lacks,omitempty"`      // protocols that the network requires and the node has not
 
-	BuildTimeout BuildTimeout `json:"build_timeout,omitzero"`
-	Through      time.Time    `json:"through,omitzero"` // when a circuit through the network opened, or one that was open closed, last
+	BuildTimeout  BuildTimeout `json:"build_timeout,omitzero"`
+	Through       time.Time    `json:"through,omitzero"`         // when a circuit through the network opened, or one that was open closed, last
+	ThroughNumber uint64       `json:"through_number,omitempty"` // of the event that tells so
 
 	Connections map[string]*ConnectionLife `json:"connections,omitempty"`
 	Circuits    map[string]*CircuitLife    `json:"circuits,omitempty"`

@@ -105,7 +105,7 @@ func drawLives(t *rapid.T) [][]*chivev1.Envelope {
 		lives[i] = lifeOf(t, i)
 		for _, e := range lives[i] {
 			second++
-			e.Time = &timestamppb.Timestamp{Seconds: int64(second)}
+			e.Time, e.Sequence = &timestamppb.Timestamp{Seconds: int64(second)}, uint64(second)
 		}
 	}
 	return lives

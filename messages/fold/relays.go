@@ -12,9 +12,10 @@ import (
 type Relay struct {
 	Guard    bool            `json:"guard,omitempty"`
 	Sampled  time.Time       `json:"sampled,omitzero"`
-	Reached  time.Time       `json:"reached,omitzero"` // a connection to it opened, last
-	Lost     time.Time       `json:"lost,omitzero"`    // a connection to it that was open closed, last
-	Failed   time.Time       `json:"failed,omitzero"`  // the guard was found unreachable, last
+	Reached  time.Time       `json:"reached,omitzero"`   // a connection to it opened, last
+	Lost     time.Time       `json:"lost,omitzero"`      // a connection to it that was open closed, last
+	Answered uint64          `json:"answered,omitempty"` // number of the event that tells of either, the last
+	Failed   time.Time       `json:"failed,omitzero"`    // the guard was found unreachable, last
 	Failures uint64          `json:"failures,omitempty"`
 	Outcome  chivev1.Outcome `json:"outcome,omitempty"` // of the last failure
 }
@@ -59,21 +60,21 @@ func (n *Node) relay(name string) *Relay {
 }
 
 // reached: a connection to the relay opened.
-func (n *Node) reached(name string, at time.Time) {
+func (n *Node) reached(name string, at time.Time, number uint64) {
 	if name == "" {
 		return
 	}
 	r := n.relay(name)
-	r.Reached = latest(r.Reached, at)
+	r.Reached, r.Answered = latest(r.Reached, at), max(r.Answered, number)
 }
 
 // lost: a connection to the relay closed.
-func (n *Node) lost(name string, at time.Time) {
+func (n *Node) lost(name string, at time.Time, number uint64) {
 	if name == "" {
 		return
 	}
 	r := n.relay(name)
-	r.Lost = latest(r.Lost, at)
+	r.Lost, r.Answered = latest(r.Lost, at), max(r.Answered, number)
 }
 
 func (n *Node) guard(e *chivev1.Envelope, at time.Time) {
@@ -86,7 +87,7 @@ func (n *Node) guard(e *chivev1.Envelope, at time.Time) {
 	case *chivev1.Envelope_GuardSampled:
 		r.Sampled = at
 	case *chivev1.Envelope_GuardReachable:
-		r.Reached = latest(r.Reached, at)
+		r.Reached, r.Answered = latest(r.Reached, at), max(r.Answered, e.GetSequence())
 	case *chivev1.Envelope_GuardUnreachable:
 		r.Failed, r.Outcome = at, body.GuardUnreachable.GetOutcome()
 		r.Failures++

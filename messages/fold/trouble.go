@@ -41,34 +41,50 @@ func (t *Trouble) Text() string {
 	return "no circuit can be built"
 }
 
-// tries are what was tried since something last worked.
+// tries are what was tried since something last worked. What came after what is told by the
+// numbers of events: the clock may be set back.
 type tries struct {
-	worked time.Time // last
-	open   bool      // it works
-	failed int
-	first  time.Time // failure
-	last   time.Time // failure
-	why    chivev1.Outcome
+	worked      time.Time // last
+	until       uint64    // the number of that
+	open        bool      // it works
+	failed      int
+	first, last moment // failure
+	why         chivev1.Outcome
 }
 
-func (t *tries) works(at time.Time) { t.worked = latest(t.worked, at) }
+// moment is when an event was, and its number.
+type moment struct {
+	at     time.Time
+	number uint64
+}
+
+func (t *tries) works(at time.Time, number uint64) {
+	t.worked, t.until = latest(t.worked, at), max(t.until, number)
+}
 
 // fails counts a failure, unless nothing can be told from it. It comes after all that works.
-func (t *tries) fails(at time.Time, why chivev1.Outcome) {
+func (t *tries) fails(at time.Time, number uint64, why chivev1.Outcome) {
 	switch why {
 	case chivev1.Outcome_OUTCOME_CANCELLED, chivev1.Outcome_OUTCOME_SHUTDOWN, chivev1.Outcome_OUTCOME_INTERNAL:
 		return
 	}
-	if !at.After(t.worked) {
+	if number <= t.until {
 		return
 	}
 	t.failed++
-	if t.first.IsZero() || at.Before(t.first) {
-		t.first = at
+	if t.failed == 1 || number < t.first.number {
+		t.first = moment{at, number}
 	}
-	if at.After(t.last) || at.Equal(t.last) && why > t.why {
-		t.last, t.why = at, why
+	if number > t.last.number {
+		t.last, t.why = moment{at, number}, why
 	}
+}
+
+// long: have they failed for so long? A clock that was set back meanwhile cannot tell, and
+// those that fail at once are over by then.
+func (t *tries) long(d time.Duration) bool {
+	took := t.last.at.Sub(t.first.at)
+	return took >= d || took < 0
 }
 
 // Trouble is what keeps the node from the network now; nil: nothing that is known.
@@ -83,14 +99,18 @@ func (n *Node) Trouble() *Trouble {
 		}
 		return n.trouble(NoRelay, t)
 	}
-	if t := n.builds(); !t.open && t.failed >= circuitsInVain && (t.last.Sub(t.first) >= circuitsTried || t.failed >= n.retain()) {
+	if t := n.builds(); !t.open && t.failed >= circuitsInVain && (t.long(circuitsTried) || t.failed >= n.retain()) {
 		return n.trouble(NoCircuit, t)
 	}
 	return nil
 }
 
 func (n *Node) trouble(what string, t tries) *Trouble {
-	return &Trouble{What: what, Since: latest(n.Started, t.worked), Outcome: t.why}
+	since := latest(n.Started, t.worked)
+	if since.After(t.first.at) {
+		since = t.first.at // the clock was set back
+	}
+	return &Trouble{What: what, Since: since, Outcome: t.why}
 }
 
 // dials are the tries to reach a relay, or a guard: once guards are known, other relays that
@@ -99,7 +119,7 @@ func (n *Node) dials(guards bool) (t tries) {
 	counts := func(name string) bool { return !guards || n.Relays[name] != nil && n.Relays[name].Guard }
 	for name, r := range n.Relays {
 		if counts(name) {
-			t.works(latest(r.Reached, r.Lost))
+			t.works(latest(r.Reached, r.Lost), r.Answered)
 		}
 	}
 	for _, k := range n.Connections {
@@ -108,12 +128,12 @@ func (n *Node) dials(guards bool) (t tries) {
 		}
 		t.open = t.open || k.State == ConnectionOpen
 		if k.State == ConnectionClosed {
-			t.works(k.Gone)
+			t.works(k.Gone, k.Number)
 		}
 	}
 	for _, k := range n.Connections {
 		if k.State == ConnectionFailed && counts(k.Relay) {
-			t.fails(k.Gone, k.Outcome)
+			t.fails(k.Gone, k.Number, k.Outcome)
 		}
 	}
 	return t
@@ -121,14 +141,14 @@ func (n *Node) dials(guards bool) (t tries) {
 
 // builds are the tries to build a circuit through the network.
 func (n *Node) builds() (t tries) {
-	t.works(n.Through)
+	t.works(n.Through, n.ThroughNumber)
 	for _, c := range n.Circuits {
 		t.open = t.open || c.through() && c.State == CircuitOpen
 	}
 	for _, c := range n.Circuits {
 		// Of the relays at the end of others, some are named by who is on the other side.
 		if c.State == CircuitFailed && c.Purpose == chivev1.Purpose_PURPOSE_GENERAL && c.Hops > 1 {
-			t.fails(c.Gone, c.Outcome)
+			t.fails(c.Gone, c.Number, c.Outcome)
 		}
 	}
 	return t

@@ -151,7 +151,7 @@ func TestTrouble(t *testing.T) {
 		tt.does()
 		n := &Node{}
 		for i, e := range log {
-			e.Time = &timestamppb.Timestamp{Seconds: int64(i + 1)}
+			e.Time, e.Sequence = &timestamppb.Timestamp{Seconds: int64(i + 1)}, uint64(i+1)
 			n.Apply(e)
 		}
 		switch got := n.Trouble(); {
@@ -169,7 +169,7 @@ func TestLongTrouble(t *testing.T) {
 	n, second := &Node{Retain: 4}, int64(0)
 	tell := func(e *chivev1.Envelope) {
 		second++
-		e.Time = &timestamppb.Timestamp{Seconds: second}
+		e.Time, e.Sequence = &timestamppb.Timestamp{Seconds: second}, uint64(second)
 		n.Apply(messages.Because(e, "", "g"))
 	}
 	tell(messages.Event(kGuard, "g", &chivev1.GuardSampled{}))
@@ -185,5 +185,59 @@ func TestLongTrouble(t *testing.T) {
 	}
 	if got := n.Trouble(); got == nil || got.What != NoGuard || !got.Since.Equal(at(4)) {
 		t.Errorf("%+v", got)
+	}
+}
+
+// A clock that is set back by an hour keeps no trouble from being told: none since the first
+// failure, as the clock has it now.
+func TestTroubleOfAClockThatWasSetBack(t *testing.T) {
+	for _, tt := range []struct {
+		what  string
+		works func(id string) []*chivev1.Envelope
+		fails func(id string) []*chivev1.Envelope
+	}{
+		{NoGuard, func(id string) []*chivev1.Envelope {
+			return []*chivev1.Envelope{
+				messages.Event(kConnection, id, &chivev1.ConnectionDialled{Attempt: 1}),
+				messages.Event(kConnection, id, &chivev1.ConnectionOpened{LinkVersion: 5}),
+				messages.Event(kConnection, id, &chivev1.ConnectionClosed{Outcome: chivev1.Outcome_OUTCOME_CONNECTION_LOST}),
+			}
+		}, func(id string) []*chivev1.Envelope {
+			return []*chivev1.Envelope{
+				messages.Event(kConnection, id, &chivev1.ConnectionDialled{Attempt: 1}),
+				messages.Event(kConnection, id, &chivev1.ConnectionFailed{Outcome: chivev1.Outcome_OUTCOME_TIMEOUT}),
+			}
+		}},
+		{NoCircuit, func(id string) []*chivev1.Envelope {
+			return []*chivev1.Envelope{launched(id), hop1(id), hop2(id), opened(id), cClosed(id)}
+		}, func(id string) []*chivev1.Envelope {
+			failed := messages.Event(kCircuit, id, &chivev1.CircuitFailed{Outcome: chivev1.Outcome_OUTCOME_TIMEOUT})
+			general := messages.Event(kCircuit, id, &chivev1.CircuitLaunched{Purpose: chivev1.Purpose_PURPOSE_GENERAL, Hops: 3, ConnectionId: "k"})
+			return []*chivev1.Envelope{general, failed}
+		}},
+	} {
+		n, second, number := &Node{}, int64(10_000), uint64(0)
+		tell := func(all []*chivev1.Envelope) {
+			for _, e := range all {
+				second++
+				number++
+				e.Time, e.Sequence = &timestamppb.Timestamp{Seconds: second}, number
+				n.Apply(messages.Because(e, "", "g"))
+			}
+		}
+		tell([]*chivev1.Envelope{messages.Event(kNode, "n", &chivev1.NodeStarted{}), messages.Event(kGuard, "g", &chivev1.GuardSampled{})})
+		tell(tt.works("w"))
+		second -= 3600
+		since := second + 2
+		for i := range 12 {
+			tell(tt.fails(fmt.Sprint("f", i)))
+		}
+		if got := n.Trouble(); got == nil || got.What != tt.what || !got.Since.Equal(at(since)) || got.Outcome != chivev1.Outcome_OUTCOME_TIMEOUT {
+			t.Errorf("%s since %d: %+v", tt.what, since, got)
+		}
+		tell(tt.works("v"))
+		if got := n.Trouble(); got != nil {
+			t.Errorf("%s: it works again: %+v", tt.what, got)
+		}
 	}
 }
