@@ -46,9 +46,10 @@ fuzz: ## each fuzz target for FUZZTIME (default 20s)
 		$(GO) test "$$dir" -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) || exit 1; \
 	done
 
-soak: deps ## SOAKGIB of mixed traffic and the demo again and again, SOAKTIME seconds each (default 600)
+soak: deps ## SOAKGIB of mixed traffic, outages, onions, faults, and the demo again and again, SOAKTIME seconds each (default 600)
 	CHIVE_SOAK=1000 $(GO) test -count=1 -timeout 30m -run TestKilledAtAnyMoment ./bridge/journal
 	CHIVE_SOAK_TIME=$(SOAKTIME)s CHIVE_SOAK_GIB=$(SOAKGIB) $(GO) test -race -count=1 -v -timeout 0 -run 'TestSoak$$' ./internal/e2e
+	CHIVE_OUTAGE=60s $(GO) test -race -count=1 -v -timeout 20m -run 'TestBackAfterAnOutage$$' ./internal/e2e
 	CHIVE_ONION_FLOOD=1 CHIVE_ONION_CHANGES=4 CHIVE_ONION_PERIODS=1 $(GO) test -race -count=1 -v -parallel 2 -timeout 40m -run 'TestOnionPeriods$$|TestOnionFloodOfCTor$$|TestHostingOfflinePeriods$$|TestOnionBalance$$' ./internal/e2e
 	CHIVE_SHARE_SCHEDULES=20000 $(GO) test -count=1 -timeout 60m -run 'TestNeverTwoPublishers$$' ./tor/onion/share
 	CHIVE_SHARED_FAILOVERS=10 $(GO) test -race -count=1 -v -timeout 60m -run 'TestHostingFailovers$$' ./internal/e2e

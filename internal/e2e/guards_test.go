@@ -27,7 +27,8 @@ func outage(t *testing.T) time.Duration {
 	return d
 }
 
-// recovery only bounds a failure; what is aimed at is recoveryAim, which a busy machine misses.
+// recovery only bounds a failure; what is aimed at is recoveryAim, which a busy machine misses:
+// it counts in a soak.
 const (
 	recovery    = patience
 	recoveryAim = 10 * time.Second
@@ -116,8 +117,8 @@ func TestBackAfterAnOutage(t *testing.T) {
 			}
 			took := c.backAfter(t, n)
 			t.Logf("back %v after the network was, which was gone for %v", took.Round(10*time.Millisecond), outage(t))
-			if took > recoveryAim {
-				t.Logf("more than %v", recoveryAim)
+			if took > recoveryAim && os.Getenv("CHIVE_OUTAGE") != "" {
+				t.Errorf("more than %v", recoveryAim)
 			}
 			if test.name == "killed" {
 				c.after(t, mark,
