@@ -44,7 +44,8 @@ type StreamLife struct {
 	Requested   time.Time     `json:",omitzero"`
 	Connected   time.Time     `json:",omitzero"`
 	Gone        time.Time     `json:",omitzero"`
-	Took        time.Duration `json:",omitzero"` // from requested to connected
+	Number      uint64        `json:",omitempty"` // of the event that tells so
+	Took        time.Duration `json:",omitzero"`  // from requested to connected
 	BytesIn     uint64        `json:",omitempty"`
 	BytesOut    uint64        `json:",omitempty"`
 }
@@ -161,7 +162,7 @@ func (n *Node) stream(e *chivev1.Envelope, at time.Time) {
 		s.State, s.Circuit = StreamWaiting, ""
 	case *chivev1.Envelope_StreamEnded:
 		x := body.StreamEnded
-		s.State, s.Circuit, s.Outcome, s.Gone = StreamEnded, "", x.GetOutcome(), at
+		s.State, s.Circuit, s.Outcome, s.Gone, s.Number = StreamEnded, "", x.GetOutcome(), at, e.GetSequence()
 		s.BytesIn, s.BytesOut = x.GetBytesIn(), x.GetBytesOut()
 	}
 	if s.Ended() && !was {

@@ -54,7 +54,7 @@ func latest(first time.Time, others ...time.Time) time.Time {
 func (n *Node) relay(name string) *Relay {
 	r := entity(&n.Relays, name)
 	if len(n.Relays) > 2*maxRelays {
-		trim(n.Relays, maxRelays, func(r *Relay) (time.Time, bool) { return r.touched(), true })
+		trim(n.Relays, maxRelays, func(r *Relay) (moment, bool) { return moment{at: r.touched()}, true })
 	}
 	return r
 }
@@ -120,7 +120,7 @@ func (n *Node) supervisor(e *chivev1.Envelope, at time.Time) {
 		b.Delay = body.InputQuarantined.GetLasts().AsDuration()
 	}
 	if len(n.Breakers) > 2*maxRelays {
-		trim(n.Breakers, maxRelays, func(b *Breaker) (time.Time, bool) { return b.touched(), true })
+		trim(n.Breakers, maxRelays, func(b *Breaker) (moment, bool) { return moment{at: b.touched()}, true })
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"maps"
 	"slices"
-	"time"
 )
 
 // over counts one more that ended; when there are twice as many as are
@@ -27,19 +26,20 @@ func (n *Node) retain() int {
 // Retain of each, the oldest first. A snapshot is taken after it.
 func (n *Node) Trim() {
 	keep := n.retain()
-	n.ended[0] = trim(n.Connections, keep, func(k *ConnectionLife) (time.Time, bool) { return k.Gone, k.Ended() })
-	n.ended[1] = trim(n.Circuits, keep, func(c *CircuitLife) (time.Time, bool) { return c.Gone, c.Ended() })
-	n.ended[2] = trim(n.Streams, keep, func(s *StreamLife) (time.Time, bool) { return s.Gone, s.Ended() })
-	trim(n.Relays, maxRelays, func(r *Relay) (time.Time, bool) { return r.touched(), true })
-	trim(n.Breakers, maxRelays, func(b *Breaker) (time.Time, bool) { return b.touched(), true })
+	n.ended[0] = trim(n.Connections, keep, func(k *ConnectionLife) (moment, bool) { return moment{k.Gone, k.Number}, k.Ended() })
+	n.ended[1] = trim(n.Circuits, keep, func(c *CircuitLife) (moment, bool) { return moment{c.Gone, c.Number}, c.Ended() })
+	n.ended[2] = trim(n.Streams, keep, func(s *StreamLife) (moment, bool) { return moment{s.Gone, s.Number}, s.Ended() })
+	trim(n.Relays, maxRelays, func(r *Relay) (moment, bool) { return moment{at: r.touched()}, true })
+	trim(n.Breakers, maxRelays, func(b *Breaker) (moment, bool) { return moment{at: b.touched()}, true })
 }
 
-// trim keeps what may not go and the latest of what may: which ones does not
-// depend on the order in which they came. It returns how many of those are left.
-func trim[T any](all map[string]*T, keep int, may func(*T) (time.Time, bool)) int {
+// trim keeps what may not go and the latest of what may, by the numbers of events if those
+// are told: which ones does not depend on the order in which they came. It returns how many of
+// those are left.
+func trim[T any](all map[string]*T, keep int, may func(*T) (moment, bool)) int {
 	type candidate struct {
 		id string
-		at time.Time
+		moment
 	}
 	var gone []candidate
 	for id, x := range all {
@@ -51,7 +51,7 @@ func trim[T any](all map[string]*T, keep int, may func(*T) (time.Time, bool)) in
 		return len(gone)
 	}
 	slices.SortFunc(gone, func(a, b candidate) int {
-		return cmp.Or(b.at.Compare(a.at), cmp.Compare(a.id, b.id))
+		return cmp.Or(cmp.Compare(b.number, a.number), b.at.Compare(a.at), cmp.Compare(a.id, b.id))
 	})
 	for _, c := range gone[keep:] {
 		delete(all, c.id)

@@ -241,3 +241,39 @@ func TestTroubleOfAClockThatWasSetBack(t *testing.T) {
 		}
 	}
 }
+
+// What failed since a clock was set back is newer than what ended before, and is not what is
+// forgotten: the trouble lasts until something works, however often it is tried.
+func TestTroubleLastsOnAClockThatWasSetBack(t *testing.T) {
+	n, second, number := &Node{Retain: 8}, int64(10_000), uint64(0)
+	tell := func(all ...*chivev1.Envelope) {
+		for _, e := range all {
+			second++
+			number++
+			e.Time, e.Sequence = &timestamppb.Timestamp{Seconds: second}, number
+			n.Apply(messages.Because(e, "", "g"))
+		}
+	}
+	failed := func(id string) {
+		tell(messages.Event(kConnection, id, &chivev1.ConnectionDialled{Attempt: 1}),
+			messages.Event(kConnection, id, &chivev1.ConnectionFailed{Outcome: chivev1.Outcome_OUTCOME_TIMEOUT}))
+	}
+	tell(messages.Event(kNode, "n", &chivev1.NodeStarted{}), messages.Event(kGuard, "g", &chivev1.GuardSampled{}))
+	for i := range 8 {
+		failed(fmt.Sprint("before", i))
+	}
+	tell(messages.Event(kConnection, "w", &chivev1.ConnectionDialled{Attempt: 1}),
+		messages.Event(kConnection, "w", &chivev1.ConnectionOpened{LinkVersion: 5}),
+		messages.Event(kConnection, "w", &chivev1.ConnectionClosed{Outcome: chivev1.Outcome_OUTCOME_CONNECTION_LOST}))
+	second -= 3600
+	for i := range 40 {
+		failed(fmt.Sprint("after", i))
+		if got := n.Trouble(); i >= connectionsInVain && (got == nil || got.What != NoGuard) {
+			t.Fatalf("after %d failures: %+v", i+1, got)
+		}
+	}
+	n.Trim()
+	if got := n.Trouble(); got == nil || got.What != NoGuard {
+		t.Errorf("in a snapshot: %+v", got)
+	}
+}
