@@ -13,6 +13,7 @@ type serverLog struct {
 
 	mu     sync.Mutex // protects the fields below
 	failed error
+	ended  bool   // it does not start
 	told   func() // of the next failure
 }
 
@@ -52,6 +53,16 @@ func (l *serverLog) Errorf(format string, args ...any) {
 func (l *serverLog) Fatalf(format string, args ...any) {
 	l.say("fatal", format, args)
 	l.keep(format, args)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ended = true
+}
+
+// dead says whether the server gave up: it is never ready then, though it was started.
+func (l *serverLog) dead() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ended
 }
 
 // failure adds to err what the server said first since it was asked last.

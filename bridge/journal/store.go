@@ -67,7 +67,7 @@ func openStore(dir string, size int64, wait time.Duration, log *slog.Logger) (*s
 		return nil, err
 	}
 	s.server.SetLoggerV2(s.said, false, false, false)
-	s.server.Start()
+	s.server.Start() // returns when it has started, or cannot
 	if err := s.connect(size, had); err != nil {
 		s.close()
 		return nil, s.said.failure(err)
@@ -77,7 +77,7 @@ func openStore(dir string, size int64, wait time.Duration, log *slog.Logger) (*s
 }
 
 func (s *store) connect(size int64, had bool) error {
-	if !s.server.ReadyForConnections(s.wait) || !s.server.JetStreamEnabled() {
+	if s.said.dead() || !s.server.ReadyForConnections(s.wait) || !s.server.JetStreamEnabled() {
 		return errors.New("the journal's NATS server does not start")
 	}
 	var err error
