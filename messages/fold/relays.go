@@ -13,11 +13,29 @@ type Relay struct {
 	Guard    bool            `json:"guard,omitempty"`
 	Sampled  time.Time       `json:"sampled,omitzero"`
 	Reached  time.Time       `json:"reached,omitzero"`   // a connection to it opened, last
+	Up       uint64          `json:"up,omitempty"`       // number of the event that tells so
 	Lost     time.Time       `json:"lost,omitzero"`      // a connection to it that was open closed, last
 	Answered uint64          `json:"answered,omitempty"` // number of the event that tells of either, the last
 	Failed   time.Time       `json:"failed,omitzero"`    // the guard was found unreachable, last
+	Down     uint64          `json:"down,omitempty"`     // number of the event that tells so
 	Failures uint64          `json:"failures,omitempty"`
 	Outcome  chivev1.Outcome `json:"outcome,omitempty"` // of the last failure
+}
+
+// opens notes that it was reached.
+func (r *Relay) opens(at time.Time, number uint64) {
+	switch {
+	case number > r.Up: // the clock may have been set back
+		r.Reached, r.Up = at, number
+	case number == r.Up:
+		r.Reached = latest(r.Reached, at)
+	}
+	r.Answered = max(r.Answered, number)
+}
+
+// away: was it found unreachable, and not reached since?
+func (r *Relay) away() bool {
+	return !r.Failed.IsZero() && (r.Down > r.Up || r.Down == r.Up && r.Failed.After(r.Reached))
 }
 
 // touched is when something was last heard of it.
@@ -64,8 +82,7 @@ func (n *Node) reached(name string, at time.Time, number uint64) {
 	if name == "" {
 		return
 	}
-	r := n.relay(name)
-	r.Reached, r.Answered = latest(r.Reached, at), max(r.Answered, number)
+	n.relay(name).opens(at, number)
 }
 
 // lost: a connection to the relay closed.
@@ -87,9 +104,9 @@ func (n *Node) guard(e *chivev1.Envelope, at time.Time) {
 	case *chivev1.Envelope_GuardSampled:
 		r.Sampled = at
 	case *chivev1.Envelope_GuardReachable:
-		r.Reached, r.Answered = latest(r.Reached, at), max(r.Answered, e.GetSequence())
+		r.opens(at, e.GetSequence())
 	case *chivev1.Envelope_GuardUnreachable:
-		r.Failed, r.Outcome = at, body.GuardUnreachable.GetOutcome()
+		r.Failed, r.Down, r.Outcome = at, e.GetSequence(), body.GuardUnreachable.GetOutcome()
 		r.Failures++
 	}
 }

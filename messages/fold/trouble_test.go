@@ -2,6 +2,7 @@ package fold
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -275,5 +276,28 @@ func TestTroubleLastsOnAClockThatWasSetBack(t *testing.T) {
 	n.Trim()
 	if got := n.Trouble(); got == nil || got.What != NoGuard {
 		t.Errorf("in a snapshot: %+v", got)
+	}
+}
+
+// A guard is what was found of it last, whatever the clock was set to meanwhile.
+func TestGuardOfAClockThatWasSetBack(t *testing.T) {
+	up := func() *chivev1.Envelope { return messages.Event(kGuard, "g", &chivev1.GuardReachable{}) }
+	opened := func() *chivev1.Envelope { return messages.Event(kConnection, "k", &chivev1.ConnectionOpened{}) }
+	down := func() *chivev1.Envelope {
+		return messages.Event(kGuard, "g", &chivev1.GuardUnreachable{Outcome: chivev1.Outcome_OUTCOME_TIMEOUT})
+	}
+	for want, tell := range map[string][]func() *chivev1.Envelope{
+		"unreachable": {opened, up, down}, "reachable": {down, up}, "reachable since 2": {down, opened},
+	} {
+		n := &Node{}
+		for i, event := range append([]func() *chivev1.Envelope{func() *chivev1.Envelope { return messages.Event(kGuard, "g", &chivev1.GuardSampled{}) }}, tell...) {
+			e := event()
+			e.Time, e.Sequence = &timestamppb.Timestamp{Seconds: int64(10_000 - 3600*i)}, uint64(i+1)
+			n.Apply(messages.Because(e, "", "g"))
+		}
+		state, _, _ := strings.Cut(want, " ")
+		if v := n.GuardViews(); len(v) != 1 || v[0].State != state || !v[0].Since.Equal(at(int64(10_000-3600*len(tell)))) {
+			t.Errorf("%s: %+v", want, v)
+		}
 	}
 }

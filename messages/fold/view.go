@@ -212,7 +212,7 @@ func (n *Node) GuardViews() []GuardView {
 		}
 		v := GuardView{ID: name, State: "sampled", Since: r.Sampled, Failures: r.Failures, LastReached: r.Reached, LastFailed: r.Failed}
 		switch {
-		case r.Failed.After(r.Reached):
+		case r.away():
 			v.State, v.Since, v.Outcome = "unreachable", r.Failed, messages.OutcomeName(r.Outcome)
 		case !r.Reached.IsZero():
 			v.State, v.Since = "reachable", r.Reached
