@@ -113,17 +113,13 @@ func waitUploads(c *control, services int) error {
 			done[upload{f[2], f[4]}]++
 			published[f[2]] = true
 		}
-		// There are more than were seen to begin if some had begun before anybody listened.
-		if len(published) == services && total(done) >= total(begun) {
+		// Some that end may have begun before anybody listened: they stand for no others.
+		under := false
+		for u, n := range begun {
+			under = under || done[u] < n
+		}
+		if len(published) == services && !under {
 			return nil
 		}
 	}
-}
-
-func total[K comparable](m map[K]int) int {
-	n := 0
-	for _, v := range m {
-		n += v
-	}
-	return n
 }
