@@ -140,7 +140,7 @@ type (
 	// in the actor's turn.
 	List struct{ Tell func([]Identity) }
 	// ForgetTimes drops what was learned of how long circuits take; it is learned anew.
-	// The answer is of how many circuits that was.
+	// The answer is of how many circuits that was; -1: nothing is forgotten.
 	ForgetTimes struct{ Reply kernel.Reply[int] }
 	// Closed answers Close.
 	Closed struct{}

@@ -1,7 +1,7 @@
 package circuits
 
 // Who asks the circuits something is answered when they have stopped, or stop before they come
-// to it: of those that are started anew the answers are so.
+// to it.
 
 // Drop implements kernel.Droppable: there are no circuits just now.
 func (m *Renew) Drop() { m.Reply.Send(0) }
@@ -9,5 +9,5 @@ func (m *Renew) Drop() { m.Reply.Send(0) }
 // Drop implements kernel.Droppable.
 func (m *List) Drop() { m.Tell(nil) }
 
-// Drop implements kernel.Droppable.
-func (m *ForgetTimes) Drop() { m.Reply.Send(0) }
+// Drop implements kernel.Droppable: circuits that are started anew begin with what was learned.
+func (m *ForgetTimes) Drop() { m.Reply.Send(-1) }

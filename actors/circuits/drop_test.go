@@ -31,14 +31,17 @@ func TestQuestionsToCircuitsThatFail(t *testing.T) {
 	}))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	for name, question := range map[string]func(kernel.Reply[int]) any{
-		"renew":  func(r kernel.Reply[int]) any { return &circuits.Renew{Reply: r} },
-		"forget": func(r kernel.Reply[int]) any { return &circuits.ForgetTimes{Reply: r} },
-		"list": func(r kernel.Reply[int]) any {
+	for name, tt := range map[string]struct {
+		want     int
+		question func(kernel.Reply[int]) any
+	}{
+		"renew":  {0, func(r kernel.Reply[int]) any { return &circuits.Renew{Reply: r} }},
+		"forget": {-1, func(r kernel.Reply[int]) any { return &circuits.ForgetTimes{Reply: r} }},
+		"list": {0, func(r kernel.Reply[int]) any {
 			return &circuits.List{Tell: func(all []circuits.Identity) { r.Send(len(all)) }}
-		},
+		}},
 	} {
-		if n, err := kernel.Ask(ctx, system, passes, question); n != 0 || err != nil {
+		if n, err := kernel.Ask(ctx, system, passes, tt.question); n != tt.want || err != nil {
 			t.Errorf("%s: %d, %v", name, n, err)
 		}
 	}

@@ -2,6 +2,7 @@ package node
 
 import (
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"sync"
 
@@ -71,11 +72,17 @@ type TimeoutsForgetAnswer struct {
 	Circuits int `json:"circuits"` // from whose times the timeouts were learned
 }
 
+// errNoCircuits: nothing was forgotten.
+var errNoCircuits = errors.New("the part of the node that learns failed and is being started anew: nothing is forgotten; ask again")
+
 // answerTimeoutsForget drops what was learned of circuits' build times, on disk too.
 func (n *Node) answerTimeoutsForget([]byte) ([]byte, error) {
 	known, err := askRoot(n, func(reply kernel.Reply[int]) any { return &circuits.ForgetTimes{Reply: reply} })
 	if err != nil {
 		return nil, err
+	}
+	if known < 0 {
+		return nil, errNoCircuits
 	}
 	return json.Marshal(TimeoutsForgetAnswer{known})
 }
