@@ -42,18 +42,11 @@ func Sign(seed []byte, d messages.FleetDocument) ([]byte, error) {
 	if err := check(&d); err != nil {
 		return nil, err
 	}
-	user, err := nkeys.FromSeed(bytes.TrimSpace(seed))
-	if err != nil {
-		return nil, fmt.Errorf("not the seed (SU…) of an nkey: %w", err)
-	}
-	defer user.Wipe()
-	key, err := user.PublicKey()
+	user, key, err := signer(seed)
 	if err != nil {
 		return nil, err
 	}
-	if !nkeys.IsValidPublicUserKey(key) {
-		return nil, errors.New("not a user's nkey, which begins with SU")
-	}
+	defer user.Wipe()
 	text, err := json.Marshal(d)
 	if err != nil {
 		return nil, err
@@ -69,6 +62,33 @@ func Sign(seed []byte, d messages.FleetDocument) ([]byte, error) {
 		err = fmt.Errorf("%d bytes, at most %d", len(value), MaxValue)
 	}
 	return value, err
+}
+
+// Author is the public nkey (U…) of who signs with a seed (SU…).
+func Author(seed []byte) (string, error) {
+	user, key, err := signer(seed)
+	if err != nil {
+		return "", err
+	}
+	user.Wipe()
+	return key, nil
+}
+
+// signer is the key of a seed, which its caller wipes, with its public half.
+func signer(seed []byte) (nkeys.KeyPair, string, error) {
+	user, err := nkeys.FromSeed(bytes.TrimSpace(seed))
+	if err != nil {
+		return nil, "", fmt.Errorf("not the seed (SU…) of an nkey: %w", err)
+	}
+	key, err := user.PublicKey()
+	if err == nil && !nkeys.IsValidPublicUserKey(key) {
+		err = errors.New("not a user's nkey, which begins with SU")
+	}
+	if err != nil {
+		user.Wipe()
+		return nil, "", err
+	}
+	return user, key, nil
 }
 
 // Verify reads a publication and says why it is not to be believed: errors match the

@@ -48,6 +48,9 @@ func (c fleetConfigGet) Run(std streams) error {
 		}
 		if c.Name == "" {
 			fmt.Fprintf(std.out, "# revision %d, publication %d\n", p.Document.Revision, p.Number)
+			if err := sayRefused(ctx, std.err, f, p.Number); err != nil {
+				return err
+			}
 		}
 		for _, l := range p.Document.Lines {
 			switch {
@@ -59,6 +62,24 @@ func (c fleetConfigGet) Run(std streams) error {
 		}
 		return nil
 	})
+}
+
+// sayRefused names the nodes that do not do what was published.
+func sayRefused(ctx context.Context, w io.Writer, f *bridge.FleetConn, publication uint64) error {
+	acks, err := f.Acks(ctx, publication)
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, a := range acks {
+		if a.State == messages.FleetRejected || a.State == messages.FleetReverted {
+			names = append(names, printable(a.Node))
+		}
+	}
+	if len(names) > 0 {
+		note(w, "publication %d is not in force at %s: chive fleet status says why", publication, strings.Join(names, ", "))
+	}
+	return nil
 }
 
 type fleetConfigHistory struct {

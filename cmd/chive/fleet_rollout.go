@@ -26,6 +26,7 @@ these do well; if the one who publishes is not heard of again, they go back, too
 type publishFlags struct {
 	fleetFlags
 	Key      string        `required:"" type:"existingfile" placeholder:"FILE" help:"The seed to sign with, of a FleetConfigKey."`
+	NewKey   bool          `help:"The key is another one than that of the last publication, and FleetConfigKey of the nodes names it already."`
 	Note     string        `help:"What it is for."`
 	Expires  time.Duration `default:"720h" help:"How long nodes may begin with it."`
 	DryRun   bool          `help:"Only say what would be published."`
@@ -48,6 +49,10 @@ type rollout struct {
 	lines  []messages.ConfigLine
 	last   uint64 // publication
 	next   uint64 // revision
+	author string // who signed the last publication; "": nobody did
+
+	answered []string // nodes that have decided on what was published
+	stranger bool     // one of them says that its FleetConfigKey does not name the key
 }
 
 // errNotTaken: a node does not do what was published.
@@ -66,6 +71,9 @@ func (c publishFlags) publish(std streams, change func(before []messages.ConfigL
 		r := &rollout{publishFlags: c, f: f, seed: seed, out: std.out}
 		members, err := r.look(ctx)
 		if err != nil {
+			return err
+		}
+		if err := r.checkKey(); err != nil {
 			return err
 		}
 		if r.lines, err = change(r.before); err != nil {
@@ -99,6 +107,9 @@ func (r *rollout) look(ctx context.Context) (nodes []string, err error) {
 	if err != nil && p.Number > 0 {
 		fmt.Fprintf(r.out, "publication %d is replaced: %v\n", p.Number, err)
 	}
+	if err == nil {
+		r.author = p.Author
+	}
 	r.last, r.next, r.before = p.Number, p.Document.Revision, p.Document.Lines
 	members, err := r.f.Members(ctx)
 	if err != nil {
@@ -113,6 +124,19 @@ func (r *rollout) look(ctx context.Context) (nodes []string, err error) {
 		fmt.Fprintln(r.out, "no node is there: those that come will take it")
 	}
 	return nodes, nil
+}
+
+// checkKey refuses a key that nodes would not believe, as far as it can be known here: the last
+// publication of a fleet is all that a node which starts anew goes by.
+func (r *rollout) checkKey() error {
+	key, err := fleet.Author(r.seed)
+	if err != nil {
+		return usage("--key %s: %w", r.Key, err)
+	}
+	if r.author == "" || r.author == key || r.NewKey {
+		return nil
+	}
+	return usage("--key %s is the key %s, and publication %d was signed with %s: use that one's seed, or say --new-key if FleetConfigKey of the nodes names the new key already. Nothing was published", r.Key, key, r.last, r.author)
 }
 
 // run publishes, to some nodes first if that is asked for.
@@ -198,7 +222,7 @@ func (r *rollout) step(ctx context.Context, lines []messages.ConfigLine, nodes, 
 func (r *rollout) await(ctx context.Context, nodes []string, heard <-chan struct{}) error {
 	poll := time.NewTicker(time.Second)
 	defer poll.Stop()
-	told := map[string]bool{}
+	r.answered, r.stranger = nil, false
 	for {
 		ask, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTimeout)
 		acks, err := r.f.Acks(ask, r.last)
@@ -213,8 +237,9 @@ func (r *rollout) await(ctx context.Context, nodes []string, heard <-chan struct
 				silent = append(silent, n)
 				continue
 			}
-			if !told[n] {
-				told[n] = true
+			if !slices.Contains(r.answered, n) {
+				r.answered = append(r.answered, n)
+				r.stranger = r.stranger || acks[at].Reason == fleet.ErrStranger.Error()
 				printAcks(r.out, acks[at:at+1])
 			}
 			if s := acks[at].State; s == messages.FleetRejected || s == messages.FleetReverted {
@@ -241,7 +266,7 @@ func final(a messages.FleetAck) bool {
 	return a.State != messages.FleetTrying || a.Builds > 0
 }
 
-// back publishes what was set before, and says why.
+// back publishes what was set before, and says why, and whether those who answered took that.
 func (r *rollout) back(why error) error {
 	if !errors.Is(why, errNotTaken) || r.Keep {
 		return why
@@ -250,8 +275,12 @@ func (r *rollout) back(why error) error {
 	r.Watch, r.Note = 0, strings.TrimSuffix("going back: "+r.Note, ": ")
 	ctx, cancel := context.WithTimeout(context.Background(), 2*askTimeout) // also when interrupted
 	defer cancel()
-	if err := r.step(ctx, r.before, nil, nil, 0); err != nil {
-		return errors.Join(why, fmt.Errorf("going back: %w", err))
+	err := r.step(ctx, r.before, nil, r.answered, 0)
+	switch {
+	case err == nil:
+		return why
+	case r.stranger && errors.Is(err, errNotTaken):
+		err = fmt.Errorf("%w, for FleetConfigKey there does not name the key of --key. What these have set stays in force, but publication %d, which they do not believe, is the last: publish again with the key that FleetConfigKey names, and --new-key", err, r.last)
 	}
-	return why
+	return errors.Join(why, fmt.Errorf("going back: %w", err))
 }
