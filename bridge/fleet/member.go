@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -319,8 +320,11 @@ func (r *reader) look(ctx context.Context, kv jetstream.KeyValue, hinted bool) e
 		// One with a lower number that was stored later is of a bucket that was made anew; a
 		// server that lags behind has what was stored earlier.
 		if e != nil && (e.Revision() > r.seen || e.Created().After(r.at)) {
+			before := r.seen
 			r.seen, r.at = e.Revision(), e.Created()
-			r.tell(e)
+			if err := r.tell(e); unsigned(err) {
+				r.earlier(ctx, kv, before)
+			}
 			return nil
 		}
 		if !hinted {
@@ -330,8 +334,35 @@ func (r *reader) look(ctx context.Context, kv jetstream.KeyValue, hinted bool) e
 	return nil
 }
 
+// unsigned: is a publication, by what Verify says of it, of nobody who may sign one for this fleet?
+func unsigned(err error) bool {
+	return slices.ContainsFunc([]error{ErrMalformed, ErrUnsigned, ErrStranger, ErrForged, ErrOther}, func(e error) bool { return errors.Is(err, e) })
+}
+
+// earlier hands over the newest publication before the one that was seen that is of somebody who may
+// sign, unless the node has seen it: what nobody may have signed replaces nothing. It comes after
+// the refused one, so that it is what a part of the node that starts anew is told.
+func (r *reader) earlier(ctx context.Context, kv jetstream.KeyValue, before uint64) {
+	if before >= r.seen { // the bucket was made anew
+		before = 0
+	}
+	for n := r.seen - 1; n > before; n-- {
+		limited, cancel := context.WithTimeout(ctx, callTime)
+		e, err := kv.GetRevision(limited, ConfigKey, n)
+		cancel()
+		if err != nil { // no more are kept, or the servers went
+			r.m.o.Log.Debug("no earlier configuration of the fleet", "publication", n, "err", err)
+			return
+		}
+		if _, _, err := Verify(e.Value(), r.m.o.Fleet, r.m.o.Keys, r.m.o.Now()); !unsigned(err) {
+			_ = r.tell(e) // one that has expired is refused for that
+			return
+		}
+	}
+}
+
 // tell hands a publication over, with what is wrong with it.
-func (r *reader) tell(e jetstream.KeyValueEntry) {
+func (r *reader) tell(e jetstream.KeyValueEntry) error {
 	o := r.m.o
 	p := messages.FleetPublication{Number: e.Revision()}
 	p.Document, p.Author, p.Err = Verify(e.Value(), o.Fleet, o.Keys, o.Now())
@@ -339,4 +370,5 @@ func (r *reader) tell(e jetstream.KeyValueEntry) {
 		p.Digest = Digest(envelope)
 	}
 	o.See(p)
+	return p.Err
 }

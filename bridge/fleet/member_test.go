@@ -234,6 +234,53 @@ func TestNotBelievedIsTold(t *testing.T) {
 	}
 }
 
+// A node that comes when what is newest is of nobody who may sign takes the newest that is; one that
+// has seen that is told of the refused ones alone.
+func TestNewestThatIsSigned(t *testing.T) {
+	s := hub(t)
+	seed, public := newKey(t)
+	stranger, _ := newKey(t)
+	c := operator(t, s)
+	_, here := join(t, dial(t, s), "n1", public)
+	publishes(t, c, seed, 1)
+	here.next(t)
+	good := publishes(t, c, seed, 2)
+	here.next(t)
+	first := publishes(t, c, stranger, 3)
+	if p := here.next(t); !errors.Is(p.Err, ErrStranger) || p.Number != first {
+		t.Errorf("%+v", p)
+	}
+	last, err := c.Publish(t.Context(), []byte("rubbish"), first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := here.next(t); !errors.Is(p.Err, ErrMalformed) || p.Number != last {
+		t.Errorf("%+v", p)
+	}
+	_, late := join(t, dial(t, s), "n2", public)
+	if p := late.next(t); !errors.Is(p.Err, ErrMalformed) || p.Number != last {
+		t.Errorf("%+v", p)
+	}
+	if p := late.next(t); p.Err != nil || p.Number != good || p.Document.Revision != 2 || p.Author != public || p.Digest == "" {
+		t.Errorf("%+v", p)
+	}
+	_, alone := join(t, dial(t, s), "n3", func() string { _, other := newKey(t); return other }())
+	alone.next(t)
+	value, err := Sign(seed, document(func(d *messages.FleetDocument) { d.Revision = 5 }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, err := c.Publish(t.Context(), value, last)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, h := range map[string]heard{"n1": here, "n2": late, "n3": alone} {
+		if p := h.next(t); p.Number != next { // nothing came in between
+			t.Errorf("%s: %+v", name, p)
+		}
+	}
+}
+
 func TestMembersComeAndGo(t *testing.T) {
 	s := hub(t)
 	c := operator(t, s)
