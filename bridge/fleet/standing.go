@@ -11,7 +11,7 @@ import (
 // Standing is how the servers are that hold the bucket of members: whether what is read there
 // is new, and what they would bear.
 type Standing struct {
-	Time    time.Time `json:"time"`          // by the servers' clock
+	Time    time.Time `json:"time"`          // by the servers' clock; this machine's if they do not tell (nats-server 2.9)
 	Servers int       `json:"servers"`       // that hold the bucket
 	There   int       `json:"servers_there"` // of these
 	// Stores: they follow one of them, so what is said is stored. Without it what is read is old.
@@ -35,7 +35,7 @@ func (c *Client) Standing(ctx context.Context) (Standing, error) {
 	if err != nil {
 		return Standing{}, unread(NodeBucket(c.fleet), err)
 	}
-	return standing(s.CachedInfo()), nil
+	return standing(s.CachedInfo(), time.Now()), nil
 }
 
 // headless: do the servers say that they cannot store? It is asked after a question that none of
@@ -46,9 +46,16 @@ func (c *Client) headless(ctx context.Context) bool {
 }
 
 // standing reads what a server says of a stream. Of those that follow the leader the servers say
-// who is away; without one they list all.
-func standing(info *jetstream.StreamInfo) Standing {
+// who is away; without one they list all. Before 2.10 they do not say what time it is: then it is
+// now, or when something was stored last if the clock here is behind that.
+func standing(info *jetstream.StreamInfo, now time.Time) Standing {
 	out := Standing{Time: info.TimeStamp, Servers: 1, There: 1, Stores: true}
+	if out.Time.IsZero() {
+		out.Time = now.UTC()
+		if last := info.State.LastTime; last.After(out.Time) {
+			out.Time = last
+		}
+	}
 	g := info.Cluster
 	if g == nil {
 		return out
