@@ -13,6 +13,7 @@ import (
 	"text/tabwriter"
 
 	"chive/bridge"
+	"chive/bridge/fleet"
 	"chive/messages"
 )
 
@@ -28,7 +29,8 @@ func (fleetCredentials) Help() string {
 the secret of a cluster of embedded servers, the accounts for a nats-server's
 configuration, and lines for each node's torrc; and says who needs what. Keys that are
 there are kept, so that nodes can be added: name all of them again. Of nodes that are not
-named any more nothing is deleted, but the accounts let them in no more.
+named any more nothing is deleted, but the accounts let them in no more. A folder is of one
+fleet: one of another is refused.
 
 Examples (the folder is called keys):
   chive fleet credentials keys --fleet f --nodes n1,n2,n3
@@ -124,6 +126,38 @@ func (c fleetCredentials) check() error {
 		if slices.Contains(c.Nodes[:i], n) {
 			return usage("--nodes: %s is there twice", n)
 		}
+	}
+	return c.checkFolder()
+}
+
+// checkFolder refuses a folder that was made for another fleet: its keys would let the nodes of both
+// into each other's, and its files for the first one would be gone.
+func (c fleetCredentials) checkFolder() error {
+	torrcs, err := fs.Glob(os.DirFS(c.Dir), "node-*.torrc")
+	if err != nil {
+		return err
+	}
+	other := func(name, whose string) error {
+		return usage("%s is of %s, and --fleet is %s: name another folder, one for each fleet. Nothing was changed", printable(filepath.Join(c.Dir, name)), whose, c.Fleet)
+	}
+	for _, name := range torrcs {
+		text, err := os.ReadFile(filepath.Join(c.Dir, name))
+		if err != nil {
+			return err
+		}
+		for line := range strings.Lines(string(text)) {
+			if f := strings.Fields(line); len(f) > 1 && strings.EqualFold(f[0], "Fleet") && f[1] != c.Fleet {
+				return other(name, "the fleet "+printable(f[1]))
+			}
+		}
+	}
+	switch text, err := os.ReadFile(filepath.Join(c.Dir, accountsFile)); { // the nodes may have their torrcs already
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case !strings.Contains(string(text), "KV_"+fleet.NodeBucket(c.Fleet)+`"`):
+		return other(accountsFile, "another fleet")
 	}
 	return nil
 }
