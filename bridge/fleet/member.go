@@ -145,7 +145,7 @@ func (m *Member) stir() {
 func (m *Member) write(ctx context.Context) {
 	var acks, nodes jetstream.KeyValue
 	wait := firstWait
-	unheard := silence{log: m.o.Log}
+	unheard, other := silence{log: m.o.Log}, twin{log: m.o.Log}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -155,7 +155,7 @@ func (m *Member) write(ctx context.Context) {
 		case <-m.wake:
 		case <-timer.C:
 		}
-		err := m.store(ctx, &acks, &nodes)
+		err := m.store(ctx, &acks, &nodes, &other)
 		if ctx.Err() != nil {
 			return
 		}
@@ -172,7 +172,7 @@ func (m *Member) write(ctx context.Context) {
 }
 
 // store writes all that waits, acknowledgements first.
-func (m *Member) store(ctx context.Context, acks, nodes *jetstream.KeyValue) (err error) {
+func (m *Member) store(ctx context.Context, acks, nodes *jetstream.KeyValue, other *twin) (err error) {
 	for _, b := range []struct {
 		kv     *jetstream.KeyValue
 		config jetstream.KeyValueConfig
@@ -188,7 +188,7 @@ func (m *Member) store(ctx context.Context, acks, nodes *jetstream.KeyValue) (er
 		if !ok {
 			break
 		}
-		if err := m.put(ctx, *acks, fmt.Sprintf("%d.%s", a.Publication, m.o.Node), a); err != nil {
+		if _, err := m.put(ctx, *acks, fmt.Sprintf("%d.%s", a.Publication, m.o.Node), a); err != nil {
 			return err
 		}
 		m.acknowledged(a)
@@ -199,7 +199,12 @@ func (m *Member) store(ctx context.Context, acks, nodes *jetstream.KeyValue) (er
 	if beat == nil {
 		return nil
 	}
-	if err := m.put(ctx, *nodes, m.o.Node, beat); err != nil {
+	if other.mine > 0 {
+		if e, err := newest(ctx, *nodes, m.o.Node); err == nil { // else there is another look with the next word
+			other.looked(e, beat.Started, m.o.Now())
+		}
+	}
+	if other.mine, err = m.put(ctx, *nodes, m.o.Node, beat); err != nil {
 		return err
 	}
 	m.mu.Lock()
@@ -233,15 +238,14 @@ func (m *Member) acknowledged(a messages.FleetAck) {
 	}
 }
 
-func (m *Member) put(ctx context.Context, kv jetstream.KeyValue, key string, what any) error {
+func (m *Member) put(ctx context.Context, kv jetstream.KeyValue, key string, what any) (revision uint64, err error) {
 	text, err := json.Marshal(what)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
-	_, err = kv.Put(ctx, key, text)
-	return err
+	return kv.Put(ctx, key, text)
 }
 
 // read looks at the config bucket until the context ends.
