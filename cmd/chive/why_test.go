@@ -147,7 +147,7 @@ func TestAnswersAboutThePast(t *testing.T) {
 		{"why stream ABC", exitOK, []string{"stream abcd failed"}, nil, ""},
 		{"why stream --last", exitOK, []string{"stream abcd failed"}, nil, ""},
 		{"why stream abcd -o json", exitOK, []string{`"kind": "stream"`, `"because": []`, `"event": "stream-requested"`}, nil, ""},
-		{"why circuit later", exitOK, []string{"circuit later was open when its node ended without being stopped: it was killed, ", "; it had begun at least 2s before", "what happened"}, nil, " is open"},
+		{"why circuit later", exitOK, []string{"circuit later was open when its node ended without being stopped: it was killed, ", "; the last event of that node came 2s after it began", "what happened"}, nil, " is open"},
 		{"why stream open -o json", exitOK, []string{`"state": "node-ended"`, `"ended": "2025-11-24T13:00:04Z"`, `"summary": "stream open was waiting when its node ended`}, nil, `"outcome"`},
 		{"why stream ab", exitUsage, nil, []string{`stream "ab" is ambiguous; it may be`, "abcd  ended target-refused, began 2025-11-24T12:00:02Z", "abxy  ended ok"}, ""},
 		{"why stream abdc", exitFailed, nil, []string{`no stream "abdc" in the history, which begins at 2025-11-24T12:00:01Z; the nearest are abcd, abxy, `}, ""},

@@ -132,7 +132,7 @@ func (l *Log) summary(s Subject, st *Story, end *chivev1.Envelope) string {
 		if slices.ContainsFunc(l.events, func(e *chivev1.Envelope) bool { return e.GetNodeStopping() != nil }) {
 			how = "its node was stopped"
 		}
-		return fmt.Sprintf("%s was %s when %s; it had begun at least %s before", name, st.State, how, span(l.last().Sub(st.Began)))
+		return fmt.Sprintf("%s was %s when %s; the last event of that node came %s after it began", name, st.State, how, span(l.last().Sub(st.Began)))
 	case end == nil:
 		return fmt.Sprintf("%s is %s, %s after it began", name, st.State, span(l.last().Sub(st.Began)))
 	}

@@ -115,7 +115,6 @@ func TestStories(t *testing.T) {
 		name               string
 		script             func(*script)
 		about              Subject
-		over bool // the node does not run any more
 		summary, hint      string // substrings
 		because, meanwhile string // whole
 		ledTo, carried     string // whole; carried only if it is not ""
@@ -320,39 +319,6 @@ func TestStories(t *testing.T) {
 			summary: "stream s is connected, 2s after it began",
 		},
 		{
-			name: "its node was killed",
-			script: func(s *script) {
-				s.connection("k", "g")
-				s.circuit("c", "k")
-				s.requested("s")
-				s.attached("s", "c", 1)
-				s.connected("s")
-			},
-			over:    true,
-			about:   Subject{stream, "s"},
-			summary: "stream s was connected when its node ended without being stopped: it was killed, it crashed, or the machine went down; it had begun at least 2s before",
-		},
-		{
-			name: "its node was stopped, and did not wait for it",
-			script: func(s *script) {
-				s.connection("k", "g")
-				s.add(messages.Event(node, "n", &chivev1.NodeStopping{}))
-			},
-			over:    true,
-			about:   Subject{connection, "k"},
-			summary: "connection k was open when its node was stopped; it had begun at least 2s before",
-		},
-		{
-			name: "it ended before its node did",
-			script: func(s *script) {
-				s.requested("s")
-				s.streamEnded("s", ok)
-			},
-			over:    true,
-			about:   Subject{stream, "s"},
-			summary: "stream s ended after 1s: it ended as asked (ok)",
-		},
-		{
 			name: "it went well",
 			script: func(s *script) {
 				s.connectionFailed("k0", "g", down)
@@ -382,11 +348,7 @@ func TestStories(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newScript()
 			tt.script(s)
-			l := NewLog(s.log)
-			if tt.over {
-				l.NodeEnded()
-			}
-			st := l.Tell(tt.about)
+			st := NewLog(s.log).Tell(tt.about)
 			if st == nil {
 				t.Fatal("no story")
 			}
