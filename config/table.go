@@ -32,13 +32,13 @@ var placeOptions = []Option{
 	path(Option{
 		Name: "DataDirectory", Default: defaultDataDirectory, Class: Restart, RemoteDenied: deniedFiles,
 		Effect:  "Needs a restart: the lock, the control socket and the guards are in it.",
-		Doc:     "What must survive a restart, the lock that keeps a second node out, and the socket through which `chive events` and `chive status` talk to the node. Made with mode 0700.",
+		Doc:     "What must survive a restart, the lock that keeps a second node out, and the socket through which `chive events` and `chive status` talk to the node. Made with mode 0700. One that all may write to, or that is another user's (but root's), is refused; one that its group may write to is warned of. chive changes no folder's mode.",
 		Differs: "C tor's default is ~/.tor. chive never reads C tor's files; one folder serves one program.",
 	}, "folder", func(c *Config) *string { return &c.DataDirectory }),
 	path(Option{
 		Name: "CacheDirectory", Default: "", Class: Restart, RemoteDenied: deniedFiles,
 		Effect: "Needs a restart: the documents in use came from it.",
-		Doc:    "Where directory documents are cached. Default: the DataDirectory.",
+		Doc:    "Where directory documents are cached. Default: the DataDirectory. chive warns of one that others may write to: what is read from it is checked, but they can have it fetched anew.",
 	}, "folder", func(c *Config) *string { return &c.CacheDirectory }),
 	path(Option{
 		Name: "PidFile", Default: "", Class: Restart, RemoteDenied: deniedFiles,

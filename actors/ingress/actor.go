@@ -294,7 +294,7 @@ func clearUnix(p config.SocksPort) error {
 		return err
 	}
 	if dir.Mode().Perm()&0o077 != 0 && !p.RelaxDirModeCheck {
-		return fmt.Errorf("others may enter %s; make it mode 0700 or say RelaxDirModeCheck", filepath.Dir(p.Path))
+		return fmt.Errorf("others may enter %s; put the socket into a folder with mode 0700 or say RelaxDirModeCheck", filepath.Dir(p.Path))
 	}
 	info, err := os.Lstat(p.Path)
 	if errors.Is(err, os.ErrNotExist) {

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 
 	"chive/tor/onion/keyfile"
@@ -41,13 +43,30 @@ func privateDir(dir string, create, groupReadable bool) error {
 	if !info.IsDir() {
 		return fmt.Errorf("directory of keys: %s is not a directory", dir)
 	}
-	if info.Mode().Perm()&^allowed != 0 {
-		return fmt.Errorf("%w: %s has mode %04o; %s %s closes it", ErrOpen, dir, info.Mode().Perm(), remedy, dir)
-	}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok && int(st.Uid) != os.Geteuid() {
 		return fmt.Errorf("%w: %s belongs to user %d, chive runs as %d", ErrOpen, dir, st.Uid, os.Geteuid())
 	}
-	return nil
+	if info.Mode().Perm()&^allowed == 0 {
+		return nil
+	}
+	if info.Mode()&fs.ModeSticky != 0 || holdsOther(dir) {
+		return fmt.Errorf("%w: %s has mode %04o and is used for other things; name a folder for these keys alone", ErrOpen, dir, info.Mode().Perm())
+	}
+	return fmt.Errorf("%w: %s has mode %04o; %s %s closes it", ErrOpen, dir, info.Mode().Perm(), remedy, dir)
+}
+
+// holdsOther: are there things in the directory and no keys among them? Then it is not one
+// of keys that was left open, and to close it would keep others from what is theirs.
+func holdsOther(dir string) bool {
+	entries, err := os.ReadDir(dir)
+	return err == nil && len(entries) > 0 && !slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
+		switch name := e.Name(); name {
+		case keyfile.SecretKeyFile, keyfile.PublicKeyFile, DelegationFile:
+			return true
+		default:
+			return strings.HasSuffix(name, keyfile.ClientSuffix) || strings.HasSuffix(name, keyfile.PrivateAuthSuffix)
+		}
+	})
 }
 
 // read reads one small regular file. A pipe or a device is not waited for.

@@ -193,6 +193,41 @@ func TestGroupReadable(t *testing.T) {
 	}
 }
 
+// What an error says of an open directory: how to close it, if that shuts nobody out of what
+// is theirs.
+func TestOpenDirectoryIsClosedOnlyIfItIsOneOfKeys(t *testing.T) {
+	for name, c := range map[string]struct {
+		make  func(dir string) error
+		chmod bool
+	}{
+		"empty":            {func(string) error { return nil }, true},
+		"keys":             {func(dir string) error { return os.WriteFile(filepath.Join(dir, keyfile.SecretKeyFile), nil, 0o600) }, true},
+		"a client's key":   {func(dir string) error { return os.WriteFile(filepath.Join(dir, "a.auth_private"), nil, 0o600) }, true},
+		"other things":     {func(dir string) error { return os.WriteFile(filepath.Join(dir, "hostname"), nil, 0o600) }, false},
+		"a place to share": {func(dir string) error { return os.Chmod(dir, fs.ModeSticky|0o777) }, false},
+		"another user's": {func(dir string) error {
+			if os.Geteuid() != 0 {
+				return os.Chmod(dir, fs.ModeSticky|0o777) // cannot be had
+			}
+			return os.Chown(dir, 12345, 12345)
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "open")
+			if err := os.Mkdir(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(os.Chmod(dir, 0o755), c.make(dir)); err != nil {
+				t.Fatal(err)
+			}
+			_, err := OpenService(dir, false, rand.Reader)
+			if !errors.Is(err, ErrOpen) || !strings.Contains(err.Error(), dir) || strings.Contains(err.Error(), "chmod 700 "+dir) != c.chmod {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // A key is never written over, even by two who make one at the same time.
 func TestKeyIsNeverOverwritten(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "key")

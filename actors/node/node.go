@@ -261,12 +261,21 @@ func newRand() *rand.Rand {
 	return rand.New(rand.NewChaCha8(seed))
 }
 
-// openData makes the folders and locks the data directory.
+// openData makes the folders and locks the data directory, unless others may write to it.
 func (n *Node) openData() error {
-	for _, dir := range []string{n.o.Config.DataDirectory, n.o.Config.CacheDirectory} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return fmt.Errorf("DataDirectory: %w", err)
-		}
+	c := n.o.Config
+	if err := os.MkdirAll(c.DataDirectory, 0o700); err != nil {
+		return fmt.Errorf("DataDirectory: %w", err)
+	}
+	notes, err := lookAtPlaces(c, os.Geteuid())
+	if err != nil {
+		return err
+	}
+	for _, note := range notes {
+		n.o.Log.Warn(note.Text, "folder", note.Path)
+	}
+	if err := os.MkdirAll(c.CacheDirectory, 0o700); err != nil {
+		return fmt.Errorf("CacheDirectory: %w", err)
 	}
 	f, err := os.OpenFile(filepath.Join(n.o.Config.DataDirectory, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {

@@ -18,8 +18,8 @@ type checkCommand struct {
 // Help is printed by chive check --help.
 func (checkCommand) Help() string {
 	return `Reads the torrc as run would and prints every mistake with its line, then
-warnings. The folders of onion services, and of keys to visit some with, are looked at
-if they are there. Nothing is opened, made or contacted. Exits with 2 when something is
+warnings. The DataDirectory, the CacheDirectory and the folders of onion services, and
+of keys to visit some with, are looked at if they are there. Nothing is opened, made or contacted. Exits with 2 when something is
 wrong, 0 otherwise.
 
 Any torrc option may be added as --Option VALUE; CHIVE_OPTION variables of the
@@ -52,7 +52,12 @@ func (c checkCommand) Run(std streams, options overrides) error {
 	for _, w := range cfg.Warnings {
 		fmt.Fprintf(std.out, "warning: %v\n", w)
 	}
-	printNotes(std.out, node.LookAtFolders(cfg, time.Now()))
+	notes, err := node.LookAtPlaces(cfg)
+	printNotes(std.out, append(notes, node.LookAtFolders(cfg, time.Now())...))
+	if err != nil {
+		fmt.Fprintf(std.out, "error: %s\n", printable(err.Error()))
+		return &exitError{exitUsage, errors.New("a node does not start with that DataDirectory")}
+	}
 	network := "public network"
 	if !cfg.PublicNetwork {
 		network = "private network"

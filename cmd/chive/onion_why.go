@@ -70,7 +70,7 @@ func (c onionWhy) Run(std streams) error {
 	}
 	runs := make([]story.Run, len(logs))
 	for i, log := range logs {
-		runs[i] = log
+		runs[i] = log.events
 	}
 	st := story.Hosted(runs, names, map[string]map[uint64]string{s.ID: relaysOf(s)}, since, time.Now(), running)
 	if st == nil {

@@ -83,6 +83,9 @@ func (c runCommand) Run(std streams, options overrides) error {
 	if errors.Is(err, node.ErrInUse) {
 		return &exitError{exitRunning, err}
 	}
+	if errors.Is(err, node.ErrOpen) {
+		return &exitError{exitUsage, err}
+	}
 	if err != nil {
 		return err
 	}

@@ -51,11 +51,11 @@ func (c whyCommand) Run(std streams) error {
 	if err != nil {
 		return err
 	}
-	log, about, err := c.find(logs, kind)
+	run, about, err := c.find(logs, kind)
 	if err != nil {
 		return err
 	}
-	st := story.NewLog(log).Tell(about)
+	st := run.log().Tell(about)
 	if c.Output == "json" {
 		e := json.NewEncoder(std.out)
 		e.SetIndent("", "  ")
@@ -64,15 +64,29 @@ func (c whyCommand) Run(std streams) error {
 	return printStory(std.out, st)
 }
 
+// boot is the events of one, and whether its node is gone.
+type boot struct {
+	events []*chivev1.Envelope
+	over   bool
+}
+
+func (b boot) log() *story.Log {
+	l := story.NewLog(b.events)
+	if b.over {
+		l.NodeEnded()
+	}
+	return l
+}
+
 // logs are the events by boot, the latest last.
-func (c whyCommand) logs(ctx context.Context, std streams) ([][]*chivev1.Envelope, error) {
+func (c whyCommand) logs(ctx context.Context, std streams) ([]boot, error) {
 	m, err := c.remember(ctx, std)
 	if err != nil {
 		return nil, err
 	}
-	var out [][]*chivev1.Envelope
+	var out []boot
 	for _, b := range m.boots {
-		out = append(out, b.Events())
+		out = append(out, boot{b.Events(), b != m.live})
 	}
 	if m.live != nil {
 		return out, nil
@@ -87,23 +101,23 @@ func (c whyCommand) logs(ctx context.Context, std streams) ([][]*chivev1.Envelop
 	}
 	defer client.Close()
 	recent, err := client.History(ctx)
-	return append(out, recent), err
+	return append(out, boot{events: recent}), err
 }
 
 // find is the boot and the subject that is meant.
-func (c whyCommand) find(logs [][]*chivev1.Envelope, kind chivev1.Kind) ([]*chivev1.Envelope, story.Subject, error) {
+func (c whyCommand) find(logs []boot, kind chivev1.Kind) (boot, story.Subject, error) {
 	if c.Last {
-		for _, log := range slices.Backward(logs) {
-			if about, ok := story.NewLog(log).LastFailed(kind); ok {
-				return log, about, nil
+		for _, run := range slices.Backward(logs) {
+			if about, ok := run.log().LastFailed(kind); ok {
+				return run, about, nil
 			}
 		}
-		return nil, story.Subject{}, fmt.Errorf("no %s came to a bad end, as far as the history goes", c.Kind)
+		return boot{}, story.Subject{}, fmt.Errorf("no %s came to a bad end, as far as the history goes", c.Kind)
 	}
 	id := strings.ToLower(c.ID)
 	found := map[string]int{} // id → index of its log
-	for i, log := range logs {
-		for _, e := range log {
+	for i, run := range logs {
+		for _, e := range run.events {
 			if e.GetKind() == kind && strings.HasPrefix(e.GetActorId(), id) {
 				found[e.GetActorId()] = i
 			}
@@ -114,19 +128,19 @@ func (c whyCommand) find(logs [][]*chivev1.Envelope, kind chivev1.Kind) ([]*chiv
 	}
 	switch len(found) {
 	case 0:
-		return nil, story.Subject{}, c.unknown(logs, kind, id)
+		return boot{}, story.Subject{}, c.unknown(logs, kind, id)
 	case 1:
 		for id, i := range found {
 			return logs[i], story.Subject{Kind: kind, ID: id}, nil
 		}
 	}
-	return nil, story.Subject{}, c.ambiguous(logs, kind, found)
+	return boot{}, story.Subject{}, c.ambiguous(logs, kind, found)
 }
 
 // most is how many alternatives are named.
 const most = 10
 
-func (c whyCommand) ambiguous(logs [][]*chivev1.Envelope, kind chivev1.Kind, found map[string]int) error {
+func (c whyCommand) ambiguous(logs []boot, kind chivev1.Kind, found map[string]int) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %q is ambiguous; it may be", c.Kind, c.ID)
 	ids := make([]string, 0, len(found))
@@ -139,28 +153,28 @@ func (c whyCommand) ambiguous(logs [][]*chivev1.Envelope, kind chivev1.Kind, fou
 			fmt.Fprintf(&b, "\n  … and %d more", len(ids)-most)
 			break
 		}
-		st := story.NewLog(only(logs[found[id]], kind, id)).Tell(story.Subject{Kind: kind, ID: id})
+		st := only(logs[found[id]], kind, id).log().Tell(story.Subject{Kind: kind, ID: id})
 		fmt.Fprintf(&b, "\n  %s  %s, began %s", id, strings.TrimSpace(st.State+" "+st.Outcome), stamp(st.Began))
 	}
 	return &exitError{exitUsage, fmt.Errorf("%s", b.String())}
 }
 
-func only(log []*chivev1.Envelope, kind chivev1.Kind, id string) []*chivev1.Envelope {
-	var out []*chivev1.Envelope
-	for _, e := range log {
+func only(run boot, kind chivev1.Kind, id string) boot {
+	out := boot{over: run.over}
+	for _, e := range run.events {
 		if e.GetKind() == kind && e.GetActorId() == id {
-			out = append(out, e)
+			out.events = append(out.events, e)
 		}
 	}
 	return out
 }
 
 // unknown names what the id is instead, or the ids most like it.
-func (c whyCommand) unknown(logs [][]*chivev1.Envelope, kind chivev1.Kind, id string) error {
+func (c whyCommand) unknown(logs []boot, kind chivev1.Kind, id string) error {
 	since := time.Time{}
 	alike := map[string]int{}
-	for _, log := range logs {
-		for _, e := range log {
+	for _, run := range logs {
+		for _, e := range run.events {
 			if since.IsZero() {
 				since = e.GetTime().AsTime()
 			}

@@ -74,6 +74,12 @@ func curls(t *testing.T, n *testnet.Network, socks, tunnel string) {
 			t.Errorf("curl %v: %d bytes, err %v, %.200q", args, len(out), err, out)
 		}
 	}
+	for _, proxy := range []string{socks, tunnel} { // as an HTTP proxy, which it is not
+		out, err := exec.CommandContext(t.Context(), "curl", "-sSi", "--max-time", "150", "--proxy", "http://"+proxy, named).CombinedOutput()
+		if err != nil || !strings.HasPrefix(string(out), "HTTP/1.0 405 ") || !strings.Contains(string(out), "(curl: --socks5-hostname)") {
+			t.Errorf("curl by an HTTP proxy: err %v, %q", err, out)
+		}
+	}
 }
 
 func socks4(t *testing.T, n *testnet.Network, addr string) {

@@ -8,9 +8,11 @@
 // Tor-Capabilities and Tor-Request-Failed. OPTIONS tells the capabilities.
 //
 // A web page must not find out that this port is here. What a browser may send
-// on a page's behalf (any method but CONNECT for a host that is not this one,
+// on a page's behalf (any method but CONNECT, in origin form, for a host that is not this one,
 // as after DNS rebinding; an Origin; Sec-Fetch-Site other than none) is closed
-// without a word. Other methods are told what this is, at status 405.
+// without a word. Other methods are told what this is, at status 405, and so is a
+// request in absolute form, which only a program that is set to use this port as its
+// proxy sends.
 //
 //	head ──▶ done      a CONNECT
 //	  └────▶ refused   anything else; OPTIONS is answered that way, too

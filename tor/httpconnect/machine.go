@@ -126,13 +126,14 @@ func parse(head string) (*Request, *RefusalError) {
 	if err != nil {
 		return nil, &RefusalError{Err: err}
 	}
-	if probe(method, h) {
+	proxied := method != "CONNECT" && absolute(target)
+	if probe(method, proxied, h) {
 		return nil, &RefusalError{Err: ErrProbe}
 	}
-	switch method {
-	case "CONNECT":
+	switch {
+	case method == "CONNECT":
 		return connect(target, h)
-	case "OPTIONS":
+	case method == "OPTIONS" && !proxied:
 		return nil, &RefusalError{Status: 200, Err: ErrOptions}
 	default:
 		return nil, &RefusalError{Status: 405, Err: ErrMethod}
@@ -172,10 +173,21 @@ func token(s string) bool {
 	}) < 0
 }
 
-// probe: could a web page have had a browser send this? CONNECT it cannot, but
-// for the rest a Host other than this machine's tells of DNS rebinding. A browser
-// adds the other two for pages only, where none is a person who typed the address.
-func probe(method string, h map[string][]string) bool {
+// absolute: is the target in absolute form (RFC 9112 §3.2.2)? Only a program that is
+// set to use this port as its proxy sends that. What a page has a browser send here
+// is in origin form, whatever name the page gave this machine.
+func absolute(target string) bool {
+	scheme, _, ok := strings.Cut(target, "://")
+	return ok && strings.IndexFunc(scheme, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("+-.", r)
+	}) < 0 && scheme != ""
+}
+
+// probe: could a web page have had a browser send this? CONNECT and what is meant
+// for a proxy it cannot, but for the rest a Host other than this machine's tells of
+// DNS rebinding. A browser adds the other two for pages only, where none is a person
+// who typed the address.
+func probe(method string, proxied bool, h map[string][]string) bool {
 	if len(h["origin"]) > 0 {
 		return true
 	}
@@ -184,7 +196,7 @@ func probe(method string, h map[string][]string) bool {
 			return true
 		}
 	}
-	return method != "CONNECT" && (len(h["host"]) != 1 || !localhost(h["host"][0]))
+	return method != "CONNECT" && !proxied && (len(h["host"]) != 1 || !localhost(h["host"][0]))
 }
 
 func localhost(host string) bool {

@@ -62,7 +62,11 @@ var refusals = []struct {
 }{
 	// A page may have made these: not a word.
 	{"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", 0, httpconnect.ErrProbe},
-	{"GET http://a.b/ HTTP/1.1\r\nHost: a.b\r\n\r\n", 0, httpconnect.ErrProbe},
+	{"GET //a.b/ HTTP/1.1\r\nHost: a.b\r\n\r\n", 0, httpconnect.ErrProbe},
+	{"GET /http://a.b/ HTTP/1.1\r\nHost: a.b\r\n\r\n", 0, httpconnect.ErrProbe},
+	{"GET ://a.b/ HTTP/1.1\r\nHost: a.b\r\n\r\n", 0, httpconnect.ErrProbe},
+	{"GET http://a.b/ HTTP/1.1\r\nHost: a.b\r\nOrigin: http://evil.example\r\n\r\n", 0, httpconnect.ErrProbe},
+	{"GET http://a.b/ HTTP/1.1\r\nHost: a.b\r\nSec-Fetch-Site: cross-site\r\n\r\n", 0, httpconnect.ErrProbe},
 	{"GET / HTTP/1.0\r\n\r\n", 0, httpconnect.ErrProbe},
 	{"GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n", 0, httpconnect.ErrProbe},
 	{"OPTIONS * HTTP/1.1\r\nHost: evil.example\r\n\r\n", 0, httpconnect.ErrProbe},
@@ -75,6 +79,11 @@ var refusals = []struct {
 	{"GET / HTTP/1.1\r\nHost: 127.0.0.1:9050\r\nSec-Fetch-Site: none\r\n\r\n", 405, httpconnect.ErrMethod},
 	{"POST / HTTP/1.1\r\nHost: [::1]:9050\r\n\r\n", 405, httpconnect.ErrMethod},
 	{"connect a.b:443 HTTP/1.1\r\nHost: localhost\r\n\r\n", 405, httpconnect.ErrMethod},
+	// A program that is set to use this port for plain HTTP.
+	{"GET http://a.b/ HTTP/1.1\r\nHost: a.b\r\nProxy-Connection: Keep-Alive\r\n\r\n", 405, httpconnect.ErrMethod},
+	{"POST HTTP://a.b:8080 HTTP/1.0\r\n\r\n", 405, httpconnect.ErrMethod},
+	{"GET ftp://a.b/x HTTP/1.1\r\nHost: a.b:21\r\nSec-Fetch-Site: none\r\n\r\n", 405, httpconnect.ErrMethod},
+	{"OPTIONS http://a.b/ HTTP/1.1\r\nHost: a.b\r\n\r\n", 405, httpconnect.ErrMethod},
 	// CONNECT that asks for what cannot be.
 	{"CONNECT a.b HTTP/1.1\r\n\r\n", 400, httpconnect.ErrTarget},
 	{"CONNECT a.b:0 HTTP/1.1\r\n\r\n", 400, httpconnect.ErrTarget},

@@ -26,6 +26,7 @@ type Log struct {
 	carried map[[2]Subject]bool            // what is in on
 	legs    map[string][]string            // circuits by the conflux set they are legs of
 	about   map[string][]*chivev1.Envelope // supervisor events by the connection they speak of
+	over    bool                           // the node does not run any more
 }
 
 // NewLog takes the events of one boot. They may come in any order, and some may
@@ -47,6 +48,10 @@ func NewLog(events []*chivev1.Envelope) *Log {
 	}
 	return l
 }
+
+// NodeEnded says that the node of these events does not run any more: what had not ended by
+// the last of them ended with it.
+func (l *Log) NodeEnded() { l.over = true }
 
 func (l *Log) link(e *chivev1.Envelope, s Subject) {
 	if cause := l.byID[e.GetCauseId()]; cause != nil && (cause.GetKind() != s.Kind || cause.GetActorId() != s.ID) {

@@ -225,8 +225,11 @@ func (h *hosted) over() {
 	if s := h.spells[len(h.spells)-1].State; s == stateNotRunning || s == stateNotHosted {
 		return
 	}
-	h.begin(Spell{State: stateNotRunning, Began: h.ended, Text: "its node ended without being stopped: it was killed, it crashed, or the machine went down"})
+	h.begin(Spell{State: stateNotRunning, Began: h.ended, Text: unstopped})
 }
+
+// unstopped is how a node ended whose last event is not that it stops.
+const unstopped = "its node ended without being stopped: it was killed, it crashed, or the machine went down"
 
 // begin ends the last spell with another.
 func (h *hosted) begin(s Spell) {

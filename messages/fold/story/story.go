@@ -14,10 +14,10 @@ import (
 type Story struct {
 	Kind    string    `json:"kind"`
 	ID      string    `json:"id"`
-	State   string    `json:"state"`
-	Outcome string    `json:"outcome,omitempty"` // once it has ended
+	State   string    `json:"state"`             // of its machine, or node-ended
+	Outcome string    `json:"outcome,omitempty"` // once it has ended, but with its node
 	Began   time.Time `json:"began,omitzero"`
-	Ended   time.Time `json:"ended,omitzero"`
+	Ended   time.Time `json:"ended,omitzero"` // if with its node: when the last event of that was
 	Summary string    `json:"summary"`
 	Hint    string    `json:"hint,omitempty"` // what to do about it
 
@@ -42,6 +42,9 @@ type Step struct {
 
 	sequence uint64
 }
+
+// stateNodeEnded is of what its node's end ended.
+const stateNodeEnded = "node-ended"
 
 // atOnce is how far apart two ends may be to be one: a carrier tells those it
 // carries, and each writes its own event.
@@ -103,6 +106,9 @@ func (l *Log) Tell(s Subject) *Story {
 	st.LedTo, st.Carried = l.steps(led), l.steps(carried)
 	st.Missing = l.missing(s)
 	st.Summary = l.summary(s, st, end)
+	if l.endedWithNode(s, end) {
+		st.State, st.Ended = stateNodeEnded, l.last()
+	}
 	return st
 }
 
@@ -121,6 +127,12 @@ func (l *Log) summary(s Subject, st *Story, end *chivev1.Envelope) string {
 	switch {
 	case s.Kind == chivev1.Kind_KIND_GUARD:
 		return fmt.Sprintf("guard %s is %s", st.ID, st.State)
+	case l.endedWithNode(s, end):
+		how := unstopped
+		if slices.ContainsFunc(l.events, func(e *chivev1.Envelope) bool { return e.GetNodeStopping() != nil }) {
+			how = "its node was stopped"
+		}
+		return fmt.Sprintf("%s was %s when %s; the last event of that node came %s after it began", name, st.State, how, span(l.last().Sub(st.Began)))
 	case end == nil:
 		return fmt.Sprintf("%s is %s, %s after it began", name, st.State, span(l.last().Sub(st.Began)))
 	}
@@ -129,6 +141,12 @@ func (l *Log) summary(s Subject, st *Story, end *chivev1.Envelope) string {
 		verb = "ended"
 	}
 	return fmt.Sprintf("%s %s after %s: %s", name, verb, span(st.Ended.Sub(st.Began)), l.ended(end))
+}
+
+// endedWithNode says whether something that has no end of its own is gone all the same. A
+// guard is a relay, and stays.
+func (l *Log) endedWithNode(s Subject, end *chivev1.Envelope) bool {
+	return l.over && end == nil && s.Kind != chivev1.Kind_KIND_GUARD
 }
 
 // last is the time of the latest event.
