@@ -146,6 +146,13 @@ func command(args []string, std streams) (err error) {
 		args = []string{"--help"}
 	}
 	parsed, err := parser.Parse(args)
+	var wrong *kong.ParseError
+	if errors.As(err, &wrong) {
+		parsed = wrong.Context
+	}
+	if err := flagsBehind(parsed); err != nil {
+		return err
+	}
 	if err != nil {
 		return usage("%w\n(chive --help, chive COMMAND --help)", err)
 	}
