@@ -193,7 +193,7 @@ type State struct {
 
 // book is an immutable account of what is known.
 type book struct {
-	revisions []Revision // oldest first; the last one is in force
+	revisions []Revision    // oldest first; the last one is in force
 	rejected  []rejection   // oldest first
 	live      []config.Live // settings made while the node runs, and services that were added to stay
 	aside     []config.Live // services that were added to stay and do not go with the files, until the next start
