@@ -155,6 +155,7 @@ func command(args []string, std streams) (err error) {
 		kong.Exit(func(code int) { panic(stop{code}) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 		kong.Bind(std, options),
+		homeFirst("path"), homeFirst("existingfile"),
 		kong.Vars{"testnetDir": defaultTestnetDir(), "purposes": strings.Join(messages.Purposes(), ", ")},
 	)
 	if err != nil {
