@@ -320,7 +320,7 @@ Examples:
 
 // Run asks and prints.
 func (c onionAdd) Run(std streams) error {
-	if err := targetAlone(c.Ports); err != nil {
+	if err := errors.Join(targetAlone(c.Ports), optionAlone(c.With)); err != nil {
 		return err
 	}
 	folder, err := filepath.Abs(c.Folder)

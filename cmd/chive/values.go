@@ -99,3 +99,13 @@ func targetAlone(ports []string) error {
 	}
 	return nil
 }
+
+// optionAlone refuses an option of --with whose value is not in its argument.
+func optionAlone(with []string) error {
+	for _, w := range with {
+		if !strings.ContainsAny(strings.TrimSpace(w), " \t") {
+			return usage("--with %s: needs the option's value in the same argument, in quotes: --with %s", w, shell.Quote(w+" VALUE"))
+		}
+	}
+	return nil
+}
