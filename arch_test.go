@@ -36,9 +36,10 @@ var arrows = []arrow{
 	{"actors/kernel", []string{"internal/safego"}},
 	{"actors/node", []string{"actors", "supervisor", "tor", "config", "messages", "bridge", "internal/safego", "internal/execmem"}},
 	{"actors", []string{"actors", "supervisor", "tor", "config", "messages", "internal/safego", "internal/rawio", "internal/cores", "internal/execmem"}},
-	{"cmd", []string{"actors", "bridge", "config", "messages", "cmd", "internal/testnet", "internal/safego", "internal/cores", "internal/invariant"}},
+	{"cmd", []string{"actors", "bridge", "config", "messages", "cmd", "internal/testnet", "internal/shell", "internal/safego", "internal/cores", "internal/invariant"}},
 	{"internal/safego", nil},
 	{"internal/rawio", nil},
+	{"internal/shell", nil},
 	{"internal/cores", nil},
 	{"internal/execmem", nil},
 }

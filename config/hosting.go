@@ -206,6 +206,13 @@ func findSetting(name string) *setting {
 	return nil
 }
 
+func settingNames() (names []string) {
+	for _, o := range serviceSettings {
+		names = append(names, o.Name)
+	}
+	return names
+}
+
 // hostingOptions are HiddenServiceDir and, so that they are known, those that belong to it:
 // their values are part of its.
 var hostingOptions = func() []Option {
@@ -322,7 +329,9 @@ func (b *builder) serviceLines(s *OnionService, lines []Line) (ok bool) {
 	for _, l := range lines {
 		o := findSetting(l.Key)
 		if o == nil {
-			b.fail(l, ErrUnknown, "not an option of an onion service")
+			e := l.errorf(ErrUnknown, "not an option of an onion service")
+			e.Suggestion = nearest(l.Key, settingNames())
+			b.errs = append(b.errs, e)
 			return false
 		}
 		if seen[o.Name] && o.Name != "HiddenServicePort" {

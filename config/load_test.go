@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -423,5 +424,23 @@ func TestKnowsEveryOptionOfTor(t *testing.T) {
 		if o.Own == theirs[o.Name] {
 			t.Errorf("%s: Own is %v, C tor knows it: %v", o.Name, o.Own, theirs[o.Name])
 		}
+	}
+}
+
+// "~" is HOME, as in a shell; without one it is what the password file says.
+func TestExpandHome(t *testing.T) {
+	t.Setenv("HOME", "/home/u")
+	for path, want := range map[string]string{"~": "/home/u", "~/x": "/home/u/x", "~/x/../y": "/home/u/y", "~u/x": "~u/x", "x/~": "x/~", "/x": "/x", "": ""} {
+		if got, err := ExpandHome(path); got != want || err != nil {
+			t.Errorf("%q: %q, %v, want %q", path, got, err, want)
+		}
+	}
+	t.Setenv("HOME", "")
+	u, err := user.Current()
+	if err != nil || u.HomeDir == "" {
+		t.Skip("this user has no home folder:", err)
+	}
+	if got, err := ExpandHome("~/x"); got != filepath.Join(u.HomeDir, "x") || err != nil {
+		t.Errorf("without HOME: %q, %v", got, err)
 	}
 }

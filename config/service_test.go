@@ -23,6 +23,10 @@ func TestParseService(t *testing.T) {
 			t.Errorf("%q: %v", line, err)
 		}
 	}
+	if _, err := ParseService([]string{"HiddenServiceMaxStream 7"}); err == nil ||
+		err.Error() != "HiddenServiceMaxStream: not an option of an onion service (did you mean HiddenServiceMaxStreams?)" {
+		t.Errorf("misspelt: %v", err)
+	}
 	_, err = ParseService([]string{"HiddenServiceMaxStreams x", "HiddenServicePoWQueueRate y"})
 	if err == nil || !strings.Contains(err.Error(), "HiddenServiceMaxStreams") || !strings.Contains(err.Error(), "HiddenServicePoWQueueRate") {
 		t.Errorf("not all that is wrong: %v", err)

@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/netip"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -84,14 +85,28 @@ func absolute(p string) (string, error) {
 	if p == "" {
 		return "", errors.New("needs a path")
 	}
-	if p == "~" || strings.HasPrefix(p, "~/") {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			return "", fmt.Errorf("%s: no home folder: %w", p, err)
-		}
-		p = filepath.Join(home, p[1:])
+	p, err := ExpandHome(p)
+	if err != nil {
+		return "", err
 	}
 	return filepath.Abs(p)
+}
+
+// ExpandHome puts the home folder in the place of a "~" that a path begins with. As in a shell
+// that is HOME; without one it is the folder of the user's entry in the password file.
+func ExpandHome(p string) (string, error) {
+	if p != "~" && !strings.HasPrefix(p, "~/") {
+		return p, nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		u, unknown := user.Current()
+		if unknown != nil || u.HomeDir == "" {
+			return "", fmt.Errorf("%s: no home folder: %w", p, err)
+		}
+		home = u.HomeDir
+	}
+	return filepath.Join(home, p[1:]), nil
 }
 
 // parsePort reads 1 to 65535.

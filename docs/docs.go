@@ -77,7 +77,8 @@ An unknown option, a malformed value or an option of C tor that chive does not
 honour is an error with file and line; nothing is read and ignored. ` + "`chive check -f\ntorrc`" + ` reports every mistake at once.
 
 Times take a unit: msec, seconds, minutes, hours, days, weeks, months; without
-one they are seconds. Switches are 0 or 1. Paths may start with ` + "`~/`" + `; relative
+one they are seconds. Switches are 0 or 1. Paths may start with ` + "`~/`" + `, the folder
+that HOME names, or without HOME the user's in the password file; relative
 ones count from the working directory.
 
 ## What goes before what

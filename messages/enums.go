@@ -83,6 +83,9 @@ func Outcomes() []string { return outcomes.names() }
 // PurposeName is the short name of a purpose ("general").
 func PurposeName(p chivev1.Purpose) string { return purposes.short(p) }
 
+// Purposes lists the short names of all purposes.
+func Purposes() []string { return purposes.names() }
+
 // PhaseName is the short name of a bootstrap phase ("enough-directory").
 func PhaseName(p chivev1.BootstrapPhase) string { return phases.short(p) }
 

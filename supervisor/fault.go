@@ -45,6 +45,9 @@ type ExhaustedError struct {
 }
 
 func (e *ExhaustedError) Error() string {
+	if e.Attempts == 1 {
+		return fmt.Sprintf("%s failed: %v", e.Child, e.Err)
+	}
 	return fmt.Sprintf("%s failed %d times in a row within %v: %v", e.Child, e.Attempts, e.Over, e.Err)
 }
 

@@ -435,3 +435,14 @@ func TestGenerationKeepsChildNamesApart(t *testing.T) {
 		s.want("0s same up", "0s same.1 up")
 	})
 }
+
+func TestExhaustedWords(t *testing.T) {
+	e := &ExhaustedError{Child: "store", Attempts: 1, Over: time.Second, Err: errors.New("no disk")}
+	if got, want := e.Error(), "store failed: no disk"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	e.Attempts = 2
+	if got, want := e.Error(), "store failed 2 times in a row within 1s: no disk"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}

@@ -193,14 +193,21 @@ type State struct {
 
 // book is an immutable account of what is known.
 type book struct {
-	revisions []Revision // oldest first; the last one is in force
-	rejected  []messages.ConfigRevision
+	revisions []Revision    // oldest first; the last one is in force
+	rejected  []rejection   // oldest first
 	live      []config.Live // settings made while the node runs, and services that were added to stay
 	aside     []config.Live // services that were added to stay and do not go with the files, until the next start
 	origins   map[string]config.Origin
 	pending   []config.Change
 	fleet     uint64 // the fleet's revision that was applied last
 	refused   string // why the last proposal was; "" if it was not
+}
+
+// rejection is a proposal that was refused. Times are to the second, and clocks are set: its place
+// in the history is behind the revision that was in force.
+type rejection struct {
+	messages.ConfigRevision
+	after uint64
 }
 
 // Current is the configuration in force. Nobody changes it.

@@ -90,12 +90,15 @@ func (c *Control) ConfigHistory(context.Context) ([]messages.ConfigRevision, err
 	var out []messages.ConfigRevision
 	rejected := b.rejected
 	for _, r := range b.revisions {
-		for len(rejected) > 0 && rejected[0].Time.Before(r.Time) {
-			out, rejected = append(out, rejected[0]), rejected[1:]
+		for len(rejected) > 0 && rejected[0].after < r.Revision {
+			out, rejected = append(out, rejected[0].ConfigRevision), rejected[1:]
 		}
 		out = append(out, r.ConfigRevision)
 	}
-	return append(out, rejected...), nil
+	for _, r := range rejected {
+		out = append(out, r.ConfigRevision)
+	}
+	return out, nil
 }
 
 // ConfigDiff implements messages.ConfigReader.

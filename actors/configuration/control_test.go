@@ -3,6 +3,7 @@ package configuration
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 
@@ -65,4 +66,24 @@ func TestChangeBeforeTheActor(t *testing.T) {
 			t.Errorf("the node has ended: %v", err)
 		}
 	})
+}
+
+// What was refused stands in the history behind the revision that was in force then, however many
+// changes there are in one second, and whatever the clock does.
+func TestHistoryKeepsTheOrder(t *testing.T) {
+	d := newDesk(t, settings(t, "SocksTimeout 10 seconds\n"), &memory{})
+	for _, value := range []string{"bad", "20 seconds", "30 seconds", "worse", "worst", "40 seconds"} {
+		d.set(line("SocksTimeout", value))
+	}
+	history, err := d.ConfigHistory(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []uint64
+	for _, r := range history {
+		got = append(got, r.Revision)
+	}
+	if want := []uint64{1, 0, 2, 3, 0, 0, 4}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
 }

@@ -179,10 +179,10 @@ const maxRejected = 16
 func (o *Options) reject(j *job, err error, cause string) outcome {
 	b := *o.State.book.Load()
 	b.refused = err.Error()
-	b.rejected = append(b.rejected[:len(b.rejected):len(b.rejected)], messages.ConfigRevision{
+	b.rejected = append(b.rejected[:len(b.rejected):len(b.rejected)], rejection{messages.ConfigRevision{
 		Time: stamp(o.Now()), Source: j.proposal.Source, FleetRevision: j.proposal.FleetRevision,
 		Author: j.proposal.Author, RevertOf: j.revert, Reason: err.Error(),
-	})
+	}, b.last().Revision})
 	if len(b.rejected) > maxRejected {
 		b.rejected = b.rejected[len(b.rejected)-maxRejected:]
 	}

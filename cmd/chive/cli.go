@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
 
 	"chive/internal/testnet"
+	"chive/messages"
 )
 
 // Exit codes. They are part of the interface: scripts rely on them.
@@ -74,7 +76,7 @@ type grammar struct {
 
 	Options optionsCommand `cmd:"" help:"List the torrc options."`
 	Testnet testnetCommand `cmd:"" help:"A private Tor network on this machine, for trying things."`
-	Version versionCommand `cmd:"" help:"Print the version."`
+	Version versionCommand `cmd:"" help:"Print the version; --version and -v do, too."`
 }
 
 const description = `A Tor client whose every connection, circuit and stream is a supervised actor.
@@ -85,6 +87,8 @@ Quick start, on a private Tor network on this machine:
   curl --socks5-hostname 127.0.0.1:9050 http://…
 
 On the public network: chive run
+
+Help with one command: chive help COMMAND, or chive COMMAND --help
 
 ` + exitCodes
 
@@ -110,6 +114,20 @@ func execute(args []string, std streams) int {
 // stop unwinds kong when it has printed help and asks to exit.
 type stop struct{ code int }
 
+// asCommand is what --version, -v, help and help COMMAND stand for.
+func asCommand(args []string) []string {
+	if len(args) == 0 {
+		return args
+	}
+	switch args[0] {
+	case "--version", "-v":
+		return append([]string{"version"}, args[1:]...)
+	case "help":
+		return append(slices.Clone(args[1:]), "--help")
+	}
+	return args
+}
+
 func command(args []string, std streams) (err error) {
 	defer func() {
 		if s, ok := recover().(stop); ok {
@@ -125,7 +143,7 @@ func command(args []string, std streams) (err error) {
 		}
 		return nil
 	}
-	args, options, err := splitOverrides(joinMoments(args))
+	args, options, err := splitOverrides(joinMoments(asCommand(args)))
 	if err != nil {
 		return err
 	}
@@ -137,7 +155,8 @@ func command(args []string, std streams) (err error) {
 		kong.Exit(func(code int) { panic(stop{code}) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 		kong.Bind(std, options),
-		kong.Vars{"testnetDir": defaultTestnetDir()},
+		homeFirst("path"), homeFirst("existingfile"),
+		kong.Vars{"testnetDir": defaultTestnetDir(), "purposes": strings.Join(messages.Purposes(), ", ")},
 	)
 	if err != nil {
 		return fmt.Errorf("command line grammar: %w", err)
@@ -146,6 +165,13 @@ func command(args []string, std streams) (err error) {
 		args = []string{"--help"}
 	}
 	parsed, err := parser.Parse(args)
+	var wrong *kong.ParseError
+	if errors.As(err, &wrong) {
+		parsed = wrong.Context
+	}
+	if err := flagsBehind(parsed); err != nil {
+		return err
+	}
 	if err != nil {
 		return usage("%w\n(chive --help, chive COMMAND --help)", err)
 	}

@@ -111,7 +111,8 @@ type configSet struct {
 func (configSet) Help() string {
 	return `Sets an option in the running node, over what the torrc, the environment and the
 command line say, until chive config reset or the end of the run. A value with
-blanks is one argument. Flags stand before the option.
+blanks is one argument, in quotes. Flags stand before the option; a value that looks
+like a flag comes after --.
 
 Examples:
   chive config set LogLevel debug
@@ -121,11 +122,15 @@ Examples:
 
 // Run asks and prints.
 func (c configSet) Run(std streams) error {
+	values, err := given(c.Name, c.Values)
+	if err != nil {
+		return err
+	}
 	p := messages.ConfigProposal{Source: messages.ConfigFromControl, DryRun: c.DryRun}
-	for _, v := range c.Values {
+	for _, v := range values {
 		p.Lines = append(p.Lines, messages.ConfigLine{Name: c.Name, Value: v})
 	}
-	return c.propose(std, c.Output, p)
+	return hinted(c.propose(std, c.Output, p), c.Name, values)
 }
 
 type configReset struct {

@@ -154,8 +154,9 @@ type fleetConfigSet struct {
 func (fleetConfigSet) Help() string {
 	return `Publishes what the fleet sets already, with this option changed, signed with the
 key, and waits until every node that is there has said what it made of it. If one
-rejects it or takes it back, what was set before is published again. Flags stand
-before the option.
+rejects it or takes it back, what was set before is published again. A value with
+blanks is one argument, in quotes. Flags stand before the option; a value that looks
+like a flag comes after --.
 
 Examples:
   chive fleet config set --key config.nk MaxCircuitDirtiness '5 minutes'
@@ -165,13 +166,17 @@ Examples:
 
 // Run publishes.
 func (c fleetConfigSet) Run(std streams) error {
+	values, err := given(c.Name, c.Values)
+	if err != nil {
+		return err
+	}
 	var lines []messages.ConfigLine
-	for _, v := range c.Values {
+	for _, v := range values {
 		lines = append(lines, messages.ConfigLine{Name: c.Name, Value: v})
 	}
-	return c.publish(std, func(before []messages.ConfigLine) ([]messages.ConfigLine, error) {
+	return hinted(c.publish(std, func(before []messages.ConfigLine) ([]messages.ConfigLine, error) {
 		return append(without(before, c.Name), lines...), nil
-	})
+	}), c.Name, values)
 }
 
 // without leaves an option out.

@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"chive/messages"
 	"chive/messages/fold"
 )
 
@@ -23,7 +24,7 @@ type listFlags struct {
 type endedFlags struct {
 	All     bool     `short:"a" help:"Also those that have ended, as far as the history goes."`
 	State   []string `sep:"," placeholder:"STATE" help:"Only in these states."`
-	Purpose []string `sep:"," placeholder:"PURPOSE" help:"Only for these: general, directory."`
+	Purpose []string `sep:"," placeholder:"PURPOSE" help:"Only for these: ${purposes}."`
 	Outcome []string `sep:"," placeholder:"OUTCOME" help:"Only those that ended so (timeout, connect-refused, …); implies --all."`
 }
 
@@ -41,11 +42,16 @@ func (f endedFlags) all(states ...string) bool {
 	return false
 }
 
-// check refuses states that there are not.
+// check refuses states, purposes and outcomes that there are not.
 func (f endedFlags) check(states ...string) error {
-	for _, s := range f.State {
-		if !among(states, s) {
-			return usage("--state %s: want one of %s", s, strings.Join(states, ", "))
+	for _, flag := range []struct {
+		name       string
+		given, all []string
+	}{{"--state", f.State, states}, {"--purpose", f.Purpose, messages.Purposes()}, {"--outcome", f.Outcome, messages.Outcomes()}} {
+		for _, s := range flag.given {
+			if !among(flag.all, s) {
+				return usage("%s %s: want one of %s", flag.name, s, strings.Join(flag.all, ", "))
+			}
 		}
 	}
 	return nil

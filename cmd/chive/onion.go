@@ -308,7 +308,8 @@ func (onionAdd) Help() string {
 	return `Has the running node host one more onion service, until chive onion rm, or chive config revert
 to a revision without it: it is there again when the node starts again. The torrc is not changed;
 the node remembers it, with the history of its configuration, in its DataDirectory. A value with
-blanks is one argument.
+blanks is one argument, in quotes: '80 8080' is port 80, which leads to 8080 of this machine; 80 8080
+are two ports, each of which leads to itself.
 
 Examples:
   chive onion add /var/lib/chive/site 80
@@ -319,6 +320,9 @@ Examples:
 
 // Run asks and prints.
 func (c onionAdd) Run(std streams) error {
+	if err := errors.Join(targetAlone(c.Ports), optionAlone(c.With)); err != nil {
+		return err
+	}
 	folder, err := filepath.Abs(c.Folder)
 	if err != nil {
 		return usage("%w", err)

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"chive/internal/shell"
 	"chive/internal/testnet"
 	"chive/messages"
 	"chive/messages/chivev1"
@@ -243,7 +244,7 @@ func await(ctx context.Context, events <-chan *chivev1.Envelope, what string, it
 
 // chive runs one of its commands and prints what it says.
 func (c *client) chive(ctx context.Context, args ...string) error {
-	fmt.Println("    $ chive", strings.Join(args, " "))
+	fmt.Println("    $ chive", shell.Line(args...))
 	if !slices.Contains(args, "--data-dir") {
 		args = append(args, "--data-dir", c.data)
 	}

@@ -385,3 +385,11 @@ func TestTimes(t *testing.T) {
 		}
 	}
 }
+
+func TestOften(t *testing.T) {
+	for n, want := range map[uint64]string{0: "never", 1: "once", 2: "2 times"} {
+		if got := often(n); got != want {
+			t.Errorf("%d: %q, want %q", n, got, want)
+		}
+	}
+}

@@ -296,7 +296,18 @@ func switches(c *chivev1.CircuitClosed) string {
 	if c.GetSwitchesIn()+c.GetSwitchesOut() == 0 {
 		return ""
 	}
-	return fmt.Sprintf("; the exit went on over another leg %d times, this node %d", c.GetSwitchesIn(), c.GetSwitchesOut())
+	return fmt.Sprintf("; the exit went on over another leg %s, this node %s", often(c.GetSwitchesIn()), often(c.GetSwitchesOut()))
+}
+
+// often is how many times something was done.
+func often(n uint64) string {
+	switch n {
+	case 0:
+		return "never"
+	case 1:
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
 }
 
 func pathBiasWords(b *chivev1.PathBiasSuspected) string {
