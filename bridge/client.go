@@ -74,7 +74,7 @@ func (c *Client) discover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m, err := c.ask(ctx, subject, nil)
+	m, err := c.ask(ctx, subject, nil, askAgain)
 	if err != nil {
 		return fmt.Errorf("ask the node for its name: %w", err)
 	}
@@ -92,11 +92,17 @@ const (
 	startingWait  = 20 * time.Millisecond
 )
 
-// ask waits, for 5 s in all, for a node that does not answer this subject yet.
-func (c *Client) ask(ctx context.Context, subject string, request []byte) (*nats.Msg, error) {
+// askAgain is how long an answer may take before what only asks is asked again: on a machine that
+// is very busy the node's own connection to its server may break, and what is on its way is lost.
+const askAgain = 3 * time.Second
+
+// ask waits, for 5 s in all, for a node that does not answer this subject yet. If there is no
+// answer it asks again after some time; 0: never, as the question may have been understood.
+func (c *Client) ask(ctx context.Context, subject string, request []byte, again time.Duration) (*nats.Msg, error) {
 	for try := 1; ; try++ {
-		m, err := c.nc.RequestWithContext(ctx, subject, request)
-		if !errors.Is(err, nats.ErrNoResponders) || try == startingTries {
+		m, err := c.once(ctx, subject, request, again)
+		lost := again > 0 && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded)
+		if !lost && !errors.Is(err, nats.ErrNoResponders) || try == startingTries {
 			return m, err
 		}
 		select {
@@ -107,9 +113,19 @@ func (c *Client) ask(ctx context.Context, subject string, request []byte) (*nats
 	}
 }
 
+// once asks once, and waits so long; 0: for as long as ctx.
+func (c *Client) once(ctx context.Context, subject string, request []byte, limit time.Duration) (*nats.Msg, error) {
+	if limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
+	}
+	return c.nc.RequestWithContext(ctx, subject, request)
+}
+
 // Request asks the node a verb.
 func (c *Client) Request(ctx context.Context, verb string, request []byte) ([]byte, error) {
-	m, err := c.ask(ctx, c.prefix+".ctl."+verb, request)
+	m, err := c.ask(ctx, c.prefix+".ctl."+verb, request, 0)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", verb, err)
 	}
