@@ -52,7 +52,8 @@ func (s *Shell) Run(ctx context.Context, commands string) (string, error) {
 
 // environment is the user's without what would configure nats.
 func (s *Shell) environment() []string {
-	out := []string{"HOME=" + s.Dir, "PATH=" + filepath.Dir(s.Tool) + string(os.PathListSeparator) + os.Getenv("PATH"), "NATS_TIMEOUT=60s"}
+	// Without XDG_CONFIG_HOME nats keeps its contexts where the password file says, whatever HOME is.
+	out := []string{"HOME=" + s.Dir, "XDG_CONFIG_HOME=" + filepath.Join(s.Dir, ".config"), "PATH=" + filepath.Dir(s.Tool) + string(os.PathListSeparator) + os.Getenv("PATH"), "NATS_TIMEOUT=60s"}
 	for _, v := range os.Environ() {
 		name, _, _ := strings.Cut(v, "=")
 		switch {
