@@ -102,16 +102,7 @@ func TestFinishWithoutTheService(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, 1, verifyPeriod, nil, func(w *world) {
 				w.run(time.Minute)
-				w.set(func() {
-					for _, p := range w.intros {
-						p.counter.Add(1)
-						return
-					}
-				})
-				done := w.finish()
-				if isDone(done) {
-					t.Fatal("done, with a client on his way")
-				}
+				done := w.finishOnTheWay(t)
 				ends(w)
 				w.run(time.Minute)
 				if !isDone(done) {
@@ -133,6 +124,22 @@ func TestFinishWaitsForStreams(t *testing.T) {
 	}
 }
 
+// finishOnTheWay asks for the end of introduction points while a client is on his way.
+func (w *world) finishOnTheWay(t *testing.T) <-chan struct{} {
+	t.Helper()
+	w.set(func() {
+		for _, p := range w.intros {
+			p.counter.Add(1)
+			return
+		}
+	})
+	done := w.finish()
+	if isDone(done) {
+		t.Fatal("done, with a client on his way")
+	}
+	return done
+}
+
 // fails has the actor that hosts services fail in its own turn.
 func fails(system *actor.ActorSystem, hosting *actor.PID) {
 	system.Root.Send(hosting, &List{}) // nobody to tell
@@ -143,16 +150,7 @@ func fails(system *actor.ActorSystem, hosting *actor.PID) {
 func TestNobodyWaitsForWhoFailed(t *testing.T) {
 	inWorld(t, 1, verifyPeriod, nil, func(w *world) {
 		w.run(time.Minute)
-		w.set(func() {
-			for _, p := range w.intros {
-				p.counter.Add(1)
-				return
-			}
-		})
-		done := w.finish()
-		if isDone(done) {
-			t.Fatal("done, with a client on his way")
-		}
+		done := w.finishOnTheWay(t)
 		service := w.status().ID
 		fails(w.system, w.hosting)
 		left, listed, verified := make(chan struct{}), make(chan struct{}), make(chan error, 1)

@@ -277,12 +277,12 @@ func (n *Node) openData() error {
 	if err := os.MkdirAll(c.CacheDirectory, 0o700); err != nil {
 		return fmt.Errorf("CacheDirectory: %w", err)
 	}
-	f, err := os.OpenFile(filepath.Join(n.o.Config.DataDirectory, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := os.OpenFile(filepath.Join(c.DataDirectory, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return fmt.Errorf("DataDirectory: %w", err)
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return errors.Join(fmt.Errorf("%w: %s", ErrInUse, n.o.Config.DataDirectory), f.Close())
+		return errors.Join(fmt.Errorf("%w: %s", ErrInUse, c.DataDirectory), f.Close())
 	}
 	n.lock = f
 	return nil

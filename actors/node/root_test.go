@@ -36,11 +36,11 @@ func runs(t *testing.T, socks string, see func(*chivev1.Envelope)) *Node {
 	return runsWithLog(t, slog.DiscardHandler, socks, see)
 }
 
-func runsWithLog(t *testing.T, log slog.Handler, socks string, see func(*chivev1.Envelope)) *Node {
+// awayFromAll is the configuration of a node in dir whose only authority is away, with more lines.
+func awayFromAll(t *testing.T, dir, more string) *config.Config {
 	t.Helper()
-	dir := t.TempDir()
 	torrc := filepath.Join(dir, "torrc")
-	text := "DataDirectory " + dir + "/data\nSocksPort " + socks + "\n" +
+	text := "DataDirectory " + dir + "/data\n" + more + "\n" +
 		"DirAuthority dead orport=1 v3ident=0123456789012345678901234567890123456789 127.0.0.1:1 0123456789012345678901234567890123456789\n"
 	if err := os.WriteFile(torrc, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -49,6 +49,12 @@ func runsWithLog(t *testing.T, log slog.Handler, socks string, see func(*chivev1
 	if err != nil {
 		t.Fatal(err)
 	}
+	return cfg
+}
+
+func runsWithLog(t *testing.T, log slog.Handler, socks string, see func(*chivev1.Envelope)) *Node {
+	t.Helper()
+	cfg := awayFromAll(t, t.TempDir(), "SocksPort "+socks)
 	n, err := Start(t.Context(), Options{Config: cfg, Version: "test", Log: slog.New(log), OnEvent: see})
 	if err != nil {
 		t.Fatal(err)

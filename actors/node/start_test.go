@@ -4,14 +4,11 @@ import (
 	"context"
 	"log/slog"
 	"net"
-	"os"
-	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"chive/actors/block"
-	"chive/config"
 	"chive/messages/chivev1"
 )
 
@@ -25,16 +22,7 @@ func TestAStartThatFailsLeavesNothing(t *testing.T) {
 	defer taken.Close()
 	dir := t.TempDir()
 	starts := func(more string) (*Node, *atomic.Bool, error) {
-		torrc := filepath.Join(dir, "torrc")
-		text := "DataDirectory " + dir + "/data\nSocksPort 0\n" + more +
-			"DirAuthority dead orport=1 v3ident=0123456789012345678901234567890123456789 127.0.0.1:1 0123456789012345678901234567890123456789\n"
-		if err := os.WriteFile(torrc, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		cfg, err := config.Load(torrc, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		cfg := awayFromAll(t, dir, "SocksPort 0\n"+more)
 		told := new(atomic.Bool)
 		n, err := Start(t.Context(), Options{Config: cfg, Version: "test", Log: slog.New(slog.DiscardHandler), OnEvent: func(e *chivev1.Envelope) {
 			if e.GetMemoryPressure() != nil {

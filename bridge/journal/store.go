@@ -47,7 +47,7 @@ const openTime = 30 * time.Second
 // openStore opens the stream in dir, made if there is none. An error that is
 // ErrJournalCorrupt means that there was one and the server cannot read it.
 func openStore(dir string, size int64, wait time.Duration, log *slog.Logger) (*store, error) {
-	s := &store{said: &serverLog{log: log}, wait: max(wait, openTime)}
+	s := &store{said: &serverLog{log: log}, wait: wait}
 	had, err := hasStream(dir)
 	if err != nil {
 		return nil, err
@@ -68,28 +68,28 @@ func openStore(dir string, size int64, wait time.Duration, log *slog.Logger) (*s
 	}
 	s.server.SetLoggerV2(s.said, false, false, false)
 	s.server.Start() // returns when it has started, or cannot
-	if err := s.connect(size, had); err != nil {
+	if err := s.connect(size, had, max(wait, openTime)); err != nil {
 		s.close()
 		return nil, s.said.failure(err)
 	}
-	s.wait = wait
 	return s, nil
 }
 
-func (s *store) connect(size int64, had bool) error {
-	if s.said.dead() || !s.server.ReadyForConnections(s.wait) || !s.server.JetStreamEnabled() {
+// connect finds or makes the stream; the server, and each step to it, may take so long.
+func (s *store) connect(size int64, had bool, wait time.Duration) error {
+	if s.said.dead() || !s.server.ReadyForConnections(wait) || !s.server.JetStreamEnabled() {
 		return errors.New("the journal's NATS server does not start")
 	}
 	var err error
-	s.nc, err = nats.Connect("", nats.InProcessServer(s.server), nats.Name("journal"), nats.Timeout(s.wait), nats.NoReconnect())
+	s.nc, err = nats.Connect("", nats.InProcessServer(s.server), nats.Name("journal"), nats.Timeout(wait), nats.NoReconnect())
 	if err != nil {
 		return err
 	}
-	js, err := jetstream.New(s.nc, jetstream.WithDefaultTimeout(s.wait))
+	js, err := jetstream.New(s.nc, jetstream.WithDefaultTimeout(wait))
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), s.wait)
+	ctx, cancel := context.WithTimeout(context.Background(), wait)
 	defer cancel()
 	s.stream, err = js.Stream(ctx, streamName)
 	switch {
