@@ -87,18 +87,18 @@ func waitPublished(ctx context.Context, socket string, services int, death func(
 	if _, err := c.command("SETEVENTS HS_DESC"); err != nil {
 		return err
 	}
-	return waitUploads(c, services)
+	return waitUploads(func() (string, error) { return c.event(startWithin) }, services)
 }
 
-// waitUploads returns when every upload of so many services that was begun has ended well. A
-// service has two descriptors, for two time periods, and uploads each to all its
-// directories in one go.
-func waitUploads(c *control, services int) error {
+// waitUploads returns when, by the events it asks for, every upload of so many services that
+// was begun has ended well. A service has two descriptors, for two time periods, and uploads
+// each to all its directories in one go.
+func waitUploads(next func() (string, error), services int) error {
 	type upload struct{ service, directory string }
 	begun, done := map[upload]int{}, map[upload]int{}
 	published := map[string]bool{}
 	for {
-		e, err := c.event(startWithin)
+		e, err := next()
 		if err != nil {
 			return err
 		}
