@@ -28,6 +28,9 @@ func TestLoaded(t *testing.T) {
 }
 
 func TestNarrowAndWide(t *testing.T) {
+	was := runtime.GOMAXPROCS(0)
+	defer runtime.GOMAXPROCS(was)
+	runtime.SetDefaultGOMAXPROCS() // who set another number is left alone by Govern
 	all := runtime.GOMAXPROCS(0)
 	if all == 1 {
 		t.Skip("one core")
