@@ -43,7 +43,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "answers": answers, "hangup": hangup, "said": said, "eventually": eventually, "reloads": reloads, "visits": visits,
+			"exits": exits, "answers": answers, "hangup": hangup, "said": said, "eventually": eventually, "reloads": reloads, "visits": visits, "listens": listens,
 		},
 	})
 }
@@ -123,17 +123,38 @@ func visits(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: visits HOST CODE")
 	}
-	c, err := net.Dial("unix", ts.MkAbs("s"))
-	ts.Check(err)
+	c := socks(ts)
 	defer c.Close()
 	ts.Check(c.SetDeadline(time.Now().Add(patience)))
-	_, err = io.WriteString(c, "\x05\x01\x00\x05\x01\x00\x03"+string(rune(len(args[0])))+args[0]+"\x00\x50")
+	_, err := io.WriteString(c, "\x05\x01\x00\x05\x01\x00\x03"+string(rune(len(args[0])))+args[0]+"\x00\x50")
 	ts.Check(err)
 	reply := make([]byte, 4)
 	_, err = io.ReadFull(c, reply)
 	ts.Check(err)
 	if got := fmt.Sprintf("%02X", reply[3]); got != args[1] {
 		ts.Fatalf("%s: code %s, want %s", args[0], got, args[1])
+	}
+}
+
+// listens waits until a node takes connections at the SocksPort unix:s: it answers before that.
+func listens(ts *testscript.TestScript, _ bool, _ []string) {
+	socks(ts).Close()
+}
+
+func socks(ts *testscript.TestScript) net.Conn {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(patience)
+	for {
+		c, err := net.Dial("unix", ts.MkAbs("s"))
+		if err == nil {
+			return c
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			ts.Fatalf("no listener: %v", err)
+		}
 	}
 }
 
