@@ -28,6 +28,8 @@ type onionCommand struct {
 	Add    onionAdd    `cmd:"" help:"Host one more onion service, from now on."`
 	Rm     onionRemove `cmd:"" help:"Host a service that was added no longer; its keys stay."`
 
+	Client   onionClient   `cmd:"" help:"Say who may find a hosted service."`
+	Auth     onionAuth     `cmd:"" help:"Keys to find services with that not everybody may find."`
 	Delegate onionDelegate `cmd:"" help:"Make keys for a host that does not get the identity key."`
 }
 
