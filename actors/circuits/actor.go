@@ -227,6 +227,7 @@ type circuits struct {
 	stems      stems
 	naming     uint64                      // likewise
 	opens      []*Open                     // circuits that owners wait for, not launched yet
+	ahead      int                         // launched of them since one that nobody waits for
 	meetings   map[string]*meeting         // that streams wait for
 	met        map[onion.Address][]*record // circuits whose last hop is an onion service
 }

@@ -13,7 +13,6 @@ import (
 // waits for those keeps nothing else from being built, and is counted once however it ends.
 func TestAtLast(t *testing.T) {
 	t.Parallel()
-	const toClient = chivev1.Purpose_PURPOSE_HOSTING_RENDEZVOUS
 	for _, purpose := range []chivev1.Purpose{toClient, introduction, rendezvous} {
 		atStems(t, func(d *desk, _ *shifting) {
 			d.o.Settings.Prebuild = false

@@ -97,7 +97,7 @@ const maxOpens = 4096
 func (r *record) owned() bool { return r.wish != nil && r.meets == nil }
 
 func (c *circuits) openFor(ctx actor.Context, m *Open) {
-	if c.closing != nil || len(c.opens) >= maxOpens {
+	if c.closing != nil || !c.mayWait(m.Purpose) {
 		ctx.Send(m.Owner, &Over{Token: m.Token, Outcome: chivev1.Outcome_OUTCOME_OVERLOADED})
 		return
 	}
@@ -108,16 +108,14 @@ func (c *circuits) openFor(ctx actor.Context, m *Open) {
 
 // launchOpens launches what owners wait for, as far as it may be launched now.
 func (c *circuits) launchOpens(ctx actor.Context) {
-	visitors := c.visitors()
-	for i := 0; i < len(c.opens) && c.holdOff == nil && c.building < c.mostBuilding(); {
-		m := c.opens[i]
-		if m.Purpose == chivev1.Purpose_PURPOSE_HOSTING_RENDEZVOUS {
-			if visitors >= max(c.mostBuilding()/2, 1) {
-				i++ // who visits our services must not keep us from the network
-				continue
-			}
-			visitors++
+	n := c.underway()
+	for c.holdOff == nil && c.building < c.mostBuilding() {
+		i := c.nextOpen(n)
+		if i < 0 {
+			return
 		}
+		m := c.opens[i]
+		n.add(m.Purpose)
 		if c.takeStem(ctx, m) {
 			c.opens = slices.Delete(c.opens, i, i+1)
 			continue
@@ -127,6 +125,7 @@ func (c *circuits) launchOpens(ctx actor.Context) {
 			return
 		}
 		c.opens = slices.Delete(c.opens, i, i+1)
+		c.tookTurn(ctx, m, err == nil)
 		if err != nil {
 			ctx.Logger().Debug("no path", "err", err)
 			ctx.Send(m.Owner, &Over{Token: m.Token, Outcome: chivev1.Outcome_OUTCOME_NO_PATH})
@@ -134,19 +133,6 @@ func (c *circuits) launchOpens(ctx actor.Context) {
 		}
 		c.launchOwned(ctx, m, hops)
 	}
-}
-
-// visitors counts the circuits being built to clients of our services.
-func (c *circuits) visitors() (n int) {
-	if len(c.opens) == 0 {
-		return 0
-	}
-	for _, r := range c.records {
-		if r.aim() == chivev1.Purpose_PURPOSE_HOSTING_RENDEZVOUS && !r.open && !r.waits && !r.closing && !r.far {
-			n++
-		}
-	}
-	return n
 }
 
 // atLast: what is missing of the circuit is a hop that others named. It takes no place of those
@@ -330,7 +316,7 @@ func (c *circuits) relayer(ctx actor.Context) {
 		case r.wish == nil || r.closing:
 		case r.owned() && !r.open:
 			r.abandoned = true
-			c.opens = append(c.opens, r.wish)
+			c.waitsAgain(ctx, r.wish)
 			c.dismiss(ctx, r, chivev1.Outcome_OUTCOME_REPLACED)
 		case r.owned() && r.purpose == chivev1.Purpose_PURPOSE_HOSTING_INTRODUCTION:
 			c.dismiss(ctx, r, chivev1.Outcome_OUTCOME_REPLACED)

@@ -147,6 +147,9 @@ func (w *world) play(ctx actor.Context) {
 			kernel.After(ctx.ActorSystem(), m.Owner, 100*time.Millisecond, &circuits.Over{Token: m.Token, Outcome: chivev1.Outcome_OUTCOME_DESTROYED, ToLast: !short})
 			return
 		}
+		if m.Purpose == chivev1.Purpose_PURPOSE_HOSTING_INTRODUCTION || m.Purpose == chivev1.Purpose_PURPOSE_HOSTING_DIRECTORY {
+			ctx.Send(m.Owner, &circuits.Building{Token: m.Token})
+		}
 		if w.silent[p.at] {
 			return
 		}

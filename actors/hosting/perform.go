@@ -166,6 +166,17 @@ func (a *serviceActor) endWork(id host.UploadID) {
 	}
 }
 
+// building: a circuit was waited for, and is being built from now on, or has to wait again.
+func (a *serviceActor) building(m *circuits.Building, now time.Time) {
+	switch u := a.uses[m.Token]; {
+	case u == nil || u.ready != nil:
+	case u.point != 0:
+		a.machine.PointBuilding(u.point, m.Waits, now)
+	case u.upload != nil:
+		a.machine.UploadBuilding(u.upload.ID, m.Waits, now)
+	}
+}
+
 // lostError is why a circuit is no more.
 type lostError chivev1.Outcome
 
@@ -218,6 +229,8 @@ func outcomeOf(err error) chivev1.Outcome {
 		return chivev1.Outcome_OUTCOME_DIRECTORY_STATUS
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, host.ErrAbandoned), errors.Is(err, host.ErrTimeout):
 		return chivev1.Outcome_OUTCOME_TIMEOUT
+	case errors.Is(err, host.ErrQueued):
+		return chivev1.Outcome_OUTCOME_OVERLOADED
 	case errors.Is(err, errNoRelay):
 		return chivev1.Outcome_OUTCOME_NO_PATH
 	}

@@ -144,6 +144,8 @@ func (a *serviceActor) hear(ctx actor.Context, now time.Time) {
 		a.ready(ctx, m, now)
 	case *circuits.Over:
 		a.over(m, now)
+	case *circuits.Building:
+		a.building(m, now)
 	case *circuit.Proof:
 		a.prove(ctx, m, now)
 	case *circuit.Heard:

@@ -15,7 +15,7 @@ const (
 	maxFailures   = 3               // circuits in a row that may fail; C tor's MAX_INTRO_POINT_CIRCUIT_RETRIES
 	retryPeriod   = 5 * time.Minute // a failing relay is left alone; C tor's INTRO_CIRC_RETRY_PERIOD
 	pickAgain     = 30 * time.Second
-	launchTimeout = 2 * time.Minute // circuits have limits of their own; this is for what is lost
+	launchTimeout = 2 * time.Minute // from when it is begun; circuits have limits of their own
 	linger        = 10 * time.Minute
 	maxRetired    = 3 * time.Hour // a descriptor's lifetime
 	firstRetry    = 2 * time.Second
@@ -51,6 +51,7 @@ type point struct {
 
 	phase      phase
 	phaseSince time.Time
+	building   bool // launched, and the circuit is begun
 	failures   int // in a row that are the relay's or the path's
 	tries      int // in a row
 	retryAt    time.Time
@@ -259,9 +260,13 @@ func (s *Service) tendPoints(now time.Time) {
 }
 
 func (s *Service) tendPoint(p *point, now time.Time) {
-	if (p.phase == launched || p.phase == asked) && s.due(p.phaseSince.Add(launchTimeout), now) {
+	if overdue, queued := s.overdue(p, now); overdue {
 		s.do(Close{p.id})
-		s.failed(p, ErrTimeout, false, now)
+		if queued {
+			s.failed(p, ErrQueued, true, now)
+		} else {
+			s.failed(p, ErrTimeout, false, now)
+		}
 		if s.point(p.id) == nil {
 			return
 		}
@@ -362,9 +367,9 @@ func (s *Service) launch(now time.Time) {
 			return
 		}
 		s.launches.count++
-		p.phase, p.phaseSince = launched, now
+		p.phase, p.phaseSince, p.building = launched, now, false
 		s.do(Launch{p.id, p.relay})
-		s.due(now.Add(launchTimeout), now)
+		s.due(now.Add(queueTimeout), now)
 	}
 }
 

@@ -81,7 +81,8 @@ type upload struct {
 	to       *directory
 	revision uint64
 	listed   []PointID
-	began    time.Time
+	began    time.Time // or when its circuit was, with building
+	building bool
 }
 
 // reviewSlots makes the slots those of the view, and their directories.
@@ -181,12 +182,7 @@ func (s *Service) listed(id PointID) bool {
 }
 
 func (s *Service) tendSlots(now time.Time) {
-	for _, id := range sortedKeys(s.uploads) {
-		if u := s.uploads[id]; s.due(u.began.Add(uploadTimeout), now) {
-			s.do(CancelUpload{id})
-			s.uploaded(id, ErrTimeout, now)
-		}
-	}
+	s.tendUploads(now)
 	ids, complete := s.listing(now)
 	if complete || len(ids) == 0 {
 		s.unsettled = time.Time{}
@@ -349,7 +345,7 @@ func (s *Service) send(sl *slot, now time.Time) {
 		d.flying = true
 		s.uploads[id] = &upload{slot: sl, to: d, revision: sl.revision, listed: sl.listed, began: now}
 		s.do(Upload{id, sl.Period, d.id, sl.text})
-		s.due(now.Add(uploadTimeout), now)
+		s.due(now.Add(queueTimeout), now)
 	}
 }
 
@@ -372,6 +368,10 @@ func (s *Service) uploaded(id UploadID, cause error, now time.Time) {
 		cause = nil // it has this revision already; that is how a directory says so
 	}
 	s.tell(Stored{u.slot.Period, u.to.id, cause})
+	if errors.Is(cause, ErrQueued) { // the directory was not asked
+		u.to.retryAt = now.Add(firstUpload)
+		return
+	}
 	if cause != nil {
 		u.to.doubtful = u.revision == u.slot.revision && !errors.Is(cause, ErrRefused)
 		u.to.failures++

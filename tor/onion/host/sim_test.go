@@ -78,6 +78,7 @@ type sim struct {
 	kept      Floors
 	revisions map[onion.Period]uint64 // of the last text seen
 	launches  []time.Time
+	queued    *[]func() // circuits that are not begun; nil: each is at once
 	cut       int
 	events    []Event
 	asked     []Meet // since taken
@@ -379,9 +380,27 @@ func (m *sim) one(c Command) {
 
 func (m *sim) launch(c Launch) {
 	m.launches = append(m.launches, m.now)
-	r := m.relay(c.Relay.Identity)
-	p := &simPoint{relay: r}
+	p := &simPoint{relay: m.relay(c.Relay.Identity)}
 	m.points[c.Point] = p
+	m.inTurn(func() {
+		if !p.closed {
+			m.s.PointBuilding(c.Point, false, m.now)
+			m.build(c, p)
+		}
+	})
+}
+
+// inTurn begins a circuit, when circuits are begun.
+func (m *sim) inTurn(begin func()) {
+	if m.queued != nil {
+		*m.queued = append(*m.queued, begin)
+		return
+	}
+	begin()
+}
+
+func (m *sim) build(c Launch, p *simPoint) {
+	r := p.relay
 	fail := func(ours bool) {
 		if !p.closed {
 			p.up, p.closed = false, true
@@ -432,8 +451,17 @@ func (m *sim) launch(c Launch) {
 }
 
 func (m *sim) upload(c Upload) {
-	d := m.directory(c.Directory)
 	m.uploads[c.ID] = true
+	m.inTurn(func() {
+		if m.uploads[c.ID] {
+			m.s.UploadBuilding(c.ID, false, m.now)
+			m.store(c)
+		}
+	})
+}
+
+func (m *sim) store(c Upload) {
+	d := m.directory(c.Directory)
 	in := m.read(c)
 	blinded := m.blind(c.Period)
 	end := func(cause error) func() {
