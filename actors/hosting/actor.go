@@ -81,6 +81,8 @@ type entry struct {
 	relays  pastRelays
 	going   atomic.Bool // it is taken out, and ends when the other nodes do without
 	endsBy  *kernel.Timer
+	first   atomic.Int64         // after so long it begins, once there is a network (stagger.go); 0: at once
+	turn    atomic.Pointer[span] // when it takes the turn of a period; nil: at once
 }
 
 type hosting struct {
@@ -93,6 +95,7 @@ type hosting struct {
 	parting   parting
 	closed    atomic.Bool // nobody is met any more
 	finishing finishing
+	seated    int           // of so many services turn was said
 	clients   atomic.Uint32 // numbers given to those who were met; services' actors take them
 }
 
@@ -127,17 +130,18 @@ func (h *hosting) Receive(ctx actor.Context) {
 		h.period.Store(int64(h.o.VerifyPeriod))
 		h.children.Supervise(ctx, supervisor.Supervise{Name: proberName, Props: h.proberProps})
 		h.configure(ctx, &Configure{Services: h.o.Services})
-		h.look(ctx)
+		h.look(ctx, h.lots(len(h.o.Program.all())))
 	case *actor.Stopped:
 		h.letGo()
 	case *Look:
-		h.look(ctx)
+		h.look(ctx, h.lots(0))
 	case *Configure:
 		h.verifyEvery(ctx, m.VerifyPeriod)
 		h.configure(ctx, m)
 	case *Verify, *Shaken, *visit, *left:
 		h.health(ctx, m)
 	case *circuits.OnionNetwork:
+		h.seat()
 		h.network = m
 		_ = h.children.Pass(ctx, proberName, m) // likewise
 		for _, e := range h.entries {
@@ -168,6 +172,7 @@ func (h *hosting) Receive(ctx actor.Context) {
 // configure has the services be those of the configuration, and of the program.
 func (h *hosting) configure(ctx actor.Context, m *Configure) {
 	var entries []*entry
+	begins := h.lots(h.fresh(m.Services))
 	for _, want := range m.Services {
 		i := slices.IndexFunc(h.entries, func(e *entry) bool { return e.own == nil && e.service.Dir == want.Dir })
 		if i >= 0 {
@@ -184,7 +189,7 @@ func (h *hosting) configure(ctx actor.Context, m *Configure) {
 			entries = append(entries, e)
 			continue
 		}
-		entries = append(entries, h.begin(ctx, want, nil))
+		entries = append(entries, h.begin(ctx, want, nil, begins.draw()))
 	}
 	for _, e := range h.entries {
 		switch {
@@ -199,6 +204,17 @@ func (h *hosting) configure(ctx actor.Context, m *Configure) {
 		}
 	}
 	h.entries = entries
+}
+
+// fresh is how many of the services are not hosted yet.
+func (h *hosting) fresh(services []config.OnionService) (n int) {
+	for _, want := range services {
+		in := func(e *entry) bool { return e.own == nil && e.service.Dir == want.Dir }
+		if !slices.ContainsFunc(h.entries, in) && !slices.ContainsFunc(h.parting.going, in) {
+			n++
+		}
+	}
+	return n
 }
 
 func (h *hosting) childFailed(ctx actor.Context, m *kernel.ChildFailed) {

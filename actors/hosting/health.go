@@ -159,6 +159,7 @@ func (a *serviceActor) hearHealth(ctx actor.Context, now time.Time) {
 	case *verifyEvery:
 		a.health.judge.SetPeriod(m.period, now)
 	case *Verify:
+		a.machine.Begin(now) // somebody waits for it
 		a.health.waiting = append(a.health.waiting, m.Tell)
 		a.health.judge.Ask(now)
 	case *Shaken:
@@ -232,6 +233,7 @@ func (a *serviceActor) heed(ctx actor.Context, c heal.Command, now time.Time) {
 	case heal.Probe:
 		a.visit(ctx, c)
 	case heal.Do:
+		a.machine.Begin(now) // what is wrong waits for no turn
 		id := host.PointID(c.Point)
 		switch c.Step {
 		case heal.NewCircuits:

@@ -61,6 +61,7 @@ type world struct {
 	waiting map[relaymsg.Cookie]*playedCircuit
 	luck    *rand.Rand
 	opened  int
+	asked   []time.Time         // for circuits that nobody waits for
 	log     []*chivev1.Envelope // since it was looked at
 	told    []*chivev1.Envelope
 }
@@ -149,6 +150,7 @@ func (w *world) play(ctx actor.Context) {
 		}
 		if m.Purpose == chivev1.Purpose_PURPOSE_HOSTING_INTRODUCTION || m.Purpose == chivev1.Purpose_PURPOSE_HOSTING_DIRECTORY {
 			ctx.Send(m.Owner, &circuits.Building{Token: m.Token})
+			w.asked = append(w.asked, time.Now())
 		}
 		if w.silent[p.at] {
 			return
@@ -260,7 +262,9 @@ func (w *world) run(d time.Duration) {
 // health is the first service's.
 func (w *world) health() *Health { return w.status().Health }
 
-func (w *world) status() Status {
+func (w *world) status() Status { return w.all()[0] }
+
+func (w *world) all() []Status {
 	w.t.Helper()
 	all, err := kernel.Ask(w.t.Context(), w.system, w.hosting, func(r kernel.Reply[[]Status]) any {
 		return &List{Tell: func(all []Status) { r.Send(all) }}
@@ -268,7 +272,7 @@ func (w *world) status() Status {
 	if err != nil || len(all) == 0 {
 		w.t.Fatalf("%d services, %v", len(all), err)
 	}
-	return all[0]
+	return all
 }
 
 // events are the health's, in short, since the last call.

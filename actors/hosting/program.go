@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -203,8 +204,8 @@ func (o *Program) gone(p *Own) {
 	}
 }
 
-// look has the services of the program be those that it hosts now.
-func (h *hosting) look(ctx actor.Context) {
+// look has the services of the program be those that it hosts now; begins is when they begin.
+func (h *hosting) look(ctx actor.Context, begins *lots) {
 	for _, p := range h.o.Program.all() {
 		i := slices.IndexFunc(h.entries, func(e *entry) bool { return e.own == p })
 		switch leaving := p.isLeaving(); {
@@ -214,7 +215,7 @@ func (h *hosting) look(ctx actor.Context) {
 			h.o.Program.gone(p) // it ended with an actor that was here before
 		case i < 0:
 			p.takeFresh()
-			h.begin(ctx, p.Service, p)
+			h.begin(ctx, p.Service, p, begins.draw())
 		case p.takeFresh():
 			_ = h.children.Pass(ctx, h.entries[i].id, &configured{p.Service}) // one that is started anew begins with it
 		}
@@ -260,9 +261,10 @@ func (e *entry) from() string {
 	return e.service.From.String()
 }
 
-// begin supervises a service.
-func (h *hosting) begin(ctx actor.Context, service config.OnionService, own *Own) *entry {
+// begin supervises a service, which begins after that time.
+func (h *hosting) begin(ctx actor.Context, service config.OnionService, own *Own, after time.Duration) *entry {
 	e := &entry{id: messages.RandomID(), service: service, own: own}
+	e.first.Store(int64(after))
 	e.show(&Status{ID: e.id, Dir: service.Dir, State: "starting"})
 	h.entries = append(h.entries, e)
 	h.children.Supervise(ctx, supervisor.Supervise{Name: e.id, Props: func() *actor.Props { return h.props(e) }})

@@ -137,6 +137,7 @@ func (a *serviceActor) hear(ctx actor.Context, now time.Time) {
 	switch m := ctx.Message().(type) {
 	case *circuits.OnionNetwork:
 		a.network = networkOf(m, &a.h.o)
+		a.turnInTurn()
 		a.machine.SetView(&a.network.View, now)
 	case *configured:
 		a.configure(ctx, m.service, now)
@@ -200,6 +201,7 @@ func (a *serviceActor) start(ctx actor.Context, now time.Time) error {
 		a.machine = nil
 		return err
 	}
+	a.beginInTurn()
 	a.sound = true
 	if err := a.store.NoteName(a.e.id, now); err != nil {
 		a.h.o.Log.Warn("chive onion why will not know this run of an onion service", "folder", a.service.Dir, "err", err)

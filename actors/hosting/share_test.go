@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -72,10 +73,11 @@ func onStage(t *testing.T, test func(*stage)) {
 // node starts one that hosts services.
 func (s *stage) node(n int, services ...config.OnionService) *actor.PID {
 	relays := s.system.Root.Spawn(kernel.Func(s.playCircuits))
-	seed := uint64(n)
+	var seed atomic.Uint64
+	seed.Store(uint64(n))
 	pid := s.system.Root.Spawn(Props(Options{
 		Circuits: relays, Recorder: messages.NewRecorder("test", time.Now, 64), Log: slog.New(slog.DiscardHandler), Now: s.now,
-		Rand: func() *rand.Rand { seed += 100; return rand.New(rand.NewPCG(seed, 1)) }, Testing: true, Services: services, Sharing: s.sharing, Signals: new(Signals),
+		Rand: func() *rand.Rand { return rand.New(rand.NewPCG(seed.Add(100), 1)) }, Testing: true, Services: services, Sharing: s.sharing, Signals: new(Signals),
 		Publish: func(ctx context.Context, _ *actor.PID, _ uint64, _ []byte) (int, error) {
 			s.mu.Lock()
 			s.sent[n]++
@@ -137,9 +139,10 @@ func (s *stage) playCircuits(ctx actor.Context) {
 }
 
 // hostingNetwork has so many relays, each fit for everything.
-func hostingNetwork(n int) *circuits.OnionNetwork {
+func hostingNetwork(n int) *circuits.OnionNetwork { return hostingNetworkAt(n, time.Now()) }
+
+func hostingNetworkAt(n int, now time.Time) *circuits.OnionNetwork {
 	can, _ := netdoc.ParseProtocols("HSDir=2 HSIntro=4-5")
-	now := time.Now()
 	c := &netdoc.Consensus{ValidAfter: now, FreshUntil: now.Add(time.Hour), ValidUntil: now.Add(3 * time.Hour), Params: netdoc.Params{}}
 	for i := range n {
 		c.Relays = append(c.Relays, netdoc.RouterStatus{

@@ -21,21 +21,24 @@ type Status struct {
 	// State is starting, publishing, published, standby (another node publishes) or failed; and
 	// when it is known, up, impaired, broken or unverified. It is ending when the node is about
 	// to end, and nobody new is met.
-	State         string   `json:"state"`
-	Ports         []uint16 `json:"ports,omitempty"`
-	Targets       []Target `json:"targets,omitempty"`    // of the ports; none of a program's service
-	Restricted    bool     `json:"restricted,omitempty"` // for authorised clients only
-	Points        []Point  `json:"introduction_points,omitempty"`
-	Periods       []Period `json:"periods,omitempty"`
-	Clients       int      `json:"clients_met"`       // circuits that are open
-	Introductions uint64   `json:"introductions"`     // by clients, since it started; those of Points are a part of it
-	Visits        uint64   `json:"visits"`            // by the node itself, likewise; they are in no other figure
-	Met           uint64   `json:"met"`               // likewise
-	Missed        uint64   `json:"missed,omitempty"`  // clients that could not be met
-	Refused       uint64   `json:"refused,omitempty"` // introductions that were not answered
-	Effort        uint32   `json:"effort,omitempty"`  // of the proof of work that is suggested
-	Waiting       int      `json:"waiting,omitempty"` // introductions that are to be answered
-	Health        *Health  `json:"health,omitempty"`
+	State string `json:"state"`
+	// Begins is when a service begins that waits for its turn among many of the node; zero:
+	// it does not wait.
+	Begins        time.Time `json:"begins,omitzero"`
+	Ports         []uint16  `json:"ports,omitempty"`
+	Targets       []Target  `json:"targets,omitempty"`    // of the ports; none of a program's service
+	Restricted    bool      `json:"restricted,omitempty"` // for authorised clients only
+	Points        []Point   `json:"introduction_points,omitempty"`
+	Periods       []Period  `json:"periods,omitempty"`
+	Clients       int       `json:"clients_met"`       // circuits that are open
+	Introductions uint64    `json:"introductions"`     // by clients, since it started; those of Points are a part of it
+	Visits        uint64    `json:"visits"`            // by the node itself, likewise; they are in no other figure
+	Met           uint64    `json:"met"`               // likewise
+	Missed        uint64    `json:"missed,omitempty"`  // clients that could not be met
+	Refused       uint64    `json:"refused,omitempty"` // introductions that were not answered
+	Effort        uint32    `json:"effort,omitempty"`  // of the proof of work that is suggested
+	Waiting       int       `json:"waiting,omitempty"` // introductions that are to be answered
+	Health        *Health   `json:"health,omitempty"`
 	// Relays are those of introduction points of this run, by number.
 	Relays  map[string]string `json:"relays,omitempty"`
 	Keys    *Keys             `json:"delegated_keys,omitempty"`
@@ -50,7 +53,7 @@ const Ending = "ending"
 
 // Published reports whether a descriptor for each period is at one directory or more.
 func (s *Status) Published() bool {
-	return len(s.Periods) > 0 && !slices.ContainsFunc(s.Periods, func(p Period) bool { return p.Stored == 0 || p.Problem != "" })
+	return len(s.Periods) > 0 && !slices.ContainsFunc(s.Periods, func(p Period) bool { return p.Begins.IsZero() && p.Stored == 0 || p.Problem != "" })
 }
 
 // Point is one introduction point.
@@ -68,6 +71,7 @@ type Period struct {
 	Number      uint64    `json:"number"`
 	Published   time.Time `json:"published,omitzero"`
 	Next        time.Time `json:"next,omitzero"`
+	Begins      time.Time `json:"begins,omitzero"` // the turn of the service, in a period that has just begun
 	Points      int       `json:"introduction_points"`
 	Directories int       `json:"directories"`
 	Stored      int       `json:"stored"` // at so many of them
@@ -94,7 +98,7 @@ func (a *serviceActor) look() *Status {
 		out.Points = append(out.Points, v)
 	}
 	for _, p := range s.Periods {
-		v := Period{Number: p.Period.Number, Published: p.Built, Next: p.Next, Points: p.Points, Directories: p.Directories, Stored: p.Stored}
+		v := Period{Number: p.Period.Number, Published: p.Built, Next: p.Next, Begins: p.Begins, Points: p.Points, Directories: p.Directories, Stored: p.Stored}
 		if p.Problem != nil {
 			v.Problem = p.Problem.Error()
 		}
@@ -103,7 +107,9 @@ func (a *serviceActor) look() *Status {
 	switch {
 	case len(s.Periods) == 0:
 		out.State = "starting"
-	case !slices.ContainsFunc(s.Periods, func(p host.PeriodStatus) bool { return p.Stored == 0 || p.Problem != nil }):
+	case !s.Begins.IsZero():
+		out.State, out.Begins = "starting", s.Begins
+	case out.Published():
 		out.State = "published"
 	}
 	out.Health = a.wellness()

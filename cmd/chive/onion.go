@@ -237,6 +237,9 @@ func printService(std streams, s hosting.Status) {
 	line("folder", "%s", folder(s))
 	line("from", "%s", fromWord(s.From))
 	line("state", "%s", s.State)
+	if !s.Begins.IsZero() {
+		line("begins", "at %s, in its turn among the services of this node", s.Begins.UTC().Format(time.DateTime))
+	}
 	line("ports", "%s", portList(s.Ports))
 	for _, t := range s.Targets {
 		line("target", "%s", targetWords(t))
@@ -271,6 +274,9 @@ func printService(std streams, s hosting.Status) {
 	}
 	for _, p := range s.Periods {
 		text := "not published"
+		if !p.Begins.IsZero() {
+			text += fmt.Sprintf(" before %s, its turn among the services of this node", p.Begins.UTC().Format(time.DateTime))
+		}
 		if !p.Published.IsZero() {
 			text = fmt.Sprintf("%d introduction points, at %d of %d directories, since %s, anew at %s", p.Points, p.Stored, p.Directories,
 				p.Published.UTC().Format(time.DateTime), p.Next.UTC().Format(time.DateTime))

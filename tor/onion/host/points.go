@@ -52,8 +52,8 @@ type point struct {
 	phase      phase
 	phaseSince time.Time
 	building   bool // launched, and the circuit is begun
-	failures   int // in a row that are the relay's or the path's
-	tries      int // in a row
+	failures   int  // in a row that are the relay's or the path's
+	tries      int  // in a row
 	retryAt    time.Time
 	since      time.Time // when it was up first
 	down       time.Time // since when it is not; zero: it is, or never was
@@ -306,7 +306,7 @@ func (s *Service) trim(now time.Time) {
 func (s *Service) pick(now time.Time) {
 	have := len(s.inUse())
 	want := s.config.Points
-	if have >= want || s.view == nil || !s.publishable() || !s.due(s.pickAt, now) {
+	if have >= want || s.view == nil || !s.publishable() || s.waitsForTurn(now) || !s.due(s.pickAt, now) {
 		return
 	}
 	if have == 0 {
@@ -351,7 +351,7 @@ func (s *Service) dropRetired() bool {
 // launch asks for the circuits that are missing, within a bound that lets every
 // point be tried anew (C tor's get_max_intro_circ_per_period).
 func (s *Service) launch(now time.Time) {
-	if s.view == nil {
+	if s.view == nil || s.waitsForTurn(now) {
 		return
 	}
 	if end := s.launches.began.Add(retryPeriod); !now.Before(end) {

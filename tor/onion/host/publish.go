@@ -53,6 +53,7 @@ type slot struct {
 	effort    uint32    // suggested in text
 	built     time.Time
 	next      time.Time // when it is built anew
+	begins    time.Time // the first is made, not before; zero: at any time
 	retryAt   time.Time // after a build that failed
 	dirty     Because   // what changed since; 0: nothing
 	urgent    bool      // the next is made without a wait
@@ -203,6 +204,9 @@ func (s *Service) tendSlots(now time.Time) {
 		return
 	}
 	s.relieve()
+	if s.waitsForTurn(now) {
+		return
+	}
 	if len(ids) > 0 && (complete || s.due(s.unsettled.Add(patience), now) || s.hasten(ids)) {
 		for _, sl := range s.slots {
 			if because, ok := s.needs(sl, ids, now); ok {
@@ -251,7 +255,7 @@ func (s *Service) needs(sl *slot, ids []PointID, now time.Time) (Because, bool) 
 	}
 	switch {
 	case sl.text == nil:
-		return First, true
+		return First, sl.urgent || sl.dirty == Access || s.due(sl.begins, now)
 	case sl.dirty == Access:
 		return Access, true
 	case sl.dirty == Work && s.config.PoW != nil:

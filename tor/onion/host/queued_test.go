@@ -6,6 +6,15 @@ import (
 	"time"
 )
 
+// inTurn begins a circuit, when circuits are begun.
+func (m *sim) inTurn(begin func()) {
+	if m.queued != nil {
+		*m.queued = append(*m.queued, begin)
+		return
+	}
+	begin()
+}
+
 // waits is how many circuits are not begun, and begins has them be.
 func (m *sim) waits() int { return len(*m.queued) }
 

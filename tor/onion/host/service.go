@@ -23,6 +23,7 @@ type Service struct {
 	view    *View
 	nextID  uint64 // of points, uploads and meetings
 	stopped bool
+	stagger stagger
 
 	points   []*point // the oldest first
 	failing  map[netdoc.Digest]time.Time
@@ -89,8 +90,11 @@ func (s *Service) Tick(now time.Time) { s.settle(now) }
 // SetView takes a new consensus up.
 func (s *Service) SetView(v *View, now time.Time) {
 	s.view, s.noPick, s.pickAt = v, false, time.Time{}
+	s.viewed(now)
 	s.reviewPoints(now)
+	before := s.slots
 	s.reviewSlots()
+	s.turn(before, now)
 	s.setMasters()
 	s.settle(now)
 }
@@ -117,6 +121,7 @@ func (s *Service) Configure(config Config, now time.Time) error {
 		s.shared.most = descriptor.MaxIntroPoints
 	}
 	if s.config.Restricted != before.Restricted || !slices.Equal(s.config.Clients, before.Clients) {
+		s.begin()
 		s.dirty(Access)
 	}
 	if s.config.revokes(&before) {

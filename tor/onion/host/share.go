@@ -88,6 +88,9 @@ func (s *Service) Share(publish bool, floor uint64, until time.Time, others []Fo
 		return 0
 	}
 	refused = s.setForeign(others)
+	if publish && !s.shared.publish {
+		s.begin() // nobody else does
+	}
 	s.shared.publish, s.shared.floor, s.shared.until = publish, floor, until
 	s.settle(now)
 	return refused

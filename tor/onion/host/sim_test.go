@@ -390,15 +390,6 @@ func (m *sim) launch(c Launch) {
 	})
 }
 
-// inTurn begins a circuit, when circuits are begun.
-func (m *sim) inTurn(begin func()) {
-	if m.queued != nil {
-		*m.queued = append(*m.queued, begin)
-		return
-	}
-	begin()
-}
-
 func (m *sim) build(c Launch, p *simPoint) {
 	r := p.relay
 	fail := func(ours bool) {

@@ -17,6 +17,7 @@ type Status struct {
 	// Keys that are delegated do until KeysUntil, or zero: do not for this network.
 	Delegated bool
 	KeysUntil time.Time
+	Begins    time.Time // when it begins, in its turn; zero: it does not wait
 }
 
 // PointStatus is one introduction point.
@@ -38,11 +39,14 @@ type PeriodStatus struct {
 	Directories int   // responsible
 	Stored      int   // of those, that have it
 	Problem     error // why there is none
+	// Begins is when the first descriptor of a period is made that begins later for this
+	// service; zero: it is not waited for.
+	Begins time.Time
 }
 
 // Status looks at the service.
 func (s *Service) Status() Status {
-	out := Status{Waiting: s.queue.Len(), Meetings: len(s.meetings), Effort: s.queue.Suggested()}
+	out := Status{Waiting: s.queue.Len(), Meetings: len(s.meetings), Effort: s.queue.Suggested(), Begins: s.stagger.begins}
 	if s.view != nil {
 		out.KeysUntil, out.Delegated = s.keys.Until(s.view.Schedule)
 	}
@@ -54,6 +58,9 @@ func (s *Service) Status() Status {
 	}
 	for _, sl := range s.slots {
 		ps := PeriodStatus{Period: sl.Period, Built: sl.built, Next: sl.next, Points: len(sl.listed), Directories: len(sl.directories), Problem: sl.told}
+		if sl.text == nil {
+			ps.Begins = sl.begins
+		}
 		for _, d := range sl.directories {
 			if d.revision == sl.revision && sl.revision > 0 {
 				ps.Stored++
