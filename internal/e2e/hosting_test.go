@@ -147,6 +147,7 @@ func TestHosting(t *testing.T) {
 	t.Run("client of chive", func(t *testing.T) {
 		start(t, l.Network).fetchOnion(t, "", address, 2<<20)
 	})
+	t.Run("many services", func(t *testing.T) { manyServices(t, l, tor, address) })
 	t.Run("restart", func(t *testing.T) { c.restarted(t, tor, address, data, lines) })
 }
 
