@@ -201,7 +201,7 @@ func (c *circuitActor) Receive(ctx actor.Context) {
 		c.block(ctx, m)
 	case *stream.Consumed:
 		c.reserve()
-		c.out.Bytes = c.core.Consumed(c.out.Bytes, m.Stream, m.Cells)
+		c.out.Bytes = c.core.Consumed(c.out.Bytes, m.Stream, m.Cells, m.Bytes)
 		c.flush()
 	case *Attach:
 		c.attach(ctx, m.Spec)

@@ -115,7 +115,7 @@ func (s *setActor) Receive(ctx actor.Context) {
 			s.block(ctx, m)
 		}
 	case *stream.Consumed:
-		_ = s.core.Consumed(nil, m.Stream, m.Cells)
+		_ = s.core.Consumed(nil, m.Stream, m.Cells, m.Bytes)
 		s.flush()
 	case *LegStatus:
 		s.observe(ctx, m)

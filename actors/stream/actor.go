@@ -51,6 +51,9 @@ type (
 	shed      struct{} // memory is short
 )
 
+// taken is what an application took, in whole DATA cells and in bytes.
+type taken struct{ cells, bytes int }
+
 // handover is a block that a goroutine writes. Whoever of it and the actor lets
 // go last frees the block.
 type handover struct {
@@ -78,7 +81,7 @@ type stream struct {
 	held    holding
 	queue   []*block.Block // to be written to the application; queue[0] is being written while writing is set
 	writing *handover
-	unacked int    // cells the application took and the circuit has not been told of
+	unacked taken  // what the application took and the circuit has not been told of
 	moved   bool   // data came since the last quietTick
 	in, out uint64 // bytes to and from the application
 	timer   *kernel.Timer
@@ -259,6 +262,7 @@ func (s *stream) deliver(ctx actor.Context, b *block.Block) error {
 		b.Free()
 		return err
 	}
+	s.tookBytes(b, n)
 	if n == len(b.Bytes) {
 		s.took(ctx, b)
 		return nil
@@ -312,6 +316,7 @@ func (s *stream) written(ctx actor.Context, m *written) {
 		s.finish(ctx, chivev1.Outcome_OUTCOME_CLIENT_IO, !s.remoteEnd, false)
 		return
 	}
+	s.tookBytes(b, len(b.Bytes))
 	s.took(ctx, b)
 	rest := s.queue
 	s.queue = nil
@@ -329,13 +334,20 @@ func (s *stream) written(ctx actor.Context, m *written) {
 	}
 }
 
-// took accounts for a block that the application has.
+// tookBytes counts bytes of a block that the application has now, but for the front end's.
+func (s *stream) tookBytes(b *block.Block, n int) {
+	if b.Cells > 0 {
+		s.unacked.bytes += n
+	}
+}
+
+// took accounts for a block that the application has whole.
 func (s *stream) took(ctx actor.Context, b *block.Block) {
-	s.unacked += b.Cells
+	s.unacked.cells += b.Cells
 	b.Free()
-	if s.unacked >= ackCells && !s.remoteEnd {
-		ctx.Send(s.circuit, &Consumed{Stream: s.id, Cells: s.unacked})
-		s.unacked = 0
+	if s.unacked.cells >= ackCells && !s.remoteEnd {
+		ctx.Send(s.circuit, &Consumed{Stream: s.id, Cells: s.unacked.cells, Bytes: s.unacked.bytes})
+		s.unacked = taken{}
 	}
 }
 

@@ -325,8 +325,8 @@ func TestCreditIsForWhatWasTaken(t *testing.T) {
 	for range 3 {
 		r.data("x", 12)
 	}
-	if c := told[*Consumed](r); c.Cells != 36 || c.Stream != 7 {
-		t.Errorf("told %+v, want 36 cells of stream 7", c)
+	if c := told[*Consumed](r); c.Cells != 36 || c.Bytes != 3 || c.Stream != 7 {
+		t.Errorf("told %+v, want 36 cells of stream 7, which brought 3 bytes", c)
 	}
 	r.read("xxx")
 	// What does not fit into the sockets earns nothing until it is read.
@@ -336,10 +336,10 @@ func TestCreditIsForWhatWasTaken(t *testing.T) {
 	}
 	r.data("end", 5000)
 	r.handled()
-	credit := 0
+	credit, size := 0, 0
 	for len(r.heard) > 0 {
 		if c, ok := (<-r.heard).(*Consumed); ok {
-			credit += c.Cells
+			credit, size = credit+c.Cells, size+c.Bytes
 		}
 	}
 	if credit >= 1000 {
@@ -350,10 +350,11 @@ func TestCreditIsForWhatWasTaken(t *testing.T) {
 	}
 	r.read("end")
 	for credit < 6000 {
-		credit += told[*Consumed](r).Cells
+		c := told[*Consumed](r)
+		credit, size = credit+c.Cells, size+c.Bytes
 	}
-	if credit != 6000 {
-		t.Errorf("credit for %d cells in all, want 6000", credit)
+	if credit != 6000 || size != 1000*len(big)+3 {
+		t.Errorf("credit for %d cells of %d bytes in all, want 6000 of %d", credit, size, 1000*len(big)+3)
 	}
 }
 
