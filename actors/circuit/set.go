@@ -87,6 +87,7 @@ type setActor struct {
 	root    *actor.RootContext
 	failed  error // of a message that could not be routed
 	held    heldMessages
+	moved   bool // something that waited had its turn in this turn
 }
 
 // SetProps makes the actor of a conflux set.
@@ -405,7 +406,7 @@ func (s *setActor) stoppingSet(ctx actor.Context) {
 // forgetMessages lets go of what waits, for the streams or for the legs.
 func (s *setActor) forgetMessages() {
 	block.Leave(&s.held)
-	s.held.set(0)
+	s.held.forget()
 	for _, l := range s.legs {
 		l.timer.Stop()
 		l.drop()
