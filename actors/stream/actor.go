@@ -151,6 +151,9 @@ func (s *stream) attached(ctx actor.Context, m *Attached) {
 		attached.Isolates, attached.Isolation = uint32(s.spec.Isolation.Isolates()), s.spec.Isolation.Values.Bytes()
 	}
 	s.emit(messages.Event(chivev1.Kind_KIND_STREAM, s.spec.ID, attached))
+	if s.spec.Serve != nil {
+		s.join(ctx) // it may be sent data at once
+	}
 	s.dial(ctx) // not before: the circuit is told of an application by the stream's number
 	if s.spec.Optimistic && !s.spec.Resolve {
 		s.sendEarly(ctx)
@@ -180,15 +183,21 @@ func (s *stream) connect(ctx actor.Context, m *Connected) {
 		s.sendEarly(ctx)
 	}
 	s.spec.Early = nil
+	s.join(ctx)
 	s.begin(ctx, sock)
+}
+
+// join makes what is kept known to the memory account. release tells it of the end.
+func (s *stream) join(ctx actor.Context) {
+	root, self := ctx.ActorSystem().Root, ctx.Self()
+	s.held.shed = func() { root.Send(self, &shed{}) }
+	block.Join(&s.held)
 }
 
 // begin reads what the application sends.
 func (s *stream) begin(ctx actor.Context, sock *socket) {
 	root, self := ctx.ActorSystem().Root, ctx.Self()
-	s.held.shed = func() { root.Send(self, &shed{}) }
-	s.held.up = &sock.blocked
-	block.Join(&s.held)
+	s.held.up.Store(&sock.blocked)
 	s.reading = true
 	kernel.Go("stream reader", func() {
 		err := sock.read(func(b *block.Block) { root.Send(self, b) })
@@ -229,7 +238,7 @@ func (s *stream) block(ctx actor.Context, b *block.Block) {
 		s.spec.Count.To.Add(uint64(len(b.Bytes)))
 	}
 	if s.sock == nil { // a client of ours sends before our application is there
-		s.queue = append(s.queue, b)
+		s.enqueue(b)
 		return
 	}
 	if err := s.deliver(ctx, b); err != nil {
@@ -274,18 +283,30 @@ func (s *stream) deliver(ctx actor.Context, b *block.Block) error {
 	return nil
 }
 
-// enqueue adds a block behind the one that is written. A slow application must
-// not hold a whole block for each few bytes: what fits into the last one goes
-// there.
+// enqueue adds a block behind the one that is written, or to those that wait for the
+// application to be there. A slow application must not hold a whole block for each few
+// bytes: what fits into the last one goes there, if it is not being written.
 func (s *stream) enqueue(b *block.Block) {
-	if last := s.queue[len(s.queue)-1]; len(s.queue) > 1 && cap(last.Bytes)-len(last.Bytes) >= len(b.Bytes) {
-		last.Bytes = append(last.Bytes, b.Bytes...)
-		last.Cells += b.Cells
-		b.Free()
+	written := 0
+	if s.writing != nil {
+		written = 1
+	}
+	if n := len(s.queue); n > written && merge(s.queue[n-1], b) {
 		return
 	}
 	s.queue = append(s.queue, b)
 	s.held.keep(len(b.Buf))
+}
+
+// merge moves what b has into the last block, if it fits there, and frees b.
+func merge(last, b *block.Block) bool {
+	if cap(last.Bytes)-len(last.Bytes) < len(b.Bytes) {
+		return false
+	}
+	last.Bytes = append(last.Bytes, b.Bytes...)
+	last.Cells += b.Cells
+	b.Free()
+	return true
 }
 
 // writeOn has a goroutine wait for the socket to take queue[0].

@@ -68,6 +68,7 @@ func (s *stream) dialled(ctx actor.Context, m *dialled) {
 	ctx.Send(s.circuit, &Accepted{Stream: s.id})
 	early := s.queue
 	s.queue = nil
+	s.held.letGo() // what has to wait still is counted anew
 	s.begin(ctx, sock)
 	for i, b := range early {
 		if err := s.deliver(ctx, b); err != nil {

@@ -360,7 +360,7 @@ func TestCreditIsForWhatWasTaken(t *testing.T) {
 
 // Small pieces for an application that does not read share blocks.
 func TestSmallPiecesShareBlocks(t *testing.T) {
-	s := &stream{}
+	s := &stream{writing: &handover{}}
 	s.queue = append(s.queue, block.Get(block.DataIn)) // is being written
 	before, cells := block.Outstanding(), 0
 	for i := range 5000 {
