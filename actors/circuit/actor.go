@@ -2,6 +2,7 @@ package circuit
 
 import (
 	"crypto/rand"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -200,9 +201,7 @@ func (c *circuitActor) Receive(ctx actor.Context) {
 	case *block.Block:
 		c.block(ctx, m)
 	case *stream.Consumed:
-		c.reserve()
-		c.out.Bytes = c.core.Consumed(c.out.Bytes, m.Stream, m.Cells, m.Bytes)
-		c.flush()
+		c.consumed(m)
 	case *Attach:
 		c.attach(ctx, m.Spec)
 	case *stream.Finish:
@@ -433,6 +432,8 @@ func (c *circuitActor) dropLane(id cell.StreamID, l *lane, end bool) {
 	}
 	l.pending = nil
 	delete(c.lanes, id)
+	// What comes of another stream of that number in this turn is for another actor.
+	c.slots = slices.DeleteFunc(c.slots, func(s slot) bool { return s.id == id })
 	if !end || c.closing {
 		return
 	}

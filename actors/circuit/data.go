@@ -180,7 +180,7 @@ func (c *circuitActor) event(ctx actor.Context, ev circuit.Event) {
 
 // data takes what a stream has to send.
 func (c *circuitActor) data(ctx actor.Context, b *block.Block) {
-	l := c.lanes[b.Stream]
+	l := c.laneOf(b.Stream, b.Of)
 	if l == nil || l.finish {
 		b.Free()
 		return

@@ -116,8 +116,7 @@ func (s *setActor) Receive(ctx actor.Context) {
 			s.block(ctx, m)
 		}
 	case *stream.Consumed:
-		_ = s.core.Consumed(nil, m.Stream, m.Cells, m.Bytes)
-		s.flush()
+		s.consumed(m)
 	case *LegStatus:
 		s.observe(ctx, m)
 	case *Attach:

@@ -255,7 +255,7 @@ func (s *stream) upload(ctx actor.Context, b *block.Block) {
 	if s.spec.Count != nil {
 		s.spec.Count.From.Add(uint64(len(b.Bytes)))
 	}
-	b.Stream = s.id
+	b.Stream, b.Of = s.id, s.spec
 	ctx.Send(s.circuit, b)
 }
 
@@ -367,7 +367,7 @@ func (s *stream) took(ctx actor.Context, b *block.Block) {
 	s.unacked.cells += b.Cells
 	b.Free()
 	if s.unacked.cells >= ackCells && !s.remoteEnd {
-		ctx.Send(s.circuit, &Consumed{Stream: s.id, Cells: s.unacked.cells, Bytes: s.unacked.bytes})
+		ctx.Send(s.circuit, &Consumed{Spec: s.spec, Stream: s.id, Cells: s.unacked.cells, Bytes: s.unacked.bytes})
 		s.unacked = taken{}
 	}
 }

@@ -93,6 +93,7 @@ type (
 	// Consumed tells the circuit that the application took what came in so
 	// many cells, and so many bytes.
 	Consumed struct {
+		Spec   *Spec
 		Stream cell.StreamID
 		Cells  int
 		Bytes  int
