@@ -123,6 +123,8 @@ func (s *setActor) Receive(ctx actor.Context) {
 		s.attachTo(ctx, m.Spec)
 	case *stream.Finish:
 		s.streamFinished(ctx, m)
+	case *laneShed:
+		s.shedLane(m)
 	case *mayGoOn:
 		s.pacing = nil
 		s.unblock(ctx)

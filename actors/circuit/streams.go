@@ -48,7 +48,7 @@ func (c *circuitActor) streamFinished(ctx actor.Context, m *stream.Finish) {
 		c.dropLane(m.Stream, l, m.End)
 		c.flush()
 	default:
-		c.finishLane(m.Stream, l, m.End)
+		c.finishLane(ctx, m.Stream, l, m.End)
 	}
 	c.maybeGone(ctx)
 }
