@@ -25,6 +25,7 @@ var required = []string{
 	"consensus diff that is cut, too large, or leads elsewhere", "cached consensus changed under a diff",
 	"directory withholds microdescriptors", "directory drips headers", "required protocol is missing",
 	"relay stalls mid-download", "relay closes mid-download", "guard killed mid-download", "full disk before the start",
+	"a service's client sends too much before the target is connected",
 	"full disk mid-run", "data directory used twice", "corrupt cache file", "truncated cache file",
 	"panic while a request is handled", "secrets in the log at info",
 }
