@@ -98,7 +98,7 @@ type (
 		Rules     string
 	}
 	// Configure changes the settings, at once. With Rebuild, circuits that are
-	// there take no new streams.
+	// there take no new streams, and others are built in place of those that are being built.
 	Configure struct {
 		Settings Settings
 		Rebuild  bool
@@ -126,7 +126,7 @@ type (
 	Try struct{}
 	// GuardsRetried: guards that failed may be tried again at once. With Renew, the
 	// machine's way to the network is another one: circuits that are there take no new
-	// streams.
+	// streams, and others are built in place of those that are being built.
 	GuardsRetried struct{ Renew bool }
 	// Proxy tells whether the proxy on the way to all relays works.
 	Proxy struct{ Works bool }
@@ -419,7 +419,7 @@ func (c *circuits) place(ctx actor.Context, w *waiting) bool {
 		c.attach(ctx, r, w)
 		return true
 	}
-	if r := c.records[w.on]; r != nil && !r.open && !r.waits && !r.late {
+	if r := c.records[w.on]; r != nil && !r.open && !r.waits && !r.late && !r.tired {
 		return false // it is on its way
 	}
 	c.waitOn(w, nil)

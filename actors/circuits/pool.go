@@ -190,17 +190,3 @@ func (c *circuits) configure(ctx actor.Context, m *Configure) {
 	c.shrink(ctx)
 	c.serve(ctx)
 }
-
-// rebuild lets no circuit take new streams: those without any close, the others
-// with their last. What is being built is not used either.
-func (c *circuits) rebuild(ctx actor.Context) {
-	for _, r := range c.records {
-		if r.purpose == chivev1.Purpose_PURPOSE_HOSTING_INTRODUCTION && r.owned() && !r.closing {
-			// It carries no streams, and lives for a day: its owner asks for another.
-			c.dismiss(ctx, r, chivev1.Outcome_OUTCOME_REPLACED)
-			continue
-		}
-		r.tired = true
-		c.retire(ctx, r)
-	}
-}
