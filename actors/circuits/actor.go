@@ -216,19 +216,21 @@ type circuits struct {
 	times      times
 	paces      map[netdoc.Digest]*guardPace
 	proxyDown  bool // no relay can be reached, as the proxy on the way fails
-	sets       sets
-	holdOff    *kernel.Timer
-	ticker     *kernel.Timer
-	closing    *Close
-	progress   chivev1.BootstrapPhase
-	totals     circuit.Totals
-	policy     padding.Policy // that circuits were told last
-	mode       path.Mode      // of the layers that circuits have
-	stems      stems
-	naming     uint64                      // likewise
-	opens      []*Open                     // circuits that owners wait for, not launched yet
-	meetings   map[string]*meeting         // that streams wait for
-	met        map[onion.Address][]*record // circuits whose last hop is an onion service
+	// machineFails: the circuit that failed last did as no connection can be made from here.
+	machineFails bool
+	sets         sets
+	holdOff      *kernel.Timer
+	ticker       *kernel.Timer
+	closing      *Close
+	progress     chivev1.BootstrapPhase
+	totals       circuit.Totals
+	policy       padding.Policy // that circuits were told last
+	mode         path.Mode      // of the layers that circuits have
+	stems        stems
+	naming       uint64                      // likewise
+	opens        []*Open                     // circuits that owners wait for, not launched yet
+	meetings     map[string]*meeting         // that streams wait for
+	met          map[onion.Address][]*record // circuits whose last hop is an onion service
 }
 
 // Props makes the actor.

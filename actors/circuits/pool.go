@@ -173,6 +173,7 @@ func (c *circuits) configure(ctx actor.Context, m *Configure) {
 	}
 	if m.Rebuild {
 		c.rebuild(ctx)
+		c.atOnce() // what failed before says nothing any more
 	}
 	switch {
 	case !c.confluxParams().Enabled:

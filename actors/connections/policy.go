@@ -156,6 +156,7 @@ func (c *connections) forgive(m *Forgive) {
 			e.breaker.Reset()
 		}
 		c.budgets.Refill()
+		c.machine = machine{}
 	}
 	for _, e := range c.relays {
 		if m.Renew && e.conn != nil && e.conn.link != nil {

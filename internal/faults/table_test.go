@@ -25,7 +25,8 @@ var required = []string{
 	"consensus diff that is cut, too large, or leads elsewhere", "cached consensus changed under a diff",
 	"directory withholds microdescriptors", "directory drips headers", "required protocol is missing",
 	"relay stalls mid-download", "relay closes mid-download", "guard killed mid-download", "full disk before the start",
-	"full disk mid-run", "data directory used twice", "corrupt cache file", "truncated cache file",
+	"full disk mid-run",
+	"no files left that may be open, or not the address to connect from", "data directory used twice", "corrupt cache file", "truncated cache file",
 	"panic while a request is handled", "secrets in the log at info",
 }
 
