@@ -304,6 +304,9 @@ func (c *connections) down(ctx actor.Context, m *connection.Down) {
 	if x == nil {
 		return
 	}
+	if !m.WasUp && c.fromHere(m) {
+		ctx.Logger().Warn("this machine cannot make connections; they are tried on, and no relay is blamed", "reason", reason(m.Err))
+	}
 	delete(c.conns, m.ID)
 	e := x.entry
 	if x.shared() {
@@ -311,9 +314,6 @@ func (c *connections) down(ctx actor.Context, m *connection.Down) {
 	}
 	whose := nobodys
 	if !m.WasUp {
-		if c.fromHere(m) {
-			ctx.Logger().Warn("this machine cannot make connections; they are tried on, and no relay is blamed", "reason", reason(m.Err))
-		}
 		whose = c.faultOf(x, m)
 		c.throughProxy(x, whose, m.Outcome, m.Cause)
 		c.dialFailed(x, m, whose)

@@ -155,8 +155,8 @@ func (c *connections) forgive(m *Forgive) {
 			e.failures, e.until = 0, time.Time{}
 			e.breaker.Reset()
 		}
-		c.budgets.Refill()
 		c.machine = machine{}
+		c.budgets.Refill()
 	}
 	for _, e := range c.relays {
 		if m.Renew && e.conn != nil && e.conn.link != nil {
