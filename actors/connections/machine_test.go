@@ -17,6 +17,7 @@ import (
 	"chive/actors/connection"
 	"chive/actors/kernel"
 	"chive/actors/outcome"
+	"chive/internal/freeport"
 	"chive/messages"
 	"chive/messages/chivev1"
 	"chive/tor/upstream"
@@ -73,14 +74,8 @@ func TestMachineThatFails(t *testing.T) {
 		}
 		d.now = until
 	}
-	for name, ends := range map[string]func(){
-		"a relay that refuses": func() { d.fromHere(&connection.Down{Outcome: refused}) },
-		"a new try by hand":    func() { d.forgive(&Forgive{}) },
-	} {
-		d.fromHere(failed)
-		if ends(); d.machine != (machine{}) {
-			t.Errorf("%s: %+v", name, d.machine)
-		}
+	if d.fromHere(&connection.Down{Outcome: refused}); d.machine != (machine{}) {
+		t.Errorf("a relay refuses, which it was asked to: %+v", d.machine)
 	}
 	d.fromHere(failed)
 	for _, out := range []chivev1.Outcome{chivev1.Outcome_OUTCOME_CANCELLED, chivev1.Outcome_OUTCOME_SHUTDOWN, chivev1.Outcome_OUTCOME_INTERNAL} {
@@ -116,7 +111,7 @@ func newDialling(d connection.Dialer) *dialling {
 		case *Want:
 			m.Reply = ctx.Self()
 			ctx.Send(conns, m)
-		case *Forgive:
+		case *Forgive, *Configure:
 			ctx.Send(conns, m)
 		}
 	}))
@@ -154,11 +149,22 @@ func (x *dialling) blamesNobody(t *testing.T, to string) {
 	}
 }
 
-// The address that connections are to be made from is no more.
+// The address that connections are to be made from is no more; with another, relays are dialled
+// at once.
 func TestSourceAddressThatIsGone(t *testing.T) {
+	at := netip.MustParseAddr("127.0.0.1")
+	port, err := freeport.Take(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead := netip.AddrPortFrom(at, uint16(port)).String()
 	x := newDialling(connection.Dialer{Bind4: netip.MustParseAddr("192.0.2.1")})
 	defer x.stop(t)
-	x.blamesNobody(t, "127.0.0.1:9")
+	x.blamesNobody(t, dead)
+	x.system.Root.Send(x.pid, &Configure{Dialer: connection.Dialer{Bind4: at}})
+	if f := x.want(dead); f.Outcome != refused || !f.Dialled || len(x.blamed) != 1 {
+		t.Errorf("from an address that is there: %+v", f)
+	}
 }
 
 // noFiles names the process whose files are used up; its value is what it dials.
