@@ -155,6 +155,9 @@ func (c *circuits) buildFailed(ctx actor.Context, r *record, m *circuit.Gone) {
 	}
 	if r.wish != nil { // who chose its last hop could else hold the others up
 		c.unreached(r, m)
+		if c.machineFails { // which nobody chose, and no other can be built either
+			c.failed(ctx, true)
+		}
 		return
 	}
 	c.unbuilt(r, m)

@@ -9,6 +9,23 @@ import (
 	"chive/messages/chivev1"
 )
 
+// A circuit to an onion service that fails so has others wait, too; how else it fails is in the
+// hands of whoever named its last hop.
+func TestMachineThatFailsOnions(t *testing.T) {
+	for _, out := range []chivev1.Outcome{chivev1.Outcome_OUTCOME_MACHINE_FAILED, chivev1.Outcome_OUTCOME_DESTROYED} {
+		atDesk(t, 0, func(d *desk) {
+			for range 5 {
+				r := &record{id: "c", pid: d.quiet, purpose: introduction, hops: 4, launched: d.now, wish: &Open{Owner: d.quiet}}
+				d.began(r)
+				d.gone(d.ctx, &circuit.Gone{ID: "c", Outcome: out})
+			}
+			if waits := d.holdOff != nil; waits != (out == chivev1.Outcome_OUTCOME_MACHINE_FAILED) || waits != (d.failures == 1) {
+				t.Errorf("%v: others wait: %v, after %d failures", out, waits, d.failures)
+			}
+		})
+	}
+}
+
 // While this machine can make no connections, circuits are tried with a pause; a request that
 // waits in vain hears why, unless something else has gone wrong since.
 func TestMachineThatFails(t *testing.T) {
