@@ -19,6 +19,7 @@ import (
 // required are the faults that docs/testing.md must have.
 var required = []string{
 	"forged consensus signature", "too few signatures", "wrong CERTS", "expired CERTS", "wrong identity at a real relay",
+	"no files left that may be open, or not the address to connect from",
 	"wrong handshake authenticator", "bad relay digest", "cell on an unknown circuit", "hostile exit", "hostile middle relay", "hostile guard",
 	"exit that breaks the rules of a conflux set", "exit that has too much wait for its turn", "a leg of a conflux set is gone that was in use", "oversized document", "truncated document",
 	"zlib bomb", "zstd bomb", "concatenated bombs", "relay accepts and says nothing", "relay stalls in a handshake",
