@@ -234,7 +234,7 @@ var connectionOptions = []Option{
 var logOptions = []Option{
 	flag(Option{
 		Name: "SafeLogging", Default: "1", Class: Hot, Effect: "From the next line on.", RemoteDenied: deniedPrivacy,
-		Doc:     "Replace targets and client addresses in log lines by [scrubbed].",
+		Doc:     "Replace targets, client addresses and addresses of onion services in log lines by [scrubbed], also where they stand in a file's name.",
 		Differs: "`SafeLogging relay` is refused.",
 	}, func(c *Config) *bool { return &c.SafeLogging }),
 	custom(Option{
