@@ -10,9 +10,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"chive/internal/relaydouble"
 	"chive/internal/testnet"
+	"chive/messages/chivev1"
 )
 
 // listing is what the consensus is to say of a relay instead of the truth.
@@ -22,13 +24,17 @@ type listing struct {
 	unstable bool
 }
 
-// listed writes a consensus by which relays, by nickname, are other ones.
+// listed writes a consensus by which relays, by nickname, are other ones. It is live for days.
 func listed(text string, all map[string]listing) string {
 	var out strings.Builder
 	var now listing
 	for line := range strings.Lines(text) {
 		words := strings.Fields(line)
-		if words[0] == "r" {
+		switch words[0] {
+		case "fresh-until", "valid-until":
+			until := time.Now().UTC().Add(map[string]time.Duration{"fresh-until": 48 * time.Hour, "valid-until": 72 * time.Hour}[words[0]])
+			line = words[0] + " " + until.Format(time.DateTime) + "\n"
+		case "r":
 			now = all[words[1]]
 			if now.at.IsValid() {
 				words[len(words)-3], words[len(words)-2] = now.at.Addr().String(), fmt.Sprint(now.at.Port())
@@ -37,9 +43,10 @@ func listed(text string, all map[string]listing) string {
 			if now.six.IsValid() {
 				line += "a " + now.six.String() + "\n"
 			}
-		}
-		if words[0] == "s" && now.unstable {
-			line = strings.Replace(line, " Stable", "", 1)
+		case "s":
+			if now.unstable {
+				line = strings.Replace(line, " Stable", "", 1)
+			}
 		}
 		out.WriteString(line)
 	}
@@ -134,9 +141,18 @@ func TestPathOptions(t *testing.T) {
 		return resigned(t, n, b, func(text string) string { return listed(text, changes) })
 	})}
 	directory := relaydouble.Start(t, relaydouble.Options{Hops: 1, Dir: bad.mirror(t, n)}).Hops()[0]
-	l := newLab(t, n, "SocksPort auto", fallbackLine(directory.Addr(), directory.RSA()), "EntryNodes "+strings.Join(guards, ","),
-		"ConfluxEnabled 0", "LearnCircuitBuildTimeout 0") // a path is that of one circuit
-	if bad.served.Load() == 0 {
+	const lifetime = "GuardLifetime 1 day"
+	base := []string{
+		"SocksPort auto", fallbackLine(directory.Addr(), directory.RSA()), "EntryNodes " + strings.Join(guards, ","),
+		"ConfluxEnabled 0", "LearnCircuitBuildTimeout 0", // a path is that of one circuit
+	}
+	var clock machineClock
+	l := &lab{
+		reloadable: startReloadableBy(t, n, &clock, nil, append(base, lifetime)...), n: n, base: append(base, lifetime),
+		http: resource(n, 1000), echo: netip.AddrPortFrom(n.Target().IP, uint16(n.Target().EchoPort)),
+	}
+	rejected := l.count(func(e *chivev1.Envelope) bool { return e.GetDocumentRejected() != nil })
+	if bad.served.Load() == 0 || rejected > 0 {
 		t.Fatal("the node has its consensus from elsewhere")
 	}
 	// path is that of the circuit that a new user's stream goes over, by name.
@@ -210,6 +226,53 @@ func TestPathOptions(t *testing.T) {
 			}
 		}
 	})
+
+	t.Run("GuardLifetime", func(t *testing.T) {
+		l.set(t)
+		l.once(t)
+		l.base = base
+		// Dates are moved to the past by a tenth of the lifetime at most.
+		for _, step := range []struct {
+			clock    time.Duration
+			lifetime string
+			gone     bool
+		}{
+			{20 * time.Hour, lifetime, false},
+			{25 * time.Hour, "GuardLifetime 2 days", false},
+			{25 * time.Hour, lifetime, true},
+			{25 * time.Hour, "GuardLifetime 3 days", false},
+		} {
+			had := l.sample()
+			_, from := l.events(0)
+			clock.set(step.clock)
+			l.set(t, step.lifetime)
+			l.once(t)
+			log, _ := l.events(from)
+			expired := 0
+			for _, e := range log {
+				if e.GetGuardRemoved().GetReason() == "expired" {
+					expired++
+				}
+			}
+			if want := map[bool]int{true: had}[step.gone]; expired != want || had == 0 || l.sample() == 0 {
+				t.Errorf("%s, %v later: %d of %d guards have expired, %d are there now", step.lifetime, step.clock, expired, had, l.sample())
+			}
+		}
+	})
+}
+
+// sample is how many guards the node has.
+func (r *reloadable) sample() (n int) {
+	log, _ := r.events(0)
+	for _, e := range log {
+		switch {
+		case e.GetGuardSampled() != nil:
+			n++
+		case e.GetGuardRemoved() != nil:
+			n--
+		}
+	}
+	return n
 }
 
 // hops are the relays of a circuit, by fingerprint.
