@@ -45,6 +45,9 @@ type FleetConn struct {
 // ErrDenied: the credential's role may not do that.
 var ErrDenied = errors.New("this credential may not do that: use that of another role")
 
+// ErrNoAnswer: who reaches the fleet's servers finds no node that would name the fleet.
+var ErrNoAnswer = errors.New("no node of the fleet answers, which would be asked for its name: none runs, or none reaches these NATS servers, of which the nodes' logs tell. With --fleet NAME none is asked: what the servers keep is shown then")
+
 // connectTime bounds reaching a server.
 const connectTime = 10 * time.Second
 
@@ -130,6 +133,9 @@ func (a FleetAccess) dialServers(more nats.Option) (*nats.Conn, error) {
 			"use the key of a role in this fleet: a node's own server knows the file of its NatsCredentialFile, and those beside it; "+
 			"servers of their own know those of the folder from chive fleet credentials, when they include its nats-accounts.conf as it is now", a.Credential, err)
 	}
+	if errors.Is(err, nats.ErrNoServers) {
+		return nil, fmt.Errorf("%s: %w: nobody answers there; the server embedded in a node ends with that node, and one apart has to be started; else check address and port", strings.Join(a.Servers, ", "), err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", strings.Join(a.Servers, ", "), err)
 	}
@@ -170,8 +176,14 @@ func (c *FleetConn) discover(ctx context.Context) (string, error) {
 		return "", err
 	}
 	m, err := c.nc.RequestWithContext(ctx, subject, nil)
-	if err != nil {
-		return "", fmt.Errorf("no node answers: %w (with --fleet NAME none is asked)", err)
+	switch {
+	// Not all servers say that nobody listens: then the time is up.
+	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, context.DeadlineExceeded):
+		return "", ErrNoAnswer
+	case errors.Is(err, context.Canceled):
+		return "", err
+	case err != nil:
+		return "", fmt.Errorf("ask a node for the fleet's name: %w (with --fleet NAME none is asked)", err)
 	}
 	var info micro.Info
 	if err := unmarshalInfo(m.Data, &info); err != nil {

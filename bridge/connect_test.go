@@ -55,3 +55,41 @@ func TestTimeToProveWhoOneIs(t *testing.T) {
 		}
 	}
 }
+
+// When all nodes are gone nobody names the fleet: that, and what to do, is said, and not that
+// time ran out. With the fleet's name none is asked.
+func TestAllNodesAreGone(t *testing.T) {
+	h := startHub(t, "n1")
+	over, cancel := context.WithDeadline(t.Context(), time.Now())
+	defer cancel()
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	at := FleetAccess{Servers: []string{h.url}, Credential: h.keys[string(RoleOperate)]}
+	for name, tt := range map[string]struct {
+		ctx  context.Context
+		want error
+	}{
+		"time is up": {over, ErrNoAnswer}, "interrupted": {stopped, context.Canceled},
+	} {
+		c, err := ConnectFleet(tt.ctx, at)
+		if err == nil {
+			c.Close()
+		}
+		if !errors.Is(err, tt.want) || strings.Contains(err.Error(), "deadline") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if text := ErrNoAnswer.Error(); !strings.Contains(text, "--fleet NAME") || !strings.Contains(text, "none runs") {
+		t.Errorf("no remedy: %s", text)
+	}
+	at.Fleet = "f"
+	c, err := ConnectFleet(t.Context(), at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	h.kill()
+	if _, err := ConnectFleet(t.Context(), at); !errors.Is(err, nats.ErrNoServers) || !strings.Contains(err.Error(), "ends with that node") {
+		t.Errorf("no server: %v", err)
+	}
+}

@@ -32,12 +32,6 @@ const (
 	maxProposal = 512 << 10
 )
 
-// RevertRequest is the request of config-revert.
-type RevertRequest struct {
-	Revision uint64 `json:"revision"`
-	DryRun   bool   `json:"dry_run,omitempty"`
-}
-
 // DiffRequest is the request of config-diff; 0 is what is in force.
 type DiffRequest struct {
 	From uint64 `json:"from"`
@@ -77,11 +71,11 @@ func (b *Bridge) ServeConfig(c messages.ConfigControl) error {
 			return c.ProposeConfig(ctx, p)
 		}),
 		ask(verbRevert, func(ctx context.Context, request []byte) (any, error) {
-			var r RevertRequest
+			var r messages.ConfigRevert
 			if err := strict(request, &r); err != nil {
 				return nil, err
 			}
-			return c.RevertConfig(ctx, r.Revision, r.DryRun)
+			return c.RevertConfig(ctx, r)
 		}),
 		ask(verbShow, func(ctx context.Context, _ []byte) (any, error) { return c.ConfigView(ctx) }),
 		ask(verbHistory, func(ctx context.Context, _ []byte) (any, error) { return c.ConfigHistory(ctx) }),
@@ -133,8 +127,8 @@ func (c *Client) ProposeConfig(ctx context.Context, p messages.ConfigProposal) (
 }
 
 // RevertConfig implements messages.ConfigReader.
-func (c *Client) RevertConfig(ctx context.Context, revision uint64, dryRun bool) (messages.ConfigResult, error) {
-	return asking[messages.ConfigResult](ctx, c, verbRevert, RevertRequest{Revision: revision, DryRun: dryRun})
+func (c *Client) RevertConfig(ctx context.Context, r messages.ConfigRevert) (messages.ConfigResult, error) {
+	return asking[messages.ConfigResult](ctx, c, verbRevert, r)
 }
 
 // ConfigView implements messages.ConfigReader.

@@ -35,8 +35,8 @@ func (d *desk) ProposeConfig(_ context.Context, p messages.ConfigProposal) (mess
 	return messages.ConfigResult{Revision: 7, Reason: "LogLevel: no"}, nil
 }
 
-func (d *desk) RevertConfig(_ context.Context, revision uint64, dryRun bool) (messages.ConfigResult, error) {
-	d.note(RevertRequest{revision, dryRun})
+func (d *desk) RevertConfig(_ context.Context, r messages.ConfigRevert) (messages.ConfigResult, error) {
+	d.note(r)
 	return messages.ConfigResult{Revision: 8, Applied: true}, nil
 }
 
@@ -89,7 +89,7 @@ func TestConfigOverTheControlSocket(t *testing.T) {
 	if r, err := c.ProposeConfig(t.Context(), p); err != nil || r.Revision != 7 || r.Applied || r.Reason != "LogLevel: no" {
 		t.Errorf("%+v %v", r, err)
 	}
-	if r, err := c.RevertConfig(t.Context(), 5, true); err != nil || r.Revision != 8 || !r.Applied {
+	if r, err := c.RevertConfig(t.Context(), messages.ConfigRevert{Revision: 5, Services: true, DryRun: true}); err != nil || r.Revision != 8 || !r.Applied {
 		t.Errorf("%+v %v", r, err)
 	}
 	if v, err := c.ConfigView(t.Context()); err != nil || v.Settings[0].Values[0] != "debug" {
@@ -107,7 +107,7 @@ func TestConfigOverTheControlSocket(t *testing.T) {
 		}
 	}
 	again := messages.ConfigProposal{Source: messages.ConfigFromReload}
-	if diff := cmp.Diff([]any{p, RevertRequest{5, true}, DiffRequest{1, 2}, again, again}, d.asked); diff != "" {
+	if diff := cmp.Diff([]any{p, messages.ConfigRevert{Revision: 5, Services: true, DryRun: true}, DiffRequest{1, 2}, again, again}, d.asked); diff != "" {
 		t.Error(diff)
 	}
 	if _, err := c.ProposeConfig(t.Context(), messages.ConfigProposal{Source: messages.ConfigFromControl, Replace: true}); err == nil || !strings.Contains(err.Error(), "is not known") {

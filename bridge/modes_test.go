@@ -53,7 +53,10 @@ func joins(t *testing.T, node string, o Options) *running {
 	if o.DataDir == "" {
 		o.DataDir = shortDir(t)
 	}
-	o.Fleet, o.Version, o.Recorder, o.Log = "f", "1", r, slog.New(slog.DiscardHandler)
+	o.Fleet, o.Version, o.Recorder = "f", "1", r
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
 	if o.CredentialFile == "" {
 		o.CredentialFile = filepath.Join(o.DataDir, "observer.nk")
 	}

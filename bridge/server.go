@@ -81,7 +81,7 @@ func Start(o Options) (*Bridge, error) {
 	if b.server, err = server.NewServer(opts); err != nil {
 		return nil, fmt.Errorf("embedded NATS: %w", err)
 	}
-	said := &serverLog{log: b.o.Log}
+	said := &serverLog{log: b.o.Log, node: o.Recorder.Node(), now: time.Now}
 	b.server.SetLoggerV2(said, false, false, false)
 	b.server.Start() // returns when it listens, or cannot
 	if err := said.failure(); err != nil {

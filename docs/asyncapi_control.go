@@ -180,7 +180,7 @@ func (a *api) configuration() {
 	a.message("config-proposal", "A change, as a whole or not at all; source is control, or reload to read the files again.", s.request(messages.ConfigProposal{}))
 	a.message("config-result", "", s.answer(messages.ConfigResult{}))
 	a.verb("config-propose", "Change the node's configuration.", "config-proposal", "config-result", "refusal")
-	a.message("config-revert-question", "", s.request(bridge.RevertRequest{}))
+	a.message("config-revert-question", "", s.request(messages.ConfigRevert{}))
 	a.verb("config-revert", "Go back to a revision: what differs is set as by the operator.", "config-revert-question", "config-result", "refusal")
 	a.message("config-view", "", s.answer(messages.ConfigView{}))
 	a.verb("config-show", "What is in force, and where it comes from.", "nothing", "config-view", "refusal")

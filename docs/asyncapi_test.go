@@ -349,7 +349,7 @@ func TestAsyncAPISchemas(t *testing.T) {
 		messages.ConfigView{},
 		messages.ConfigRevision{},
 		messages.ConfigChange{},
-		bridge.RevertRequest{},
+		messages.ConfigRevert{},
 		bridge.DiffRequest{},
 	} {
 		name := reflect.TypeOf(v).Name()

@@ -93,7 +93,7 @@ Option by option, each of these replaces what those above it say:
 | command line | ` + "`--Option VALUE`" + `; ` + "`--+Option VALUE`" + ` adds to a list instead | the process |
 | fleet | a signed revision of the fleet's configuration | restarts, until the fleet takes it back |
 | chive config set | ` + "`chive config set MaxCircuitDirtiness '5 minutes'`" + ` | the process, or until ` + "`chive config reset`" + ` |
-| chive onion add | ` + "`chive onion add FOLDER 80`" + `: replaces nothing, but adds an onion service to those that are hosted; one of the same folder above counts before it | restarts, until ` + "`chive onion rm`" + `, or ` + "`chive config revert`" + ` to a revision without it |
+| chive onion add | ` + "`chive onion add FOLDER 80`" + `: replaces nothing, but adds an onion service to those that are hosted; one of the same folder above counts before it | restarts, until ` + "`chive onion rm`" + `, or ` + "`chive config revert --services`" + ` to a revision without it |
 
 ## Changing a running node
 
@@ -125,6 +125,11 @@ or torrc can be right on no node exits with 2; what this node cannot do now, wit
 Secrets, such as Socks5ProxyPassword, are shown nowhere and kept in no history:
 ` + "`[set]`" + ` stands for one that is set, and is refused as a value, so that what was shown
 is not written back by accident. Going back to a revision leaves a secret as it is.
+
+` + "`chive config revert`" + ` takes back options. Services that ` + "`chive onion add`" + ` added since stay, and
+those that ` + "`chive onion rm`" + ` took out stay out, for neither was a choice about an option; the answer
+says how many there are. ` + "`--services`" + ` has them go back, too. Going back to what is in force makes no
+revision, and says so.
 
 What the fleet may not set is marked below. It is refused with the whole revision.
 ([Decision](adr/0008-configuration.md))

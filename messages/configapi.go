@@ -57,6 +57,16 @@ type ConfigProposal struct {
 	DryRun bool `json:"dry_run,omitempty"`
 }
 
+// ConfigRevert asks the node to go back to a revision: what differs is set as by the
+// operator.
+type ConfigRevert struct {
+	Revision uint64 `json:"revision"`
+	// Services has the onion services that were added while the node ran (ConfigLine.Append)
+	// go back, too. Without it they stay as they are.
+	Services bool `json:"services,omitempty"`
+	DryRun   bool `json:"dry_run,omitempty"`
+}
+
 // ConfigChange is one option's change in a plan.
 type ConfigChange struct {
 	Option string `json:"option"`
@@ -85,11 +95,14 @@ type ConfigResult struct {
 	// Notes tell what else was found, and changes with the proposal, beside options: in the
 	// folders that they name.
 	Notes []ConfigNote `json:"notes,omitempty"`
+	// Already says that what was asked for was in force before: nothing has changed, and the
+	// revision is the one that was there.
+	Already bool `json:"already,omitempty"`
 }
 
 // ConfigNote is one thing that an operator is told of what options name.
 type ConfigNote struct {
-	Path    string `json:"path"` // the folder or file
+	Path    string `json:"path"` // the folder or file; "": it is about none
 	Text    string `json:"text"`
 	Warning bool   `json:"warning,omitempty"` // it is not as somebody wanted it
 }
@@ -140,8 +153,8 @@ type ConfigReader interface {
 	ConfigHistory(ctx context.Context) ([]ConfigRevision, error)
 	// ConfigDiff is what differs between two revisions; 0 is what is in force.
 	ConfigDiff(ctx context.Context, from, to uint64) ([]ConfigChange, error)
-	// RevertConfig goes back to a revision: what differs is set as by the operator.
-	RevertConfig(ctx context.Context, revision uint64, dryRun bool) (ConfigResult, error)
+	// RevertConfig goes back to a revision.
+	RevertConfig(ctx context.Context, r ConfigRevert) (ConfigResult, error)
 }
 
 // ConfigControl is both.

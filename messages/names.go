@@ -181,3 +181,9 @@ func withBody[T any](event T, body protoreflect.Message) T {
 	out.Elem().Field(0).Set(reflect.ValueOf(body.Interface()))
 	return out.Interface().(T)
 }
+
+// Only says of an id that it names nothing: its actor is the only one of its kind, and is called
+// as the kind is. To people it is not said twice.
+func Only(kind, id string) bool {
+	return kind == id && kind != KindToken(chivev1.Kind_KIND_NODE) // a node's is its name
+}

@@ -37,11 +37,16 @@ func JSON(e *chivev1.Envelope) ([]byte, error) {
 // Text is e as one line for people, without forensic fields:
 //
 //	2026-11-24T10:00:00.120Z circuit wq3x7k2m5d6ya opened hops=3 took=340ms
+//	2026-11-24T10:00:00.120Z config rejected mouth=control
 func Text(e *chivev1.Envelope) string {
 	e = Redact(e, chivev1.Tier_TIER_LIFECYCLE)
 	var line strings.Builder
 	line.WriteString(e.GetTime().AsTime().UTC().Format(textTime))
-	for _, word := range []string{KindToken(e.GetKind()), e.GetActorId(), Verb(e)} {
+	kind, id := KindToken(e.GetKind()), e.GetActorId()
+	if Only(kind, id) {
+		id = ""
+	}
+	for _, word := range []string{kind, id, Verb(e)} {
 		if word != "" {
 			line.WriteByte(' ')
 			line.WriteString(quoted(word))

@@ -31,6 +31,8 @@ func TestText(t *testing.T) {
 		"2026-11-24T10:00:00.120Z stream s1 ended outcome=999": Event(chivev1.Kind_KIND_STREAM, "s1", &chivev1.StreamEnded{Outcome: 999}),
 		"2026-11-24T10:00:00.120Z stream requested":            Event(chivev1.Kind_KIND_STREAM, "", &chivev1.StreamRequested{Target: "example.com:443"}),
 		"2026-11-24T10:00:00.120Z unspecified none":            {},
+		"2026-11-24T10:00:00.120Z config rejected mouth=file":  Event(chivev1.Kind_KIND_CONFIG, "config", &chivev1.ConfigRejected{Mouth: "file"}),
+		"2026-11-24T10:00:00.120Z node node actor-failed":      Event(chivev1.Kind_KIND_NODE, "node", &chivev1.ActorFailed{}),
 	} {
 		if got := Text(stamped(e)); got != want {
 			t.Errorf("Text =\n  %s, want\n  %s", got, want)

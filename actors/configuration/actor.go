@@ -46,9 +46,8 @@ type (
 	}
 	// Revert asks to go back to a revision.
 	Revert struct {
-		Revision uint64
-		DryRun   bool
-		Reply    kernel.Reply[messages.ConfigResult]
+		To    messages.ConfigRevert
+		Reply kernel.Reply[messages.ConfigResult]
 	}
 	changed struct{} // the files did
 	done    struct {
@@ -61,6 +60,7 @@ type (
 type job struct {
 	proposal messages.ConfigProposal
 	revert   uint64 // 0: none
+	services bool   // of a revert: those that were added go back, too
 	replies  []kernel.Reply[messages.ConfigResult]
 }
 
@@ -92,8 +92,8 @@ func (c *configuration) Receive(ctx actor.Context) {
 	case *Propose:
 		c.accept(ctx, &job{proposal: m.Proposal, replies: []kernel.Reply[messages.ConfigResult]{m.Reply}})
 	case *Revert:
-		p := messages.ConfigProposal{Source: messages.ConfigFromControl, DryRun: m.DryRun}
-		c.accept(ctx, &job{proposal: p, revert: m.Revision, replies: []kernel.Reply[messages.ConfigResult]{m.Reply}})
+		p := messages.ConfigProposal{Source: messages.ConfigFromControl, DryRun: m.To.DryRun}
+		c.accept(ctx, &job{proposal: p, revert: m.To.Revision, services: m.To.Services, replies: []kernel.Reply[messages.ConfigResult]{m.Reply}})
 	case *changed:
 		c.accept(ctx, &job{proposal: messages.ConfigProposal{Source: messages.ConfigFromFile}})
 	case *done:

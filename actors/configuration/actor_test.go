@@ -348,7 +348,7 @@ func TestHistoryDiffAndRevert(t *testing.T) {
 	if _, err := d.ConfigDiff(t.Context(), 1, 99); !errors.Is(err, ErrNoRevision) {
 		t.Errorf("err %v", err)
 	}
-	r, err := d.RevertConfig(t.Context(), 2, false)
+	r, err := d.RevertConfig(t.Context(), messages.ConfigRevert{Revision: 2})
 	if err != nil || !r.Applied || r.Revision != 5 {
 		t.Fatalf("%+v %v", r, err)
 	}
@@ -359,7 +359,7 @@ func TestHistoryDiffAndRevert(t *testing.T) {
 	if diff, _ = d.ConfigDiff(t.Context(), 2, 5); len(diff) != 0 {
 		t.Errorf("not as it was: %+v", diff)
 	}
-	if r, _ = d.RevertConfig(t.Context(), 99, false); r.Applied || !strings.Contains(r.Reason, "no such revision") {
+	if r, _ = d.RevertConfig(t.Context(), messages.ConfigRevert{Revision: 99}); r.Applied || !strings.Contains(r.Reason, "no such revision") {
 		t.Errorf("%+v", r)
 	}
 	history, _ := d.ConfigHistory(t.Context())

@@ -41,8 +41,8 @@ func (c *Control) ProposeConfig(ctx context.Context, p messages.ConfigProposal) 
 }
 
 // RevertConfig implements messages.ConfigReader.
-func (c *Control) RevertConfig(ctx context.Context, revision uint64, dryRun bool) (messages.ConfigResult, error) {
-	return c.ask(ctx, func(r kernel.Reply[messages.ConfigResult]) any { return &Revert{revision, dryRun, r} })
+func (c *Control) RevertConfig(ctx context.Context, to messages.ConfigRevert) (messages.ConfigResult, error) {
+	return c.ask(ctx, func(r kernel.Reply[messages.ConfigResult]) any { return &Revert{to, r} })
 }
 
 func (c *Control) ask(ctx context.Context, question func(kernel.Reply[messages.ConfigResult]) any) (messages.ConfigResult, error) {

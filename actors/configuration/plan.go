@@ -53,6 +53,7 @@ func (o *Options) plan(j *job) (*plan, error) {
 	running := s.Current()
 	p.next, p.pending = config.Apply(running, p.loaded.Config)
 	p.changes = config.Diff(running, p.next)
+	p.already = j.revert != 0 && p.inForce(s, b)
 	return p, nil
 }
 
@@ -159,57 +160,4 @@ func overlay(live []config.Live, origin config.Origin, lines []messages.ConfigLi
 // firstOf: does no earlier line name the option?
 func firstOf(earlier []messages.ConfigLine, name string) bool {
 	return !slices.ContainsFunc(earlier, func(l messages.ConfigLine) bool { return !l.Reset && strings.EqualFold(l.Name, name) })
-}
-
-// revert makes the operator's layer such that what is in force becomes what it
-// was at the revision.
-func (p *plan) revert(s *State, b *book) error {
-	r, ok := b.find(p.job.revert)
-	if !ok {
-		return fmt.Errorf("%w: %d; chive config history lists them", ErrNoRevision, p.job.revert)
-	}
-	p.live = append(only(b.live, config.FromFleet), toAdd(r.Added)...)
-	p.aside = nil
-	without, err := s.source.Load(p.live...)
-	if err != nil {
-		return err
-	}
-	running := s.Current()
-	for _, o := range config.Options() {
-		then, known := r.Values[o.Name]
-		own := withoutAdded(o.Name, then, r.Added)
-		if o.Secret {
-			if err := p.revertSecret(b, &o, r, without.Config); err != nil {
-				return err
-			}
-			continue
-		}
-		switch {
-		case o.Class == config.Restart && known && join(then) != join(o.Values(running)):
-			return fmt.Errorf("%s was different at revision %d and %w", o.Name, r.Revision, ErrRestart)
-		case o.Class == config.Restart, !known, join(then) == join(o.Values(without.Config)):
-		case len(own) == 0:
-			return fmt.Errorf("%s was not set at revision %d, and a layer below says %q: take it out there", o.Name, r.Revision, join(withoutAdded(o.Name, o.Values(without.Config), r.Added)))
-		default:
-			p.live = append(p.live, config.Live{Name: o.Name, Values: own, Origin: config.FromOperator})
-		}
-	}
-	return nil
-}
-
-// revertSecret goes back to a secret that was not set. What it was is written down
-// nowhere, so that one that was set then and is set now stays as it is now.
-func (p *plan) revertSecret(b *book, o *config.Option, r Revision, below *config.Config) error {
-	then, known := r.Values[o.Name]
-	at := slices.IndexFunc(b.live, func(l config.Live) bool { return l.Name == o.Name && l.Origin == config.FromOperator })
-	switch {
-	case known && len(then) == 0 && len(o.Values(below)) > 0:
-		return fmt.Errorf("%s was not set at revision %d, and a layer below sets it: take it out there", o.Name, r.Revision)
-	case known && len(then) == 0:
-	case at >= 0:
-		p.live = append(p.live, b.live[at])
-	case known && len(o.Values(below)) == 0:
-		return fmt.Errorf("%s was set at revision %d, and a secret is not kept: set it before going back", o.Name, r.Revision)
-	}
-	return nil
 }

@@ -38,15 +38,15 @@ func TestSecretsStayHere(t *testing.T) {
 		t.Fatalf("%+v", r)
 	}
 	// Another option goes back; the password stays the one in force.
-	if r = keep(d.RevertConfig(t.Context(), 2, false)); !r.Applied || d.state.Current().LogLevel != "" || d.state.Current().Socks5ProxyPassword.Reveal() != "kestrelmerlin" {
+	if r = keep(d.RevertConfig(t.Context(), messages.ConfigRevert{Revision: 2})); !r.Applied || d.state.Current().LogLevel != "" || d.state.Current().Socks5ProxyPassword.Reveal() != "kestrelmerlin" {
 		t.Fatalf("%+v", r)
 	}
 	// To before there was one.
-	if r = keep(d.RevertConfig(t.Context(), 1, false)); !r.Applied || d.state.Current().Socks5ProxyPassword.Reveal() != "" || d.state.Current().Socks5Proxy.IsValid() {
+	if r = keep(d.RevertConfig(t.Context(), messages.ConfigRevert{Revision: 1})); !r.Applied || d.state.Current().Socks5ProxyPassword.Reveal() != "" || d.state.Current().Socks5Proxy.IsValid() {
 		t.Fatalf("%+v", r)
 	}
 	// And forward: nobody knows it any more.
-	if r = keep(d.RevertConfig(t.Context(), 2, false)); r.Applied || !strings.Contains(r.Reason, "Socks5ProxyPassword was set at revision 2, and a secret is not kept") {
+	if r = keep(d.RevertConfig(t.Context(), messages.ConfigRevert{Revision: 2})); r.Applied || !strings.Contains(r.Reason, "Socks5ProxyPassword was set at revision 2, and a secret is not kept") {
 		t.Fatalf("%+v", r)
 	}
 	// A fleet may not set it at all, and the refusal does not repeat it.
@@ -59,7 +59,7 @@ func TestSecretsStayHere(t *testing.T) {
 	if r = keep(d.reload(), nil); !r.Applied {
 		t.Fatalf("%+v", r)
 	}
-	if r = keep(d.RevertConfig(t.Context(), 1, false)); r.Applied || !strings.Contains(r.Reason, "a layer below") {
+	if r = keep(d.RevertConfig(t.Context(), messages.ConfigRevert{Revision: 1})); r.Applied || !strings.Contains(r.Reason, "a layer below") {
 		t.Fatalf("%+v", r)
 	}
 

@@ -24,6 +24,25 @@ func toAdd(kept []config.Live) (out []config.Live) {
 	return out
 }
 
+// passing is the services of the operator's layer that were added for this run.
+func passing(live []config.Live) (out []config.Live) {
+	for _, l := range only(live, config.FromOperator) {
+		if l.Append {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+// asPassing is what a revision says of them.
+func asPassing(kept []config.Live) (out []config.Live) {
+	for _, l := range toAdd(kept) {
+		l.Origin = config.FromOperator
+		out = append(out, l)
+	}
+	return out
+}
+
 // added is the services of a layer that are to outlive the run, with those that are set
 // aside.
 func (b *book) added(live []config.Live) []config.Live {
@@ -80,7 +99,7 @@ func (p *plan) addService(running *config.Config, value string, keep bool) error
 	}
 	p.live = slices.Clone(p.live)
 	for i, l := range p.live {
-		if l.Name == serviceDir && l.Origin == origin {
+		if l.Name == serviceDir && l.Origin == origin && l.Append {
 			p.live[i].Values = append(slices.Clone(l.Values), value)
 			return nil
 		}

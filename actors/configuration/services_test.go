@@ -135,7 +135,7 @@ func TestServicesAndTheRest(t *testing.T) {
 	d.remove("/a")    // 6
 	d.hosts("/b chive onion add")
 	for revision, want := range map[uint64]string{2: "/a chive onion add", 5: "/a chive onion add, /b chive onion add", 1: ""} {
-		if r, err := d.RevertConfig(t.Context(), revision, false); err != nil || !r.Applied {
+		if r, err := d.RevertConfig(t.Context(), messages.ConfigRevert{Revision: revision, Services: true}); err != nil || !r.Applied {
 			t.Fatalf("back to %d: %+v %v", revision, r, err)
 		}
 		d.hosts(want)

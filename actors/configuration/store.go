@@ -24,6 +24,8 @@ type Revision struct {
 	Fleet []config.Live `json:"fleet,omitempty"`
 	// Added is the onion services that were added to stay.
 	Added []config.Live `json:"added,omitempty"`
+	// Passing is those that were added for that run.
+	Passing []config.Live `json:"passing,omitempty"`
 }
 
 // Store keeps revisions over restarts. Append returns when the revision is

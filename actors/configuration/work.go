@@ -29,6 +29,7 @@ type plan struct {
 	changes []config.Change // that take effect in the running node
 	pending []config.Change // that need a restart
 	notes   []messages.ConfigNote
+	already bool // of a revert: nothing would change
 }
 
 // change is what the parts are told of a plan.
@@ -49,7 +50,9 @@ func (o *Options) work(ctx context.Context, j *job) outcome {
 	p, err := o.plan(j)
 	idle := err == nil && p.idle(o.State)
 	if err == nil && (!idle || j.proposal.DryRun) {
-		p.notes, err = look(ctx, o.Parts, p.change(o.State.Current()))
+		var found []messages.ConfigNote
+		found, err = look(ctx, o.Parts, p.change(o.State.Current()))
+		p.notes = append(p.notes, found...)
 	}
 	if err == nil && j.proposal.DryRun {
 		return outcome{p.result(o.State.Revision())}
@@ -83,9 +86,12 @@ func (o *Options) work(ctx context.Context, j *job) outcome {
 // idle: is there nothing to do? The operator's reload always opens log files
 // again.
 func (p *plan) idle(s *State) bool {
+	if p.job.revert != 0 {
+		return p.already
+	}
 	b := s.book.Load()
 	return len(p.changes) == 0 && !p.job.proposal.Source.Asked() && sameLive(b.live, p.live) && sameLive(b.aside, p.aside) &&
-		b.fleet == p.fleet && join(names(b.pending)) == join(names(p.pending)) && p.job.revert == 0
+		b.fleet == p.fleet && join(names(b.pending)) == join(names(p.pending))
 }
 
 // carry swaps the configuration and has every part follow it.
@@ -109,7 +115,7 @@ func (s *swap) Prepare(_ context.Context, c Change) (Step, error) {
 }
 
 func (p *plan) result(revision uint64) messages.ConfigResult {
-	return messages.ConfigResult{Revision: revision, Applied: true, Changes: append(changes(p.changes), changes(p.pending)...), Notes: p.notes}
+	return messages.ConfigResult{Revision: revision, Applied: true, Changes: append(changes(p.changes), changes(p.pending)...), Notes: p.notes, Already: p.already}
 }
 
 // applied writes down a change that was made.
@@ -125,7 +131,7 @@ func (o *Options) applied(p *plan, cause string, took time.Duration) outcome {
 				FleetRevision: p.fleet, Author: p.job.proposal.Author,
 				RevertOf: p.job.revert, Changes: changes(p.changes),
 			},
-			Values: valuesOf(p.next), Fleet: fleet, Added: added,
+			Values: valuesOf(p.next), Fleet: fleet, Added: added, Passing: passing(p.live),
 		}
 		b.add(r)
 		if err := o.State.store.Append(r); err != nil {
@@ -155,11 +161,14 @@ func (o *Options) say(p *plan, revision uint64) {
 		o.Log.Warn(w.Error())
 	}
 	for _, n := range p.notes {
-		level, path, text := logging.LevelNotice, keystore.Loggable(n.Path), keystore.Loggable(n.Text)
+		level, found := logging.LevelNotice, []any{"found", keystore.Loggable(n.Text)}
+		if n.Path != "" {
+			found = append([]any{"path", keystore.Loggable(n.Path)}, found...)
+		}
 		if n.Warning {
 			level = slog.LevelWarn
 		}
-		o.Log.Log(context.Background(), level, "found when the configuration was read", "path", path, "found", text)
+		o.Log.Log(context.Background(), level, "found when the configuration was read", found...)
 	}
 	if len(p.pending) > 0 {
 		o.Log.Warn("options that need a restart keep their value", "options", strings.Join(names(p.pending), ","))

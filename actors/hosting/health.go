@@ -377,6 +377,10 @@ func (a *serviceActor) toldMachine(e host.Event, now time.Time) {
 			a.health.crowded = true
 			j.Note(heal.Overload, now)
 		}
+	case host.MeetingLost:
+		if errors.Is(e.Cause, host.ErrGaveWay) { // so many are not met that others would not be
+			j.Note(heal.Overload, now)
+		}
 	}
 }
 

@@ -47,7 +47,7 @@ type prober struct {
 	token    uint64
 	next     time.Time // before that no visit begins that is not urgent
 	timer    *kernel.Timer
-	solver   chan struct{}
+	turns    *onions.Turns
 }
 
 type (
@@ -65,7 +65,7 @@ type (
 
 func (h *hosting) proberProps() *actor.Props {
 	return kernel.Props(func() actor.Actor {
-		return &prober{h: h, rng: h.o.Rand(), circuits: map[uint64]*opening{}, solver: make(chan struct{}, 1)}
+		return &prober{h: h, rng: h.o.Rand(), circuits: map[uint64]*opening{}, turns: &onions.Turns{}}
 	})
 }
 
@@ -242,9 +242,9 @@ func (p *prober) solve(ctx actor.Context, v *visiting, m *client.Solve) {
 	work, cancel := context.WithCancel(context.Background())
 	v.stop()
 	v.work, v.solving = cancel, true
-	root, self, token, turn := ctx.ActorSystem().Root, ctx.Self(), v.tokens[m.ID], p.solver
+	root, self, token, turns := ctx.ActorSystem().Root, ctx.Self(), v.tokens[m.ID], p.turns
 	kernel.Go("proof of work of a visit", func() {
-		root.Send(self, &visitSolved{token, onions.Search(work, turn, m.Puzzle)})
+		root.Send(self, &visitSolved{token, onions.Search(work, turns, m.Puzzle)})
 	}, func(*kernel.Panic) { root.Send(self, &visitSolved{token: token}) })
 }
 

@@ -257,7 +257,7 @@ func Listen(p config.SocksPort) (net.Listener, error) {
 		return ln, nil
 	}
 	if err := clearUnix(p); err != nil {
-		return nil, fmt.Errorf("%v %v: %w", p.Protocol, p, err)
+		return nil, refusedBind(p, err)
 	}
 	ln, err := net.Listen("unix", p.Path)
 	if err != nil {
@@ -304,10 +304,10 @@ func clearUnix(p config.SocksPort) error {
 		return err
 	}
 	if info.Mode()&os.ModeSocket == 0 {
-		return errors.New("there is a file with that name")
+		return fmt.Errorf("there is a file with that name; remove it, or give %v another path", p.Protocol)
 	}
 	if c, err := net.Dial("unix", p.Path); err == nil {
-		return errors.Join(errors.New("another program serves that socket"), c.Close())
+		return errors.Join(fmt.Errorf("another program serves that socket, such as another chive or C tor; end it, or give %v another path", p.Protocol), c.Close())
 	}
 	return os.Remove(p.Path)
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -50,6 +52,40 @@ func TestRefusedBind(t *testing.T) {
 		t.Error(err)
 	}
 	if err := refusedBind(at(config.DNS, "127.0.0.1:53"), syscall.EACCES); !strings.Contains(err.Error(), "take one from 1024 on") {
+		t.Error(err)
+	}
+}
+
+// Nor has one of a unix socket the reader guess.
+func TestRefusedUnixSocket(t *testing.T) {
+	dir, err := os.MkdirTemp("", "chive") // t.TempDir is too long for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	served, file := filepath.Join(dir, "served"), filepath.Join(dir, "file")
+	other, err := net.Listen("unix", served)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		filepath.Join(dir, "away", "s"): "make that folder first, with mode 0700",
+		served:                          "another program serves that socket, such as another chive or C tor; end it, or give SocksPort another path",
+		file:                            "there is a file with that name; remove it, or give SocksPort another path",
+	} {
+		p := config.SocksPort{Network: "unix", Path: path}
+		if l, err := Listen(p); err == nil {
+			_ = l.Close()
+			t.Errorf("%s: bound", path)
+		} else if text := err.Error(); !strings.Contains(text, "SocksPort "+p.String()) || !strings.HasSuffix(text, want) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	if err := refusedBind(config.SocksPort{Network: "unix", Path: "/s"}, syscall.EACCES); !strings.Contains(err.Error(), "this user may make no socket there") {
 		t.Error(err)
 	}
 }

@@ -86,7 +86,10 @@ func (l *listener) answer(root *actor.RootContext, udp *net.UDPConn) error {
 		if l.o.Rules.Load().Port.Protocol != config.DNS {
 			continue // it is being closed
 		}
-		q, reply := dnsquery.Parse(buf[:n])
+		q, reply, refusal := dnsquery.Parse(buf[:n])
+		if refusal != nil {
+			l.refused(refusal)
+		}
 		if reply != nil {
 			_, _ = udp.WriteToUDPAddrPort(reply, from) // who does not hear it asks again
 		}
@@ -128,11 +131,14 @@ func (l *listener) questions(root *actor.RootContext, c net.Conn) {
 			_, err := c.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(p))), p...))
 			return err
 		}
-		q, reply := dnsquery.Parse(msg)
+		q, reply, refusal := dnsquery.Parse(msg)
 		switch {
 		case l.ended.Load() || l.o.Rules.Load().Port.Protocol != config.DNS:
 			return // closed, or another protocol is spoken here by now
 		case reply != nil:
+			if refusal != nil {
+				l.refused(refusal)
+			}
 			if write(reply) != nil {
 				return
 			}

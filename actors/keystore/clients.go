@@ -3,7 +3,6 @@ package keystore
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -59,26 +58,6 @@ func (s *Service) Masters() ([]onion.Address, error) {
 	return masters, err
 }
 
-// AddClient authorises a client, or changes its key.
-func (s *Service) AddClient(name string, public [32]byte) error {
-	if !validName(name) {
-		return ErrName
-	}
-	content := keyfile.FormatClient(public)
-	if _, err := keyfile.ParseClient(content); err != nil {
-		return err
-	}
-	return write(filepath.Join(s.path(keyfile.ClientsDir), name+keyfile.ClientSuffix), content, 0o600, true)
-}
-
-// RemoveClient takes the authorisation back.
-func (s *Service) RemoveClient(name string) error {
-	if !validName(name) {
-		return ErrName
-	}
-	return remove(filepath.Join(s.path(keyfile.ClientsDir), name+keyfile.ClientSuffix))
-}
-
 // ClientAuths reads the keys with which this client opens descriptors (torrc
 // ClientOnionAuthDir), by service. skipped names the files that are none. Two
 // keys for one service are refused, for one of them is wrong.
@@ -104,46 +83,6 @@ func ClientAuths(dir string) (auths map[onion.Address][32]byte, skipped []Skippe
 		return nil, nil, fmt.Errorf("%w in %s", ErrDuplicate, dir)
 	}
 	return auths, skipped, err
-}
-
-// AddClientAuth stores a key for a service, in the file that C tor would name.
-func AddClientAuth(dir string, a onion.Address, private [32]byte) error {
-	if err := privateDir(dir, true, false); err != nil {
-		return err
-	}
-	content := keyfile.FormatAuth(a, private)
-	defer clear(content)
-	if _, _, err := keyfile.ParseAuth(content); err != nil {
-		return err
-	}
-	return write(authPath(dir, a), content, 0o600, true)
-}
-
-// RemoveClientAuth deletes every file with a key for a service.
-func RemoveClientAuth(dir string, a onion.Address) error {
-	if err := privateDir(dir, false, false); err != nil {
-		return err
-	}
-	var found []string
-	_, err := each(dir, keyfile.PrivateAuthSuffix, func(name string, content []byte) error {
-		defer clear(content)
-		of, _, err := keyfile.ParseAuth(content)
-		if err == nil && of == a {
-			found = append(found, name)
-		}
-		return err
-	})
-	if err == nil && len(found) == 0 {
-		return fmt.Errorf("no key for this onion service: %w", fs.ErrNotExist)
-	}
-	for _, name := range found {
-		err = errors.Join(err, remove(filepath.Join(dir, name+keyfile.PrivateAuthSuffix)))
-	}
-	return err
-}
-
-func authPath(dir string, a onion.Address) string {
-	return filepath.Join(dir, strings.TrimSuffix(a.Host(), ".onion")+keyfile.PrivateAuthSuffix)
 }
 
 // each gives use every file with the ending, in order of names. Those that use

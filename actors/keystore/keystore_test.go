@@ -250,9 +250,18 @@ var public = [32]byte{9, 1, 2, 3}
 func TestAuthorisedClients(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "service")
 	s := open(t, dir)
-	for _, name := range []string{"alice", "bob.laptop"} {
-		if err := s.AddClient(name, public); err != nil {
-			t.Fatal(err)
+	for i, name := range []string{"alice", "bob.laptop", "alice"} {
+		if first, err := AddClient(dir, name, public, false); err != nil || first != (i == 0) {
+			t.Fatalf("%s: the first: %v, %v", name, first, err)
+		}
+	}
+	other := [32]byte{9, 4}
+	if _, err := AddClient(dir, "alice", other, false); !errors.Is(err, ErrHasKey) {
+		t.Errorf("a key is replaced unasked: %v", err)
+	}
+	for _, key := range [][32]byte{other, public} {
+		if _, err := AddClient(dir, "alice", key, true); err != nil {
+			t.Error(err)
 		}
 	}
 	clientDir := filepath.Join(dir, keyfile.ClientsDir)
@@ -266,25 +275,46 @@ func TestAuthorisedClients(t *testing.T) {
 		filesOf(skipped) != ".auth bad.auth readme.txt" || filesOf(Broken(skipped)) != ".auth bad.auth" {
 		t.Errorf("%v, skipped %v, %v", clients, skipped, err)
 	}
-	if err := s.RemoveClient("alice"); err != nil {
+	if err := RemoveClient(dir, "alice", false); err != nil {
 		t.Error(err)
 	}
-	if err := s.RemoveClient("alice"); !errors.Is(err, fs.ErrNotExist) {
+	if err := RemoveClient(dir, "alice", false); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("removed twice: %v", err)
 	}
 	if clients, _, err := s.Clients(); err != nil || len(clients) != 1 {
 		t.Errorf("%v, %v", clients, err)
 	}
 	for _, name := range []string{"", ".", "../x", "a/b", ".hidden", "a b", strings.Repeat("a", 65), "ü"} {
-		if err := s.AddClient(name, public); !errors.Is(err, ErrName) {
+		if _, err := AddClient(dir, name, public, false); !errors.Is(err, ErrName) {
 			t.Errorf("added %q: %v", name, err)
 		}
-		if err := s.RemoveClient(name); !errors.Is(err, ErrName) {
+		if err := RemoveClient(dir, name, true); !errors.Is(err, ErrName) {
 			t.Errorf("removed %q: %v", name, err)
 		}
 	}
-	if err := s.AddClient("zero", [32]byte{}); !errors.Is(err, keyfile.ErrMalformed) {
+	if _, err := AddClient(dir, "zero", [32]byte{}, false); !errors.Is(err, keyfile.ErrMalformed) {
 		t.Errorf("a key of low order: %v", err)
+	}
+	if _, err := AddClient(t.TempDir(), "alice", public, false); err == nil {
+		t.Error("a client of a folder without a service")
+	}
+	// A file that names nobody keeps everybody out as well, so he is not the last.
+	if err := RemoveClient(dir, "bob.laptop", false); err != nil {
+		t.Errorf("removed beside files without a key: %v", err)
+	}
+	for _, name := range []string{"bad.auth", ".auth"} {
+		if err := os.Remove(filepath.Join(clientDir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if first, err := AddClient(dir, "carol", public, false); err != nil || !first {
+		t.Errorf("the first after all were removed: %v, %v", first, err)
+	}
+	if err := RemoveClient(dir, "carol", false); !errors.Is(err, ErrLastClient) {
+		t.Errorf("the last is removed unasked: %v", err)
+	}
+	if err := RemoveClient(dir, "carol", true); err != nil {
+		t.Error(err)
 	}
 	if err := os.Chmod(clientDir, 0o755); err != nil {
 		t.Fatal(err)
@@ -313,7 +343,7 @@ func filesOf(skipped []Skipped) string {
 func TestFilesThatHoldNoKey(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "auth")
 	a := onion.SecretKeyOfSeed([32]byte{1}).Address()
-	if err := AddClientAuth(dir, a, public); err != nil {
+	if err := addAuth(dir, a); err != nil {
 		t.Fatal(err)
 	}
 	label := strings.TrimSuffix(a.Host(), ".onion")
@@ -343,6 +373,12 @@ func TestFilesThatHoldNoKey(t *testing.T) {
 	}
 }
 
+// addAuth has a key made that is the one in public.
+func addAuth(dir string, a onion.Address) error {
+	_, err := NewClientAuth(dir, a, bytes.NewReader(public[:]), false)
+	return err
+}
+
 func TestClientAuths(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "auth")
 	a, b := onion.SecretKeyOfSeed([32]byte{1}).Address(), onion.SecretKeyOfSeed([32]byte{2}).Address()
@@ -350,7 +386,7 @@ func TestClientAuths(t *testing.T) {
 		t.Errorf("missing: %v", err)
 	}
 	for _, service := range []onion.Address{a, b} {
-		if err := AddClientAuth(dir, service, public); err != nil {
+		if err := addAuth(dir, service); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -384,7 +420,21 @@ func TestClientAuths(t *testing.T) {
 	if auths, _, err := ClientAuths(dir); err != nil || len(auths) != 1 || auths[b] != public {
 		t.Errorf("%d keys, %v", len(auths), err)
 	}
-	if err := AddClientAuth(dir, a, [32]byte{}); !errors.Is(err, keyfile.ErrMalformed) {
+	if _, err := NewClientAuth(dir, b, bytes.NewReader(public[:]), false); !errors.Is(err, ErrHasKey) {
+		t.Errorf("a key is replaced unasked: %v", err)
+	}
+	if err := os.Rename(authPath(dir, b), filepath.Join(dir, "old.auth_private")); err != nil {
+		t.Fatal(err)
+	}
+	private := [32]byte{7, 8, 9}
+	other, err := NewClientAuth(dir, b, bytes.NewReader(private[:]), true)
+	if want, _ := PublicAuth(private); err != nil || other != want {
+		t.Errorf("% x, %v", other, err)
+	}
+	if auths, _, err := ClientAuths(dir); err != nil || len(auths) != 1 || auths[b] != private {
+		t.Errorf("%d keys, %v", len(auths), err)
+	}
+	if _, err := NewClientAuth(dir, a, bytes.NewReader(make([]byte, 32)), false); !errors.Is(err, keyfile.ErrMalformed) {
 		t.Errorf("a zero key: %v", err)
 	}
 	if err := os.Chmod(dir, 0o711); err != nil {
@@ -393,7 +443,7 @@ func TestClientAuths(t *testing.T) {
 	if _, _, err := ClientAuths(dir); !errors.Is(err, ErrOpen) {
 		t.Errorf("open to others: %v", err)
 	}
-	if err := AddClientAuth(dir, a, public); !errors.Is(err, ErrOpen) {
+	if err := addAuth(dir, a); !errors.Is(err, ErrOpen) {
 		t.Errorf("open to others: %v", err)
 	}
 	if err := RemoveClientAuth(dir, a); !errors.Is(err, ErrOpen) {

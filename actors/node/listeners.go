@@ -128,6 +128,7 @@ type listener struct {
 	place   string
 	rules   atomic.Pointer[ingress.Rules]
 	open    atomic.Bool  // was bound once
+	first   bool         // of the node's start
 	ready   net.Listener // bound already; nil: taken, or to be bound
 	leaving bool         // closes at settle
 	became  bool         // another protocol since the last settle
@@ -136,6 +137,7 @@ type listener struct {
 // listen has every listener of a configuration open that is to be; others are leaving.
 func (r *rootActor) listen(ctx actor.Context, cfg *config.Config, b *bound) {
 	r.names.Move(virtualNetworks(cfg))
+	first := !r.n.begun.Swap(true)
 	mapping := hostMapping(cfg)
 	keys, places := map[string]string{}, map[string]string{} // names of listeners
 	for name, l := range r.listeners {
@@ -159,7 +161,7 @@ func (r *rootActor) listen(ctx actor.Context, cfg *config.Config, b *bound) {
 			r.become(ctx, name, want, rules, b)
 			continue
 		}
-		l := &listener{key: want.key, place: want.place, ready: b.take(want.key)}
+		l := &listener{key: want.key, place: want.place, ready: b.take(want.key), first: first}
 		l.rules.Store(rules)
 		name, strategy, self := rules.Group, supervisor.Listener(), ctx.Self()
 		r.listeners[name] = l

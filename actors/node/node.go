@@ -43,6 +43,9 @@ type Options struct {
 	Log     *slog.Logger
 	Logs    Logs // behind Log; nil: its settings cannot change
 	Version string
+	// EndsUnheard: who starts the node stops it at what Failed gives, and says so; the log then
+	// tells of no other try. Without it such a listener is tried on.
+	EndsUnheard bool
 	// OnEvent sees every event with all its fields, forensic ones included; it
 	// must be quick. For tests; nil otherwise.
 	OnEvent func(*chivev1.Envelope)
@@ -82,6 +85,7 @@ type Node struct {
 	stopped   chan struct{}
 	listening chan net.Addr
 	failed    chan error
+	begun     atomic.Bool   // the first listeners are told to open
 	ending    chan struct{} // closed when Stop begins
 	deaf      atomic.Bool   // no listeners but those of metrics
 	shared    atomic.Pointer[[]messages.FleetShared]

@@ -298,18 +298,16 @@ func (r *rootActor) changed(s supervisor.StateChanged) {
 		return // it ended as asked, and says so itself
 	}
 	out := chivev1.Outcome_OUTCOME_INTERNAL
-	if l := r.listeners[s.Child]; l != nil && !l.open.Load() {
-		select {
-		case r.n.failed <- s.Err:
-		default: // one is enough
-		}
-	}
-	reason := r.reason(s)
+	unheard := r.unheard(s)
 	switch s.State {
 	case supervisor.StateExhausted:
-		r.n.o.Log.Error("a part of the node fails again and again; it is tried on", "part", r.part(s.Child), "failures", s.Attempt, "reason", reason)
+		if !unheard {
+			r.n.o.Log.Error("a part of the node fails again and again; it is tried on", "part", r.part(s.Child), "failures", s.Attempt, "reason", r.reason(s))
+		}
 	case supervisor.StateBackoff, supervisor.StateGone:
-		r.n.o.Log.Error("a part of the node failed", "part", r.part(s.Child), "reason", reason, "again", s.Delay.Round(time.Millisecond))
+		if !unheard {
+			r.n.o.Log.Error("a part of the node failed", "part", r.part(s.Child), "reason", r.reason(s), "again", s.Delay.Round(time.Millisecond))
+		}
 		r.n.recorder.Emit(messages.Event(chivev1.Kind_KIND_NODE, r.n.recorder.Node(), &chivev1.ActorFailed{
 			Reason: s.Child + ": " + s.Site, Restarted: s.State == supervisor.StateBackoff,
 		}))
@@ -318,6 +316,20 @@ func (r *rootActor) changed(s supervisor.StateChanged) {
 	if r.down != nil && (s.Child == "circuits" || s.Child == "connections") {
 		r.down.reply.Send(struct{}{}) // it was to answer and cannot any more
 	}
+}
+
+// unheard tells who started the node of a listener that could not be opened then, and says
+// whether the node ends for that, so that nobody need be told of another try.
+func (r *rootActor) unheard(s supervisor.StateChanged) bool {
+	l := r.listeners[s.Child]
+	if l == nil || !l.first || l.open.Load() {
+		return false
+	}
+	select {
+	case r.n.failed <- s.Err:
+	default: // one is enough
+	}
+	return r.n.o.EndsUnheard
 }
 
 // reason is what may be logged of a failure: that a listener cannot be opened

@@ -66,7 +66,7 @@ type onions struct {
 	byName   map[string]*service
 	services map[onion.Address]*service
 	network  *network // nil: none is known yet
-	solver   chan struct{}
+	turns    *Turns
 }
 
 // network is what all services share of a view.
@@ -78,7 +78,7 @@ type network struct {
 // Props makes the actor.
 func Props(o Options) *actor.Props {
 	return kernel.Props(func() actor.Actor {
-		s := &onions{o: o, byName: map[string]*service{}, services: map[onion.Address]*service{}, solver: make(chan struct{}, 1)}
+		s := &onions{o: o, byName: map[string]*service{}, services: map[onion.Address]*service{}, turns: &Turns{}}
 		var err error
 		s.children, err = supervisor.NewChildren(supervisor.Options{
 			Strategy: supervisor.Service(), OnChange: s.changed, OnSpawn: s.spawned, Rand: o.Rand(), Now: o.Now,

@@ -170,7 +170,7 @@ func (s *stream) connect(ctx actor.Context, m *Connected) {
 		err = s.greet(ctx, s.spec.Front.Connected(m.Addr))
 	}
 	if err != nil {
-		s.finish(ctx, chivev1.Outcome_OUTCOME_CLIENT_IO, true, false)
+		s.finish(ctx, socketEnd(err), true, false)
 		return
 	}
 	if !s.spec.Optimistic { // else it followed the BEGIN
@@ -230,7 +230,7 @@ func (s *stream) block(ctx actor.Context, b *block.Block) {
 		return
 	}
 	if err := s.deliver(ctx, b); err != nil {
-		s.finish(ctx, chivev1.Outcome_OUTCOME_CLIENT_IO, true, false)
+		s.finish(ctx, socketEnd(err), true, false)
 	}
 }
 
@@ -309,7 +309,7 @@ func (s *stream) written(ctx actor.Context, m *written) {
 	s.queue = append(s.queue[:0], s.queue[1:]...)
 	if m.err != nil {
 		b.Free()
-		s.finish(ctx, chivev1.Outcome_OUTCOME_CLIENT_IO, !s.remoteEnd, false)
+		s.finish(ctx, socketEnd(m.err), !s.remoteEnd, false)
 		return
 	}
 	s.took(ctx, b)
@@ -320,7 +320,7 @@ func (s *stream) written(ctx actor.Context, m *written) {
 			for _, b := range rest[i+1:] {
 				b.Free()
 			}
-			s.finish(ctx, chivev1.Outcome_OUTCOME_CLIENT_IO, !s.remoteEnd, false)
+			s.finish(ctx, socketEnd(err), !s.remoteEnd, false)
 			return
 		}
 	}
@@ -430,10 +430,8 @@ func (s *stream) readDone(ctx actor.Context, m *readDone) {
 		s.moved = false
 		s.timer = kernel.After(ctx.ActorSystem(), ctx.Self(), quietTime, &quietTick{})
 		s.watchClose(ctx)
-	case appGone(m.err):
-		s.finish(ctx, chivev1.Outcome_OUTCOME_CANCELLED, !s.remoteEnd, false)
 	default:
-		s.finish(ctx, chivev1.Outcome_OUTCOME_CLIENT_IO, !s.remoteEnd, false)
+		s.finish(ctx, socketEnd(m.err), !s.remoteEnd, false)
 	}
 }
 

@@ -57,7 +57,7 @@ func (s *stream) dialled(ctx actor.Context, m *dialled) {
 	sock, err := newSocket(m.conn, s.o.Up)
 	if err != nil {
 		m.Drop()
-		s.finish(ctx, chivev1.Outcome_OUTCOME_CLIENT_IO, true, false)
+		s.finish(ctx, socketEnd(err), true, false)
 		return
 	}
 	s.timer.Stop()
@@ -74,7 +74,7 @@ func (s *stream) dialled(ctx actor.Context, m *dialled) {
 			for _, b := range early[i+1:] {
 				b.Free()
 			}
-			s.finish(ctx, chivev1.Outcome_OUTCOME_CLIENT_IO, true, false)
+			s.finish(ctx, socketEnd(err), true, false)
 			return
 		}
 	}

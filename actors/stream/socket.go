@@ -11,6 +11,7 @@ import (
 	"chive/actors/block"
 	"chive/actors/limits"
 	"chive/internal/rawio"
+	"chive/messages/chivev1"
 )
 
 // credits is how many blocks may be on their way from the application to the relay.
@@ -185,7 +186,12 @@ func (s *socket) abort() {
 	_ = s.conn.Close()
 }
 
-// appGone says whether a socket error means that the application went away.
-func appGone(err error) bool {
-	return errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, net.ErrClosed)
+// socketEnd is how a stream ends whose socket fails with err. An application that closes its
+// connection while data is on its way is seen as a reset, by whoever of reader and writer is
+// first; it is no failure of anything.
+func socketEnd(err error) chivev1.Outcome {
+	if errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, net.ErrClosed) {
+		return chivev1.Outcome_OUTCOME_CANCELLED
+	}
+	return chivev1.Outcome_OUTCOME_CLIENT_IO
 }

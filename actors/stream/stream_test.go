@@ -47,6 +47,7 @@ type spawn struct{}
 type rig struct {
 	t        *testing.T
 	app      *net.TCPConn
+	ours     Conn // the other end of app
 	spec     *Spec
 	system   *actor.ActorSystem
 	circuit  *actor.PID
@@ -110,7 +111,8 @@ func (r *rig) sockets() Conn {
 		r.t.Fatal(err)
 	}
 	_ = ours.(*net.TCPConn).SetWriteBuffer(64 << 10)
-	return ours.(*net.TCPConn)
+	r.ours = ours.(*net.TCPConn)
+	return r.ours
 }
 
 func (r *rig) send(to *actor.PID, m any) { r.system.Root.Send(to, m) }

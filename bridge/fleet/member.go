@@ -188,7 +188,7 @@ func (m *Member) store(ctx context.Context, acks, nodes *jetstream.KeyValue, oth
 		if !ok {
 			break
 		}
-		if _, err := m.put(ctx, *acks, fmt.Sprintf("%d.%s", a.Publication, m.o.Node), a); err != nil {
+		if _, err := m.put(ctx, *acks, fmt.Sprintf("%d.%s", a.Publication, m.o.Node), a, 0); err != nil {
 			return err
 		}
 		m.acknowledged(a)
@@ -199,12 +199,7 @@ func (m *Member) store(ctx context.Context, acks, nodes *jetstream.KeyValue, oth
 	if beat == nil {
 		return nil
 	}
-	if other.mine > 0 {
-		if e, err := newest(ctx, *nodes, m.o.Node); err == nil { // else there is another look with the next word
-			other.looked(e, beat.Started, m.o.Now())
-		}
-	}
-	if other.mine, err = m.put(ctx, *nodes, m.o.Node, beat); err != nil {
+	if err := m.say(ctx, *nodes, beat, other); err != nil {
 		return err
 	}
 	m.mu.Lock()
@@ -213,6 +208,27 @@ func (m *Member) store(ctx context.Context, acks, nodes *jetstream.KeyValue, oth
 	}
 	m.mu.Unlock()
 	return nil
+}
+
+// say stores what the node says of itself, over its own last word: the servers tell when something
+// else stands there, so that the entry is read then alone.
+func (m *Member) say(ctx context.Context, kv jetstream.KeyValue, beat *messages.FleetMember, other *twin) (err error) {
+	if other.mine > 0 {
+		revision, err := m.put(ctx, kv, m.o.Node, beat, other.mine)
+		if err == nil {
+			other.mine, other.times = revision, 0
+			return nil
+		}
+		if !errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
+			return err
+		}
+		// It is another's, or has ended, or is the node's own, of which it heard no answer.
+		if e, err := newest(ctx, kv, m.o.Node); err == nil { // else there is another look with the next word
+			other.looked(e, beat.Started, m.o.Now())
+		}
+	}
+	other.mine, err = m.put(ctx, kv, m.o.Node, beat, 0)
+	return err
 }
 
 func (m *Member) nextAck() (a messages.FleetAck, ok bool) {
@@ -238,13 +254,17 @@ func (m *Member) acknowledged(a messages.FleetAck) {
 	}
 }
 
-func (m *Member) put(ctx context.Context, kv jetstream.KeyValue, key string, what any) (revision uint64, err error) {
+// put stores a value over the revision last; 0: over whatever is there.
+func (m *Member) put(ctx context.Context, kv jetstream.KeyValue, key string, what any, last uint64) (revision uint64, err error) {
 	text, err := json.Marshal(what)
 	if err != nil {
 		return 0, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
+	if last > 0 {
+		return kv.Update(ctx, key, text, last)
+	}
 	return kv.Put(ctx, key, text)
 }
 

@@ -22,12 +22,13 @@ const (
 // node's own first word counts: what was there before is of the node before it was started anew.
 type twin struct {
 	log   *slog.Logger
-	mine  uint64 // revision that the node wrote last; 0: none yet
+	mine  uint64 // revision that the node wrote last; 0: none, or it is not known
 	times int    // in a row that it was another's
 	told  time.Time
 }
 
-// looked takes the node's entry as it is before the node writes it anew; nil: there is none.
+// looked takes the node's entry, when its own last word does not stand there, before the node writes
+// it anew; nil: there is none.
 func (t *twin) looked(e jetstream.KeyValueEntry, started, now time.Time) {
 	var m messages.FleetMember
 	if e == nil || e.Revision() <= t.mine || json.Unmarshal(e.Value(), &m) != nil || m.Started.Equal(started) {

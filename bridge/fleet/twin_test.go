@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -116,6 +117,85 @@ func (n *named) says(t *testing.T, c *Client, streams int) {
 		}
 		return nil
 	})
+}
+
+// counted counts how a bucket is used.
+type counted struct {
+	jetstream.KeyValue
+	gets, puts, updates int
+}
+
+func (c *counted) Get(ctx context.Context, key string) (jetstream.KeyValueEntry, error) {
+	c.gets++
+	return c.KeyValue.Get(ctx, key)
+}
+
+func (c *counted) Put(ctx context.Context, key string, value []byte) (uint64, error) {
+	c.puts++
+	return c.KeyValue.Put(ctx, key, value)
+}
+
+func (c *counted) Update(ctx context.Context, key string, value []byte, last uint64) (uint64, error) {
+	c.updates++
+	return c.KeyValue.Update(ctx, key, value, last)
+}
+
+// A node that is alone writes its word and reads nothing; one whose last word has gone, or is another's,
+// looks and writes.
+func TestWordOverTheLastOne(t *testing.T) {
+	s := hub(t)
+	d := &diary{}
+	m, err := New(Options{Conn: dial(t, s), Fleet: "f", Node: "n1", Now: time.Now, Log: slog.New(slog.NewTextHandler(d, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(m.Leave)
+	kv, err := making(t.Context(), m.js, nodeBucket("f", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, other := &counted{KeyValue: kv}, twin{log: m.o.Log}
+	word := messages.FleetMember{Node: "n1", Started: signed}
+	say := func(gets, puts, updates int) {
+		t.Helper()
+		*c = counted{KeyValue: kv}
+		if err := m.say(t.Context(), c, &word, &other); err != nil {
+			t.Fatal(err)
+		}
+		if c.gets != gets || c.puts != puts || c.updates != updates {
+			t.Errorf("%d read, %d written, %d over the last one; want %d, %d, %d", c.gets, c.puts, c.updates, gets, puts, updates)
+		}
+		e, err := kv.Get(t.Context(), "n1")
+		if err != nil || e.Revision() != other.mine {
+			t.Errorf("%+v, %v: the node takes %d for its own", e, err, other.mine)
+		}
+	}
+	say(0, 1, 0)
+	for range 3 {
+		say(0, 0, 1)
+	}
+	if err := kv.Purge(t.Context(), "n1"); err != nil {
+		t.Fatal(err)
+	}
+	say(1, 1, 1)
+	say(0, 0, 1)
+	for i := range 3 {
+		if _, err := m.put(t.Context(), kv, "n1", messages.FleetMember{Node: "n1", Started: signed.Add(time.Hour)}, 0); err != nil {
+			t.Fatal(err)
+		}
+		say(1, 1, 1)
+		if got, want := d.twins(), min(i, 1); got != want {
+			t.Errorf("after %d words of another it was told %d times", i+1, got)
+		}
+	}
+	// The answer to its own got lost.
+	if _, err := m.put(t.Context(), kv, "n1", word, 0); err != nil {
+		t.Fatal(err)
+	}
+	say(1, 1, 1)
+	if other.times != 0 {
+		t.Errorf("its own counts for another's: %d", other.times)
+	}
 }
 
 // Two nodes of one name tell; one that was started anew, in whichever way the first ended, does not.

@@ -250,6 +250,7 @@ func (c configDiff) Run(std streams) error {
 type configRevert struct {
 	nodeFlags
 	Revision uint64 `arg:"" help:"The revision to go back to."`
+	Services bool   `help:"Onion services that were added (chive onion add) go back, too."`
 	DryRun   bool   `help:"Only say what it would do."`
 	Output   string `short:"o" enum:"text,json" default:"text" help:"text or json."`
 }
@@ -258,18 +259,21 @@ type configRevert struct {
 func (configRevert) Help() string {
 	return `Sets what differs from the revision, as chive config set would; files stay as
 they are. Options that need a restart cannot go back. Onion services that were
-added since (chive onion add) are taken out, for later runs too; their keys stay.
+added since (chive onion add) stay, and what chive onion rm took out stays out; the
+answer says how many. With --services they go back, too, for later runs as well: those
+that were added since are hosted no longer, and their keys stay.
 
 Examples:
   chive config history
   chive config revert --dry-run 3
-  chive config revert 3`
+  chive config revert 3
+  chive config revert --services 3`
 }
 
 // Run asks and prints.
 func (c configRevert) Run(std streams) error {
 	return c.change(std, c.Output, func(ctx context.Context, client *bridge.Client) (messages.ConfigResult, error) {
-		return client.RevertConfig(ctx, c.Revision, c.DryRun)
+		return client.RevertConfig(ctx, messages.ConfigRevert{Revision: c.Revision, Services: c.Services, DryRun: c.DryRun})
 	})
 }
 

@@ -53,7 +53,22 @@ func (f fleetFlags) with(limit time.Duration, ask func(context.Context, *bridge.
 		return err
 	}
 	defer c.Close()
-	return ask(ctx, c)
+	err = ask(ctx, c)
+	if limit > 0 {
+		return inTime(err)
+	}
+	return err
+}
+
+// inTime says what it means that a question was not answered.
+func inTime(err error) error {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return errors.New("the fleet's NATS servers did not answer in time: they are very busy, or a majority of them is away; ask again, and see their logs (docs/fleet.md)")
+	case errors.Is(err, context.Canceled):
+		return errors.New("interrupted, before there was an answer")
+	}
+	return err
 }
 
 func (f fleetFlags) reach(ctx context.Context) (*bridge.FleetConn, error) {
@@ -72,10 +87,10 @@ func (f fleetFlags) reach(ctx context.Context) (*bridge.FleetConn, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	c, err := bridge.ConnectFleet(ctx, a)
-	if errors.Is(err, bridge.ErrNoNode) {
+	if errors.Is(err, bridge.ErrNoNode) || errors.Is(err, bridge.ErrNoAnswer) {
 		return nil, &exitError{exitNoNode, err}
 	}
-	return c, err
+	return c, inTime(err)
 }
 
 type fleetNodes struct {

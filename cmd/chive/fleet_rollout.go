@@ -45,6 +45,7 @@ type rollout struct {
 	f      *bridge.FleetConn
 	seed   []byte
 	out    io.Writer
+	err    io.Writer
 	before []messages.ConfigLine // what the fleet set
 	lines  []messages.ConfigLine
 	last   uint64 // publication
@@ -68,7 +69,7 @@ func (c publishFlags) publish(std streams, change func(before []messages.ConfigL
 		return err
 	}
 	return c.with(0, func(ctx context.Context, f *bridge.FleetConn) error {
-		r := &rollout{publishFlags: c, f: f, seed: seed, out: std.out}
+		r := &rollout{publishFlags: c, f: f, seed: seed, out: std.out, err: std.err}
 		members, err := r.look(ctx)
 		if err != nil {
 			return err
@@ -127,13 +128,18 @@ func (r *rollout) look(ctx context.Context) (nodes []string, err error) {
 }
 
 // checkKey refuses a key that nodes would not believe, as far as it can be known here: the last
-// publication of a fleet is all that a node which starts anew goes by.
+// publication of a fleet is all that a node which starts anew goes by. Without one it says what the
+// operator is to compare.
 func (r *rollout) checkKey() error {
 	key, err := fleet.Author(r.seed)
 	if err != nil {
 		return usage("--key %s: %w", r.Key, err)
 	}
-	if r.author == "" || r.author == key || r.NewKey {
+	if r.author == "" {
+		note(r.err, "--key signs as %s, and nothing that was published before tells whether the nodes believe it: FleetConfigKey in the torrc of each has to name it (there, chive config show FleetConfigKey tells); one that has another says that it rejects it", key)
+		return nil
+	}
+	if r.author == key || r.NewKey {
 		return nil
 	}
 	return usage("--key %s is the key %s, and publication %d was signed with %s: use that one's seed, or say --new-key if FleetConfigKey of the nodes names the new key already. Nothing was published", r.Key, key, r.last, r.author)

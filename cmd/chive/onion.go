@@ -28,6 +28,8 @@ type onionCommand struct {
 	Add    onionAdd    `cmd:"" help:"Host one more onion service, from now on."`
 	Rm     onionRemove `cmd:"" help:"Host a service that was added no longer; its keys stay."`
 
+	Client   onionClient   `cmd:"" help:"Say who may find a hosted service."`
+	Auth     onionAuth     `cmd:"" help:"Keys to find services with that not everybody may find."`
 	Delegate onionDelegate `cmd:"" help:"Make keys for a host that does not get the identity key."`
 }
 
@@ -306,7 +308,7 @@ type onionAdd struct {
 // Help is printed by chive onion add --help.
 func (onionAdd) Help() string {
 	return `Has the running node host one more onion service, until chive onion rm, or chive config revert
-to a revision without it: it is there again when the node starts again. The torrc is not changed;
+--services to a revision without it: it is there again when the node starts again. The torrc is not changed;
 the node remembers it, with the history of its configuration, in its DataDirectory. A value with
 blanks is one argument, in quotes: '80 8080' is port 80, which leads to 8080 of this machine; 80 8080
 are two ports, each of which leads to itself.

@@ -80,9 +80,13 @@ func printResult(std streams, output string, r messages.ConfigResult) error {
 		return nil
 	}
 	printNotes(std.out, r.Notes)
-	if len(r.Changes) > 0 {
+	switch {
+	case r.Already:
+		_, err := fmt.Fprintf(std.out, "that is in force already: nothing was changed, revision %d goes on\n", r.Revision)
+		return err
+	case len(r.Changes) > 0:
 		printChanges(std.out, r.Changes)
-	} else {
+	default:
 		fmt.Fprintln(std.out, "no option differs")
 	}
 	if _, err := fmt.Fprintf(std.out, "revision %d\n", r.Revision); err != nil {
@@ -102,12 +106,19 @@ func unkept(r messages.ConfigResult) error {
 func printNotes(w io.Writer, notes []messages.ConfigNote) {
 	for _, n := range notes {
 		if !n.Warning {
-			fmt.Fprintf(w, "%s: %s\n", printable(n.Path), printable(n.Text))
+			fmt.Fprintln(w, noteLine(n))
 		}
 	}
 	for _, n := range notes {
 		if n.Warning {
-			fmt.Fprintf(w, "warning: %s: %s\n", printable(n.Path), printable(n.Text))
+			fmt.Fprintln(w, "warning:", noteLine(n))
 		}
 	}
+}
+
+func noteLine(n messages.ConfigNote) string {
+	if n.Path == "" {
+		return printable(n.Text)
+	}
+	return printable(n.Path) + ": " + printable(n.Text)
 }

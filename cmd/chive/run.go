@@ -28,7 +28,9 @@ type runCommand struct {
 // Help is printed by chive run --help.
 func (runCommand) Help() string {
 	return `Runs until SIGINT or SIGTERM. The first signal stops accepting and lets open
-streams finish for ShutdownWaitLength; a second one ends them at once.
+streams finish for ShutdownWaitLength; a second one ends them at once. A listener
+that cannot be opened at the start, as when another program has its address, is
+told and ends the node at once, with 1.
 
 Any torrc option may be added as --Option VALUE, or set in the environment as
 CHIVE_OPTION=VALUE; the command line replaces the environment, and that the
@@ -78,7 +80,7 @@ func (c runCommand) Run(std streams, options overrides) error {
 	defer cancel()
 	safego.Go("cores governor", func() { cores.Govern(ctx) }, func(p safego.Panic) { log.Error("cores governor", "panic", p.Reason()) })
 	n, err := node.Start(context.Background(), node.Options{
-		Config: cfg, Source: source, Log: log.Logger, Logs: log, Version: programVersion(),
+		Config: cfg, Source: source, Log: log.Logger, Logs: log, Version: programVersion(), EndsUnheard: true,
 	})
 	if errors.Is(err, node.ErrInUse) {
 		return &exitError{exitRunning, err}
@@ -99,8 +101,12 @@ func (c runCommand) Run(std streams, options overrides) error {
 		defer os.Remove(cfg.PidFile)
 	}
 	reloadOn(ctx, hangups, log.Logger, n)
-	failed := showProgress(std.err, log.Logger, n, signals)
-	return errors.Join(failed, stopNode(log.Logger, n, signals))
+	if unheard := showProgress(std.err, log.Logger, n, signals); unheard != nil {
+		log.Error("a listener cannot be opened; chive stops", "reason", unheard)
+		n.Hurry()
+		return errors.Join(unheard, endNode(n))
+	}
+	return stopNode(log.Logger, n, signals)
 }
 
 // reloadOn reads the configuration again at each signal, until ctx ends. What it
@@ -159,6 +165,11 @@ func stopNode(log *slog.Logger, n *node.Node, signals <-chan os.Signal) error {
 		n.Hurry()
 	}
 	notice(log, "stopping")
+	return endNode(n)
+}
+
+// endNode ends the node, whatever is open.
+func endNode(n *node.Node) error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	return n.Stop(ctx)

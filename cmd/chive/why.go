@@ -267,8 +267,11 @@ func printSteps(w io.Writer, st *story.Story, steps []story.Step) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, s := range steps {
 		subject := s.Kind + " " + s.ID
-		if s.Kind == st.Kind && s.ID == st.ID {
+		switch {
+		case s.Kind == st.Kind && s.ID == st.ID:
 			subject = "it"
+		case messages.Only(s.Kind, s.ID):
+			subject = s.Kind
 		}
 		text := s.Text
 		if s.Count > 1 {

@@ -286,6 +286,25 @@ func TestNothingMovesTheCursor(t *testing.T) {
 	}
 }
 
+// What there is one of is named once.
+func TestStepsNameOnce(t *testing.T) {
+	var b strings.Builder
+	st := &story.Story{Kind: "stream", ID: "s"}
+	for _, s := range [][2]string{{"directory", "directory"}, {"config", "config"}, {"stream", "s"}, {"circuit", "c"}, {"node", "node"}} {
+		st.Because = append(st.Because, story.Step{Kind: s[0], ID: s[1], Text: "x"})
+	}
+	if err := printSteps(&b, st, st.Because); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for line := range strings.Lines(b.String()) {
+		got = append(got, strings.Join(strings.Fields(line)[2:], " "))
+	}
+	if want := []string{"directory x", "config x", "it x", "circuit c x", "node node x"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 // The rows of each kind have as many cells as the head has titles, whatever is
 // not known.
 func TestRowsFitTheirHeads(t *testing.T) {

@@ -80,6 +80,11 @@ func TestDNSPort(t *testing.T) {
 			}
 		})
 	}
+	if got := c.count(func(e *chivev1.Envelope) bool {
+		return e.GetStreamEnded().GetOutcome() == chivev1.Outcome_OUTCOME_REFUSED
+	}); got == 0 {
+		t.Error("no event tells of a.exit")
+	}
 	if got := c.count(func(e *chivev1.Envelope) bool { return e.GetListenerOpened().GetProtocol() == "dns" }); got != 1 {
 		t.Errorf("%d listeners of DNS", got)
 	}

@@ -231,6 +231,7 @@ func TestThroughRealRelays(t *testing.T) {
 	t.Run("isolated streams", func(t *testing.T) { isolated(t, n, c) })
 	t.Run("upload and half-close", func(t *testing.T) { halfClose(t, n, c) })
 	t.Run("curl and torsocks", func(t *testing.T) { programs(t, n, c) })
+	t.Run("interrupted", func(t *testing.T) { interrupted(t, n, c) })
 	t.Run("refusals", func(t *testing.T) { refusals(t, n, c) })
 	t.Run("NATS observer", func(t *testing.T) { observer(t, n, c, credential) })
 	t.Run("guard killed", func(t *testing.T) { guardKilled(t, n, c) })

@@ -18,7 +18,7 @@ func TestProductCircuit(t *testing.T) {
 		increment int
 		cgo       [3]bool
 	}{
-		"fixed windows": {}, "congestion control": {increment: 31}, "the least that can be granted": {increment: 16}, "the most": {increment: 62},
+		"fixed windows": {}, "congestion control": {increment: 31}, "the least that can be granted": {increment: 30}, "the most": {increment: 32},
 		"Counter Galois Onion": {31, [3]bool{true, true, true}}, "at the exit only": {31, [3]bool{2: true}}, "but at the exit": {31, [3]bool{true, true, false}},
 	} {
 		t.Run(name, func(t *testing.T) { productCircuit(t, tt.increment, tt.cgo) })

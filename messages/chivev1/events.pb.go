@@ -62,7 +62,7 @@ const (
 	Outcome_OUTCOME_STREAM_PROTOCOL     Outcome = 35 // stream-level protocol violation
 	Outcome_OUTCOME_REFUSED             Outcome = 36 // this node refuses the request
 	Outcome_OUTCOME_RELAY_RESOURCE      Outcome = 37 // the relay is out of resources or hibernating
-	Outcome_OUTCOME_CLIENT_IO           Outcome = 38 // the local application's socket failed
+	Outcome_OUTCOME_CLIENT_IO           Outcome = 38 // the local application's socket failed; not: the application closed it (cancelled)
 	Outcome_OUTCOME_DOCUMENT_INVALID    Outcome = 40 // a document does not parse
 	Outcome_OUTCOME_DOCUMENT_UNTRUSTED  Outcome = 41 // signatures missing, forged or too few
 	Outcome_OUTCOME_DOCUMENT_STALE      Outcome = 42 // outside its validity time

@@ -9,10 +9,6 @@ import (
 const (
 	RelayHeaderLen = 11
 	MaxRelayData   = BodyLen - RelayHeaderLen // 498
-
-	// zeroPadding is how many bytes after the data stay zero; what follows
-	// should be random (tor-spec section 6.1, "Padding").
-	zeroPadding = 4
 )
 
 // ErrRelayLength: a relay header announces more data than a cell holds.
@@ -53,13 +49,4 @@ func ParseRelayHeader(body []byte) (RelayHeader, error) {
 		return RelayHeader{}, ErrRelayLength
 	}
 	return h, nil
-}
-
-// RelayPadding zeroes everything after length bytes of data in a 509-byte
-// relay body, and returns the part of it that the sender should fill with
-// random bytes: all but the first four (tor-spec section 6.1; proposal 289).
-func RelayPadding(body []byte, length int) []byte {
-	pad := body[RelayHeaderLen+length : BodyLen]
-	clear(pad)
-	return pad[min(zeroPadding, len(pad)):]
 }

@@ -60,21 +60,6 @@ func TestPutRelayHeader(t *testing.T) {
 	})
 }
 
-// tor-spec section 6.1: padding is "four zero-valued bytes, followed by as
-// many random bytes as will fit. (If there are fewer than 4 bytes for padding,
-// then they should all be filled with zero.)"
-func TestRelayPadding(t *testing.T) {
-	for length, random := range map[int]int{0: 494, 100: 394, 493: 1, 494: 0, 497: 0, 498: 0} {
-		body := bytes.Repeat([]byte{0xff}, cell.BodyLen)
-		if got := cell.RelayPadding(body, length); len(got) != random {
-			t.Errorf("length %d: %d bytes for random padding", length, len(got))
-		}
-		if i := bytes.LastIndexByte(body, 0xff); i != cell.RelayHeaderLen+length-1 {
-			t.Errorf("length %d: last byte kept is %d", length, i)
-		}
-	}
-}
-
 // tor-spec section 5.4 lists 0 to 12; section 6.3 lists 1 to 14.
 func TestReasonNames(t *testing.T) {
 	destroy := strings.Fields("NONE PROTOCOL INTERNAL REQUESTED HIBERNATING RESOURCELIMIT CONNECTFAILED OR_IDENTITY " +

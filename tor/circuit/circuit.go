@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"time"
@@ -123,8 +124,10 @@ type Circuit struct {
 
 	padding  *padding.Padding // nil: none
 	unpadded bool             // what is being sealed is the padding's own
-	over     Carrier          // nil: it has hops
-	legSent  int              // DATA cells of a leg
+	filler   rand.ChaCha8     // of the space behind a cell's data; 494 bytes of the system's would be 1 µs
+	seeded   bool
+	over     Carrier // nil: it has hops
+	legSent  int     // DATA cells of a leg
 
 	streams    map[cell.StreamID]*stream
 	last       *stream // of the last cell: cells come in runs
@@ -409,20 +412,23 @@ func (c *Circuit) wrap(plain []byte, command cell.Command, hop int) {
 
 var zeroCell [cell.FixedLen]byte
 
-// pad fills the space after the data: four zero bytes, then random ones, so
-// that what a SENDME must prove cannot be guessed (proposal 289, §3.3). Only a
-// cell with room carries enough of it; a full one needs none, for its content
-// is then not known to the far end before it arrives.
+// pad fills the space after the data: four zero bytes, then random ones as far as there is
+// room (tor-spec §6.1), so that what a SENDME must prove cannot be guessed (proposal 289,
+// §3.3), and hops that see the content see what other clients send. A full cell needs none,
+// for its content is not known to the far end before it arrives.
 func (c *Circuit) pad(space []byte) {
 	const gap = 4
 	if len(space) <= gap {
 		return
 	}
-	space = space[gap:]
-	// A failure leaves zeros, which is legal; crypto/rand does not fail.
-	_, _ = io.ReadFull(c.cfg.Rand, space[:min(len(space), maxPadding)])
+	if !c.seeded {
+		// A failure leaves zeros, which is legal; crypto/rand does not fail.
+		var seed [32]byte
+		if _, err := io.ReadFull(c.cfg.Rand, seed[:]); err != nil {
+			return
+		}
+		c.filler.Seed(seed)
+		c.seeded = true
+	}
+	_, _ = c.filler.Read(space[gap:]) // it never fails
 }
-
-// maxPadding bounds the random bytes drawn for one cell: 16 are beyond
-// guessing, and more would cost time without making it harder.
-const maxPadding = 16

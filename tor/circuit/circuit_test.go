@@ -220,6 +220,39 @@ func (r *relays) stream(c *Circuit) cell.StreamID {
 
 func hop(r *relays) int { return len(r.path) - 1 }
 
+// Behind its data a cell has four zero bytes and random ones to its end, as other clients'
+// have (tor-spec §6.1): a hop that reads it learns nothing of who made it.
+func TestRandomBehindTheData(t *testing.T) {
+	for name, r := range map[string]*relays{"tor1": newRelays(t, 3), "CGO": galois(t, 0, 1, 2)} {
+		c := r.build()
+		id := r.stream(c)
+		var before []byte
+		for n := range 20 {
+			out, sent := c.Send(nil, id, make([]byte, n+1), 1)
+			_, body := r.body(out)
+			_, h, data := r.open(body)
+			if sent != n+1 || h.Length != n+1 {
+				t.Fatalf("%s: %d bytes taken, %+v", name, sent, h)
+			}
+			behind := data[len(data):cap(data)]
+			behind = behind[:len(body)-(cap(body)-cap(behind))]
+			if zeros := len(behind) - len(bytes.TrimLeft(behind, "\x00")); zeros < 4 || len(behind) < 400 {
+				t.Errorf("%s: %d zero bytes of %d", name, zeros, len(behind))
+			}
+			for at := 4; at+16 <= len(behind); at += 16 {
+				if bytes.Count(behind[at:at+16], []byte{0}) > 8 {
+					t.Errorf("%s: no random bytes at %d: % x", name, at, behind)
+					break
+				}
+			}
+			if bytes.Equal(behind[len(behind)-16:], before) {
+				t.Errorf("%s: the same random bytes twice", name)
+			}
+			before = bytes.Clone(behind[len(behind)-16:])
+		}
+	}
+}
+
 // DATA may follow BEGIN at once (optimistic data, proposal 174), but no question for a
 // name; what comes back before CONNECTED is refused all the same.
 func TestDataBeforeConnected(t *testing.T) {

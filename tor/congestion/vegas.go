@@ -86,7 +86,8 @@ func (v *Vegas) Acknowledged(now time.Duration, blocked bool) error {
 		v.untilMove = 0
 	}
 	v.blocked = blocked
-	if measured {
+	// It also is one where the clock stood still; what was measured before has to do.
+	if measured || blocked && v.average > 0 {
 		v.move()
 	}
 	v.inflight -= v.p.SendmeIncrement

@@ -158,6 +158,36 @@ func TestClockTroubleIsNoSignal(t *testing.T) {
 
 // Whatever the network does, the window stays within its bounds and the memory within
 // the window's.
+// A connection that takes no more cells makes the window smaller also while the clock stands
+// still, as with C tor; one that does take them leaves it as it is.
+func TestBlockedWhileTheClockStandsStill(t *testing.T) {
+	for _, blocked := range []bool{true, false} {
+		v := exit()
+		send := func(cells int, now time.Duration) {
+			for range cells {
+				v.Sent(at(now))
+			}
+		}
+		send(4*31, 0)
+		now := usec(100_000)
+		for range 4 {
+			if err := v.Acknowledged(now, true); err != nil { // which ends slow start
+				t.Fatal(err)
+			}
+		}
+		before := v.Window()
+		for range 100 {
+			send(31, now)
+			if err := v.Acknowledged(now, blocked); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if smaller := v.Window() < before; smaller != blocked {
+			t.Errorf("blocked %v: window %d after %d", blocked, v.Window(), before)
+		}
+	}
+}
+
 func TestWindowStaysInBounds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := ParamsOf(defaults, PathExit, rapid.IntRange(16, 62).Draw(t, "increment"))

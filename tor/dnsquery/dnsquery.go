@@ -54,58 +54,61 @@ const (
 
 // Parse reads a message. With a question, reply is nil; without, reply answers the
 // client at once, or is nil as well if the message deserves none: it is too short
-// or too long for a question, or itself an answer.
-func Parse(msg []byte) (q *Question, reply []byte) {
+// or too long for a question, or itself an answer. With a reply refusal says what is wrong
+// with the name whose address is asked for, as socks.ParseHost does, without the name; nil:
+// nothing is, or none is.
+func Parse(msg []byte) (q *Question, reply []byte, refusal error) {
 	if len(msg) > MaxMessage {
-		return nil, nil
+		return nil, nil, nil
 	}
 	var p dnsmessage.Parser
 	h, err := p.Start(msg)
 	if err != nil || h.Response {
-		return nil, nil
+		return nil, nil, nil
 	}
 	q = &Question{id: h.ID, desired: h.RecursionDesired}
 	if h.OpCode != 0 {
-		return nil, q.message(dnsmessage.RCodeNotImplemented, h.OpCode, false, nil)
+		return nil, q.message(dnsmessage.RCodeNotImplemented, h.OpCode, false, nil), nil
 	}
 	q.question, err = p.Question()
-	if errors.Is(err, dnsmessage.ErrSectionDone) {
-		return nil, q.message(dnsmessage.RCodeFormatError, 0, false, nil)
-	}
 	if err != nil {
-		return nil, q.message(dnsmessage.RCodeFormatError, 0, false, nil)
+		return nil, q.message(dnsmessage.RCodeFormatError, 0, false, nil), nil
 	}
 	if _, err := p.Question(); !errors.Is(err, dnsmessage.ErrSectionDone) {
-		return nil, q.message(dnsmessage.RCodeFormatError, 0, false, nil)
+		return nil, q.message(dnsmessage.RCodeFormatError, 0, false, nil), nil
 	}
 	if q.question.Class != dnsmessage.ClassINET {
-		return nil, q.Fail(dnsmessage.RCodeNotImplemented)
+		return nil, q.Fail(dnsmessage.RCodeNotImplemented), nil
 	}
-	if code, ok := q.understand(); !ok {
-		return nil, q.Fail(code)
+	if code, refusal := q.understand(); code != 0 {
+		return nil, q.Fail(code), refusal
 	}
-	return q, nil
+	return q, nil, nil
 }
 
-func (q *Question) understand() (Code, bool) {
+// understand reads what is asked for; a code other than 0 is how that fails.
+func (q *Question) understand() (code Code, refusal error) {
 	name := q.question.Name.String()
 	switch q.question.Type {
 	case dnsmessage.TypeA, dnsmessage.TypeAAAA:
 		host, isIP, err := socks.ParseHost(name)
-		if err != nil || isIP {
-			return NoSuchName, false
+		if isIP {
+			err = socks.ErrHost
+		}
+		if err != nil {
+			return NoSuchName, err
 		}
 		q.Host, q.IPv6 = host, q.question.Type == dnsmessage.TypeAAAA
 	case dnsmessage.TypePTR:
 		addr, ok := cell.ParseReverseName(trimDot(name))
 		if !ok {
-			return NoSuchName, false
+			return NoSuchName, nil
 		}
 		q.Reverse = addr
 	default:
-		return dnsmessage.RCodeNotImplemented, false
+		return dnsmessage.RCodeNotImplemented, nil
 	}
-	return 0, true
+	return 0, nil
 }
 
 func trimDot(s string) string {

@@ -9,6 +9,7 @@ import (
 
 	"chive/tor/cell"
 	"chive/tor/dnsquery"
+	"chive/tor/socks"
 )
 
 func question(t testing.TB, name string, kind dnsmessage.Type, class dnsmessage.Class) []byte {
@@ -42,7 +43,7 @@ func parsed(t testing.TB, msg []byte) dnsmessage.Message {
 
 func TestQuestions(t *testing.T) {
 	in := dnsmessage.ClassINET
-	q, _ := dnsquery.Parse(question(t, "Www.Example.COM.", dnsmessage.TypeA, in))
+	q, _, _ := dnsquery.Parse(question(t, "Www.Example.COM.", dnsmessage.TypeA, in))
 	if q == nil || q.Host != "www.example.com" || q.IPv6 {
 		t.Fatalf("%+v", q)
 	}
@@ -62,7 +63,7 @@ func TestQuestions(t *testing.T) {
 		t.Errorf("%+v", m)
 	}
 	long := strings.Repeat(strings.Repeat("a", 49)+".", 5)
-	if q, _ := dnsquery.Parse(question(t, long, dnsmessage.TypeAAAA, in)); q == nil || !q.IPv6 {
+	if q, _, _ := dnsquery.Parse(question(t, long, dnsmessage.TypeAAAA, in)); q == nil || !q.IPv6 {
 		t.Errorf("%+v", q)
 	} else {
 		var many []cell.Answer
@@ -71,7 +72,7 @@ func TestQuestions(t *testing.T) {
 		}
 		parsed(t, q.Answer(many)) // fits
 	}
-	q, _ = dnsquery.Parse(question(t, "7.2.0.192.in-addr.arpa.", dnsmessage.TypePTR, in))
+	q, _, _ = dnsquery.Parse(question(t, "7.2.0.192.in-addr.arpa.", dnsmessage.TypePTR, in))
 	if q == nil || q.Reverse != netip.MustParseAddr("192.0.2.7") {
 		t.Fatalf("%+v", q)
 	}
@@ -82,25 +83,26 @@ func TestQuestions(t *testing.T) {
 
 func TestRefused(t *testing.T) {
 	for what, c := range map[string]struct {
-		msg  []byte
-		code dnsmessage.RCode
+		msg     []byte
+		code    dnsmessage.RCode
+		refusal error
 	}{
-		"MX":              {question(t, "a.b.", dnsmessage.TypeMX, dnsmessage.ClassINET), dnsmessage.RCodeNotImplemented},
-		"ANY":             {question(t, "a.b.", dnsmessage.TypeALL, dnsmessage.ClassINET), dnsmessage.RCodeNotImplemented},
-		"AXFR":            {question(t, "a.b.", 252, dnsmessage.ClassINET), dnsmessage.RCodeNotImplemented},
-		"class CH":        {question(t, "a.b.", dnsmessage.TypeA, dnsmessage.ClassCHAOS), dnsmessage.RCodeNotImplemented},
-		".exit":           {question(t, "a.exit.", dnsmessage.TypeA, dnsmessage.ClassINET), dnsmessage.RCodeNameError},
-		"bad onion":       {question(t, "a.onion.", dnsmessage.TypeA, dnsmessage.ClassINET), dnsmessage.RCodeNameError},
-		"an address":      {question(t, "192.0.2.1.", dnsmessage.TypeA, dnsmessage.ClassINET), dnsmessage.RCodeNameError},
-		"root":            {question(t, ".", dnsmessage.TypeA, dnsmessage.ClassINET), dnsmessage.RCodeNameError},
-		"PTR of a name":   {question(t, "a.b.", dnsmessage.TypePTR, dnsmessage.ClassINET), dnsmessage.RCodeNameError},
-		"no question":     {[]byte("\x00\x07\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00"), dnsmessage.RCodeFormatError},
-		"broken question": {[]byte("\x00\x07\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x3fa"), dnsmessage.RCodeFormatError},
-		"update":          {[]byte("\x00\x07\x29\x00\x00\x00\x00\x00\x00\x00\x00\x00"), dnsmessage.RCodeNotImplemented},
+		"MX":              {question(t, "a.b.", dnsmessage.TypeMX, dnsmessage.ClassINET), dnsmessage.RCodeNotImplemented, nil},
+		"ANY":             {question(t, "a.b.", dnsmessage.TypeALL, dnsmessage.ClassINET), dnsmessage.RCodeNotImplemented, nil},
+		"AXFR":            {question(t, "a.b.", 252, dnsmessage.ClassINET), dnsmessage.RCodeNotImplemented, nil},
+		"class CH":        {question(t, "a.b.", dnsmessage.TypeA, dnsmessage.ClassCHAOS), dnsmessage.RCodeNotImplemented, nil},
+		".exit":           {question(t, "a.exit.", dnsmessage.TypeA, dnsmessage.ClassINET), dnsmessage.RCodeNameError, socks.ErrExit},
+		"bad onion":       {question(t, "a.onion.", dnsmessage.TypeA, dnsmessage.ClassINET), dnsmessage.RCodeNameError, socks.ErrOnionAddress},
+		"an address":      {question(t, "192.0.2.1.", dnsmessage.TypeA, dnsmessage.ClassINET), dnsmessage.RCodeNameError, socks.ErrHost},
+		"root":            {question(t, ".", dnsmessage.TypeA, dnsmessage.ClassINET), dnsmessage.RCodeNameError, socks.ErrHost},
+		"PTR of a name":   {question(t, "a.b.", dnsmessage.TypePTR, dnsmessage.ClassINET), dnsmessage.RCodeNameError, nil},
+		"no question":     {[]byte("\x00\x07\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00"), dnsmessage.RCodeFormatError, nil},
+		"broken question": {[]byte("\x00\x07\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x3fa"), dnsmessage.RCodeFormatError, nil},
+		"update":          {[]byte("\x00\x07\x29\x00\x00\x00\x00\x00\x00\x00\x00\x00"), dnsmessage.RCodeNotImplemented, nil},
 	} {
-		q, reply := dnsquery.Parse(c.msg)
-		if q != nil || reply == nil {
-			t.Errorf("%s: %+v", what, q)
+		q, reply, refusal := dnsquery.Parse(c.msg)
+		if q != nil || reply == nil || refusal != c.refusal {
+			t.Errorf("%s: %+v, %v", what, q, refusal)
 			continue
 		}
 		if m := parsed(t, reply); m.RCode != c.code || len(m.Answers) != 0 {
@@ -110,13 +112,13 @@ func TestRefused(t *testing.T) {
 	two := question(t, "a.b.", dnsmessage.TypeA, dnsmessage.ClassINET)
 	two = append(two, two[12:]...)
 	two[5] = 2
-	if q, reply := dnsquery.Parse(two); q != nil || parsed(t, reply).RCode != dnsmessage.RCodeFormatError {
+	if q, reply, refusal := dnsquery.Parse(two); q != nil || refusal != nil || parsed(t, reply).RCode != dnsmessage.RCodeFormatError {
 		t.Error("two questions in one")
 	}
 	answer := question(t, "a.b.", dnsmessage.TypeA, dnsmessage.ClassINET)
 	answer[2] |= 0x80
 	for _, msg := range [][]byte{nil, []byte("short"), answer, make([]byte, dnsquery.MaxMessage+1)} {
-		if q, reply := dnsquery.Parse(msg); q != nil || reply != nil {
+		if q, reply, refusal := dnsquery.Parse(msg); q != nil || reply != nil || refusal != nil {
 			t.Errorf("%d bytes: %v, %q", len(msg), q, reply)
 		}
 	}
@@ -126,7 +128,10 @@ func FuzzParse(f *testing.F) {
 	f.Add(question(f, "a.b.", dnsmessage.TypeA, dnsmessage.ClassINET))
 	f.Add(question(f, "7.2.0.192.in-addr.arpa.", dnsmessage.TypePTR, dnsmessage.ClassINET))
 	f.Fuzz(func(t *testing.T, msg []byte) {
-		q, reply := dnsquery.Parse(msg)
+		q, reply, refusal := dnsquery.Parse(msg)
+		if refusal != nil && reply == nil {
+			t.Fatalf("%v, and no answer", refusal)
+		}
 		if q != nil {
 			if reply != nil || (q.Host == "") == !q.Reverse.IsValid() {
 				t.Fatalf("%+v", q)

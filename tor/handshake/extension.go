@@ -113,9 +113,10 @@ type Grant struct {
 	SendmeIncrement int // cells a circuit-level SENDME is for; 0: no congestion control
 }
 
-// Granted reads the relay's answer to a wish. The increment must be within a factor of
-// two of the consensus's, and nothing may come that was not asked for: a relay could else
-// mark a client's circuits (proposal 324 §10.3). CGO is given without a word by a relay
+// Granted reads the relay's answer to a wish. The increment must be the consensus's, or one
+// beside it (a relay may have another consensus, and the parameter moves by one from each to
+// the next; proposal 324 §10.3 allows a factor of two, C tor does not), and nothing may come
+// that was not asked for: a relay could else mark a client's circuits. CGO is given without a word by a relay
 // that answers at all, as one that cannot has to refuse the circuit (proposal 346).
 func (w Wish) Granted(message []byte, consensusIncrement int) (g Grant, err error) {
 	all, err := ParseExtensions(message)
@@ -137,7 +138,7 @@ func (w Wish) Granted(message []byte, consensusIncrement int) (g Grant, err erro
 			return Grant{}, fmt.Errorf("%w: a congestion control answer of %d bytes", ErrExtension, len(e.Body))
 		}
 		inc := int(e.Body[0])
-		if inc == 0 || inc > 2*consensusIncrement || 2*inc < consensusIncrement {
+		if inc == 0 || inc > consensusIncrement+1 || inc < consensusIncrement-1 {
 			return Grant{}, fmt.Errorf("%w: %d cells a SENDME, where the consensus says %d", ErrExtension, inc, consensusIncrement)
 		}
 		g.SendmeIncrement = inc

@@ -160,11 +160,11 @@ func TestWishAndGrant(t *testing.T) {
 	}{
 		{both, []byte{1, 2, 1, 31}, 31, true},
 		{cc, []byte{0}, 0, true}, // the relay does not want to
-		{cc, []byte{1, 2, 1, 62}, 62, true},
-		{cc, []byte{1, 2, 1, 16}, 16, true},
+		{cc, []byte{1, 2, 1, 32}, 32, true},
+		{cc, []byte{1, 2, 1, 30}, 30, true},
 		{cc, []byte{2, 77, 3, 1, 2, 3, 2, 1, 31}, 31, true}, // with what we do not know
-		{cc, []byte{1, 2, 1, 63}, 0, false},
-		{cc, []byte{1, 2, 1, 15}, 0, false},
+		{cc, []byte{1, 2, 1, 33}, 0, false},
+		{cc, []byte{1, 2, 1, 29}, 0, false},
 		{cc, []byte{1, 2, 1, 0}, 0, false},
 		{cc, []byte{1, 2, 2, 0, 31}, 0, false},
 		{cc, []byte{2, 2, 1, 31, 2, 1, 31}, 0, false},

@@ -3,14 +3,16 @@ package story
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"chive/messages"
 	"chive/messages/chivev1"
 )
 
-// What is known of an onion service at a time. Beside what events say of it, it is not
-// hosted after it was stopped, and not-running after its node ended.
+// What is known of an onion service at a time. Beside what events say of it, it is removed after
+// it was taken out of its node, which is no failure of anything, not hosted after it was stopped
+// for another reason, and not-running after its node ended.
 const (
 	stateStarting   = "starting"
 	statePublished  = "published" // and nobody has met it yet
@@ -19,7 +21,8 @@ const (
 	stateImpaired   = "impaired" // a part of it is of no use
 	stateBroken     = "broken"
 	stateUnverified = "unverified" // it cannot be said
-	stateNotHosted  = "not-hosted"
+	stateRemoved    = "removed"    // nobody wants it to be reached
+	stateNotHosted  = "not-hosted" // what hosts it failed
 	stateNotRunning = "not-running"
 )
 
@@ -126,7 +129,7 @@ func Hosted(runs []Run, names []string, relays map[string]map[uint64]string, sin
 	return out
 }
 
-// isDown: nobody reaches the service.
+// isDown: nobody reaches the service, who should.
 func isDown(state string) bool {
 	return state == stateBroken || state == stateNotRunning || state == stateNotHosted
 }
@@ -175,7 +178,7 @@ var stateWords = map[string]string{
 	stateStarting: "being published", statePublished: "published, and nobody has met it yet", stateUp: "up",
 	stateStandby:  "on standby here",
 	stateImpaired: "up in part", stateBroken: "down", stateUnverified: "up or not, which cannot be said",
-	stateNotHosted: "not hosted", stateNotRunning: "down, as its node does not run",
+	stateRemoved: "hosted no more", stateNotHosted: "not hosted", stateNotRunning: "down, as its node does not run",
 }
 
 // hosted is the fold: the spells so far, and what is needed to go on.
@@ -188,6 +191,7 @@ type hosted struct {
 	log    *Log
 	here   bool     // an event of this run was about it
 	leaves bool     // the node has begun to stop
+	fails  *Spell   // from when on the service could not be started in this run; nil: it could, or nobody tried
 	step   *Healing // whose outcome is not known yet; in the last spell or the one before
 	ended  time.Time
 
@@ -204,7 +208,7 @@ func (h *hosted) run(events Run) {
 	if h.log != nil && h.here {
 		h.over()
 	}
-	h.log, h.here, h.leaves, h.step = log, false, false, nil
+	h.log, h.here, h.leaves, h.fails, h.step = log, false, false, nil, nil
 	for _, e := range log.events {
 		h.until, h.ended = timeOf(e), timeOf(e)
 		switch {
@@ -213,16 +217,36 @@ func (h *hosted) run(events Run) {
 		case e.GetKind() == chivev1.Kind_KIND_HOSTING && slices.Contains(h.names, e.GetActorId()):
 			h.here = true
 			h.apply(e)
+		case e.GetActorFailed() != nil && e.GetKind() == chivev1.Kind_KIND_NODE:
+			h.partFailed(e)
+		case e.GetKind() == chivev1.Kind_KIND_SUPERVISOR && h.fails == nil && slices.Contains(h.names, e.GetActorId()):
+			h.fails = &Spell{State: stateNotHosted, Began: timeOf(e), Text: "its node runs, and cannot host it: the node's log says why"}
 		}
 	}
-	if len(h.spells) > 0 && !h.here {
-		h.begin(Spell{State: stateNotHosted, Began: timeOf(log.events[0]), Text: "its node runs, and does not host it"})
+	switch {
+	case len(h.spells) == 0 || h.here:
+	case h.fails != nil:
+		h.begin(*h.fails)
+	default:
+		h.begin(Spell{State: stateRemoved, Began: timeOf(log.events[0]), Text: "its node runs, and does not host it"})
+	}
+}
+
+// partFailed: services that end with a part of the node are stopped as those are that are taken
+// out; that the part failed is told after it.
+func (h *hosted) partFailed(e *chivev1.Envelope) {
+	part, _, _ := strings.Cut(e.GetActorFailed().GetReason(), ":")
+	if !h.here || part != "hosting" && part != "node" {
+		return
+	}
+	if s := &h.spells[len(h.spells)-1]; s.State == stateRemoved && timeOf(e).Sub(s.Began) <= atOnce {
+		s.State, s.Text = stateNotHosted, "a part of its node failed"
 	}
 }
 
 // over: the node ended.
 func (h *hosted) over() {
-	if s := h.spells[len(h.spells)-1].State; s == stateNotRunning || s == stateNotHosted {
+	if s := h.spells[len(h.spells)-1].State; s == stateNotRunning || s == stateNotHosted || s == stateRemoved {
 		return
 	}
 	h.begin(Spell{State: stateNotRunning, Began: h.ended, Text: unstopped})
@@ -273,7 +297,7 @@ func (h *hosted) apply(e *chivev1.Envelope) {
 		case h.leaves:
 			s.State, s.Text = stateNotRunning, "its node was stopped"
 		case body.HostingStopped.GetOutcome() == chivev1.Outcome_OUTCOME_SHUTDOWN:
-			s.Text = "it was taken out of the node's configuration"
+			s.State, s.Text = stateRemoved, "it was taken out of the node's configuration"
 		}
 	}
 	if s.State != "" {

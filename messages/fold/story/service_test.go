@@ -129,9 +129,9 @@ func TestHosted(t *testing.T) {
 			if st := Hosted(runs, names, nil, st.Until.Add(1), time.Time{}, true); len(st.Spells) != 1 {
 				t.Errorf("%d spells since the end", len(st.Spells))
 			}
-			// When no node runs it is down, since the last that was heard of it.
+			// When no node runs it is down, since the last that was heard of it, or was taken out before.
 			later := st.Until.Add(time.Hour)
-			if st := Hosted(runs, names, nil, time.Time{}, later, false); !isDown(st.State) || st.Began.After(later.Add(-time.Hour)) || !st.Until.Equal(later) {
+			if st := Hosted(runs, names, nil, time.Time{}, later, false); !isDown(st.State) && st.State != stateRemoved || st.Began.After(later.Add(-time.Hour)) || !st.Until.Equal(later) {
 				t.Errorf("without a node: %+v", st)
 			} else {
 				consistent(t, st)

@@ -184,7 +184,8 @@ type KeysEnd struct {
 	Over  bool
 }
 
-// Refused: a client's request is not answered; Cause says why.
+// Refused: a client's request is not answered; Cause says why. Point is 0 for one that had
+// waited too long.
 type Refused struct {
 	Point PointID
 	Cause error

@@ -143,18 +143,94 @@ func TestFlood(t *testing.T) {
 	if len(m.meetings) != maxMeetings {
 		t.Errorf("%d meetings at a time, want %d", len(m.meetings), maxMeetings)
 	}
-	m.run(meetTimeout + time.Second)
-	if len(m.meetings) != 0 {
-		t.Errorf("%d meetings outlive their time", len(m.meetings))
-	}
-	lost := 0
-	for _, e := range m.events {
-		if l, ok := e.(MeetingLost); ok && errors.Is(l.Cause, ErrAbandoned) {
-			lost++
+	lost := func() (gaveWay, abandoned int) {
+		for _, e := range m.events {
+			if l, ok := e.(MeetingLost); ok && errors.Is(l.Cause, ErrGaveWay) {
+				gaveWay++
+			} else if ok && errors.Is(l.Cause, ErrAbandoned) {
+				abandoned++
+			}
 		}
+		return gaveWay, abandoned
 	}
-	if lost != maxMeetings {
-		t.Errorf("%d meetings were told to be lost", lost)
+	m.run(meetPatience - time.Second)
+	if gaveWay, abandoned := lost(); gaveWay+abandoned > 0 {
+		t.Errorf("%d gave way and %d were given up before they had their time", gaveWay, abandoned)
+	}
+	m.run(2 * time.Second)
+	if gaveWay, abandoned := lost(); gaveWay != maxMeetings || abandoned > 0 || len(m.meetings) != maxMeetings {
+		t.Errorf("%d gave way, %d were given up, %d are under way; want the first %d to have given way", gaveWay, abandoned, len(m.meetings), maxMeetings)
+	}
+	m.run(meetTimeout + time.Second)
+	if gaveWay, abandoned := lost(); gaveWay != maxMeetings || abandoned != maxMeetings || len(m.meetings) > 0 {
+		t.Errorf("%d gave way, %d were given up, %d outlive their time", gaveWay, abandoned, len(m.meetings))
+	}
+}
+
+// Clients who name rendezvous points that never answer keep out nobody, and what is not
+// answered is told.
+func TestStalledRendezvous(t *testing.T) {
+	for _, rate := range []int{5, 60} {
+		m := newSim(t, 7, 30, Config{Points: 3})
+		m.run(2 * time.Minute)
+		sl, _ := m.network.Store()
+		m.faults.lost = 1000
+		var served time.Duration // of the last
+		honest, taken, met := 0, 0, 0
+		introduce := func(r *relaymsg.Request) {
+			auth := m.anyPoint()
+			body, _ := m.introduction(auth, sl, r)
+			m.s.Introduce2(m.byAuth[auth], body, m.now)
+			m.obey()
+			taken++
+		}
+		waiting := map[relaymsg.Cookie]time.Time{}
+		m.asks()
+		for second := range 60 {
+			for i := range rate {
+				introduce(nil)
+				if i == 0 && second%5 == 0 {
+					r := m.request()
+					waiting[r.Cookie] = m.now
+					honest++
+					introduce(r)
+				}
+			}
+			m.run(time.Second)
+			for _, a := range m.asks() {
+				cookie, _, err := relaymsg.ParseRendezvous1(a.Message)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if at, ok := waiting[cookie]; ok || a.Visit {
+					if ok {
+						met++
+						served = m.now.Sub(at)
+					}
+					delete(m.meetings, a.ID)
+					m.s.Met(a.ID, m.now)
+					m.obey()
+				}
+			}
+		}
+		if late := served > 2*meetPatience; met < honest-2 || late {
+			t.Errorf("%d a second: %d of %d met, the last after %v", rate, met, honest, served)
+		}
+		m.run(2 * meetTimeout)
+		unanswered := 0
+		for _, e := range m.events {
+			switch e := e.(type) {
+			case MeetingLost:
+				unanswered++
+			case Refused:
+				if errors.Is(e.Cause, ErrCrowded) {
+					unanswered++
+				}
+			}
+		}
+		if m.s.Status().Waiting > 0 || unanswered+met < taken {
+			t.Errorf("%d a second: %d of %d met, %d told not to be, %d wait", rate, met, taken, unanswered, m.s.Status().Waiting)
+		}
 	}
 }
 

@@ -13,7 +13,14 @@ import (
 
 const (
 	meetTimeout = 30 * time.Second // C tor's MAX_REND_TIMEOUT
-	maxMeetings = 128              // begun and not yet met
+
+	// maxMeetings are begun and not yet met. C tor has no bound; what one costs is a circuit,
+	// and those whose last relay does not answer keep no others from being built.
+	maxMeetings = 1024
+
+	// meetPatience is what each of so many has while others wait: clients can name rendezvous
+	// points that never answer, and who cannot be met must not keep out who can.
+	meetPatience = 5 * time.Second
 )
 
 // Why a request is not answered.
@@ -22,6 +29,7 @@ var (
 	ErrAuthKey   = errors.New("introduction with a key that is not the point's")
 	ErrCrowded   = errors.New("more introductions than can be answered")
 	ErrAbandoned = errors.New("not met in time")
+	ErrGaveWay   = fmt.Errorf("%w: it gave way to who waits", ErrAbandoned)
 )
 
 // request is one that waits.
@@ -57,7 +65,7 @@ func (s *Service) setWork(now time.Time) error {
 		s.effortAt = now.Add(s.config.PoW.period())
 	}
 	for waiting != nil {
-		r, effort, ok := waiting.Pop(0, now)
+		r, effort, _, ok := waiting.Pop(0, now)
 		if !ok {
 			break
 		}
@@ -69,7 +77,7 @@ func (s *Service) setWork(now time.Time) error {
 // drain forgets who waits.
 func (s *Service) drain(now time.Time) {
 	for {
-		if _, _, ok := s.queue.Pop(0, now); !ok {
+		if _, _, _, ok := s.queue.Pop(0, now); !ok {
 			return
 		}
 	}
@@ -187,14 +195,45 @@ func (s *Service) tendMeetings(now time.Time) {
 			s.do(Abandon{id})
 		}
 	}
-	for len(s.meetings) < maxMeetings && s.queue.Len() > 0 && s.allowed(now) {
-		r, effort, ok := s.queue.Pop(len(s.meetings), now)
+	for s.queue.Len() > 0 && s.allowed(now) {
+		var gives *meeting // way, to the next
+		if len(s.meetings) >= maxMeetings {
+			if gives = s.stalled(now); gives == nil {
+				return
+			}
+		}
+		r, effort, late, ok := s.queue.Pop(len(s.meetings), now)
+		for range late {
+			s.tell(Refused{0, ErrCrowded})
+		}
 		if !ok {
 			return // a meeting that ends looks again
+		}
+		if gives != nil {
+			delete(s.meetings, gives.ask.ID)
+			s.tell(MeetingLost{gives.ask.ID, ErrGaveWay, gives.ask.Visit})
+			s.do(Abandon{gives.ask.ID})
 		}
 		s.spend()
 		s.meet(r, effort, false, now)
 	}
+}
+
+// stalled is the meeting that gives way if one has to: of those that had their time the one
+// of least effort, and of these the oldest. The host's own visit stays: others would have
+// it say that clients are not met. nil: none had its time yet; it is looked again then.
+func (s *Service) stalled(now time.Time) (m *meeting) {
+	for _, id := range sortedKeys(s.meetings) { // the oldest first
+		other := s.meetings[id]
+		if other.ask.Visit || m != nil && m.ask.Effort <= other.ask.Effort {
+			continue
+		}
+		if !s.due(other.ask.Deadline.Add(meetPatience-meetTimeout), now) {
+			return m
+		}
+		m = other
+	}
+	return m
 }
 
 // allowed: does the rate permit another?

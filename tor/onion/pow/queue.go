@@ -102,15 +102,16 @@ func (q *Queue[T]) trim(now time.Time) (dropped int) {
 }
 
 // Pop takes the request to answer next, dropping those whose clients have
-// given up. There is none, ok false, if the queue is empty or, with many
-// rendezvous under way, holds only requests that paid less than is suggested.
-func (q *Queue[T]) Pop(underWay int, now time.Time) (item T, effort uint32, ok bool) {
+// given up, and says how many. There is none, ok false, if the queue is empty or, with
+// many rendezvous under way, holds only requests that paid less than is suggested.
+func (q *Queue[T]) Pop(underWay int, now time.Time) (item T, effort uint32, dropped int, ok bool) {
 	for len(q.requests) > 0 {
 		if underWay >= maxCheap && !q.worthwhile() {
 			break
 		}
 		r := heap.Pop(&q.requests).(request[T])
 		if q.late(&r, now) {
+			dropped++
 			continue
 		}
 		q.period.answered++
@@ -120,7 +121,7 @@ func (q *Queue[T]) Pop(underWay int, now time.Time) (item T, effort uint32, ok b
 	if len(q.requests) >= q.low {
 		q.period.waited = true
 	}
-	return item, effort, ok
+	return item, effort, dropped, ok
 }
 
 // worthwhile reports whether the first request paid what is suggested.

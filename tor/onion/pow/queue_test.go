@@ -11,7 +11,7 @@ import (
 // drain takes everything out.
 func drain(q *Queue[int], now time.Time) (items []int) {
 	for {
-		item, _, ok := q.Pop(0, now)
+		item, _, _, ok := q.Pop(0, now)
 		if !ok {
 			return items
 		}
@@ -33,8 +33,8 @@ func TestQueueDropsWhatWaitedTooLong(t *testing.T) {
 	q := NewQueue[int](0, 0)
 	q.Push(1, 50, start)
 	q.Push(2, 5, start.Add(time.Second))
-	if got, _, ok := q.Pop(0, start.Add(15*time.Second+1)); !ok || got != 2 {
-		t.Errorf("served %d, %v, want 2 alone", got, ok)
+	if got, _, dropped, ok := q.Pop(0, start.Add(15*time.Second+1)); !ok || got != 2 || dropped != 1 {
+		t.Errorf("served %d, %v, and %d dropped, want 2 alone", got, ok, dropped)
 	}
 	// An effort of 50 was not answered: half the average of 55 for one.
 	if q.Update(); q.Suggested() != 55 {
@@ -79,7 +79,7 @@ func TestQueueIsBoundedAndOrdered(t *testing.T) {
 		}
 		lastEffort, lastItem := uint32(1<<31), -1
 		for {
-			item, effort, ok := q.Pop(0, now)
+			item, effort, _, ok := q.Pop(0, now)
 			if !ok {
 				break
 			}
@@ -95,14 +95,14 @@ func TestCheapRequestsWaitWhileManyAreUnderWay(t *testing.T) {
 	q := NewQueue[int](0, 0)
 	q.suggested = 10
 	q.Push(1, 9, start)
-	if _, _, ok := q.Pop(16, start); ok {
+	if _, _, _, ok := q.Pop(16, start); ok {
 		t.Error("a cheap request was served beside 16 others")
 	}
 	q.Push(2, 10, start)
-	if got, _, ok := q.Pop(16, start); !ok || got != 2 {
+	if got, _, _, ok := q.Pop(16, start); !ok || got != 2 {
 		t.Errorf("served %d, %v, want the one that paid", got, ok)
 	}
-	if got, _, ok := q.Pop(15, start); !ok || got != 1 {
+	if got, _, _, ok := q.Pop(15, start); !ok || got != 1 {
 		t.Errorf("served %d, %v, want the cheap one beside 15", got, ok)
 	}
 }
