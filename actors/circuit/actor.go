@@ -2,6 +2,7 @@ package circuit
 
 import (
 	"crypto/rand"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -128,7 +129,7 @@ type lane struct {
 	pid     *actor.PID
 	spec    *stream.Spec
 	pending []*block.Block // data the windows did not let go yet; at most the stream's credit
-	finish  bool           // END when pending is empty
+	finish  *finishing     // END when pending is empty; nil: its actor is not done
 	sent    time.Time      // when data of it went last; zero: never
 	reason  cell.EndReason // of that, to a client of ours
 	blocked bool
@@ -200,13 +201,13 @@ func (c *circuitActor) Receive(ctx actor.Context) {
 	case *block.Block:
 		c.block(ctx, m)
 	case *stream.Consumed:
-		c.reserve()
-		c.out.Bytes = c.core.Consumed(c.out.Bytes, m.Stream, m.Cells)
-		c.flush()
+		c.consumed(m)
 	case *Attach:
 		c.attach(ctx, m.Spec)
 	case *stream.Finish:
 		c.streamFinished(ctx, m)
+	case *laneShed:
+		c.shedLane(m)
 	case *actor.Started:
 		c.start(ctx)
 	case *connections.Ready:
@@ -417,22 +418,11 @@ func (c *circuitActor) refuse(ctx actor.Context, spec *stream.Spec, err error) {
 	ctx.Logger().Debug("stream refused", "circuit", c.o.ID, "err", err)
 }
 
-// finishLane sends what the stream still had to send, then END.
-func (c *circuitActor) finishLane(id cell.StreamID, l *lane, end bool) {
-	if end && !c.closing && len(l.pending) > 0 {
-		l.pid, l.finish = nil, true
-		return
-	}
-	c.dropLane(id, l, end)
-	c.flush()
-}
-
 func (c *circuitActor) dropLane(id cell.StreamID, l *lane, end bool) {
-	for _, b := range l.pending {
-		b.Free()
-	}
-	l.pending = nil
+	l.forget()
 	delete(c.lanes, id)
+	// What comes of another stream of that number in this turn is for another actor.
+	c.slots = slices.DeleteFunc(c.slots, func(s slot) bool { return s.id == id })
 	if !end || c.closing {
 		return
 	}
@@ -542,6 +532,9 @@ func (c *circuitActor) stopping(ctx actor.Context) {
 	c.pacing.Stop()
 	c.padding.Stop()
 	c.leave()
+	for _, l := range c.lanes {
+		l.forget()
+	}
 	if c.o.Leg != nil {
 		c.tell() // its set may be failing, too
 	}

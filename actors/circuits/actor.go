@@ -98,7 +98,7 @@ type (
 		Rules     string
 	}
 	// Configure changes the settings, at once. With Rebuild, circuits that are
-	// there take no new streams.
+	// there take no new streams, and others are built in place of those that are being built.
 	Configure struct {
 		Settings Settings
 		Rebuild  bool
@@ -126,7 +126,7 @@ type (
 	Try struct{}
 	// GuardsRetried: guards that failed may be tried again at once. With Renew, the
 	// machine's way to the network is another one: circuits that are there take no new
-	// streams.
+	// streams, and others are built in place of those that are being built.
 	GuardsRetried struct{ Renew bool }
 	// Proxy tells whether the proxy on the way to all relays works.
 	Proxy struct{ Works bool }
@@ -216,19 +216,21 @@ type circuits struct {
 	times      times
 	paces      map[netdoc.Digest]*guardPace
 	proxyDown  bool // no relay can be reached, as the proxy on the way fails
-	sets       sets
-	holdOff    *kernel.Timer
-	ticker     *kernel.Timer
-	closing    *Close
-	progress   chivev1.BootstrapPhase
-	totals     circuit.Totals
-	policy     padding.Policy // that circuits were told last
-	mode       path.Mode      // of the layers that circuits have
-	stems      stems
-	naming     uint64                      // likewise
-	opens      []*Open                     // circuits that owners wait for, not launched yet
-	meetings   map[string]*meeting         // that streams wait for
-	met        map[onion.Address][]*record // circuits whose last hop is an onion service
+	// machineFails: the circuit that failed last did as no connection can be made from here.
+	machineFails bool
+	sets         sets
+	holdOff      *kernel.Timer
+	ticker       *kernel.Timer
+	closing      *Close
+	progress     chivev1.BootstrapPhase
+	totals       circuit.Totals
+	policy       padding.Policy // that circuits were told last
+	mode         path.Mode      // of the layers that circuits have
+	stems        stems
+	naming       uint64                      // likewise
+	opens        []*Open                     // circuits that owners wait for, not launched yet
+	meetings     map[string]*meeting         // that streams wait for
+	met          map[onion.Address][]*record // circuits whose last hop is an onion service
 }
 
 // Props makes the actor.
@@ -419,7 +421,7 @@ func (c *circuits) place(ctx actor.Context, w *waiting) bool {
 		c.attach(ctx, r, w)
 		return true
 	}
-	if r := c.records[w.on]; r != nil && !r.open && !r.waits && !r.late {
+	if r := c.records[w.on]; r != nil && !r.open && !r.waits && !r.late && !r.tired {
 		return false // it is on its way
 	}
 	c.waitOn(w, nil)

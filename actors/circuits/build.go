@@ -257,6 +257,8 @@ func (c *circuits) lateOutcome(w *waiting) chivev1.Outcome {
 		return w.Spec.Last
 	case c.proxyDown:
 		return chivev1.Outcome_OUTCOME_PROXY_FAILED
+	case c.machineFails:
+		return chivev1.Outcome_OUTCOME_MACHINE_FAILED
 	case !c.dir.Enough && w.Directory == nil:
 		return chivev1.Outcome_OUTCOME_NO_DIRECTORY
 	default:

@@ -157,6 +157,7 @@ type connections struct {
 	quarantine *supervisor.Quarantine
 	network    Network
 	proxy      proxy
+	machine    machine
 	closing    *Close
 	timer      *kernel.Timer
 }
@@ -253,6 +254,10 @@ func (c *connections) dial(ctx actor.Context, e *entry, w *Want) {
 		ctx.Send(w.Reply, &Failed{Token: w.Token, Outcome: chivev1.Outcome_OUTCOME_NO_PATH, Err: connection.ErrAddress})
 		return
 	}
+	if c.o.Now().Before(c.machine.until) {
+		c.refuseHere(ctx, w)
+		return
+	}
 	if !c.admitProxy() {
 		c.refuseDown(ctx, w)
 		return
@@ -285,6 +290,7 @@ func (c *connections) up(ctx actor.Context, m *connection.Up) {
 	}
 	x.link, x.heard, x.opened = m.Link, m.Link.Heard, c.o.Now()
 	c.healthy(x.entry, x.permit)
+	c.machine = machine{}
 	c.throughProxy(x, relays, chivev1.Outcome_OUTCOME_OK, "") // whatever the relay is, the proxy works
 	waiting := x.waiting
 	x.waiting = nil
@@ -297,6 +303,9 @@ func (c *connections) down(ctx actor.Context, m *connection.Down) {
 	x := c.conns[m.ID]
 	if x == nil {
 		return
+	}
+	if !m.WasUp && c.fromHere(m) {
+		ctx.Logger().Warn("this machine cannot make connections; they are tried on, and no relay is blamed", "reason", reason(m.Err))
 	}
 	delete(c.conns, m.ID)
 	e := x.entry

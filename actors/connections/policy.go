@@ -155,6 +155,7 @@ func (c *connections) forgive(m *Forgive) {
 			e.failures, e.until = 0, time.Time{}
 			e.breaker.Reset()
 		}
+		c.machine = machine{}
 		c.budgets.Refill()
 	}
 	for _, e := range c.relays {

@@ -61,12 +61,20 @@ func (w *worker) source(not ...netdoc.Digest) Target {
 
 func (w *worker) shun(t Target) { w.shunned[t.Identity] = w.o.Now().Add(shunTime) }
 
-// shunFor shuns a source for an error, unless nobody was asked: the proxy on the way to
-// all of them failed.
+// shunFor shuns a source for an error, unless nobody was asked.
 func (w *worker) shunFor(t Target, err error) {
-	if documentOutcome(err) != chivev1.Outcome_OUTCOME_PROXY_FAILED {
+	if !nobodyAsked(err) {
 		w.shun(t)
 	}
+}
+
+// nobodyAsked: the proxy on the way to all of them failed, or this machine.
+func nobodyAsked(err error) bool {
+	switch documentOutcome(err) {
+	case chivev1.Outcome_OUTCOME_PROXY_FAILED, chivev1.Outcome_OUTCOME_MACHINE_FAILED:
+		return true
+	}
+	return false
 }
 
 // get makes one request.

@@ -60,7 +60,7 @@ func TestSettings(t *testing.T) {
 		}
 	}
 	public := [32]byte{9}
-	if err := folder.AddClient("bob", public); err != nil {
+	if _, err := keystore.AddClient(dir, "bob", public, false); err != nil {
 		t.Fatal(err)
 	}
 	if c := settings(plain); !c.Restricted || len(c.Clients) != 1 || c.Clients[0] != public {

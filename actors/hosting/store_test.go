@@ -105,7 +105,7 @@ func TestClientsOfTheProgram(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 	in.Allow([][32]byte{{1}, {2}})
-	if err := folder.AddClient("bob", [32]byte{9}); err != nil {
+	if _, err := keystore.AddClient(dir, "bob", [32]byte{9}, false); err != nil {
 		t.Fatal(err)
 	}
 	if c := settings(in.Service, in); !c.Restricted || len(c.Clients) != 3 {

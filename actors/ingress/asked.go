@@ -153,6 +153,16 @@ func (a *asked) exitPort() uint16 {
 	return a.port
 }
 
+// exitIPv6 says by which of an exit's policies it is chosen: for a name that may be reached
+// over IPv6 alone it is that for IPv6, as for an address (C tor likewise). The exit would
+// refuse it else, and the next as well.
+func (a *asked) exitIPv6() bool {
+	if a.addr.IsValid() {
+		return a.addr.Is6() && !a.reverse
+	}
+	return a.family.v6 && !a.family.v4 && !a.resolve && a.onion == nil
+}
+
 // beginFlags are the flags of BEGIN for a host name (tor-spec §6.2).
 func (a *asked) beginFlags() (flags uint32) {
 	if a.addr.IsValid() || a.resolve || a.onion != nil {

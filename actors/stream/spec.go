@@ -91,10 +91,12 @@ type (
 	// CircuitGone: the circuit is; the stream ends or is handed back.
 	CircuitGone struct{ Outcome chivev1.Outcome }
 	// Consumed tells the circuit that the application took what came in so
-	// many cells.
+	// many cells, and so many bytes.
 	Consumed struct {
+		Spec   *Spec
 		Stream cell.StreamID
 		Cells  int
+		Bytes  int
 	}
 	// Finish tells the circuit that the actor is done and stops. With Back set
 	// the stream lives on: the circuit gives the Spec to its parent.
