@@ -26,7 +26,7 @@ type asked struct {
 	// authenticated: auth holds a text that is not empty.
 	authenticated bool
 
-	named          bool // SOCKS authentication was given
+	named          bool // a user name was given, by SOCKS or Proxy-Authorization
 	user, password string
 
 	host     string     // canonical, as in socks.Request
@@ -106,6 +106,7 @@ func askedHTTP(rules *Rules, req *httpconnect.Request) *asked {
 			a.authenticated = a.authenticated || *v != ""
 		}
 	}
+	a.user, a.password, a.named = req.Credentials()
 	if req.IsIP {
 		a.addr, _ = netip.ParseAddr(req.Host)
 	}

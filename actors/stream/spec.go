@@ -58,8 +58,8 @@ type Spec struct {
 	Isolation isolation.Token
 	// KeepAlive: a circuit's age begins anew when the stream comes and when it leaves.
 	KeepAlive bool
-	// Identities are tokens of who asked, by SOCKS user name and by that with its
-	// password; none for who named nobody.
+	// Identities are tokens of who asked, by user name, of SOCKS or HTTP, and by that with
+	// its password; none for who named nobody.
 	Identities []string
 	Front      Front
 	// Serve is for a stream that a client of an onion service of ours began: it gives the
