@@ -22,8 +22,8 @@ type Guard struct {
 	Selection string        `json:"selection,omitzero"` // whose sample it is in
 	Sampled   time.Time     `json:"sampled"`
 	Confirmed time.Time     `json:"confirmed,omitzero"` // a circuit opened through it
-	Expires   time.Time     `json:"expires"` // by the lifetimes of then; those of now count
-	Unlisted  time.Time     `json:"unlisted,omitzero"` // since when no consensus lists it as a guard
+	Expires   time.Time     `json:"expires"`            // by the lifetimes of then; those of now count
+	Unlisted  time.Time     `json:"unlisted,omitzero"`  // since when no consensus lists it as a guard
 }
 
 // Kind says what an Event tells.
