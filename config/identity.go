@@ -17,7 +17,7 @@ var identityOptions = []Option{
 	}, "streams", 0, 1_000_000, func(c *Config) *int { return &c.IdentityMaxStreams }),
 	flag(Option{
 		Name: "IdentityDistinctExits", Default: "0", Own: true, Class: Hot, Effect: nextIdentityStream, RemoteDenied: deniedIsolation,
-		Doc: "No two identities use one exit at a time: an exit is an identity's as long as there is a circuit to it that carried one of its streams. When none is left a request is refused, so there can be no more identities at once than exits. " +
+		Doc: "No two identities use one exit at a time: an exit is an identity's as long as there is a circuit to it that carried one of its streams. When none is left for the guard that a circuit would go through, the request is refused, so there can be no more identities at once than exits. " +
 			"Streams without a user name use any. It makes exits less likely as by their bandwidth: use it where a service must not see two identities come from one address.",
 	}, func(c *Config) *bool { return &c.IdentityDistinctExits }),
 }

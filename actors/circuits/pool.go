@@ -105,7 +105,7 @@ func (c *circuits) hungry() bool {
 // cleanPath is the path of a circuit that nobody asked for; none if it may not be
 // launched now. An error says that there is none for the port.
 func (c *circuits) cleanPath(ctx actor.Context, port predict.Port) ([]*path.Relay, error) {
-	relays, err := c.path(path.Want{Port: port.Number, IPv6: port.IPv6}, nil)
+	relays, err := c.path(path.Want{Port: port.Number, IPv6: port.IPv6})
 	if err != nil {
 		return nil, err
 	}
