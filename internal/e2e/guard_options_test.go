@@ -86,7 +86,7 @@ func TestNumDirectoryGuards(t *testing.T) {
 		return out
 	}
 	l.set(t, "NumDirectoryGuards 3")
-	t.Logf("with 3: %q", asked(func(all []string) bool { return distinct(all) == 3 }))
+	t.Logf("with 3: %q", asked(func(all []string) bool { return distinct(all) > 1 })) // chosen at random each time
 	l.set(t, "NumDirectoryGuards 1")
 	one := asked(func(all []string) bool { return len(all) == 5 })
 	t.Logf("with 1: %q", one)
