@@ -10,7 +10,7 @@ import (
 var ladders = map[Cause][]Step{
 	RelayGone:        {Rotate, Republish, Rebuild},
 	PointUnreachable: {NewCircuits, Republish, Rotate, Rebuild},
-	NotStored:        {Republish, Rotate, Rebuild},
+	NotStored:        {Republish},
 	NotMet:           {NewCircuits, Rebuild},
 	Unknown:          {NewCircuits, Republish, Rotate, Rebuild},
 }
