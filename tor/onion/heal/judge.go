@@ -306,14 +306,9 @@ func (s *Service) step(now time.Time) {
 		s.excuse(now)
 		return
 	}
-	rung := min(t.rung, len(ladder)-1)
-	for ; rung < len(ladder)-1; rung++ {
-		if !s.budget.free(ladder[rung], now).After(now) {
-			break
-		}
-	}
+	rung, at := s.affordable(ladder, now)
 	chosen := ladder[rung]
-	if at := s.budget.free(chosen, now); at.After(now) {
+	if at.After(now) {
 		if ends && t.unstored() { // others give the descriptor
 			s.excuse(now)
 			return
@@ -323,7 +318,9 @@ func (s *Service) step(now time.Time) {
 		return
 	}
 	s.budget.spend(chosen, now)
-	t.rung, t.last = rung+1, chosen
+	if t.last = chosen; !ends || rung >= t.rung {
+		t.rung = rung + 1
+	}
 	t.steps++
 	point := uint64(0)
 	if chosen == NewCircuits || chosen == Rotate {
@@ -331,7 +328,7 @@ func (s *Service) step(now time.Time) {
 	}
 	s.tell(Healing{Step: chosen, Cause: t.cause, Attempt: t.steps, Point: point})
 	s.out = append(s.out, Do{Step: chosen, Point: point})
-	at := now.Add(s.spread(settles[chosen]))
+	at = now.Add(s.spread(settles[chosen]))
 	if s.resurvey(); s.survey == nil {
 		s.lookAt(t.target, Stepped, at)
 	} else if d, ok := s.unasked(now); ok {
@@ -339,6 +336,23 @@ func (s *Service) step(now time.Time) {
 	} else {
 		s.lookAt(Target{}, Stepped, at)
 	}
+}
+
+// affordable is the next rung of a ladder that the budget allows now, those before it last, or the
+// one that it allows first, and when.
+func (s *Service) affordable(ladder []Step, now time.Time) (rung int, at time.Time) {
+	t := s.trouble
+	for i := range ladder {
+		next := (t.rung + i) % len(ladder)
+		free := s.budget.free(ladder[next], t.since, now)
+		if at.IsZero() || free.Before(at) {
+			rung, at = next, free
+		}
+		if !free.After(now) {
+			break
+		}
+	}
+	return rung, at
 }
 
 // excuse lets be what does not get better, for others work.
