@@ -57,7 +57,7 @@ func everyMean(t *testing.T, test func(t *testing.T, w *world, n byte, clients b
 // and it is not told to be broken while one gives it: clients ask the next.
 func TestMeanDirectories(t *testing.T) {
 	everyMean(t, func(t *testing.T, w *world, n byte, clients bool) {
-		w.pass(6*time.Hour, clients, func() {
+		w.pass(3*time.Hour, clients, func() {
 			if v := w.s.Status().Verdict; v != Up && v != Impaired {
 				t.Fatalf("it is %v", v)
 			}
@@ -69,7 +69,7 @@ func TestMeanDirectories(t *testing.T) {
 			}
 		}
 		if most := 2 * int(n); len(w.made) > min(most, 4) || n > 0 && len(w.made) == 0 {
-			t.Errorf("made %v in 6 hours", w.made)
+			t.Errorf("made %v in 3 hours", w.made)
 		}
 		for _, line := range w.story {
 			if strings.HasPrefix(line, "found") && !strings.Contains(line, "directory ") {
