@@ -53,44 +53,61 @@ func (s *Service) ofDirectories(r *Result) bool {
 // directories takes a probe that tells of one. news: it was not so before.
 func (s *Service) directories(r *Result, news bool, now time.Time) {
 	d := r.Tried.Directory
-	if r.lacks() && s.facts.Settling { // it may be on its way there
-		brief := s.survey != nil && !r.Full
-		s.lookAt(s.intent(r), Changed, now.Add(s.spread(settleAgain)))
-		if s.brief = brief; brief {
-			s.want = Target{Directory: d}
-		}
-		return
-	}
+	whole := s.nowhere()
 	s.unsure = 0
 	if r.OK && r.Full {
 		s.verified, s.byClient = now, false
 	}
-	if r.lacks() && (s.doubt != nil || s.trouble != nil && !s.trouble.unstored()) && s.served() {
+	switch {
+	case r.lacks() && s.facts.Settling: // it may be on its way there
+		s.retry(r, Changed, now.Add(s.spread(settleAgain)))
+		return
+	case r.lacks() && s.elsewhere() && s.served():
 		s.lookAt(s.intent(r), s.again(r), now.Add(s.spread(soon))) // by another
 		return
-	}
-	switch {
 	case r.lacks() && s.calm() && s.excused[d].times > 0 && s.served():
-		s.letBe(now) // as before
+		s.letBe(now, d) // as before
 		s.routine(now)
 		return
-	case s.survey == nil:
-		s.survey = newSurvey()
-	case s.survey.waiting && !news:
+	case s.survey != nil && s.survey.waiting && !news && !(whole && r.OK):
 		s.await(now)
 		return
-	case s.survey.waiting:
+	case s.survey == nil || s.survey.waiting:
 		s.survey = newSurvey()
 	}
 	s.survey.asked[d] = true
-	if t := s.trouble; t.unstored() && t.target == (Target{}) && r.OK {
-		if !r.Full {
-			s.lookAt(Target{Directory: d}, Stepped, now) // is it met, too?
-			return
-		}
+	if whole && r.OK && !r.Full {
+		s.lookAt(Target{Directory: d}, Stepped, now) // is it met, too?
+		return
+	}
+	if whole && r.OK {
 		s.healed(now)
 	}
 	s.ask(r, now)
+}
+
+// retry makes a probe again, as it was.
+func (s *Service) retry(r *Result, why Why, at time.Time) {
+	if s.survey != nil && !r.Full {
+		s.askOne(r.Tried.Directory, why, at)
+	} else {
+		s.lookAt(s.intent(r), why, at)
+	}
+}
+
+// shuns: is a directory not to be asked, if another can be? Where none gives the descriptor all are
+// asked in turn.
+func (s *Service) shuns(d [32]byte, now time.Time) bool {
+	_, lacks := s.lacking[d]
+	return !s.nowhere() && (lacks && s.elsewhere() || now.Before(s.excused[d].until) || now.Before(s.away[d].until))
+}
+
+// nowhere: the trouble is that no directory gives it.
+func (s *Service) nowhere() bool { return s.trouble.unstored() && s.trouble.target == Target{} }
+
+// elsewhere: something else than directories is looked into.
+func (s *Service) elsewhere() bool {
+	return s.doubt != nil || s.trouble != nil && !s.trouble.unstored()
 }
 
 // learn notes what a probe says of a directory, and whether that is news.
@@ -119,31 +136,30 @@ func (s *Service) gives(d [32]byte) bool {
 // served: is there one that gives the descriptor?
 func (s *Service) served() bool { return slices.ContainsFunc(s.facts.Directories, s.gives) }
 
-// lack are the directories that do not give the newest descriptor and are not let be.
+// lack are the directories that do not give the newest descriptor, are there and are not let be.
 func (s *Service) lack(now time.Time) [][32]byte {
 	return slices.DeleteFunc(slices.Clone(s.facts.Directories), func(d [32]byte) bool {
 		_, lacks := s.lacking[d]
-		return !lacks || now.Before(s.excused[d].until)
+		return !lacks || now.Before(s.excused[d].until) || now.Before(s.away[d].until)
 	})
 }
 
-// unasked is the next directory of the survey. Those that are let be are asked when no other is
-// left.
-func (s *Service) unasked(now time.Time) ([32]byte, bool) {
-	next := func(excused bool) int {
-		return slices.IndexFunc(s.facts.Directories, func(d [32]byte) bool {
-			_, lacks := s.lacking[d]
-			return !s.survey.asked[d] && !now.Before(s.away[d].until) && (lacks || !s.survey.again) && now.Before(s.excused[d].until) == excused
-		})
+// unasked is the next directory of the survey. Those that are let be, and those that could not be
+// reached of late, are asked when no other gives the descriptor.
+func (s *Service) unasked(now time.Time) (d [32]byte, ok bool) {
+	best := 3
+	for _, one := range s.facts.Directories {
+		rank := 0
+		if now.Before(s.away[one].until) {
+			rank = 2
+		} else if now.Before(s.excused[one].until) {
+			rank = 1
+		}
+		if _, lacks := s.lacking[one]; rank < best && !s.survey.asked[one] && (lacks || !s.survey.again) {
+			d, best = one, rank
+		}
 	}
-	i := next(false)
-	if i < 0 && !s.served() {
-		i = next(true)
-	}
-	if i < 0 {
-		return [32]byte{}, false
-	}
-	return s.facts.Directories[i], true
+	return d, best == 0 || best < 3 && !s.served()
 }
 
 // ask goes on with the survey, or ends it.
@@ -230,10 +246,10 @@ func (s *Service) noneGives(r *Result, now time.Time) {
 	}
 }
 
-// letBe excuses the directories that still lack the descriptor, though it was given to them again;
-// each time that they have not given it since for longer.
-func (s *Service) letBe(now time.Time) {
-	for _, d := range s.lack(now) {
+// letBe excuses directories that still lack the descriptor, though it was given to them again; each
+// time for longer, until they give it.
+func (s *Service) letBe(now time.Time, which ...[32]byte) {
+	for _, d := range which {
 		times := min(s.excused[d].times+1, excuseMost)
 		s.excused[d] = excuse{now.Add(excuseFor << (times - 1)), times}
 	}

@@ -132,11 +132,7 @@ func (s *Service) failed(r *Result, now time.Time) {
 	}
 	if s.unsure < s.grace(r) {
 		s.unsure++
-		if s.survey != nil && !r.Full {
-			s.askOne(r.Tried.Directory, Confirm, now.Add(s.spread(soon)))
-		} else {
-			s.lookAt(s.intent(r), s.again(r), now.Add(s.spread(soon)))
-		}
+		s.retry(r, s.again(r), now.Add(s.spread(soon)))
 		return
 	}
 	if r.Stage == Rendezvous || r.Stage == Directory && !r.Answer || r.Short {
@@ -245,7 +241,7 @@ func (s *Service) stillBroken(r *Result, wrong Cause, now time.Time) {
 func (s *Service) turned(r *Result, wrong Cause, now time.Time) {
 	t := s.trouble
 	t.target, t.wrong, t.stage, t.rung, t.others = Target{}, wrong, r.Stage, 0, 0
-	t.cause = s.explain(t.wrong, now)
+	t.cause, t.stepAt = s.explain(t.wrong, now), time.Time{}
 	s.resurvey()
 	s.broken()
 }
@@ -358,7 +354,7 @@ func (s *Service) affordable(ladder []Step, now time.Time) (rung int, at time.Ti
 // excuse lets be what does not get better, for others work.
 func (s *Service) excuse(now time.Time) {
 	if s.trouble.unstored() {
-		s.letBe(now) // and it is impaired until it is met
+		s.letBe(now, s.lack(now)...) // and it is impaired until it is met
 	} else {
 		s.verdict, s.cause = Starting, 0 // until the next probe
 	}

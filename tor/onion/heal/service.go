@@ -371,7 +371,6 @@ func (s *Service) choose(now time.Time) Target {
 	if d := s.doubt; d != nil && !d.again {
 		avoid = append(avoid, d.first.Tried)
 	}
-	elsewhere := s.doubt != nil || s.trouble != nil && !s.trouble.unstored() // it is not directories that are looked into
 	if !slices.Contains(s.facts.Points, t.Point) {
 		t.Point = oldest(s, s.facts.Points, func(p uint64) Target { return Target{Point: p} }, func(p uint64) bool {
 			return slices.ContainsFunc(avoid, func(t Target) bool { return t.Point == p })
@@ -379,8 +378,7 @@ func (s *Service) choose(now time.Time) Target {
 	}
 	if t.Directory == [32]byte{} {
 		t.Directory = oldest(s, s.facts.Directories, func(d [32]byte) Target { return Target{Directory: d} }, func(d [32]byte) bool {
-			_, lacks := s.lacking[d]
-			return lacks && elsewhere || now.Before(s.excused[d].until) || now.Before(s.away[d].until) || slices.ContainsFunc(avoid, func(t Target) bool { return t.Directory == d })
+			return s.shuns(d, now) || slices.ContainsFunc(avoid, func(t Target) bool { return t.Directory == d })
 		})
 	}
 	return t
