@@ -73,7 +73,7 @@ func (s *Service) directories(r *Result, news bool, now time.Time) {
 		s.await(now)
 		return
 	case s.survey == nil || s.survey.waiting:
-		s.survey = newSurvey()
+		s.doubt, s.survey = nil, newSurvey() // without a directory nothing else can be looked into
 	}
 	s.survey.asked[d] = true
 	if whole && r.OK && !r.Full {
