@@ -19,8 +19,13 @@ import (
 	"chive/tor/upstream"
 )
 
-// dialTimeout bounds TCP, TLS and link handshake together.
-const dialTimeout = 30 * time.Second
+const (
+	// dialTimeout bounds TCP, TLS and link handshake together.
+	dialTimeout = 30 * time.Second
+	// connectTimeout bounds TCP alone. The kernel repeats what a dead network has dropped
+	// after 1, 3, 7 and 15 s: another dial asks sooner than it would next.
+	connectTimeout = 10 * time.Second
+)
 
 // Target is the relay that a connection is for.
 type Target struct {
@@ -61,7 +66,7 @@ type dialled struct {
 func (d Dialer) dial(ctx context.Context, t Target, now func() time.Time) (dialled, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	nd := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: time.Minute}}
+	nd := net.Dialer{Timeout: connectTimeout, KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: time.Minute}}
 	relay, ok := d.Address(t)
 	if !ok {
 		return dialled{}, ErrAddress

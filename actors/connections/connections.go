@@ -122,7 +122,7 @@ type (
 	Forgive struct {
 		Relays [][20]byte // nil: every relay, and what was counted
 		// Renew: the machine's way to the network is another one. Connections that are
-		// open take no new circuits.
+		// open take no new circuits, and those that are being made are made anew.
 		Renew bool
 	}
 	// Close ends all connections; Closed is sent when none is left.
@@ -141,6 +141,7 @@ type conn struct {
 	opened  time.Time
 	idle    time.Duration // how long it is kept without circuits
 	waiting []*Want
+	left    bool // while it was being made: what becomes of it says nothing
 	permit  retry.Permit
 	via     upstream.Proxy
 	heard   func() time.Time // when the relay last sent something; nil while dialling
@@ -190,7 +191,7 @@ func (c *connections) Receive(ctx actor.Context) {
 	case *kernel.ChildFailed:
 		c.childFailed(ctx, m)
 	case *Forgive:
-		c.forgive(m)
+		c.forgive(ctx, m)
 	case *Configure:
 		c.configure(ctx, m)
 	case *Network:
@@ -305,7 +306,9 @@ func (c *connections) down(ctx actor.Context, m *connection.Down) {
 	}
 	whose := nobodys
 	if !m.WasUp {
-		whose = c.faultOf(x, m)
+		if !x.left {
+			whose = c.faultOf(x, m)
+		}
 		c.throughProxy(x, whose, m.Outcome, m.Cause)
 		c.dialFailed(x, m, whose)
 	}

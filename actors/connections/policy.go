@@ -4,6 +4,9 @@ import (
 	"errors"
 	"time"
 
+	"github.com/asynkron/protoactor-go/actor"
+
+	"chive/actors/connection"
 	"chive/messages"
 	"chive/messages/chivev1"
 	"chive/supervisor"
@@ -140,7 +143,7 @@ func (c *connections) failed(e *entry, permit retry.Permit, out chivev1.Outcome)
 
 // forgive forgets failures. What the quarantine holds stays there: it says
 // nothing about the network.
-func (c *connections) forgive(m *Forgive) {
+func (c *connections) forgive(ctx actor.Context, m *Forgive) {
 	for _, relay := range m.Relays {
 		if e := c.relays[relay]; e != nil {
 			// Its failures are no reason to wait any more, but they count on.
@@ -156,10 +159,33 @@ func (c *connections) forgive(m *Forgive) {
 			e.breaker.Reset()
 		}
 		c.budgets.Refill()
+		c.proxy.until = time.Time{}
 	}
+	if m.Renew && c.closing == nil {
+		c.renew(ctx)
+	}
+}
+
+// renew parts with the network of before: connections that are open take no new circuits, and
+// those that are being made, from an address that may be gone, are given up. Who waits for
+// one of these waits for another. That blames nobody.
+func (c *connections) renew(ctx actor.Context) {
 	for _, e := range c.relays {
-		if m.Renew && e.conn != nil && e.conn.link != nil {
-			e.conn = nil
+		e.conn = nil
+	}
+	var waiting []*Want
+	for _, x := range c.conns {
+		if x.link != nil {
+			continue
 		}
+		waiting = append(waiting, x.waiting...)
+		x.waiting, x.left = nil, true
+		if c.proxy.probe == x.id {
+			c.proxy.probe = ""
+		}
+		ctx.Send(x.pid, &connection.Close{Outcome: chivev1.Outcome_OUTCOME_CANCELLED})
+	}
+	for _, w := range waiting {
+		c.want(ctx, w)
 	}
 }
