@@ -60,12 +60,10 @@ type dialled struct {
 	records *recordConn // below conn
 }
 
-// dial connects and runs TLS and the link handshake. The certificate of the
+// dial connects and runs TLS and the link handshake, until ctx is done. The certificate of the
 // TLS layer is checked by the CERTS cell, not by a public authority
 // (tor-spec §4.2).
 func (d Dialer) dial(ctx context.Context, t Target, now func() time.Time) (dialled, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
 	nd := net.Dialer{Timeout: connectTimeout, KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: time.Minute}}
 	relay, ok := d.Address(t)
 	if !ok {

@@ -9,8 +9,8 @@
 // with another source address, or are one circuit's alone (Settings.Separate).
 //
 // Messages it understands: Want (answered with Ready or Failed, once),
-// Configure, Network, Forgive, Close. From its children: connection.Up, connection.Down,
-// kernel.ChildFailed.
+// Configure, Network, Forgive, Close. From its children: connection.Up, connection.Silent,
+// connection.Down, kernel.ChildFailed.
 package connections
 
 import (
@@ -138,6 +138,7 @@ type conn struct {
 	entry   *entry
 	pid     *actor.PID
 	link    *connection.Link // nil while dialling
+	began   time.Time
 	opened  time.Time
 	idle    time.Duration // how long it is kept without circuits
 	waiting []*Want
@@ -186,6 +187,8 @@ func (c *connections) Receive(ctx actor.Context) {
 		c.want(ctx, m)
 	case *connection.Up:
 		c.up(ctx, m)
+	case *connection.Silent:
+		c.silent(m)
 	case *connection.Down:
 		c.down(ctx, m)
 	case *kernel.ChildFailed:
@@ -269,10 +272,11 @@ func (c *connections) dial(ctx actor.Context, e *entry, w *Want) {
 		c.proxy.probe = x.id
 	}
 	x.pid = ctx.Spawn(connection.Props(connection.Options{
-		ID: x.id, Target: w.Target, Purpose: w.Purpose, Attempt: e.failures + 1,
+		ID: x.id, Name: e.name, Target: w.Target, Purpose: w.Purpose, Attempt: e.failures + 1,
 		Dialer: c.o.Dialer, Recorder: c.o.Recorder, Now: c.o.Now, Down: c.o.Limits.Down(),
-		Padding: c.padding(),
+		Padding: c.padding(), Limit: e.limit(),
 	}))
+	x.began = c.o.Now()
 	c.conns[x.id] = x
 	if !c.o.Settings.Separate {
 		e.conn = x
@@ -285,6 +289,7 @@ func (c *connections) up(ctx actor.Context, m *connection.Up) {
 		return
 	}
 	x.link, x.heard, x.opened = m.Link, m.Link.Heard, c.o.Now()
+	x.entry.suspect, x.entry.took = false, x.opened.Sub(x.began)
 	c.healthy(x.entry, x.permit)
 	c.throughProxy(x, relays, chivev1.Outcome_OUTCOME_OK, "") // whatever the relay is, the proxy works
 	waiting := x.waiting
@@ -303,6 +308,9 @@ func (c *connections) down(ctx actor.Context, m *connection.Down) {
 	e := x.entry
 	if x.shared() {
 		e.conn = nil
+	}
+	if x.link != nil && x.link.Answered() {
+		e.mute = 0
 	}
 	whose := nobodys
 	if !m.WasUp {

@@ -43,6 +43,10 @@ type entry struct {
 	last     chivev1.Outcome
 	until    time.Time // not to be dialled before
 	breaker  *retry.Breaker
+
+	mute    uint32        // connections in a row on which nothing came at all
+	suspect bool          // the last connection went silent: the next has less time
+	took    time.Duration // to make the last
 }
 
 func (c *connections) newEntry(relay [20]byte) *entry {
@@ -81,7 +85,7 @@ func (c *connections) newBreakers() {
 
 // forgettable: is there nothing to remember of a relay without a connection?
 func (e *entry) forgettable(now time.Time) bool {
-	return e.conn == nil && e.breaker.Quiet() && (e.failures == 0 || now.Sub(e.until) > rememberFailure)
+	return e.conn == nil && e.breaker.Quiet() && (e.failures == 0 && e.mute == 0 || now.Sub(e.until) > rememberFailure)
 }
 
 func (c *connections) newQuarantine() *supervisor.Quarantine {

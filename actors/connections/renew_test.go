@@ -86,6 +86,18 @@ func (r *rig) ready(t *testing.T) *Ready {
 	return ready
 }
 
+// spawn is another actor of the rig.
+func (r *rig) spawn(t *testing.T, f actor.ReceiveFunc) *actor.PID {
+	t.Helper()
+	pid := r.system.Root.Spawn(kernel.Func(f))
+	t.Cleanup(func() {
+		if err := kernel.StopAndWait(r.system, pid, time.Minute); err != nil {
+			t.Error(err)
+		}
+	})
+	return pid
+}
+
 // spent: there were so many dials, and no relay is blamed.
 func (r *rig) spent(t *testing.T, want int) {
 	t.Helper()
