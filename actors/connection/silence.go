@@ -30,9 +30,13 @@ const (
 	// when this process does not run, it hears nothing.
 	listenEvery = time.Second
 	// answerWithin is how long nothing may come after CREATE: some round trips of the worst
-	// networks. C tor's relays drop what they could not answer within 2 s, and say so. It is
-	// longer where it took longer to connect, which is some four round trips.
+	// networks. A relay of C tor's with too much to do refuses what it could not answer within
+	// 2 s, and says so. It is longer where it took longer to connect, which is some four round
+	// trips.
 	answerWithin = 5 * time.Second
+	// firstWithin is the same while nothing at all has come since the connection was made, as it
+	// may then count against the relay: what it pads with comes within 9.5 s (padding-spec 2.2).
+	firstWithin = 10 * time.Second
 	// mournEvery is how often a connection that was silent is looked at.
 	mournEvery = 10 * time.Second
 	// lostAfter is how long a silent one is kept, with its streams, in case that the network
@@ -150,7 +154,11 @@ func (c *connection) listen(ctx actor.Context) {
 
 // patience is how long nothing may come.
 func (c *connection) patience() time.Duration {
-	return max(answerWithin, c.opened.Sub(c.started))
+	took := c.opened.Sub(c.started)
+	if !c.link.Answered() {
+		return max(firstWithin, took)
+	}
+	return max(answerWithin, took)
 }
 
 func (c *connection) fallSilent(ctx actor.Context) {

@@ -140,17 +140,19 @@ func TestSilence(t *testing.T) {
 		heard bool
 	}{
 		"nobody asks":                         {0, []step{{time.Minute, hears}}, never, false},
-		"no answer at all":                    {0, []step{{0, asks}}, 5 * time.Second, false},
-		"it took long to connect":             {8 * time.Second, []step{{0, asks}}, 8 * time.Second, false},
+		"nothing at all":                      {0, []step{{0, asks}}, 10 * time.Second, false},
 		"an answer":                           {0, []step{{0, asks}, {4 * time.Second, hears}}, never, false},
 		"no answer to the next":               {0, []step{{0, asks}, {time.Second, hears}, {time.Minute, asks}}, 66 * time.Second, true},
+		"no answer":                           {0, []step{{time.Second, hears}, {time.Minute, asks}}, 66 * time.Second, true},
+		"it took long to connect":             {8 * time.Second, []step{{time.Second, hears}, {time.Minute, asks}}, 69 * time.Second, true},
+		"it took longer":                      {12 * time.Second, []step{{0, asks}}, 12 * time.Second, false},
 		"none to one, but to the other":       {0, []step{{0, asks}, {time.Second, asks}, {2 * time.Second, hears}}, never, false},
-		"asked again and again":               {0, []step{{0, asks}, {2 * time.Second, asks}, {2 * time.Second, asks}}, 5 * time.Second, false},
-		"the circuit was not wanted":          {0, []step{{0, asks}, {500 * time.Millisecond, leaves}}, never, false},
-		"the circuit had time for the answer": {0, []step{{0, asks}, {2 * time.Second, leaves}}, 5 * time.Second, false},
-		"this process did not run":            {0, []step{{0, asks}, {4500 * time.Millisecond, hangs}}, 20 * time.Second, false},
-		"and then heard of it":                {0, []step{{0, asks}, {4500 * time.Millisecond, hangs}, {11 * time.Second, hears}}, never, false},
-		"a limit of this node's":              {0, []step{{0, asks}, {500 * time.Millisecond, waits}, {time.Minute, reads}}, 66 * time.Second, false},
+		"asked again and again":               {0, []step{{time.Second, hears}, {time.Second, asks}, {2 * time.Second, asks}, {2 * time.Second, asks}}, 7 * time.Second, true},
+		"the circuit was not wanted":          {0, []step{{time.Second, hears}, {time.Second, asks}, {500 * time.Millisecond, leaves}}, never, false},
+		"the circuit had time for the answer": {0, []step{{time.Second, hears}, {time.Second, asks}, {2 * time.Second, leaves}}, 7 * time.Second, true},
+		"this process did not run":            {0, []step{{time.Second, hears}, {time.Second, asks}, {4500 * time.Millisecond, hangs}}, 22 * time.Second, true},
+		"and then heard of it":                {0, []step{{time.Second, hears}, {time.Second, asks}, {4500 * time.Millisecond, hangs}, {11 * time.Second, hears}}, never, false},
+		"a limit of this node's":              {0, []step{{time.Second, hears}, {time.Second, asks}, {500 * time.Millisecond, waits}, {time.Minute, reads}}, 68 * time.Second, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			listening(t, c.took, func(l *listener) {
@@ -183,7 +185,7 @@ func TestSilentConnectionIsKeptAWhile(t *testing.T) {
 		listening(t, 0, func(l *listener) {
 			l.open(t)
 			l.open(t)
-			sleep(answerWithin)
+			sleep(firstWithin)
 			if got := l.seen(); len(got.silent) != 1 || got.told != 2 {
 				t.Errorf("told %d times, circuits %d times", len(got.silent), got.told)
 			}
@@ -202,7 +204,7 @@ func TestSilentConnectionIsKeptAWhile(t *testing.T) {
 			switch {
 			case comes && got.down != nil:
 				t.Errorf("ended after %v, though heard again", got.lostAt)
-			case !comes && (got.down == nil || !got.down.WasUp || got.down.Outcome != chivev1.Outcome_OUTCOME_CONNECTION_LOST || got.lostAt > answerWithin+lostAfter):
+			case !comes && (got.down == nil || !got.down.WasUp || got.down.Outcome != chivev1.Outcome_OUTCOME_CONNECTION_LOST || got.lostAt > firstWithin+lostAfter):
 				t.Errorf("%+v after %v", got.down, got.lostAt)
 			}
 			if len(got.silent) != 1 || got.told != 2 {
