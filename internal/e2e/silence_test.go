@@ -2,7 +2,12 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
 	"testing"
 	"time"
 
@@ -71,27 +76,72 @@ func TestConnectionsThatAreForgotten(t *testing.T) {
 	c.stop()
 }
 
+// keeps opens a connection through the client and gives what asks once more over the same one.
+func (c *client) keeps(t *testing.T, target string) (again func() error) {
+	t.Helper()
+	transport := &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "socks5h", Host: c.socks, User: url.UserPassword("keeps", "x")})}
+	t.Cleanup(transport.CloseIdleConnections)
+	reused := false
+	ask := func() error {
+		ctx, cancel := context.WithTimeout(httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+			GotConn: func(i httptrace.GotConnInfo) { reused = i.Reused },
+		}), patience)
+		defer cancel()
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+		if err != nil {
+			return err
+		}
+		res, err := transport.RoundTrip(req)
+		if err != nil {
+			return err
+		}
+		defer res.Body.Close()
+		_, err = io.Copy(io.Discard, res.Body)
+		return err
+	}
+	if err := ask(); err != nil {
+		t.Fatal(err)
+	}
+	return func() error {
+		if err := ask(); err != nil || reused {
+			return err
+		}
+		return errors.New("it was gone, another was made")
+	}
+}
+
 // A guard hangs, and what is open to it stays open. The client dials anew, in vain, which counts
-// against the guard, and goes on through the others.
+// against the guard, and goes on through the others. A connection of an application that was open
+// works again when the guard does.
 func TestGuardThatHangs(t *testing.T) {
 	n := testnet.ForTest(t, testnet.Options{Onions: -1})
-	c := start(t, n)
-	c.serves(t, n, "before")
-	hung := c.guard(t, n)
-	if err := n.Stop(hung); err != nil {
-		t.Fatal(err)
+	for name, lines := range map[string][]string{
+		"one of those in use": nil,
+		"the only one in use": {"NumEntryGuards 1", "ConfluxEnabled 0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := start(t, n, lines...)
+			again := c.keeps(t, resource(n, 1000))
+			hung := c.guard(t, n)
+			if err := n.Stop(hung); err != nil {
+				t.Fatal(err)
+			}
+			blamed := func() bool {
+				return c.count(func(e *chivev1.Envelope) bool { return e.GetGuardUnreachable() != nil }) > 0
+			}
+			if failed := c.heals(t, n, blamed); failed > 1 {
+				t.Errorf("%d requests failed", failed)
+			}
+			if c.count(wentSilent) == 0 {
+				t.Error("its connection did not go silent")
+			}
+			if err := n.Cont(hung); err != nil {
+				t.Fatal(err)
+			}
+			if err := again(); err != nil {
+				t.Errorf("the application's connection: %v", err)
+			}
+			c.stop()
+		})
 	}
-	blamed := func() bool {
-		return c.count(func(e *chivev1.Envelope) bool { return e.GetGuardUnreachable() != nil }) > 0
-	}
-	if failed := c.heals(t, n, blamed); failed > 1 {
-		t.Errorf("%d requests failed", failed)
-	}
-	if c.count(wentSilent) == 0 {
-		t.Error("its connection did not go silent")
-	}
-	if err := n.Cont(hung); err != nil {
-		t.Fatal(err)
-	}
-	c.stop()
 }
