@@ -159,7 +159,7 @@ func (c *connections) forgive(ctx actor.Context, m *Forgive) {
 	}
 	if m.Relays == nil {
 		for _, e := range c.relays {
-			e.failures, e.until = 0, time.Time{}
+			e.failures, e.until, e.mute, e.suspect = 0, time.Time{}, 0, false
 			e.breaker.Reset()
 		}
 		c.budgets.Refill()

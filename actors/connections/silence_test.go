@@ -83,6 +83,10 @@ func TestMuteRelay(t *testing.T) {
 	if d.relay(1).forgettable(d.now) {
 		t.Error("it is forgotten")
 	}
+	d.forgive(nil, &Forgive{})
+	if e := d.relay(1); e.mute != 0 || e.limit() != 0 {
+		t.Errorf("forgiven: %+v", e)
+	}
 	for !d.silence(1, true) {
 		d.now = d.now.Add(5 * time.Second)
 	}
