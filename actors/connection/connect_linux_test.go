@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -33,8 +32,8 @@ func deaf(t *testing.T) netip.AddrPort {
 	}
 	at := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(name.(*syscall.SockaddrInet4).Port))
 	for {
-		c, err := net.DialTimeout("tcp", at.String(), time.Second)
-		if errors.Is(err, os.ErrDeadlineExceeded) {
+		c, err := net.DialTimeout("tcp", at.String(), 3*time.Second)
+		if late, ok := errors.AsType[net.Error](err); ok && late.Timeout() {
 			return at
 		}
 		if err != nil {

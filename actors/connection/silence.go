@@ -40,7 +40,7 @@ const (
 	// mournEvery is how often a connection that was silent is looked at.
 	mournEvery = 10 * time.Second
 	// lostAfter is how long a silent one is kept, with its streams, in case that the network
-	// comes back: about as long as the kernel keeps a connection that rests.
+	// comes back. The kernel keeps one as long that nobody acknowledges anything on.
 	lostAfter = 3 * time.Minute
 	// fairTime is what a relay must have had for its answer, for a circuit that was given up
 	// without one to count.
