@@ -130,10 +130,10 @@ type lane struct {
 	spec    *stream.Spec
 	pending []*block.Block // data the windows did not let go yet; at most the stream's credit
 	finish  bool           // END when pending is empty
-	there   bool           // the far end is
 	sent    time.Time      // when data of it went last; zero: never
 	reason  cell.EndReason // of that, to a client of ours
 	blocked bool
+	there   bool // the far end is
 }
 
 type circuitActor struct {

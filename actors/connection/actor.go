@@ -139,14 +139,14 @@ func (c *connection) dialDone(ctx actor.Context, m *dialDone) {
 	c.opened = c.o.Now()
 	root, self := ctx.ActorSystem().Root, ctx.Self()
 	link := newLink(c.o.ID, m.res, root, c.opened)
-	c.link, link.owner = link, self
+	c.link = link
 	c.cause = c.emit(messages.Event(chivev1.Kind_KIND_CONNECTION, c.o.ID, &chivev1.ConnectionOpened{
 		LinkVersion: uint32(m.res.peer.Version), Took: messages.Took(c.opened.Sub(c.started)),
 		ClockSkew: messages.Skew(m.res.peer.Skew),
 	}))
 	failed := func(p *kernel.Panic) { root.Send(self, &pumpDone{p}) }
 	conn, carry, records := m.res.conn, m.res.carry, m.res.records
-	records.limit, records.stop = c.o.Down, link.done
+	records.limit, records.stop, link.owner = c.o.Down, link.done, self
 	records.writeAtOnce()
 	kernel.Go("connection reader", func() { root.Send(self, &pumpDone{link.read(conn, records, carry)}) }, failed)
 	kernel.Go("connection writer", func() { root.Send(self, &pumpDone{link.write()}) }, failed)

@@ -100,9 +100,9 @@ func (l *Link) Open(circuit *actor.PID, tell func()) (cell.CircID, error) {
 		if live || old {
 			continue
 		}
+		l.asked(id)
 		l.circuits[id] = circuit
 		l.total++
-		l.asked(id)
 		if tell != nil {
 			tell()
 		}
@@ -117,8 +117,8 @@ func (l *Link) Release(id cell.CircID, now time.Time) {
 	if _, live := l.circuits[id]; !live {
 		return
 	}
-	delete(l.circuits, id)
 	l.unasked(id)
+	delete(l.circuits, id)
 	if len(l.circuits) == 0 {
 		l.idleSince = now
 	}

@@ -272,9 +272,9 @@ func (c *connections) dial(ctx actor.Context, e *entry, w *Want) {
 		c.proxy.probe = x.id
 	}
 	x.pid = ctx.Spawn(connection.Props(connection.Options{
-		ID: x.id, Name: e.name, Target: w.Target, Purpose: w.Purpose, Attempt: e.failures + 1,
+		ID: x.id, Name: e.name, Limit: e.limit(), Target: w.Target, Purpose: w.Purpose, Attempt: e.failures + 1,
 		Dialer: c.o.Dialer, Recorder: c.o.Recorder, Now: c.o.Now, Down: c.o.Limits.Down(),
-		Padding: c.padding(), Limit: e.limit(),
+		Padding: c.padding(),
 	}))
 	x.began = c.o.Now()
 	c.conns[x.id] = x
