@@ -93,6 +93,8 @@ func (c *connection) Receive(ctx actor.Context) {
 		c.dialDone(ctx, m)
 	case *pumpDone:
 		c.end(ctx, pumpOutcome(m.err), m.err)
+	case *Doubt:
+		c.doubt()
 	case *listen:
 		c.listen(ctx)
 	case *padNow:

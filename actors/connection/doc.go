@@ -7,7 +7,7 @@
 //	                    │ any failure                        or Close
 //	                    └──────────────────────────────────────────────────► failed
 //
-// Messages it understands: Pad, Close. Messages it sends its parent: Up once, then
+// Messages it understands: Pad, Doubt, Close. Messages it sends its parent: Up once, then
 // Down once; only Down if it never came up; in between Silent, at most once, if the
 // relay does not answer any more (silence.go). It then stops; nothing restarts it.
 //

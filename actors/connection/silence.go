@@ -37,6 +37,11 @@ const (
 	// firstWithin is the same while nothing at all has come since the connection was made, as it
 	// may then count against the relay: what it pads with comes within 9.5 s (padding-spec 2.2).
 	firstWithin = 10 * time.Second
+	// doubtWithin is the same while in doubt, on a connection on which nothing came for
+	// answerWithin in all: what took one connection often takes all.
+	doubtWithin = 2 * time.Second
+	// doubtFor is how long a doubt lasts.
+	doubtFor = 20 * time.Second
 	// mournEvery is how often a connection that was silent is looked at.
 	mournEvery = 10 * time.Second
 	// lostAfter is how long a silent one is kept, with its streams, in case that the network
@@ -53,6 +58,9 @@ type Silent struct {
 	Heard bool   // something had come since the connection opened
 	Cause string // id of the event that says so
 }
+
+// Doubt tells a connection that another one went silent just now.
+type Doubt struct{}
 
 type listen struct{}
 
@@ -121,6 +129,7 @@ type ear struct {
 	since  time.Duration // of the CREATE without answer, after the link's epoch
 	looked time.Duration // likewise
 	looks  int           // in a row that found nothing
+	doubts time.Duration // likewise, until when; 0: there were none
 	silent bool
 	heard  int64 // the link's activity, when it fell silent
 }
@@ -145,20 +154,30 @@ func (c *connection) listen(ctx actor.Context) {
 	late := now-e.looked > 2*listenEvery // this process did not run, and heard nothing
 	if e.looked = now; begins || since != e.since || late || c.link.records.waits.Load() {
 		e.since, e.looks = since, 0
-	} else if e.looks++; time.Duration(e.looks)*listenEvery >= c.patience() {
+	} else if e.looks++; time.Duration(e.looks)*listenEvery >= c.patience(now) {
 		c.fallSilent(ctx)
 		return
 	}
 	e.timer = kernel.After(ctx.ActorSystem(), ctx.Self(), listenEvery, &listen{})
 }
 
-// patience is how long nothing may come.
-func (c *connection) patience() time.Duration {
-	took := c.opened.Sub(c.started)
-	if !c.link.Answered() {
-		return max(firstWithin, took)
+// patience is how long nothing may come after CREATE.
+func (c *connection) patience(now time.Duration) time.Duration {
+	limit := answerWithin
+	switch heard := time.Duration(c.link.activity.heard.Load()); {
+	case heard == 0:
+		limit = firstWithin
+	case now < c.ear.doubts && now-heard >= answerWithin:
+		limit = doubtWithin
 	}
-	return max(answerWithin, took)
+	return max(limit, c.opened.Sub(c.started))
+}
+
+// doubt has a connection be given up sooner.
+func (c *connection) doubt() {
+	if c.link != nil {
+		c.ear.doubts = time.Since(c.link.activity.epoch) + doubtFor
+	}
 }
 
 func (c *connection) fallSilent(ctx actor.Context) {

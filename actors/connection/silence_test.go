@@ -130,6 +130,7 @@ func TestSilence(t *testing.T) {
 		hears  = func(_ *testing.T, l *listener) { l.activity.hear() }
 		leaves = func(_ *testing.T, l *listener) { l.Release(id, time.Now()) }
 		hangs  = func(_ *testing.T, l *listener) { l.pause(10 * time.Second) }
+		doubts = func(_ *testing.T, l *listener) { l.root.Send(l.owner, &Doubt{}) }
 		waits  = func(_ *testing.T, l *listener) { l.records.waits.Store(true) }
 		reads  = func(_ *testing.T, l *listener) { l.records.waits.Store(false) }
 	)
@@ -151,6 +152,10 @@ func TestSilence(t *testing.T) {
 		"the circuit was not wanted":          {0, []step{{time.Second, hears}, {time.Second, asks}, {500 * time.Millisecond, leaves}}, never, false},
 		"the circuit had time for the answer": {0, []step{{time.Second, hears}, {time.Second, asks}, {2 * time.Second, leaves}}, 7 * time.Second, true},
 		"this process did not run":            {0, []step{{time.Second, hears}, {time.Second, asks}, {4500 * time.Millisecond, hangs}}, 22 * time.Second, true},
+		"another went silent":                 {0, []step{{time.Second, hears}, {10 * time.Second, doubts}, {time.Second, asks}}, 14 * time.Second, true},
+		"another, when something came lately": {0, []step{{time.Second, hears}, {time.Second, doubts}, {time.Second, asks}}, 7 * time.Second, true},
+		"another, but nothing came ever":      {0, []step{{time.Second, doubts}, {10 * time.Second, asks}}, 21 * time.Second, false},
+		"another, long ago":                   {0, []step{{time.Second, hears}, {time.Second, doubts}, {time.Minute, asks}}, 67 * time.Second, true},
 		"and then heard of it":                {0, []step{{time.Second, hears}, {time.Second, asks}, {4500 * time.Millisecond, hangs}, {11 * time.Second, hears}}, never, false},
 		"a limit of this node's":              {0, []step{{time.Second, hears}, {time.Second, asks}, {500 * time.Millisecond, waits}, {time.Minute, reads}}, 68 * time.Second, true},
 	} {

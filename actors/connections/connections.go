@@ -188,7 +188,7 @@ func (c *connections) Receive(ctx actor.Context) {
 	case *connection.Up:
 		c.up(ctx, m)
 	case *connection.Silent:
-		c.silent(m)
+		c.silent(ctx, m)
 	case *connection.Down:
 		c.down(ctx, m)
 	case *kernel.ChildFailed:

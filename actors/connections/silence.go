@@ -3,6 +3,8 @@ package connections
 import (
 	"time"
 
+	"github.com/asynkron/protoactor-go/actor"
+
 	"chive/actors/connection"
 	"chive/messages/chivev1"
 )
@@ -28,7 +30,7 @@ func (e *entry) limit() time.Duration {
 // silent. That blames nobody: the dial will show whether the relay is there. But one that lets
 // itself be connected to, and then says nothing each time, would be dialled again and again, so
 // the second such connection in a row has failed like one that was not made.
-func (c *connections) silent(m *connection.Silent) {
+func (c *connections) silent(ctx actor.Context, m *connection.Silent) {
 	x := c.conns[m.ID]
 	if x == nil {
 		return
@@ -38,6 +40,11 @@ func (c *connections) silent(m *connection.Silent) {
 		e.conn = nil
 	}
 	e.suspect = true
+	for _, other := range c.conns {
+		if other != x && other.link != nil {
+			ctx.Send(other.pid, &connection.Doubt{})
+		}
+	}
 	if m.Heard {
 		e.mute = 0
 	} else {

@@ -1,12 +1,14 @@
 package connections
 
 import (
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
 	"chive/actors/connection"
+	"chive/actors/kernel"
 	"chive/internal/relaydouble"
 	"chive/messages"
 	"chive/messages/chivev1"
@@ -23,7 +25,7 @@ func (d *desk) silence(n byte, heard bool) bool {
 	x := &conn{id: e.id, entry: e, permit: permit}
 	e.conn, d.conns[x.id] = x, x
 	d.healthy(e, permit)
-	d.connections.silent(&connection.Silent{ID: x.id, Heard: heard})
+	d.connections.silent(nil, &connection.Silent{ID: x.id, Heard: heard})
 	if e.conn != nil {
 		d.t.Error("it takes new circuits")
 	}
@@ -134,4 +136,42 @@ func TestSilentRelayIsDialledAnew(t *testing.T) {
 		t.Error("the same connection")
 	}
 	r.spent(t, 2)
+}
+
+// When one connection went silent the others that are open hear of it.
+func TestOthersAreInDoubt(t *testing.T) {
+	d, told := newDesk(t), make(chan string, 8)
+	system := kernel.NewSystem(nil)
+	for n, id := range []string{"silent", "open", "being made"} {
+		pid := system.Root.Spawn(kernel.Func(func(ctx actor.Context) {
+			switch ctx.Message().(type) {
+			case *connection.Doubt:
+				told <- id
+			case *actor.Stopping:
+				told <- "end"
+			}
+		}))
+		d.conns[id] = &conn{id: id, entry: d.relay(byte(n)), pid: pid, link: &connection.Link{}}
+	}
+	d.conns["being made"].link = nil
+	done := make(chan struct{})
+	desk := system.Root.Spawn(kernel.Func(func(ctx actor.Context) {
+		if _, ok := ctx.Message().(*actor.Started); ok {
+			d.connections.silent(ctx, &connection.Silent{ID: "silent", Heard: true})
+			close(done)
+		}
+	}))
+	<-done
+	for _, x := range d.conns {
+		system.Root.Poison(x.pid) // behind what it was told
+	}
+	got := []string{<-told, <-told, <-told, <-told}
+	slices.Sort(got)
+	if !slices.Equal(got, []string{"end", "end", "end", "open"}) {
+		t.Errorf("%q", got)
+	}
+	if err := kernel.StopAndWait(system, desk, time.Minute); err != nil {
+		t.Error(err)
+	}
+	kernel.Shutdown(system)
 }
