@@ -104,8 +104,9 @@ type (
 		Err     error
 		WasOpen bool
 		Dialled bool
-		Hops    int // that had answered
-		Use     Use // of one that was open
+		Hops    int  // that had answered
+		Use     Use  // of one that was open
+		Silent  bool // the connection was not lost, but the guard said nothing any more
 		// Unacknowledged: what a leg carried may be lost with it.
 		Unacknowledged bool
 		Cause          string // id of the last event about it
@@ -133,6 +134,7 @@ type lane struct {
 	sent    time.Time      // when data of it went last; zero: never
 	reason  cell.EndReason // of that, to a client of ours
 	blocked bool
+	there   bool // the far end is
 }
 
 type circuitActor struct {
@@ -174,6 +176,7 @@ type circuitActor struct {
 	out0    chivev1.Outcome // why it closes
 	err     error
 	dialled bool
+	quiet   bool // the guard went silent
 }
 
 type post struct {
@@ -215,6 +218,8 @@ func (c *circuitActor) Receive(ctx actor.Context) {
 	case *connections.Failed:
 		c.dialled, c.cause = m.Dialled, m.Cause
 		c.end(ctx, m.Outcome, m.Err)
+	case *connection.Silent:
+		c.silent(ctx, m.Cause)
 	case *connection.Lost:
 		c.link = nil
 		c.end(ctx, m.Outcome, nil)
@@ -487,7 +492,7 @@ func (c *circuitActor) maybeGone(ctx actor.Context) {
 	c.tell()
 	ctx.Send(ctx.Parent(), &Gone{
 		ID: c.o.ID, Outcome: c.out0, Err: c.err, WasOpen: !c.opened.IsZero(), Dialled: c.dialled,
-		Hops: c.hops(), Use: c.use(), Cause: c.cause, Unacknowledged: c.o.Leg != nil && c.core != nil && c.core.Unacknowledged(),
+		Hops: c.hops(), Use: c.use(), Cause: c.cause, Silent: c.quiet, Unacknowledged: c.o.Leg != nil && c.core != nil && c.core.Unacknowledged(),
 	})
 	ctx.Stop(ctx.Self())
 }

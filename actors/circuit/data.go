@@ -145,6 +145,7 @@ func (c *circuitActor) event(ctx actor.Context, ev circuit.Event) {
 			return
 		}
 		if l := c.lanes[ev.Stream]; l != nil && l.pid != nil {
+			l.there = true
 			c.posts = append(c.posts, post{l.pid, &stream.Connected{Addr: ev.Addr}})
 		}
 	case circuit.Resolved:

@@ -141,6 +141,8 @@ func (s *setActor) Receive(ctx actor.Context) {
 		s.toLeg(ctx, m)
 	case *Opened:
 		s.legOpened(ctx, m)
+	case *LegSilent:
+		s.legSilent(ctx, m)
 	case *Slow, *Measured:
 		ctx.Send(ctx.Parent(), m)
 	case *linkTimeout:

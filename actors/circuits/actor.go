@@ -503,12 +503,10 @@ func (c *circuits) streamOff(ctx actor.Context, id string, spec *stream.Spec) {
 }
 
 // streamBack puts a stream that its circuit gave back at the head of the
-// queue. An exit that refused it is not asked again.
+// queue. An exit that refused it is not asked again, one that never heard of it is.
 func (c *circuits) streamBack(ctx actor.Context, m *circuit.StreamBack) {
-	if r := c.records[m.ID]; r != nil {
-		if r.exit != nil {
-			m.Spec.Avoid = append(m.Spec.Avoid, r.exit.Identity)
-		}
+	if r := c.records[m.ID]; r != nil && r.exit != nil && m.Spec.Last != chivev1.Outcome_OUTCOME_CONNECTION_LOST {
+		m.Spec.Avoid = append(m.Spec.Avoid, r.exit.Identity)
 	}
 	c.streamOff(ctx, m.ID, m.Spec)
 	if c.closing != nil {

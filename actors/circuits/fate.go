@@ -163,6 +163,7 @@ func (c *circuits) buildFailed(ctx actor.Context, r *record, m *circuit.Gone) {
 	c.unbuilt(r, m)
 	switch {
 	case r.late: // counted when it was late
+	case m.Silent: // the next dials anew
 	case m.Outcome == chivev1.Outcome_OUTCOME_SHUTDOWN, m.Outcome == chivev1.Outcome_OUTCOME_REPLACED:
 	case m.Dialled: // that guard is not tried again soon, and the others are not to wait for it
 	default:

@@ -122,6 +122,10 @@ func (s *stream) Receive(ctx actor.Context) {
 		s.ended(ctx, m)
 	case *CircuitGone:
 		s.circuitGone(ctx, m)
+	case *CircuitSilent:
+		if !s.connected {
+			s.refused(ctx, m.Outcome, true)
+		}
 	case *written:
 		s.written(ctx, m)
 	case *readDone:

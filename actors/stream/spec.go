@@ -90,6 +90,9 @@ type (
 	Ended struct{ Reason cell.EndReason }
 	// CircuitGone: the circuit is; the stream ends or is handed back.
 	CircuitGone struct{ Outcome chivev1.Outcome }
+	// CircuitSilent: nothing comes on the circuit any more. A stream that is not connected is
+	// handed back.
+	CircuitSilent struct{ Outcome chivev1.Outcome }
 	// Consumed tells the circuit that the application took what came in so
 	// many cells, and so many bytes.
 	Consumed struct {

@@ -25,6 +25,8 @@ var required = []string{
 	"zlib bomb", "zstd bomb", "concatenated bombs", "relay accepts and says nothing", "relay stalls in a handshake",
 	"consensus diff that is cut, too large, or leads elsewhere", "cached consensus changed under a diff",
 	"directory withholds microdescriptors", "directory drips headers", "required protocol is missing",
+	"router forgets the connections that are open", "guard hangs, its connections stay open", "relay answers no CREATE on any connection",
+	"network changes while a connection is made",
 	"relay stalls mid-download", "relay closes mid-download", "guard killed mid-download", "full disk before the start",
 	"a service's client sends too much before the target is connected",
 	"full disk mid-run", "data directory used twice", "corrupt cache file", "truncated cache file",

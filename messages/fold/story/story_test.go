@@ -141,6 +141,21 @@ func TestStories(t *testing.T) {
 			},
 		},
 		{
+			name: "a connection goes silent under a circuit",
+			script: func(s *script) {
+				s.connection("k", "g")
+				s.circuit("c", "k")
+				silent := s.add(of("g", messages.Event(supervisor, "sup", &chivev1.SupervisorStateChanged{
+					Child: "connection/k", State: "down", Attempt: 1, Outcome: timeout,
+				})))
+				s.add(messages.Because(messages.Event(circuit, "c", &chivev1.CircuitClosed{Outcome: lost}), silent, ""))
+				s.add(of("g", messages.Event(connection, "k", &chivev1.ConnectionClosed{Outcome: chivev1.Outcome_OUTCOME_IDLE, Circuits: 1})))
+			},
+			about:   Subject{circuit, "c"},
+			summary: "circuit c failed after 3s: the connection to the first relay broke (connection-lost)",
+			because: "supervision sup: connection k got no answer of any kind any more: it takes no new circuits\n",
+		},
+		{
 			name: "a connection breaks under a stream",
 			script: func(s *script) {
 				s.connection("k", "g")

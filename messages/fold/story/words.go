@@ -2,6 +2,7 @@ package story
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"chive/messages"
@@ -216,6 +217,9 @@ func (l *Log) sayOther(e *chivev1.Envelope) string {
 		return "counts as unreachable: " + meaning(body.GuardUnreachable.GetOutcome())
 	case *chivev1.Envelope_SupervisorStateChanged:
 		s := body.SupervisorStateChanged
+		if id, ok := strings.CutPrefix(s.GetChild(), "connection/"); ok && s.GetState() == "down" {
+			return "connection " + id + " got no answer of any kind any more: it takes no new circuits"
+		}
 		text := fmt.Sprintf("%s after failure %d", s.GetState(), s.GetAttempt())
 		if d := s.GetDelay().AsDuration(); d > 0 {
 			text += ": not tried again for " + span(d)
