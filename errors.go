@@ -122,6 +122,7 @@ var kinds = map[chivev1.Outcome]error{
 	chivev1.Outcome_OUTCOME_BACKOFF:            ErrNotReady,
 	chivev1.Outcome_OUTCOME_PROXY_FAILED:       ErrNotReady,
 	chivev1.Outcome_OUTCOME_PROXY_REFUSED:      ErrNotReady,
+	chivev1.Outcome_OUTCOME_MACHINE_FAILED:     ErrNotReady,
 	chivev1.Outcome_OUTCOME_OVERLOADED:         ErrBusy,
 	chivev1.Outcome_OUTCOME_TIMEOUT:            ErrTimeout,
 	chivev1.Outcome_OUTCOME_SHUTDOWN:           ErrClosed,

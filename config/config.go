@@ -87,7 +87,7 @@ type Config struct {
 	PathBias
 	Guards
 
-	// Of each identity, a SOCKS user name with its password.
+	// Of each identity, a user name (SOCKS, HTTP) with its password.
 	IdentityMaxAge        time.Duration // it is renewed then; 0: never
 	IdentityMaxStreams    int           // it is renewed after so many; 0: never
 	IdentityDistinctExits bool          // no other identity uses its exits

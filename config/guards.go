@@ -23,12 +23,12 @@ var guardOptions = []Option{
 	}, "guards", 0, maxGuards, func(c *Config) *int { return &c.NumPrimaryGuards }),
 	number(Option{
 		Name: "NumEntryGuards", Default: "0", Class: Hot, RemoteDenied: deniedPrivacy, Effect: "From the next circuit on; circuits through others stay.",
-		Doc:     "How many of the primary guards are in use at once, one of them at random for each circuit; no more than there are primary ones. 0 is what the consensus says (`guard-n-primary-guards-to-use`), 2 if it says nothing.",
+		Doc:     "How many of the primary guards are in use at once, one of them at random for each circuit; no more than there are primary ones. A conflux set (ConfluxEnabled) has a guard for each of its circuits, the first ones, so that with 1 two are used, as in C tor; for one guard alone set ConfluxEnabled to 0. 0 is what the consensus says (`guard-n-primary-guards-to-use`), 2 if it says nothing.",
 		Differs: guardsDiffer + " Its default without a word of the consensus is 1.",
 	}, "guards", 0, maxGuards, func(c *Config) *int { return &c.NumEntryGuards }),
 	number(Option{
 		Name: "NumDirectoryGuards", Default: "0", Class: Hot, RemoteDenied: deniedPrivacy, Effect: "From the next directory request on.",
-		Doc:     "The same for directory requests (`guard-n-primary-dir-guards-to-use`, 2).",
+		Doc:     "How many of the primary guards directory requests go to, one of them at random for each; while one fails, the next primary one takes its place. 0 is what the consensus says (`guard-n-primary-dir-guards-to-use`), 2 if it says nothing.",
 		Differs: guardsDiffer + " Its default without a word of the consensus is 3.",
 	}, "guards", 0, maxGuards, func(c *Config) *int { return &c.NumDirectoryGuards }),
 	guardLifetime(),

@@ -84,7 +84,7 @@ var socksOptions = []Option{
 	}, func(c *Config) *bool { return &c.IsolateDestinations }),
 	flag(Option{
 		Name: "IsolateSOCKSAuth", Default: "1", Own: true, Class: Hot, Effect: newStreams, RemoteDenied: deniedIsolation,
-		Doc: "Streams with different SOCKS user names or passwords share no circuit, but where a SocksPort says NoIsolateSOCKSAuth.",
+		Doc: "Streams with different SOCKS user names or passwords, or for HTTP another Proxy-Authorization, Tor-Stream-Isolation or X-Tor-Stream-Isolation, share no circuit, but where a SocksPort says NoIsolateSOCKSAuth.",
 	}, func(c *Config) *bool { return &c.IsolateSOCKSAuth }),
 	flag(Option{
 		Name: "IsolateClientPort", Default: "0", Own: true, Class: Hot, Effect: newStreams, RemoteDenied: deniedIsolation,
@@ -234,7 +234,7 @@ var connectionOptions = []Option{
 var logOptions = []Option{
 	flag(Option{
 		Name: "SafeLogging", Default: "1", Class: Hot, Effect: "From the next line on.", RemoteDenied: deniedPrivacy,
-		Doc:     "Replace targets and client addresses in log lines by [scrubbed].",
+		Doc:     "Replace targets, client addresses and addresses of onion services in log lines by [scrubbed], also where they stand in a file's name.",
 		Differs: "`SafeLogging relay` is refused.",
 	}, func(c *Config) *bool { return &c.SafeLogging }),
 	custom(Option{

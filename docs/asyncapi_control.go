@@ -123,7 +123,7 @@ func (a *api) control() {
 	a.message("drain-answer", "", a.schemas.answer(node.DrainAnswer{}))
 	a.verb("drain", "Take no new streams, and no part in onion services that nodes share; what is open goes on. Or take part again.", "drain-question", "drain-answer", "refusal")
 
-	a.message("renew-question", "Either all, or the SOCKS user name of an identity, and if wanted its password.", a.schemas.answer(node.RenewAsk{}))
+	a.message("renew-question", "Either all, or the user name of an identity, and if wanted its password.", a.schemas.answer(node.RenewAsk{}))
 	a.message("renew-answer", "", a.schemas.answer(node.RenewAnswer{}))
 	a.verb("renew", "Use other circuits from now on, for one identity or for all that were used; open streams go on. All at most once in 10 s.", "renew-question", "renew-answer", "refusal")
 
@@ -132,7 +132,7 @@ func (a *api) control() {
 	a.message("hosting-verify-question", "", a.schemas.answer(node.HostingVerifyRequest{}))
 	a.message("hosting-verify-answer", "", a.schemas.answer(node.HostingVerifyAnswer{}))
 	a.verb("hosting-verify", "Visit one of them as a client does, and tell what was found. It takes some seconds, and two minutes at most.", "hosting-verify-question", "hosting-verify-answer", "refusal")
-	a.message("identities-question", "SOCKS user names that are to be told beside their tokens.", a.schemas.answer(node.IdentitiesAsk{}))
+	a.message("identities-question", "User names that are to be told beside their tokens.", a.schemas.answer(node.IdentitiesAsk{}))
 	a.message("identities-answer", "", a.schemas.answer(node.IdentitiesAnswer{}))
 	a.verb("identities", "The identities that use the node: their tokens, circuits and streams.", "identities-question", "identities-answer", "refusal")
 

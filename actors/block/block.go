@@ -46,6 +46,8 @@ type Block struct {
 	Cells int
 	// Stream is whose data this is.
 	Stream cell.StreamID
+	// Of tells, of DataOut, the stream from others that have had its number: its Spec.
+	Of any
 	// Leg is over which leg of a conflux set messages came.
 	Leg int
 	// Here asks for the block to be handled in the sender's goroutine.
@@ -100,7 +102,7 @@ func get(from *sync.Pool, kind Kind, size int) *Block {
 // Free gives the block back and its credit to who waits for it.
 func (b *Block) Free() {
 	credit := b.Credit
-	b.Kind, b.Bytes, b.Cells, b.Stream, b.Leg, b.Credit, b.Here = 0, nil, 0, 0, 0, nil, false
+	b.Kind, b.Bytes, b.Cells, b.Stream, b.Of, b.Leg, b.Credit, b.Here = 0, nil, 0, 0, nil, 0, nil, false
 	out.Add(-1)
 	gave(len(b.Buf))
 	switch {

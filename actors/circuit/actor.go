@@ -2,6 +2,7 @@ package circuit
 
 import (
 	"crypto/rand"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -103,8 +104,9 @@ type (
 		Err     error
 		WasOpen bool
 		Dialled bool
-		Hops    int // that had answered
-		Use     Use // of one that was open
+		Hops    int  // that had answered
+		Use     Use  // of one that was open
+		Silent  bool // the connection was not lost, but the guard said nothing any more
 		// Unacknowledged: what a leg carried may be lost with it.
 		Unacknowledged bool
 		Cause          string // id of the last event about it
@@ -128,10 +130,11 @@ type lane struct {
 	pid     *actor.PID
 	spec    *stream.Spec
 	pending []*block.Block // data the windows did not let go yet; at most the stream's credit
-	finish  bool           // END when pending is empty
+	finish  *finishing     // END when pending is empty; nil: its actor is not done
 	sent    time.Time      // when data of it went last; zero: never
 	reason  cell.EndReason // of that, to a client of ours
 	blocked bool
+	there   bool // the far end is
 }
 
 type circuitActor struct {
@@ -173,6 +176,7 @@ type circuitActor struct {
 	out0    chivev1.Outcome // why it closes
 	err     error
 	dialled bool
+	quiet   bool // the guard went silent
 }
 
 type post struct {
@@ -200,13 +204,13 @@ func (c *circuitActor) Receive(ctx actor.Context) {
 	case *block.Block:
 		c.block(ctx, m)
 	case *stream.Consumed:
-		c.reserve()
-		c.out.Bytes = c.core.Consumed(c.out.Bytes, m.Stream, m.Cells)
-		c.flush()
+		c.consumed(m)
 	case *Attach:
 		c.attach(ctx, m.Spec)
 	case *stream.Finish:
 		c.streamFinished(ctx, m)
+	case *laneShed:
+		c.shedLane(m)
 	case *actor.Started:
 		c.start(ctx)
 	case *connections.Ready:
@@ -214,6 +218,8 @@ func (c *circuitActor) Receive(ctx actor.Context) {
 	case *connections.Failed:
 		c.dialled, c.cause = m.Dialled, m.Cause
 		c.end(ctx, m.Outcome, m.Err)
+	case *connection.Silent:
+		c.silent(ctx, m.Cause)
 	case *connection.Lost:
 		c.link = nil
 		c.end(ctx, m.Outcome, nil)
@@ -417,22 +423,11 @@ func (c *circuitActor) refuse(ctx actor.Context, spec *stream.Spec, err error) {
 	ctx.Logger().Debug("stream refused", "circuit", c.o.ID, "err", err)
 }
 
-// finishLane sends what the stream still had to send, then END.
-func (c *circuitActor) finishLane(id cell.StreamID, l *lane, end bool) {
-	if end && !c.closing && len(l.pending) > 0 {
-		l.pid, l.finish = nil, true
-		return
-	}
-	c.dropLane(id, l, end)
-	c.flush()
-}
-
 func (c *circuitActor) dropLane(id cell.StreamID, l *lane, end bool) {
-	for _, b := range l.pending {
-		b.Free()
-	}
-	l.pending = nil
+	l.forget()
 	delete(c.lanes, id)
+	// What comes of another stream of that number in this turn is for another actor.
+	c.slots = slices.DeleteFunc(c.slots, func(s slot) bool { return s.id == id })
 	if !end || c.closing {
 		return
 	}
@@ -497,7 +492,7 @@ func (c *circuitActor) maybeGone(ctx actor.Context) {
 	c.tell()
 	ctx.Send(ctx.Parent(), &Gone{
 		ID: c.o.ID, Outcome: c.out0, Err: c.err, WasOpen: !c.opened.IsZero(), Dialled: c.dialled,
-		Hops: c.hops(), Use: c.use(), Cause: c.cause, Unacknowledged: c.o.Leg != nil && c.core != nil && c.core.Unacknowledged(),
+		Hops: c.hops(), Use: c.use(), Cause: c.cause, Silent: c.quiet, Unacknowledged: c.o.Leg != nil && c.core != nil && c.core.Unacknowledged(),
 	})
 	ctx.Stop(ctx.Self())
 }
@@ -542,6 +537,9 @@ func (c *circuitActor) stopping(ctx actor.Context) {
 	c.pacing.Stop()
 	c.padding.Stop()
 	c.leave()
+	for _, l := range c.lanes {
+		l.forget()
+	}
 	if c.o.Leg != nil {
 		c.tell() // its set may be failing, too
 	}

@@ -15,7 +15,7 @@ import (
 func TestCutOffAtOnce(t *testing.T) {
 	now := time.Now()
 	c := &circuitActor{o: Options{Now: func() time.Time { return now }}, lanes: map[cell.StreamID]*lane{}}
-	c.lanes[cell.StreamID(1)] = &lane{finish: true}
+	c.lanes[cell.StreamID(1)] = &lane{finish: &finishing{}}
 	c.stay.arrives = now.Add(time.Second)
 	c.serve = func(uint16, int) Served { return Served{} }
 	if c.stays(actor.Context(nil), chivev1.Outcome_OUTCOME_IDLE) {

@@ -145,6 +145,7 @@ func (c *circuitActor) event(ctx actor.Context, ev circuit.Event) {
 			return
 		}
 		if l := c.lanes[ev.Stream]; l != nil && l.pid != nil {
+			l.there = true
 			c.posts = append(c.posts, post{l.pid, &stream.Connected{Addr: ev.Addr}})
 		}
 	case circuit.Resolved:
@@ -180,8 +181,8 @@ func (c *circuitActor) event(ctx actor.Context, ev circuit.Event) {
 
 // data takes what a stream has to send.
 func (c *circuitActor) data(ctx actor.Context, b *block.Block) {
-	l := c.lanes[b.Stream]
-	if l == nil || l.finish {
+	l := c.laneOf(b.Stream, b.Of)
+	if l == nil || l.finish != nil {
 		b.Free()
 		return
 	}
@@ -244,15 +245,21 @@ func (c *circuitActor) pump(id cell.StreamID, l *lane) bool {
 	if n > 0 {
 		l.sent = c.o.Now()
 	}
-	if len(b.Bytes) > 0 {
+	more := len(b.Bytes) > 0
+	if !more {
+		b.Free()
+		l.pending = append(l.pending[:0], l.pending[1:]...)
+	}
+	if l.finish != nil && n > 0 {
+		l.finish.moved(l.pending)
+	}
+	if more {
 		c.waitForWindow(id, l)
 		return n > 0
 	}
-	b.Free()
-	l.pending = append(l.pending[:0], l.pending[1:]...)
 	if len(l.pending) > 0 {
 		c.waitForWindow(id, l)
-	} else if l.finish {
+	} else if l.finish != nil {
 		c.dropLane(id, l, true)
 	}
 	return true

@@ -98,8 +98,11 @@ func (c *circuitActor) host(ctx actor.Context) bool {
 		c.leaving.late = m.of == c.leaving
 		return true
 	case *stream.Accepted:
+		if c.laneOf(m.Stream, m.Spec) == nil {
+			return true // the client has ended it
+		}
 		c.reserve()
-		c.out.Bytes, _ = c.core.Accept(c.out.Bytes, m.Stream) // fails only if the client has ended it
+		c.out.Bytes, _ = c.core.Accept(c.out.Bytes, m.Stream) // fails only if the circuit has ended
 	default:
 		return false
 	}

@@ -87,6 +87,7 @@ type setActor struct {
 	root    *actor.RootContext
 	failed  error // of a message that could not be routed
 	held    heldMessages
+	moved   bool // something that waited had its turn in this turn
 }
 
 // SetProps makes the actor of a conflux set.
@@ -115,14 +116,15 @@ func (s *setActor) Receive(ctx actor.Context) {
 			s.block(ctx, m)
 		}
 	case *stream.Consumed:
-		_ = s.core.Consumed(nil, m.Stream, m.Cells)
-		s.flush()
+		s.consumed(m)
 	case *LegStatus:
 		s.observe(ctx, m)
 	case *Attach:
 		s.attachTo(ctx, m.Spec)
 	case *stream.Finish:
 		s.streamFinished(ctx, m)
+	case *laneShed:
+		s.shedLane(m)
 	case *mayGoOn:
 		s.pacing = nil
 		s.unblock(ctx)
@@ -139,6 +141,8 @@ func (s *setActor) Receive(ctx actor.Context) {
 		s.toLeg(ctx, m)
 	case *Opened:
 		s.legOpened(ctx, m)
+	case *LegSilent:
+		s.legSilent(ctx, m)
 	case *Slow, *Measured:
 		ctx.Send(ctx.Parent(), m)
 	case *linkTimeout:
@@ -405,7 +409,7 @@ func (s *setActor) stoppingSet(ctx actor.Context) {
 // forgetMessages lets go of what waits, for the streams or for the legs.
 func (s *setActor) forgetMessages() {
 	block.Leave(&s.held)
-	s.held.set(0)
+	s.held.forget()
 	for _, l := range s.legs {
 		l.timer.Stop()
 		l.drop()

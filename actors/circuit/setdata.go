@@ -45,7 +45,8 @@ func (s *setActor) messages(ctx actor.Context, b *block.Block) {
 		s.posts[i] = post{}
 	}
 	s.posts, s.slots = s.posts[:0], s.slots[:0]
-	s.held.set(s.flux.Held())
+	s.held.set(s.flux, s.moved)
+	s.moved = false
 	if mayPackage && failed == nil {
 		s.unblock(ctx)
 	}
@@ -73,6 +74,7 @@ func (s *setActor) deliver(ctx actor.Context, m conflux.Message, mayPackage bool
 		if m, ok, err = s.flux.Next(); err != nil {
 			return mayPackage, err
 		}
+		s.moved = s.moved || ok
 	}
 	return mayPackage, nil
 }
@@ -210,15 +212,30 @@ func (s *setActor) pumpBlock(id cell.StreamID, b *block.Block) int {
 // block.Holder.
 type heldMessages struct {
 	shed         func()
-	bytes, since atomic.Int64
+	memory       int          // that is counted
+	bytes, since atomic.Int64 // of messages that wait; when one of them last had its turn
 }
 
-func (h *heldMessages) set(bytes int) {
-	before := h.bytes.Swap(int64(bytes))
-	if before == 0 && bytes > 0 {
+// set notes what a set holds now. moved: something of what waited had its turn, and what
+// still waits is counted anew.
+func (h *heldMessages) set(of *conflux.Set, moved bool) {
+	bytes := int64(of.Held())
+	if bytes > 0 && (moved || h.bytes.Load() == 0) {
 		h.since.Store(block.Moment())
 	}
-	block.Keep(bytes - int(before))
+	h.bytes.Store(bytes)
+	h.keep(of.Memory())
+}
+
+// forget is for a set that is over.
+func (h *heldMessages) forget() {
+	h.bytes.Store(0)
+	h.keep(0)
+}
+
+func (h *heldMessages) keep(memory int) {
+	block.Keep(memory - h.memory)
+	h.memory = memory
 }
 
 // Held implements block.Holder.

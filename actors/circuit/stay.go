@@ -49,7 +49,7 @@ func (c *circuitActor) stays(ctx actor.Context, why chivev1.Outcome) bool {
 	now := c.o.Now()
 	wait := c.stay.arrives.Sub(now)
 	for _, l := range c.lanes {
-		if l.finish {
+		if l.finish != nil {
 			wait = max(wait, lookAgain)
 		}
 	}

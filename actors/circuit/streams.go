@@ -27,7 +27,7 @@ func (c *circuitActor) carry(ctx actor.Context, id cell.StreamID, spec *stream.S
 
 func (c *circuitActor) streamFinished(ctx actor.Context, m *stream.Finish) {
 	delete(c.actors, m.Spec)
-	l := c.laneOf(m)
+	l := c.laneOf(m.Stream, m.Spec)
 	if l != nil {
 		l.reason = endReason(m.Outcome)
 	}
@@ -48,18 +48,28 @@ func (c *circuitActor) streamFinished(ctx actor.Context, m *stream.Finish) {
 		c.dropLane(m.Stream, l, m.End)
 		c.flush()
 	default:
-		c.finishLane(m.Stream, l, m.End)
+		c.finishLane(ctx, m.Stream, l, m.End)
 	}
 	c.maybeGone(ctx)
 }
 
-// laneOf is the lane of a stream that has finished; nil: the far end had ended it. A client of
-// ours may have begun another of that number since.
-func (c *circuitActor) laneOf(m *stream.Finish) *lane {
-	if l := c.lanes[m.Stream]; l != nil && l.spec == m.Spec {
+// laneOf is the lane of a stream; nil: the far end has ended it. A client of ours may have begun
+// another of that number since: what the actor of the one before still says is not for it.
+func (c *circuitActor) laneOf(id cell.StreamID, of any) *lane {
+	if l := c.lanes[id]; l != nil && l.spec == of {
 		return l
 	}
 	return nil
+}
+
+// consumed tells the far end, if that is due, that an application took what came.
+func (c *circuitActor) consumed(m *stream.Consumed) {
+	if c.laneOf(m.Stream, m.Spec) == nil {
+		return
+	}
+	c.reserve()
+	c.out.Bytes = c.core.Consumed(c.out.Bytes, m.Stream, m.Cells, m.Bytes)
+	c.flush()
 }
 
 // streamFailed ends a stream whose actor panicked, also when the far end had ended it before.

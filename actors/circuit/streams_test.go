@@ -38,10 +38,10 @@ func TestNumberOfAnotherStream(t *testing.T) {
 	c := newCircuit(Options{})
 	next := &lane{spec: now}
 	c.lanes[7] = next
-	if l := c.laneOf(&stream.Finish{Spec: before, Stream: 7}); l != nil {
+	if l := c.laneOf(7, before); l != nil {
 		t.Error("it is taken for the stream before")
 	}
-	if l := c.laneOf(&stream.Finish{Spec: now, Stream: 7}); l != next {
+	if l := c.laneOf(7, now); l != next {
 		t.Error("it is not found")
 	}
 }

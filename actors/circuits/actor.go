@@ -98,7 +98,7 @@ type (
 		Rules     string
 	}
 	// Configure changes the settings, at once. With Rebuild, circuits that are
-	// there take no new streams.
+	// there take no new streams, and others are built in place of those that are being built.
 	Configure struct {
 		Settings Settings
 		Rebuild  bool
@@ -126,7 +126,7 @@ type (
 	Try struct{}
 	// GuardsRetried: guards that failed may be tried again at once. With Renew, the
 	// machine's way to the network is another one: circuits that are there take no new
-	// streams.
+	// streams, and others are built in place of those that are being built.
 	GuardsRetried struct{ Renew bool }
 	// Proxy tells whether the proxy on the way to all relays works.
 	Proxy struct{ Works bool }
@@ -216,20 +216,22 @@ type circuits struct {
 	times      times
 	paces      map[netdoc.Digest]*guardPace
 	proxyDown  bool // no relay can be reached, as the proxy on the way fails
-	sets       sets
-	holdOff    *kernel.Timer
-	ticker     *kernel.Timer
-	closing    *Close
-	progress   chivev1.BootstrapPhase
-	totals     circuit.Totals
-	policy     padding.Policy // that circuits were told last
-	mode       path.Mode      // of the layers that circuits have
-	stems      stems
-	naming     uint64                      // likewise
-	opens      []*Open                     // circuits that owners wait for, not launched yet
-	ahead      int                         // launched of them since one that nobody waits for
-	meetings   map[string]*meeting         // that streams wait for
-	met        map[onion.Address][]*record // circuits whose last hop is an onion service
+	// machineFails: the circuit that failed last did as no connection can be made from here.
+	machineFails bool
+	sets         sets
+	holdOff      *kernel.Timer
+	ticker       *kernel.Timer
+	closing      *Close
+	progress     chivev1.BootstrapPhase
+	totals       circuit.Totals
+	policy       padding.Policy // that circuits were told last
+	mode         path.Mode      // of the layers that circuits have
+	stems        stems
+	naming       uint64                      // likewise
+	opens        []*Open                     // circuits that owners wait for, not launched yet
+	ahead        int                         // launched of them since one that nobody waits for
+	meetings     map[string]*meeting         // that streams wait for
+	met          map[onion.Address][]*record // circuits whose last hop is an onion service
 }
 
 // Props makes the actor.
@@ -420,7 +422,7 @@ func (c *circuits) place(ctx actor.Context, w *waiting) bool {
 		c.attach(ctx, r, w)
 		return true
 	}
-	if r := c.records[w.on]; r != nil && !r.open && !r.waits && !r.late {
+	if r := c.records[w.on]; r != nil && !r.open && !r.waits && !r.late && !r.tired {
 		return false // it is on its way
 	}
 	c.waitOn(w, nil)
@@ -502,12 +504,10 @@ func (c *circuits) streamOff(ctx actor.Context, id string, spec *stream.Spec) {
 }
 
 // streamBack puts a stream that its circuit gave back at the head of the
-// queue. An exit that refused it is not asked again.
+// queue. An exit that refused it is not asked again, one that never heard of it is.
 func (c *circuits) streamBack(ctx actor.Context, m *circuit.StreamBack) {
-	if r := c.records[m.ID]; r != nil {
-		if r.exit != nil {
-			m.Spec.Avoid = append(m.Spec.Avoid, r.exit.Identity)
-		}
+	if r := c.records[m.ID]; r != nil && r.exit != nil && m.Spec.Last != chivev1.Outcome_OUTCOME_CONNECTION_LOST {
+		m.Spec.Avoid = append(m.Spec.Avoid, r.exit.Identity)
 	}
 	c.streamOff(ctx, m.ID, m.Spec)
 	if c.closing != nil {

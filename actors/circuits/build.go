@@ -120,11 +120,14 @@ func (c *circuits) spare(w *waiting) *record {
 	return nil
 }
 
-func (c *circuits) path(want path.Want, avoid []netdoc.Digest) ([]*path.Relay, error) {
+func (c *circuits) path(want path.Want) ([]*path.Relay, error) {
 	if !c.dir.Enough {
 		return nil, errNotYet
 	}
-	guards := c.o.Guards.Candidates(c.o.Now())
+	return c.pathBy(c.o.Guards.Candidates(c.o.Now()), want, nil)
+}
+
+func (c *circuits) pathBy(guards []netdoc.Digest, want path.Want, avoid []netdoc.Digest) ([]*path.Relay, error) {
 	if len(guards) == 0 {
 		return nil, errNotYet
 	}
@@ -257,6 +260,8 @@ func (c *circuits) lateOutcome(w *waiting) chivev1.Outcome {
 		return w.Spec.Last
 	case c.proxyDown:
 		return chivev1.Outcome_OUTCOME_PROXY_FAILED
+	case c.machineFails:
+		return chivev1.Outcome_OUTCOME_MACHINE_FAILED
 	case !c.dir.Enough && w.Directory == nil:
 		return chivev1.Outcome_OUTCOME_NO_DIRECTORY
 	default:

@@ -33,7 +33,7 @@ func (c *circuits) opened(ctx actor.Context, m *circuit.Opened) {
 	}
 	c.paced(r, m.Took)
 	c.ended(r)
-	c.failures = 0
+	c.failures, c.machineFails = 0, false
 	c.built(r)
 	if r.purpose == chivev1.Purpose_PURPOSE_GENERAL {
 		c.listen()
@@ -92,14 +92,19 @@ func (c *circuits) settle(ctx actor.Context) {
 
 // resume tries at once what would have been tried later.
 func (c *circuits) resume(ctx actor.Context) {
+	c.atOnce()
+	if c.closing == nil {
+		c.settle(ctx)
+		c.serve(ctx)
+	}
+}
+
+// atOnce ends the pause after failures.
+func (c *circuits) atOnce() {
 	c.failures = 0
 	if c.holdOff != nil {
 		c.holdOff.Stop()
 		c.holdOff = nil
-	}
-	if c.closing == nil {
-		c.settle(ctx)
-		c.serve(ctx)
 	}
 }
 
@@ -143,17 +148,22 @@ func (c *circuits) forget(r *record) {
 // failed, the guards have heard of it from the connections.
 func (c *circuits) buildFailed(ctx actor.Context, r *record, m *circuit.Gone) {
 	c.blame(r, m.Cause)
+	c.machineFails = m.Outcome == chivev1.Outcome_OUTCOME_MACHINE_FAILED
 	if r.purpose == chivev1.Purpose_PURPOSE_DIRECTORY {
 		c.refuseWaiting(r.id, m.Outcome)
 		return
 	}
 	if r.wish != nil { // who chose its last hop could else hold the others up
 		c.unreached(r, m)
+		if c.machineFails { // which nobody chose, and no other can be built either
+			c.failed(ctx, true)
+		}
 		return
 	}
 	c.unbuilt(r, m)
 	switch {
 	case r.late: // counted when it was late
+	case m.Silent: // the next dials anew
 	case m.Outcome == chivev1.Outcome_OUTCOME_SHUTDOWN, m.Outcome == chivev1.Outcome_OUTCOME_REPLACED:
 	case m.Dialled: // that guard is not tried again soon, and the others are not to wait for it
 	default:
@@ -171,10 +181,14 @@ func (c *circuits) blame(r *record, cause string) {
 }
 
 // failed counts a circuit that was not built in time; after several in a row
-// there is a pause.
-func (c *circuits) failed(ctx actor.Context, atOnce bool) {
+// there is a pause. What fails together with all others pauses at once, and what fails so
+// during the pause is no further failure.
+func (c *circuits) failed(ctx actor.Context, together bool) {
+	if together && c.holdOff != nil {
+		return
+	}
 	c.failures++
-	if c.failures < 3 && !atOnce {
+	if c.failures < 3 && !together {
 		return
 	}
 	if c.holdOff == nil {
@@ -182,10 +196,12 @@ func (c *circuits) failed(ctx actor.Context, atOnce bool) {
 	}
 }
 
-// notTried: the connection was refused without a dial, and so would the next.
+// notTried: the connection was refused without a dial, or nothing can be dialled at all, and
+// so would the next be.
 func notTried(out chivev1.Outcome) bool {
 	switch out {
-	case chivev1.Outcome_OUTCOME_BACKOFF, chivev1.Outcome_OUTCOME_QUARANTINED, chivev1.Outcome_OUTCOME_PROXY_FAILED:
+	case chivev1.Outcome_OUTCOME_BACKOFF, chivev1.Outcome_OUTCOME_QUARANTINED, chivev1.Outcome_OUTCOME_PROXY_FAILED,
+		chivev1.Outcome_OUTCOME_MACHINE_FAILED:
 		return true
 	}
 	return false

@@ -12,7 +12,7 @@ import (
 	"chive/tor/netdoc"
 )
 
-// An identity is who asks, by SOCKS user name and password: the last of a stream's
+// An identity is who asks, by user name and password: the last of a stream's
 // Identities. Its term is from its first stream to its renewal, by the operator or by
 // itself when it is older than IdentityMaxAge or had IdentityMaxStreams: then its next
 // stream begins another term, on other circuits. How soon those are built is for the rate

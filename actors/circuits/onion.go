@@ -315,9 +315,7 @@ func (c *circuits) relayer(ctx actor.Context) {
 			c.dismiss(ctx, r, chivev1.Outcome_OUTCOME_REPLACED)
 		case r.wish == nil || r.closing:
 		case r.owned() && !r.open:
-			r.abandoned = true
-			c.waitsAgain(ctx, r.wish)
-			c.dismiss(ctx, r, chivev1.Outcome_OUTCOME_REPLACED)
+			c.anew(ctx, r)
 		case r.owned() && r.purpose == chivev1.Purpose_PURPOSE_HOSTING_INTRODUCTION:
 			c.dismiss(ctx, r, chivev1.Outcome_OUTCOME_REPLACED)
 		default:

@@ -45,14 +45,25 @@ func (c *circuits) roomAt(guard netdoc.Digest) bool {
 }
 
 // planFor is the path that a request is waiting with, or a new one. It is dropped
-// when the guards' state no longer has its guard.
+// when the guards' state no longer has its guard; when its exit is not to be used any
+// more it is another one by the same guard.
 func (c *circuits) planFor(w *waiting) ([]*path.Relay, error) {
-	avoid := c.avoided(w)
-	if w.plan != nil && slices.Contains(c.o.Guards.Candidates(c.o.Now()), w.plan[0].Identity) &&
-		!slices.Contains(avoid, w.plan[len(w.plan)-1].Identity) {
+	if !c.dir.Enough {
+		return nil, errNotYet
+	}
+	avoid, guards := c.avoided(w), c.o.Guards.Candidates(c.o.Now())
+	if w.plan == nil {
+		return c.pathBy(guards, w.want, avoid)
+	}
+	at := slices.Index(guards, w.plan[0].Identity)
+	switch {
+	case at < 0:
+		return c.pathBy(guards, w.want, avoid)
+	case slices.Contains(avoid, w.plan[len(w.plan)-1].Identity):
+		return c.pathBy(guards[at:at+1], w.want, avoid)
+	default:
 		return w.plan, nil
 	}
-	return c.path(w.want, avoid)
 }
 
 // paced takes the time of a circuit that has just opened.

@@ -105,7 +105,7 @@ func (c *circuits) hungry() bool {
 // cleanPath is the path of a circuit that nobody asked for; none if it may not be
 // launched now. An error says that there is none for the port.
 func (c *circuits) cleanPath(ctx actor.Context, port predict.Port) ([]*path.Relay, error) {
-	relays, err := c.path(path.Want{Port: port.Number, IPv6: port.IPv6}, nil)
+	relays, err := c.path(path.Want{Port: port.Number, IPv6: port.IPv6})
 	if err != nil {
 		return nil, err
 	}
@@ -173,6 +173,7 @@ func (c *circuits) configure(ctx actor.Context, m *Configure) {
 	}
 	if m.Rebuild {
 		c.rebuild(ctx)
+		c.atOnce() // what failed before says nothing any more
 	}
 	switch {
 	case !c.confluxParams().Enabled:
@@ -189,18 +190,4 @@ func (c *circuits) configure(ctx actor.Context, m *Configure) {
 	c.pool.follow(c.o.Now(), m.Settings.Period)
 	c.shrink(ctx)
 	c.serve(ctx)
-}
-
-// rebuild lets no circuit take new streams: those without any close, the others
-// with their last. What is being built is not used either.
-func (c *circuits) rebuild(ctx actor.Context) {
-	for _, r := range c.records {
-		if r.purpose == chivev1.Purpose_PURPOSE_HOSTING_INTRODUCTION && r.owned() && !r.closing {
-			// It carries no streams, and lives for a day: its owner asks for another.
-			c.dismiss(ctx, r, chivev1.Outcome_OUTCOME_REPLACED)
-			continue
-		}
-		r.tired = true
-		c.retire(ctx, r)
-	}
 }

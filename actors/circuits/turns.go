@@ -19,8 +19,8 @@ type Building struct {
 }
 
 const (
-	// patient is how many others are launched while one waits that nobody waits for.
-	patient = 3
+	// mostAhead is how many others are launched while one waits that nobody waits for.
+	mostAhead = 3
 	// mostLeisurely bounds those of maxOpens that nobody waits for: there is room for the others.
 	mostLeisurely = maxOpens * 3 / 4
 )
@@ -88,7 +88,7 @@ func (c *circuits) nextOpen(n underway) int {
 			break
 		}
 	}
-	if first < 0 || second >= 0 && c.ahead >= patient {
+	if first < 0 || second >= 0 && c.ahead >= mostAhead {
 		return second
 	}
 	return first

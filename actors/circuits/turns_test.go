@@ -65,7 +65,7 @@ func TestClientsBeforeUploads(t *testing.T) {
 					d.isOpen(r)
 				}
 			}
-			if uploads < (served+uploads)/(patient+1) || served < uploads*2/3 {
+			if uploads < (served+uploads)/(mostAhead+1) || served < uploads*2/3 {
 				t.Errorf("%v: %d served, %d uploads meanwhile", purpose, served, uploads)
 			}
 		})

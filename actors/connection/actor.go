@@ -18,12 +18,14 @@ import (
 // Options is what a connection actor is made of.
 type Options struct {
 	ID       string // actor id in events
+	Name     string // of the relay in those of its supervision
 	Target   Target
 	Purpose  chivev1.Purpose
 	Attempt  uint32 // dials of this relay in a row, from 1
 	Dialer   Dialer
 	Recorder *messages.Recorder
 	Now      func() time.Time
+	Limit    time.Duration  // for the whole of dialling and handshakes; 0: dialTimeout
 	Down     *limits.Bucket // for what the relay sends once the link is open; nil: no limit
 	Padding  padding.Policy // until a Pad
 }
@@ -74,6 +76,7 @@ type connection struct {
 
 	padding  *padding.Machine // nil until the link is open
 	padTimer *kernel.Timer
+	ear      ear
 }
 
 // Props makes a connection actor; its parent gets Up and Down.
@@ -90,6 +93,10 @@ func (c *connection) Receive(ctx actor.Context) {
 		c.dialDone(ctx, m)
 	case *pumpDone:
 		c.end(ctx, pumpOutcome(m.err), m.err)
+	case *Doubt:
+		c.doubt()
+	case *listen:
+		c.listen(ctx)
 	case *padNow:
 		c.padNow(ctx)
 	case *Pad:
@@ -108,7 +115,11 @@ func (c *connection) start(ctx actor.Context) {
 		Purpose: c.o.Purpose, Attempt: c.o.Attempt,
 		Relay: c.o.Target.RSA[:], Address: at.String(),
 	}))
-	dialCtx, cancel := context.WithCancel(context.Background())
+	limit := dialTimeout
+	if c.o.Limit > 0 {
+		limit = min(limit, c.o.Limit)
+	}
+	dialCtx, cancel := context.WithTimeout(context.Background(), limit)
 	c.cancel = cancel
 	root, self := ctx.ActorSystem().Root, ctx.Self()
 	kernel.Go("connection dial", func() {
@@ -137,7 +148,7 @@ func (c *connection) dialDone(ctx actor.Context, m *dialDone) {
 	}))
 	failed := func(p *kernel.Panic) { root.Send(self, &pumpDone{p}) }
 	conn, carry, records := m.res.conn, m.res.carry, m.res.records
-	records.limit, records.stop = c.o.Down, link.done
+	records.limit, records.stop, link.owner = c.o.Down, link.done, self
 	records.writeAtOnce()
 	kernel.Go("connection reader", func() { root.Send(self, &pumpDone{link.read(conn, records, carry)}) }, failed)
 	kernel.Go("connection writer", func() { root.Send(self, &pumpDone{link.write()}) }, failed)
@@ -152,6 +163,7 @@ func (c *connection) end(ctx actor.Context, out chivev1.Outcome, err error) {
 	}
 	c.over = true
 	c.padTimer.Stop()
+	c.ear.timer.Stop()
 	if c.cancel != nil {
 		c.cancel()
 	}

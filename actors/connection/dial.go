@@ -12,15 +12,22 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"syscall"
 	"time"
 
+	"chive/internal/rawio"
 	"chive/tor/link"
 	"chive/tor/reach"
 	"chive/tor/upstream"
 )
 
-// dialTimeout bounds TCP, TLS and link handshake together.
-const dialTimeout = 30 * time.Second
+const (
+	// dialTimeout bounds TCP, TLS and link handshake together.
+	dialTimeout = 30 * time.Second
+	// connectTimeout bounds TCP alone. The kernel repeats what a dead network has dropped
+	// after 1, 3, 7 and 15 s: another dial asks sooner than it would next.
+	connectTimeout = 10 * time.Second
+)
 
 // Target is the relay that a connection is for.
 type Target struct {
@@ -55,13 +62,10 @@ type dialled struct {
 	records *recordConn // below conn
 }
 
-// dial connects and runs TLS and the link handshake. The certificate of the
+// dial connects and runs TLS and the link handshake, until ctx is done. The certificate of the
 // TLS layer is checked by the CERTS cell, not by a public authority
 // (tor-spec §4.2).
 func (d Dialer) dial(ctx context.Context, t Target, now func() time.Time) (dialled, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
-	nd := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: time.Minute}}
 	relay, ok := d.Address(t)
 	if !ok {
 		return dialled{}, ErrAddress
@@ -70,14 +74,7 @@ func (d Dialer) dial(ctx context.Context, t Target, now func() time.Time) (diall
 	if d.Proxy.Kind != upstream.None {
 		to = d.Proxy.Addr
 	}
-	bind := d.Bind4
-	if to.Addr().Is6() {
-		bind = d.Bind6
-	}
-	if bind.IsValid() {
-		nd.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(bind, 0))
-	}
-	tcp, err := nd.DialContext(ctx, "tcp", to.String())
+	tcp, err := d.tcp(to).DialContext(ctx, "tcp", to.String())
 	if err != nil && to != relay {
 		return dialled{}, fmt.Errorf("%w: connect: %w", upstream.ErrProxy, err)
 	}
@@ -107,6 +104,24 @@ func (d Dialer) dial(ctx context.Context, t Target, now func() time.Time) (diall
 	}
 	res.records = records
 	return res, nil
+}
+
+// tcp makes TCP connections to an address.
+func (d Dialer) tcp(to netip.AddrPort) *net.Dialer {
+	nd := &net.Dialer{
+		Timeout: connectTimeout, KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: time.Minute},
+		Control: func(_, _ string, c syscall.RawConn) error {
+			return c.Control(func(fd uintptr) { _ = rawio.GiveUp(fd, lostAfter) }) // else later
+		},
+	}
+	bind := d.Bind4
+	if to.Addr().Is6() {
+		bind = d.Bind6
+	}
+	if bind.IsValid() {
+		nd.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(bind, 0))
+	}
+	return nd
 }
 
 // through has the proxy connect to a relay. The error is one of the proxy alone

@@ -7,8 +7,9 @@
 //	                    │ any failure                        or Close
 //	                    └──────────────────────────────────────────────────► failed
 //
-// Messages it understands: Close. Messages it sends its parent: Up once, then
-// Down once; only Down if it never came up. It then stops; nothing restarts it.
+// Messages it understands: Pad, Doubt, Close. Messages it sends its parent: Up once, then
+// Down once; only Down if it never came up; in between Silent, at most once, if the
+// relay does not answer any more (silence.go). It then stops; nothing restarts it.
 //
 // Bytes do not pass through its mailbox. One goroutine reads what one TLS read
 // gives, groups the cells by circuit and posts one block a circuit straight to

@@ -21,7 +21,7 @@ import (
 // they break the protocol.
 const maxForgotten = 4096
 
-// ErrClosed is returned by a link that is no longer open.
+// ErrClosed is returned by a link that is no longer open, or whose relay went silent.
 var ErrClosed = errors.New("connection is closed")
 
 // Lost tells a circuit that its connection is gone.
@@ -34,6 +34,7 @@ type Link struct {
 	Peer link.Result // what the relay proved
 
 	root    *actor.RootContext
+	owner   *actor.PID // that listens; nil: nobody
 	tls     *tls.Conn
 	records *recordConn   // below tls
 	done    chan struct{} // closed by shut: the writer ends
@@ -44,6 +45,9 @@ type Link struct {
 	order     []cell.CircID // of forgotten, oldest first
 	total     uint32
 	idleSince time.Time
+	asks      []ask // in their order; those before the last cell that came are answered
+	listening bool  // owner does
+	silent    bool  // the relay is: no new circuits
 	closed    bool
 
 	queueMu sync.Mutex     // protects the fields below
@@ -82,7 +86,7 @@ func newLink(id string, res dialled, root *actor.RootContext, now time.Time) *Li
 func (l *Link) Open(circuit *actor.PID, tell func()) (cell.CircID, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed {
+	if l.closed || l.silent {
 		return 0, ErrClosed
 	}
 	for {
@@ -96,6 +100,7 @@ func (l *Link) Open(circuit *actor.PID, tell func()) (cell.CircID, error) {
 		if live || old {
 			continue
 		}
+		l.asked(id)
 		l.circuits[id] = circuit
 		l.total++
 		if tell != nil {
@@ -112,6 +117,7 @@ func (l *Link) Release(id cell.CircID, now time.Time) {
 	if _, live := l.circuits[id]; !live {
 		return
 	}
+	l.unasked(id)
 	delete(l.circuits, id)
 	if len(l.circuits) == 0 {
 		l.idleSince = now

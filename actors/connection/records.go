@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -73,10 +74,11 @@ type recordConn struct {
 	limit *limits.Bucket               // nil: none
 	stop  <-chan struct{}              // closed: wait for no limit any more
 
-	into    []byte // what read fills,
-	got     int    // how much came
-	readErr error  // and why nothing
-	waited  bool   // nothing was there at first: the reader puts it back
+	into    []byte      // what read fills,
+	got     int         // how much came
+	readErr error       // and why nothing
+	waited  bool        // nothing was there at first: the reader puts it back
+	waits   atomic.Bool // for a limit of ours: what came may not have been read
 	sparse  sparse
 
 	raw   syscall.RawConn              // nil: no socket
@@ -285,7 +287,13 @@ func (r *recordConn) fill() error {
 		r.buf = append(make([]byte, 0, max(receiveBuffer, 4*len(r.buf))), r.buf[:r.end]...)
 		r.buf = r.buf[:cap(r.buf)]
 	}
+	if r.limit != nil {
+		r.waits.Store(true)
+	}
 	room := r.limit.Grant(len(r.buf)-r.end, leastRead, r.stop)
+	if r.limit != nil {
+		r.waits.Store(false)
+	}
 	if room == 0 {
 		return net.ErrClosed
 	}

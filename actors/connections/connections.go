@@ -9,8 +9,8 @@
 // with another source address, or are one circuit's alone (Settings.Separate).
 //
 // Messages it understands: Want (answered with Ready or Failed, once),
-// Configure, Network, Forgive, Close. From its children: connection.Up, connection.Down,
-// kernel.ChildFailed.
+// Configure, Network, Forgive, Close. From its children: connection.Up, connection.Silent,
+// connection.Down, kernel.ChildFailed.
 package connections
 
 import (
@@ -122,7 +122,7 @@ type (
 	Forgive struct {
 		Relays [][20]byte // nil: every relay, and what was counted
 		// Renew: the machine's way to the network is another one. Connections that are
-		// open take no new circuits.
+		// open take no new circuits, and those that are being made are made anew.
 		Renew bool
 	}
 	// Close ends all connections; Closed is sent when none is left.
@@ -138,9 +138,11 @@ type conn struct {
 	entry   *entry
 	pid     *actor.PID
 	link    *connection.Link // nil while dialling
+	began   time.Time
 	opened  time.Time
 	idle    time.Duration // how long it is kept without circuits
 	waiting []*Want
+	left    bool // while it was being made: what becomes of it says nothing
 	permit  retry.Permit
 	via     upstream.Proxy
 	heard   func() time.Time // when the relay last sent something; nil while dialling
@@ -157,6 +159,7 @@ type connections struct {
 	quarantine *supervisor.Quarantine
 	network    Network
 	proxy      proxy
+	machine    machine
 	closing    *Close
 	timer      *kernel.Timer
 }
@@ -185,12 +188,14 @@ func (c *connections) Receive(ctx actor.Context) {
 		c.want(ctx, m)
 	case *connection.Up:
 		c.up(ctx, m)
+	case *connection.Silent:
+		c.silent(ctx, m)
 	case *connection.Down:
 		c.down(ctx, m)
 	case *kernel.ChildFailed:
 		c.childFailed(ctx, m)
 	case *Forgive:
-		c.forgive(m)
+		c.forgive(ctx, m)
 	case *Configure:
 		c.configure(ctx, m)
 	case *Network:
@@ -253,6 +258,10 @@ func (c *connections) dial(ctx actor.Context, e *entry, w *Want) {
 		ctx.Send(w.Reply, &Failed{Token: w.Token, Outcome: chivev1.Outcome_OUTCOME_NO_PATH, Err: connection.ErrAddress})
 		return
 	}
+	if c.o.Now().Before(c.machine.until) {
+		c.refuseHere(ctx, w)
+		return
+	}
 	if !c.admitProxy() {
 		c.refuseDown(ctx, w)
 		return
@@ -268,10 +277,11 @@ func (c *connections) dial(ctx actor.Context, e *entry, w *Want) {
 		c.proxy.probe = x.id
 	}
 	x.pid = ctx.Spawn(connection.Props(connection.Options{
-		ID: x.id, Target: w.Target, Purpose: w.Purpose, Attempt: e.failures + 1,
+		ID: x.id, Name: e.name, Limit: e.limit(), Target: w.Target, Purpose: w.Purpose, Attempt: e.failures + 1,
 		Dialer: c.o.Dialer, Recorder: c.o.Recorder, Now: c.o.Now, Down: c.o.Limits.Down(),
 		Padding: c.padding(),
 	}))
+	x.began = c.o.Now()
 	c.conns[x.id] = x
 	if !c.o.Settings.Separate {
 		e.conn = x
@@ -284,7 +294,9 @@ func (c *connections) up(ctx actor.Context, m *connection.Up) {
 		return
 	}
 	x.link, x.heard, x.opened = m.Link, m.Link.Heard, c.o.Now()
+	x.entry.suspect, x.entry.took = false, x.opened.Sub(x.began)
 	c.healthy(x.entry, x.permit)
+	c.machine = machine{}
 	c.throughProxy(x, relays, chivev1.Outcome_OUTCOME_OK, "") // whatever the relay is, the proxy works
 	waiting := x.waiting
 	x.waiting = nil
@@ -298,14 +310,22 @@ func (c *connections) down(ctx actor.Context, m *connection.Down) {
 	if x == nil {
 		return
 	}
+	if !m.WasUp && c.fromHere(m) {
+		ctx.Logger().Warn("this machine cannot make connections; they are tried on, and no relay is blamed", "reason", reason(m.Err))
+	}
 	delete(c.conns, m.ID)
 	e := x.entry
 	if x.shared() {
 		e.conn = nil
 	}
+	if x.link != nil && x.link.Answered() {
+		e.mute = 0
+	}
 	whose := nobodys
 	if !m.WasUp {
-		whose = c.faultOf(x, m)
+		if !x.left {
+			whose = c.faultOf(x, m)
+		}
 		c.throughProxy(x, whose, m.Outcome, m.Cause)
 		c.dialFailed(x, m, whose)
 	}

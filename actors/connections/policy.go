@@ -4,6 +4,9 @@ import (
 	"errors"
 	"time"
 
+	"github.com/asynkron/protoactor-go/actor"
+
+	"chive/actors/connection"
 	"chive/messages"
 	"chive/messages/chivev1"
 	"chive/supervisor"
@@ -40,6 +43,10 @@ type entry struct {
 	last     chivev1.Outcome
 	until    time.Time // not to be dialled before
 	breaker  *retry.Breaker
+
+	mute    uint32        // connections in a row on which nothing came at all
+	suspect bool          // the last connection went silent: the next has less time
+	took    time.Duration // to make the last
 }
 
 func (c *connections) newEntry(relay [20]byte) *entry {
@@ -78,7 +85,7 @@ func (c *connections) newBreakers() {
 
 // forgettable: is there nothing to remember of a relay without a connection?
 func (e *entry) forgettable(now time.Time) bool {
-	return e.conn == nil && e.breaker.Quiet() && (e.failures == 0 || now.Sub(e.until) > rememberFailure)
+	return e.conn == nil && e.breaker.Quiet() && (e.failures == 0 && e.mute == 0 || now.Sub(e.until) > rememberFailure)
 }
 
 func (c *connections) newQuarantine() *supervisor.Quarantine {
@@ -140,7 +147,7 @@ func (c *connections) failed(e *entry, permit retry.Permit, out chivev1.Outcome)
 
 // forgive forgets failures. What the quarantine holds stays there: it says
 // nothing about the network.
-func (c *connections) forgive(m *Forgive) {
+func (c *connections) forgive(ctx actor.Context, m *Forgive) {
 	for _, relay := range m.Relays {
 		if e := c.relays[relay]; e != nil {
 			// Its failures are no reason to wait any more, but they count on.
@@ -152,14 +159,38 @@ func (c *connections) forgive(m *Forgive) {
 	}
 	if m.Relays == nil {
 		for _, e := range c.relays {
-			e.failures, e.until = 0, time.Time{}
+			e.failures, e.until, e.mute, e.suspect = 0, time.Time{}, 0, false
 			e.breaker.Reset()
 		}
+		c.machine = machine{}
 		c.budgets.Refill()
+		c.proxy.until = time.Time{}
 	}
+	if m.Renew && c.closing == nil {
+		c.renew(ctx)
+	}
+}
+
+// renew parts with the network of before: connections that are open take no new circuits, and
+// those that are being made, from an address that may be gone, are given up. Who waits for
+// one of these waits for another. That blames nobody.
+func (c *connections) renew(ctx actor.Context) {
 	for _, e := range c.relays {
-		if m.Renew && e.conn != nil && e.conn.link != nil {
-			e.conn = nil
+		e.conn = nil
+	}
+	var waiting []*Want
+	for _, x := range c.conns {
+		if x.link != nil {
+			continue
 		}
+		waiting = append(waiting, x.waiting...)
+		x.waiting, x.left = nil, true
+		if c.proxy.probe == x.id {
+			c.proxy.probe = ""
+		}
+		ctx.Send(x.pid, &connection.Close{Outcome: chivev1.Outcome_OUTCOME_CANCELLED})
+	}
+	for _, w := range waiting {
+		c.want(ctx, w)
 	}
 }

@@ -189,7 +189,7 @@ func TestBudgetBoundsRetriesOfAPurpose(t *testing.T) {
 	if _, _, err := d.admit(d.relay(59), chivev1.Purpose_PURPOSE_DIRECTORY); err != nil {
 		t.Fatalf("another purpose: %v", err)
 	}
-	d.forgive(&Forgive{})
+	d.forgive(nil, &Forgive{})
 	for n := range byte(60) {
 		if err := d.dial(d.relay(n), refused); err != nil {
 			t.Fatalf("forgiven: %v", err)
@@ -240,7 +240,7 @@ func TestForgivingClosesTheBreaker(t *testing.T) {
 		t.Fatal("the breaker is not open")
 	}
 	d.names()
-	d.forgive(&Forgive{})
+	d.forgive(nil, &Forgive{})
 	if got := d.names(); !slices.Equal(got, []string{"breaker-closed"}) {
 		t.Fatalf("told %q", got)
 	}
@@ -259,10 +259,10 @@ func TestForgivingSomeRelays(t *testing.T) {
 		if err := d.dial(one, refused); err != nil {
 			t.Fatalf("dial %d: %v", n, err)
 		}
-		d.forgive(&Forgive{Relays: [][20]byte{relay}})
+		d.forgive(nil, &Forgive{Relays: [][20]byte{relay}})
 	}
 	_ = d.dial(other, refused)
-	d.forgive(&Forgive{Relays: [][20]byte{relay}})
+	d.forgive(nil, &Forgive{Relays: [][20]byte{relay}})
 	if err := d.dial(other, refused); !errors.Is(err, ErrBackoff) {
 		t.Errorf("another relay: %v", err)
 	}
@@ -270,24 +270,9 @@ func TestForgivingSomeRelays(t *testing.T) {
 	if err := d.dial(one, refused); err != nil || !slices.Contains(d.names(), "breaker-opened") {
 		t.Errorf("the fifth failure does not open the breaker: %v", err)
 	}
-	d.forgive(&Forgive{Relays: [][20]byte{relay}})
+	d.forgive(nil, &Forgive{Relays: [][20]byte{relay}})
 	if err := d.dial(one, chivev1.Outcome_OUTCOME_OK); err != nil {
 		t.Errorf("with an open breaker: %v", err)
-	}
-}
-
-// On another network the connections that are there take no new circuits; one that is
-// being made does.
-func TestConnectionsOfAnotherNetwork(t *testing.T) {
-	d := newDesk(t)
-	open, dialling := d.relay(1), d.relay(2)
-	for _, e := range []*entry{open, dialling} {
-		e.conn = &conn{id: e.name, entry: e}
-	}
-	open.conn.link = &connection.Link{}
-	d.forgive(&Forgive{Renew: true})
-	if open.conn != nil || dialling.conn == nil {
-		t.Errorf("open %v, dialling %v", open.conn, dialling.conn)
 	}
 }
 

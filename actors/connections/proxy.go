@@ -64,7 +64,7 @@ type proxy struct {
 type fault int
 
 const (
-	nobodys fault = iota // this node gave up, or failed itself
+	nobodys fault = iota // this node gave up, or failed itself, or its machine
 	relays
 	proxys
 	unsure // the relay is given up without proof, and the proxy has not been seen to work
@@ -87,7 +87,8 @@ func (c *connections) admitProxy() bool {
 // faultOf says whose a failed outgoing connection is.
 func (c *connections) faultOf(x *conn, m *connection.Down) fault {
 	switch m.Outcome {
-	case chivev1.Outcome_OUTCOME_SHUTDOWN, chivev1.Outcome_OUTCOME_CANCELLED, chivev1.Outcome_OUTCOME_INTERNAL:
+	case chivev1.Outcome_OUTCOME_SHUTDOWN, chivev1.Outcome_OUTCOME_CANCELLED, chivev1.Outcome_OUTCOME_INTERNAL,
+		chivev1.Outcome_OUTCOME_MACHINE_FAILED:
 		return nobodys
 	}
 	either := errors.Is(m.Err, upstream.ErrRefused) || errors.Is(m.Err, upstream.ErrSilent)

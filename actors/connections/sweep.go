@@ -92,6 +92,9 @@ func (c *connections) configure(ctx actor.Context, m *Configure) {
 	if m.Dialer.Proxy != c.o.Dialer.Proxy {
 		c.newProxy()
 	}
+	if m.Dialer != c.o.Dialer {
+		c.machine = machine{} // the address to connect from may be one that is there
+	}
 	c.o.Settings, c.o.Dialer = m.Settings, m.Dialer
 	if old.BreakerFailures != m.Settings.BreakerFailures || old.BreakerOpenFor != m.Settings.BreakerOpenFor {
 		c.newBreakers()

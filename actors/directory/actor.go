@@ -37,7 +37,7 @@ type Options struct {
 	V3Idents    []netdoc.Digest // the authorities whose majority counts
 	Authorities []Target
 	Fallbacks   []Target        // asked first; the authorities when there are none. Not both are empty
-	Guards      func() []Target // directory guards, preferred once known; may be nil
+	Guards      func() []Target // directory guards, preferred once known, best first: the next one is for when one fails; may be nil
 	CacheDir    string
 	Path        path.Options
 	Recorder    *messages.Recorder

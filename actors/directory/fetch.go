@@ -33,20 +33,19 @@ var (
 	errNotFound = fmt.Errorf("%w 404", errStatus)
 )
 
-// source chooses whom to ask: a directory guard if there is one, else a
-// fallback, else an authority; if it can be, none of those in not.
+// source chooses whom to ask: the first directory guard, else a fallback, else an
+// authority; if it can be, none of those in not.
 func (w *worker) source(not ...netdoc.Digest) Target {
-	var lists [][]Target
+	var guards []Target
 	if w.o.Guards != nil {
-		lists = append(lists, w.o.Guards())
+		guards = w.o.Guards()
 	}
-	lists = append(lists, w.o.Fallbacks, w.o.Authorities)
 	for _, avoid := range [][]netdoc.Digest{not, nil} {
-		for _, l := range lists {
-			good := slices.DeleteFunc(slices.Clone(l), func(t Target) bool {
-				return w.o.Now().Before(w.shunned[t.Identity]) || slices.Contains(avoid, t.Identity)
-			})
-			if len(good) > 0 {
+		if good := w.good(guards, avoid); len(good) > 0 {
+			return good[0]
+		}
+		for _, l := range [][]Target{w.o.Fallbacks, w.o.Authorities} {
+			if good := w.good(l, avoid); len(good) > 0 {
 				return good[w.o.Rand.IntN(len(good))]
 			}
 		}
@@ -59,14 +58,29 @@ func (w *worker) source(not ...netdoc.Digest) Target {
 	return last[w.o.Rand.IntN(len(last))]
 }
 
+// good are those of a list that may be asked now, and are not to be avoided.
+func (w *worker) good(list []Target, avoid []netdoc.Digest) []Target {
+	return slices.DeleteFunc(slices.Clone(list), func(t Target) bool {
+		return w.o.Now().Before(w.shunned[t.Identity]) || slices.Contains(avoid, t.Identity)
+	})
+}
+
 func (w *worker) shun(t Target) { w.shunned[t.Identity] = w.o.Now().Add(shunTime) }
 
-// shunFor shuns a source for an error, unless nobody was asked: the proxy on the way to
-// all of them failed.
+// shunFor shuns a source for an error, unless nobody was asked.
 func (w *worker) shunFor(t Target, err error) {
-	if documentOutcome(err) != chivev1.Outcome_OUTCOME_PROXY_FAILED {
+	if !nobodyAsked(err) {
 		w.shun(t)
 	}
+}
+
+// nobodyAsked: the proxy on the way to all of them failed, or this machine.
+func nobodyAsked(err error) bool {
+	switch documentOutcome(err) {
+	case chivev1.Outcome_OUTCOME_PROXY_FAILED, chivev1.Outcome_OUTCOME_MACHINE_FAILED:
+		return true
+	}
+	return false
 }
 
 // get makes one request.

@@ -78,7 +78,10 @@ func (m *mirrors) bench(t *testing.T, n int) *bench {
 	for i := range n {
 		guards = append(guards, Target{Identity: netdoc.Digest{10 + byte(i)}})
 	}
-	b.o.Guards = func() []Target { return guards }
+	b.o.Guards = func() []Target { // all of them are in use
+		b.o.Rand.Shuffle(len(guards), func(i, j int) { guards[i], guards[j] = guards[j], guards[i] })
+		return guards
+	}
 	return b
 }
 

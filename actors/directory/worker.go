@@ -50,8 +50,8 @@ func newWorker(o Options) *worker {
 	}
 }
 
-// proxyWait is the longest wait while the proxy on the way fails: no directory is asked
-// meanwhile, and nobody else may notice that it works again.
+// proxyWait is the longest wait while the proxy on the way fails, or this machine: no
+// directory is asked meanwhile, and nobody else may notice that it works again.
 const proxyWait = 30 * time.Second
 
 // run keeps the view current until the context ends.
@@ -86,7 +86,7 @@ func (w *worker) run(ctx context.Context) {
 // most on the public network.
 func (w *worker) backoff(err error) supervisor.Backoff {
 	b := between
-	if documentOutcome(err) == chivev1.Outcome_OUTCOME_PROXY_FAILED {
+	if nobodyAsked(err) {
 		b.Max = proxyWait
 	}
 	if errors.Is(err, errNotNewer) {

@@ -54,6 +54,7 @@ type world struct {
 	limited bool              // introduction points have passed on as much as they may, and say no
 	flooded bool              // so many introductions come that all others are thrown away here, unread
 	deaf    map[[32]byte]bool // relays that pass nothing on, and say that they did
+	mean    map[[32]byte]bool // directories that take descriptors and give none
 	astray  int               // of so many circuits of visits one ends on its way; 0: none
 	ends    map[string]*playedCircuit
 	texts   map[[32]byte][][]byte // descriptors, by directory, the newest last
@@ -244,6 +245,9 @@ func (w *world) fetch(ctx context.Context, owner *actor.PID, token uint64, blind
 	p := w.ends[fmt.Sprint(owner.Id, token)]
 	if p == nil {
 		return nil, errPlayed
+	}
+	if w.mean[p.at] {
+		return nil, onions.ErrNone
 	}
 	for _, text := range slices.Backward(w.texts[p.at]) {
 		if _, err := descriptor.Open(text, blinded, time.Now()); err == nil {

@@ -26,7 +26,7 @@ type asked struct {
 	// authenticated: auth holds a text that is not empty.
 	authenticated bool
 
-	named          bool // SOCKS authentication was given
+	named          bool // a user name was given, by SOCKS or Proxy-Authorization
 	user, password string
 
 	host     string     // canonical, as in socks.Request
@@ -106,6 +106,7 @@ func askedHTTP(rules *Rules, req *httpconnect.Request) *asked {
 			a.authenticated = a.authenticated || *v != ""
 		}
 	}
+	a.user, a.password, a.named = req.Credentials()
 	if req.IsIP {
 		a.addr, _ = netip.ParseAddr(req.Host)
 	}
@@ -150,6 +151,16 @@ func (a *asked) exitPort() uint16 {
 		return 443
 	}
 	return a.port
+}
+
+// exitIPv6 says by which of an exit's policies it is chosen: for a name that may be reached
+// over IPv6 alone it is that for IPv6, as for an address (C tor likewise). The exit would
+// refuse it else, and the next as well.
+func (a *asked) exitIPv6() bool {
+	if a.addr.IsValid() {
+		return a.addr.Is6() && !a.reverse
+	}
+	return a.family.v6 && !a.family.v4 && !a.resolve && a.onion == nil
 }
 
 // beginFlags are the flags of BEGIN for a host name (tor-spec §6.2).

@@ -9,6 +9,7 @@ import (
 	"chive/messages/chivev1"
 	"chive/tor/cell"
 	"chive/tor/httpconnect"
+	"chive/tor/onion"
 	"chive/tor/socks"
 )
 
@@ -110,6 +111,30 @@ func TestTargets(t *testing.T) {
 	}
 	if _, out := f.Resolved(nil); out != chivev1.Outcome_OUTCOME_RESOLVE_FAILED {
 		t.Error(out)
+	}
+}
+
+// By which of its policies an exit is chosen.
+func TestExitPolicyAsked(t *testing.T) {
+	four, six := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")
+	alone, both := family{v6: true}, family{v4: true, v6: true, prefer6: true}
+	for name, tt := range map[string]struct {
+		a    asked
+		want bool
+	}{
+		"a name":                           {asked{host: "a.b", family: both}, false},
+		"a name, IPv4 alone":               {asked{host: "a.b", family: family{v4: true}}, false},
+		"a name, IPv6 alone":               {asked{host: "a.b", family: alone}, true},
+		"RESOLVE, IPv6 alone":              {asked{host: "a.b", family: alone, resolve: true}, false},
+		"an onion service":                 {asked{host: "a.onion", family: alone, onion: &onion.Address{}}, false},
+		"an address of IPv4":               {asked{addr: four, family: both}, false},
+		"an address of IPv6":               {asked{addr: six, family: both}, true},
+		"the name of an address":           {asked{addr: six, family: alone, reverse: true}, false},
+		"nothing: it is refused elsewhere": {asked{host: "a.b"}, false},
+	} {
+		if got := tt.a.exitIPv6(); got != tt.want {
+			t.Errorf("%s: by that for IPv6: %v", name, got)
+		}
 	}
 }
 

@@ -58,7 +58,7 @@ func (l *listener) serve(root *actor.RootContext, rules *Rules, a *asked, c stre
 	spec := &stream.Spec{
 		ID: id, Conn: c, Early: early,
 		Target: a.target(), Resolve: a.resolve || a.reverse, Port: a.exitPort(),
-		IPv6:       a.addr.Is6() && !a.reverse,
+		IPv6:       a.exitIPv6(),
 		Flags:      a.beginFlags(),
 		Onion:      a.onion,
 		Purpose:    a.purpose(),

@@ -39,8 +39,9 @@ func enter(mac hash.Hash, values ...string) {
 	}
 }
 
-// Identity is the token of a SOCKS user name, or with password of both: a keyed
-// digest, as the values of isolation are.
+// Identity is the token of a user name, or with password of both: a keyed digest, as the
+// values of isolation are. Who gives them by SOCKS and by HTTP is one identity, on circuits
+// that differ, since what isolates (asked.auth) does.
 func Identity(key [32]byte, user string, password *string) string {
 	mac := hmac.New(sha256.New, key[:])
 	enter(mac, "identity", user)

@@ -2,9 +2,11 @@ package ingress
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 
 	"chive/config"
+	"chive/tor/httpconnect"
 	"chive/tor/isolation"
 	"chive/tor/socks"
 )
@@ -81,6 +83,45 @@ func TestAuthenticated(t *testing.T) {
 		if got := askedSOCKS(rules, &tt.req).authenticated; got != tt.want {
 			t.Errorf("%+v: %v", tt.req, got)
 		}
+	}
+}
+
+// Who gives a user name and a password by SOCKS and by HTTP is one identity, whatever else
+// isolates the stream, and on circuits that differ, though the protocol isolates nothing.
+func TestIdentitiesOfHTTP(t *testing.T) {
+	key := [32]byte{1}
+	text := func(s string) *string { return &s }
+	rules := &Rules{Port: config.SocksPort{SessionGroup: -1, IsolateSOCKSAuth: true}}
+	alice := text("Basic YWxpY2U6eA==") // alice:x
+	own := identities(key, askedSOCKS(rules, &socks.Request{HasAuth: true, Username: "alice", Password: "x"}))
+	if x := "x"; !slices.Equal(own, []string{Identity(key, "alice", nil), Identity(key, "alice", &x)}) {
+		t.Fatalf("of SOCKS: %v", own)
+	}
+	for name, tt := range map[string]struct {
+		req                httpconnect.Request
+		sameUser, sameOnes bool
+	}{
+		"the same":              {httpconnect.Request{Authorization: alice}, true, true},
+		"with an isolation":     {httpconnect.Request{Authorization: alice, Isolation: text("a")}, true, true},
+		"another password":      {httpconnect.Request{Authorization: text("Basic YWxpY2U6eQ==")}, true, false},
+		"another user":          {httpconnect.Request{Authorization: text("Basic Ym9iOng=")}, false, false},
+		"another scheme":        {httpconnect.Request{Authorization: text("Bearer YWxpY2U6eA==")}, false, false},
+		"an isolation alone":    {httpconnect.Request{Isolation: text("alice"), XIsolation: text("x")}, false, false},
+		"nothing that isolates": {httpconnect.Request{}, false, false},
+	} {
+		got := identities(key, askedHTTP(rules, &tt.req))
+		if named := tt.req.Authorization != nil; (len(got) == 2) != named || (len(got) == 0) == named {
+			t.Errorf("%s: %d tokens", name, len(got))
+		}
+		if same := len(got) > 0 && got[0] == own[0]; same != tt.sameUser || slices.Equal(got, own) != tt.sameOnes {
+			t.Errorf("%s: %v, of SOCKS %v", name, got, own)
+		}
+	}
+	client := netip.MustParseAddrPort("127.0.0.1:1000")
+	over := func(a *asked) isolation.Token { return isolated(&key, rules.Port, "l1", "1", client, a) }
+	one, two := over(askedSOCKS(rules, &socks.Request{HasAuth: true, Username: "alice", Password: "x"})), over(askedHTTP(rules, &httpconnect.Request{Authorization: alice}))
+	if one.Compatible(&two) {
+		t.Error("SOCKS and HTTP may share a circuit")
 	}
 }
 

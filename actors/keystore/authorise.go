@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"chive/tor/onion"
@@ -18,6 +19,33 @@ var ErrHasKey = errors.New("there is a key already")
 
 // ErrLastClient: without him everybody finds the service.
 var ErrLastClient = errors.New("no other client is authorised: without this one everybody who knows the address finds the service")
+
+// ErrAddress: what should be an onion service's address is none.
+var ErrAddress = errors.New("no address of an onion service")
+
+// ClientKey reads a client's public key, with or without the "descriptor:x25519:" in front.
+func ClientKey(text string) (public [32]byte, err error) {
+	text = strings.TrimSpace(text)
+	if !strings.Contains(text, ":") {
+		kind := ClientLine(public)
+		text = kind[:strings.LastIndexByte(kind, ':')+1] + text
+	}
+	return keyfile.ParseClient([]byte(text))
+}
+
+// ClientLine is a client's public key as it stands in a file of authorised clients.
+func ClientLine(public [32]byte) string {
+	return strings.TrimSpace(string(keyfile.FormatClient(public)))
+}
+
+// address reads an onion service's address, with or without its ending. Errors: [ErrAddress].
+func address(text string) (onion.Address, error) {
+	a, err := onion.ParseAddress(strings.TrimSuffix(text, ".onion") + ".onion")
+	if err != nil {
+		err = fmt.Errorf("%w: %w", ErrAddress, err)
+	}
+	return a, err
+}
 
 // AddClient authorises a client of the service whose folder it is (torrc HiddenServiceDir).
 // first: nobody was, and from the next reload on nobody else finds the service. Errors:
@@ -67,9 +95,13 @@ func surveyClient(folder, name string) (*Survey, string, error) {
 
 // NewClientAuth makes a key with which this client opens a service's descriptors, and keeps it in
 // the folder (torrc ClientOnionAuthDir), which is made if it is not there, in the file that C tor
-// would name. It returns the public one, for the service's operator. Errors: [ErrHasKey] unless
-// replace.
-func NewClientAuth(folder string, a onion.Address, random io.Reader, replace bool) (public [32]byte, err error) {
+// would name. It returns the public one, for the service's operator. Errors: [ErrAddress],
+// [ErrHasKey] unless replace.
+func NewClientAuth(folder, service string, random io.Reader, replace bool) (public [32]byte, err error) {
+	a, err := address(service)
+	if err != nil {
+		return public, err
+	}
 	if err := privateDir(folder, true, false); err != nil {
 		return public, err
 	}
@@ -86,7 +118,7 @@ func NewClientAuth(folder string, a onion.Address, random io.Reader, replace boo
 	if _, err := io.ReadFull(random, private[:]); err != nil {
 		return public, err
 	}
-	if public, err = PublicAuth(private); err != nil {
+	if public, err = publicOf(private); err != nil {
 		return public, err
 	}
 	// The new one first: it has the name that C tor gives it, and is not removed with the others.
@@ -97,8 +129,31 @@ func NewClientAuth(folder string, a onion.Address, random io.Reader, replace boo
 	return public, err
 }
 
-// PublicAuth is the public key of a client's private one.
-func PublicAuth(private [32]byte) (public [32]byte, err error) {
+// ClientAuth is a key for a service, without its secret.
+type ClientAuth struct {
+	Host   string // the service's
+	Public [32]byte
+}
+
+// ListClientAuths tells for which services a folder has keys, in order of their addresses.
+func ListClientAuths(folder string) (out []ClientAuth, skipped []Skipped, err error) {
+	auths, skipped, err := ClientAuths(folder)
+	if err != nil {
+		return nil, nil, err
+	}
+	for a, private := range auths {
+		public, err := publicOf(private)
+		if err != nil {
+			return nil, nil, err
+		}
+		out = append(out, ClientAuth{a.Host(), public})
+	}
+	slices.SortFunc(out, func(a, b ClientAuth) int { return strings.Compare(a.Host, b.Host) })
+	return out, skipped, nil
+}
+
+// publicOf is the public key of a client's private one.
+func publicOf(private [32]byte) (public [32]byte, err error) {
 	key, err := ecdh.X25519().NewPrivateKey(private[:])
 	if err == nil {
 		copy(public[:], key.PublicKey().Bytes())
@@ -115,8 +170,12 @@ func addClientAuth(dir string, a onion.Address, private [32]byte) error {
 	return write(authPath(dir, a), content, 0o600, true)
 }
 
-// RemoveClientAuth deletes every file with a key for a service. Errors: [fs.ErrNotExist].
-func RemoveClientAuth(dir string, a onion.Address) error {
+// RemoveClientAuth deletes every file with a key for a service. Errors: [ErrAddress], [fs.ErrNotExist].
+func RemoveClientAuth(dir, service string) error {
+	a, err := address(service)
+	if err != nil {
+		return err
+	}
 	if err := privateDir(dir, false, false); err != nil {
 		return err
 	}

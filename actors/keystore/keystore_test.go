@@ -375,7 +375,7 @@ func TestFilesThatHoldNoKey(t *testing.T) {
 
 // addAuth has a key made that is the one in public.
 func addAuth(dir string, a onion.Address) error {
-	_, err := NewClientAuth(dir, a, bytes.NewReader(public[:]), false)
+	_, err := NewClientAuth(dir, a.Host(), bytes.NewReader(public[:]), false)
 	return err
 }
 
@@ -411,30 +411,30 @@ func TestClientAuths(t *testing.T) {
 	if _, _, err := ClientAuths(dir); !errors.Is(err, ErrDuplicate) {
 		t.Errorf("two keys: %v", err)
 	}
-	if err := RemoveClientAuth(dir, a); err != nil {
+	if err := RemoveClientAuth(dir, a.Host()); err != nil {
 		t.Error(err)
 	}
-	if err := RemoveClientAuth(dir, a); !errors.Is(err, fs.ErrNotExist) {
+	if err := RemoveClientAuth(dir, a.Host()); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("removed twice: %v", err)
 	}
 	if auths, _, err := ClientAuths(dir); err != nil || len(auths) != 1 || auths[b] != public {
 		t.Errorf("%d keys, %v", len(auths), err)
 	}
-	if _, err := NewClientAuth(dir, b, bytes.NewReader(public[:]), false); !errors.Is(err, ErrHasKey) {
+	if _, err := NewClientAuth(dir, b.Host(), bytes.NewReader(public[:]), false); !errors.Is(err, ErrHasKey) {
 		t.Errorf("a key is replaced unasked: %v", err)
 	}
 	if err := os.Rename(authPath(dir, b), filepath.Join(dir, "old.auth_private")); err != nil {
 		t.Fatal(err)
 	}
 	private := [32]byte{7, 8, 9}
-	other, err := NewClientAuth(dir, b, bytes.NewReader(private[:]), true)
-	if want, _ := PublicAuth(private); err != nil || other != want {
+	other, err := NewClientAuth(dir, b.Host(), bytes.NewReader(private[:]), true)
+	if want, _ := publicOf(private); err != nil || other != want {
 		t.Errorf("% x, %v", other, err)
 	}
 	if auths, _, err := ClientAuths(dir); err != nil || len(auths) != 1 || auths[b] != private {
 		t.Errorf("%d keys, %v", len(auths), err)
 	}
-	if _, err := NewClientAuth(dir, a, bytes.NewReader(make([]byte, 32)), false); !errors.Is(err, keyfile.ErrMalformed) {
+	if _, err := NewClientAuth(dir, a.Host(), bytes.NewReader(make([]byte, 32)), false); !errors.Is(err, keyfile.ErrMalformed) {
 		t.Errorf("a zero key: %v", err)
 	}
 	if err := os.Chmod(dir, 0o711); err != nil {
@@ -446,7 +446,7 @@ func TestClientAuths(t *testing.T) {
 	if err := addAuth(dir, a); !errors.Is(err, ErrOpen) {
 		t.Errorf("open to others: %v", err)
 	}
-	if err := RemoveClientAuth(dir, a); !errors.Is(err, ErrOpen) {
+	if err := RemoveClientAuth(dir, a.Host()); !errors.Is(err, ErrOpen) {
 		t.Errorf("open to others: %v", err)
 	}
 }

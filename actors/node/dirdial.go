@@ -63,7 +63,7 @@ func (d *dirDialer) DialDir(ctx context.Context, t directory.Target) (net.Conn, 
 func (d *dirDialer) dial(ctx context.Context, purpose chivev1.Purpose, request func(*stream.Spec) any) (net.Conn, error) {
 	ours, theirs, err := socketPair()
 	if err != nil {
-		return nil, fmt.Errorf("directory stream: %w", err)
+		return nil, fmt.Errorf("%w: %w", &directory.DialError{Outcome: chivev1.Outcome_OUTCOME_MACHINE_FAILED}, err)
 	}
 	front := &dirFront{result: make(chan chivev1.Outcome, 1)}
 	spec := &stream.Spec{

@@ -1,10 +1,14 @@
 package node
 
 import (
+	"errors"
 	"os"
 	"runtime/debug"
 	"syscall"
 	"testing"
+
+	"chive/actors/directory"
+	"chive/messages/chivev1"
 )
 
 // Where no more files can be open a stream fails, and leaves none open behind it: else the node
@@ -52,6 +56,12 @@ func TestSocketPairLeavesNothing(t *testing.T) {
 		a, b, err := socketPair()
 		if (err == nil) != (free == 3) {
 			t.Errorf("%d free: %v", free, err)
+		}
+		if free == 2 { // no directory is to be shunned for it
+			var refused *directory.DialError
+			if _, err := (&dirDialer{}).dial(t.Context(), chivev1.Purpose_PURPOSE_DIRECTORY, nil); !errors.As(err, &refused) || refused.Outcome != chivev1.Outcome_OUTCOME_MACHINE_FAILED {
+				t.Errorf("a directory stream: %v", err)
+			}
 		}
 		left := free
 		if err == nil {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"time"
 
 	"chive/messages"
@@ -26,8 +25,10 @@ const (
 	kindListed         = "guard-listed"
 	kindRemoved        = "guard-removed"
 
-	// guardEventVersion: since 2 the confirmed are in the order of their events, and an
-	// event may name a selection.
+	// guardEventVersion: since 2 an event may name a selection. Chives of both versions had the
+	// confirmed first in a list, by their times and then by their events; the order of sampling,
+	// which is what counts, is that of the events all the same, and in a list of theirs that of
+	// the list (guard.ParseList).
 	guardEventVersion = 2
 )
 
@@ -38,21 +39,10 @@ func guardSchema() messages.JournalSchema {
 			Version: guardEventVersion, Upcast: map[uint32]func([]byte) ([]byte, error){1: sameGuardEvent},
 		}
 	}
-	s[kindConfirmed].Upcast[1] = confirmedByTime
 	return s
 }
 
 func sameGuardEvent(data []byte) ([]byte, error) { return data, nil }
-
-// confirmedByTime: in version 1 the confirmed were sorted by their times.
-func confirmedByTime(data []byte) ([]byte, error) {
-	var g guardEvent
-	if err := json.Unmarshal(data, &g); err != nil {
-		return nil, err
-	}
-	g.ByTime = true
-	return json.Marshal(g)
-}
 
 // guardEvent is the data of the events that tell of one guard; what a kind does not speak
 // of is missing.
@@ -62,7 +52,6 @@ type guardEvent struct {
 	At        time.Time     `json:"at,omitzero"`
 	Expires   time.Time     `json:"expires,omitzero"`
 	Reason    guard.Reason  `json:"reason,omitzero"`
-	ByTime    bool          `json:"by_time,omitzero"` // upcast: the order is that of the times
 }
 
 var guardKinds = map[guard.Kind]string{
@@ -120,26 +109,7 @@ func (f *guardFold) apply(e messages.JournalEntry) error {
 	if err := (*guard.List)(f).Apply(event); err != nil {
 		return fmt.Errorf("%w: %s: %w", messages.ErrJournalCorrupt, e.Event.Kind, err)
 	}
-	if g.ByTime {
-		f.order()
-	}
 	return nil
-}
-
-// order puts confirmed guards first, in the order of their confirmation's times.
-func (f guardFold) order() {
-	slices.SortStableFunc(f, func(a, b guard.Guard) int {
-		switch {
-		case a.Confirmed.IsZero() && b.Confirmed.IsZero():
-			return 0
-		case a.Confirmed.IsZero():
-			return 1
-		case b.Confirmed.IsZero():
-			return -1
-		default:
-			return a.Confirmed.Compare(b.Confirmed)
-		}
-	})
 }
 
 // equal compares what is kept on disk.

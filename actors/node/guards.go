@@ -239,7 +239,7 @@ func (g *guards) retry(why guard.Reason) int {
 	return n
 }
 
-// directories lists the guards as directories, once their keys are known.
+// directories lists the guards as directories, best first, once their keys are known.
 func (g *guards) directories() []directory.Target {
 	g.mu.Lock()
 	defer g.mu.Unlock()

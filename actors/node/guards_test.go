@@ -184,22 +184,22 @@ func TestGuardsAreTheFoldOfTheirHistory(t *testing.T) {
 	a, b, c := aGuard(1), aGuard(2), aGuard(3)
 	h.save(a, b)
 	b.Confirmed, b.Expires = aGuard(9).Sampled, aGuard(10).Expires
-	h.save(b, a)
+	h.save(a, b)
 	a.Unlisted = aGuard(11).Sampled
-	h.save(b, a, c)
-	h.save(b, a, c) // nothing new
+	h.save(a, b, c)
+	h.save(a, b, c) // nothing new
 	want := []string{kindSampled, kindSampled, kindConfirmed, kindUnlisted, kindSampled}
 	h.restart(nil)
-	h.want(b, a, c)
+	h.want(a, b, c)
 	a.Unlisted = time.Time{}
-	h.save(b, a)
+	h.save(a, b)
 	want = append(want, kindRemoved, kindListed)
 	h.wantKinds(want...)
 	h.restart(func() { _ = os.Remove(h.file()) }) // the journal is enough
-	h.want(b, a)
+	h.want(a, b)
 	h.wantKinds(want...)
 	h.restart(func() { _ = os.RemoveAll(filepath.Join(h.dir, journalFolder)) }) // and so is the mirror
-	h.want(b, a)
+	h.want(a, b)
 	h.wantKinds(kindGuardsImported)
 	h.wantTrouble(nil)
 }
@@ -376,32 +376,6 @@ func TestGuardEventsLeadThere(t *testing.T) {
 			},
 		})
 	})
-}
-
-// The history of an earlier chive has its confirmed guards in the order of their times.
-func TestGuardHistoryOfVersionOne(t *testing.T) {
-	h := newGuardHome(t)
-	a, b := aGuard(1), aGuard(2)
-	var events []messages.JournalEvent
-	for _, e := range []guard.Event{
-		{Kind: guard.Sampled, Guard: a.Identity, At: a.Sampled, Expires: a.Expires},
-		{Kind: guard.Sampled, Guard: b.Identity, At: b.Sampled, Expires: b.Expires},
-		{Kind: guard.Confirmed, Guard: a.Identity, At: aGuard(8).Sampled, Expires: a.Expires},
-		{Kind: guard.Confirmed, Guard: b.Identity, At: aGuard(7).Sampled, Expires: b.Expires},
-	} {
-		old := journalled(e)
-		old.Version = 1
-		events = append(events, old)
-	}
-	if err := h.store.lane.Record(events...); err != nil {
-		t.Fatal(err)
-	}
-	if err := h.store.lane.Flush(guardContext(t)); err != nil {
-		t.Fatal(err)
-	}
-	h.restart(func() { _ = os.Remove(h.file()) })
-	a.Confirmed, b.Confirmed = aGuard(8).Sampled, aGuard(7).Sampled
-	h.want(b, a)
 }
 
 func FuzzGuardHistory(f *testing.F) {

@@ -111,7 +111,7 @@ func TestGuardsSurviveAKill(t *testing.T) {
 			t.Errorf("without %q: %v, want %v", without, again.set.List(), n.set.List())
 		}
 		again.Update(guardNetwork(100), nil, now)
-		if got := again.set.Primaries(); !slices.Equal(got, n.set.Primaries()) || got[0] != chosen {
+		if got := again.set.Primaries(); !slices.Equal(got, n.set.Primaries()) || !slices.Contains(got, chosen) {
 			t.Errorf("without %q: primaries %v, want %v", without, got, n.set.Primaries())
 		}
 	}
@@ -209,5 +209,41 @@ func TestGuardsThatCannotBeReached(t *testing.T) {
 	}
 	if failed := n.told(func(e *chivev1.Envelope) bool { return e.GetGuardUnreachable() != nil }); failed > 0 {
 		t.Errorf("%d failed", failed)
+	}
+}
+
+// NumDirectoryGuards: directory requests go to so many of the primary guards, one of them by
+// chance, and the next one takes the place of one that fails; by default as the consensus says.
+func TestDirectoryGuards(t *testing.T) {
+	n, now := newGuardNode(t, t.TempDir()), time.Now()
+	firsts := func() (out []netdoc.Digest) {
+		t.Helper()
+		for range 100 {
+			if d := n.directories(); len(d) == 0 {
+				t.Fatal("no directory")
+			} else if !slices.Contains(out, d[0].Identity) {
+				out = append(out, d[0].Identity)
+			}
+		}
+		return out
+	}
+	n.Update(guardNetwork(100), netdoc.Params{"guard-n-primary-dir-guards-to-use": 3}, now)
+	primary := n.set.Primaries()
+	for _, tt := range []struct{ settings, guards int }{{0, 3}, {1, 1}, {2, 2}, {3, 3}} {
+		n.configure(guard.Settings{UseDirectory: tt.settings}, reach.Rules{}, now)
+		got := firsts()
+		for _, id := range got {
+			if !slices.Contains(primary[:tt.guards], id) {
+				t.Errorf("%d: %v is asked", tt.settings, id)
+			}
+		}
+		if len(got) != tt.guards {
+			t.Errorf("%d: %d guards are asked, want %d", tt.settings, len(got), tt.guards)
+		}
+	}
+	n.configure(guard.Settings{UseDirectory: 1}, reach.Rules{}, now)
+	n.Failed(primary[0], chivev1.Outcome_OUTCOME_TIMEOUT, now)
+	if got := firsts(); !slices.Equal(got, primary[1:2]) {
+		t.Errorf("while the first one fails: %v, want %v", got, primary[1:2])
 	}
 }

@@ -15,8 +15,8 @@ import (
 // IdentitiesAsk is what the verb identities is asked with. Only the operator of the node
 // can ask.
 type IdentitiesAsk struct {
-	// Users are SOCKS user names whose identities are to be told by name: the node keeps
-	// tokens only. At most 1000.
+	// Users are user names, of SOCKS or HTTP, whose identities are to be told by name: the
+	// node keeps tokens only. At most 1000.
 	Users []string `json:"users,omitempty"`
 }
 

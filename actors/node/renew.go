@@ -18,7 +18,7 @@ import (
 // the name of an identity never leaves the machine.
 type RenewAsk struct {
 	All      bool    `json:"all,omitempty"`      // every identity
-	User     string  `json:"user,omitempty"`     // else that of a SOCKS user name
+	User     string  `json:"user,omitempty"`     // else that of a user name, of SOCKS or HTTP
 	Password *string `json:"password,omitempty"` // with that password only
 }
 

@@ -38,6 +38,8 @@ func FromDial(err error) chivev1.Outcome {
 		return chivev1.Outcome_OUTCOME_INTERNAL
 	case errors.Is(err, context.Canceled):
 		return chivev1.Outcome_OUTCOME_CANCELLED
+	case ofMachine(err):
+		return chivev1.Outcome_OUTCOME_MACHINE_FAILED
 	case errors.Is(err, upstream.ErrProxy):
 		return chivev1.Outcome_OUTCOME_PROXY_FAILED
 	case errors.Is(err, upstream.ErrRefused), errors.Is(err, upstream.ErrSilent):
@@ -52,7 +54,8 @@ func FromDial(err error) chivev1.Outcome {
 		return chivev1.Outcome_OUTCOME_TIMEOUT
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return chivev1.Outcome_OUTCOME_CONNECT_REFUSED
-	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EADDRNOTAVAIL):
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EADDRNOTAVAIL),
+		errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
 		return chivev1.Outcome_OUTCOME_CONNECT_UNREACHABLE
 	case errors.As(err, &alert), errors.As(err, &recordErr):
 		return chivev1.Outcome_OUTCOME_TLS_FAILED
@@ -61,6 +64,22 @@ func FromDial(err error) chivev1.Outcome {
 	default:
 		return chivev1.Outcome_OUTCOME_CONNECTION_LOST
 	}
+}
+
+// ofMachine: did this machine not let the connection be made, wherever it was to? It has no
+// descriptors, buffers or memory left, or the socket could not be bound to the address that
+// is set. Other errors that arise here may be of one destination alone: of relays over IPv6
+// where there is none (EADDRNOTAVAIL of connect), or that a filter forbids, be it here (EPERM)
+// or at a router, whose refusal over IPv6 is EACCES, too. A guard that is out of reach for
+// such a reason has to give way to another.
+func ofMachine(err error) bool {
+	for _, cause := range [...]error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM} {
+		if errors.Is(err, cause) {
+			return true
+		}
+	}
+	var call *os.SyscallError
+	return errors.As(err, &call) && call.Syscall == "bind"
 }
 
 // FromCircuit names why a circuit ended.
@@ -166,7 +185,7 @@ func HTTPStatus(o chivev1.Outcome) int {
 	case chivev1.Outcome_OUTCOME_OVERLOADED, chivev1.Outcome_OUTCOME_SHUTDOWN, chivev1.Outcome_OUTCOME_NO_DIRECTORY,
 		chivev1.Outcome_OUTCOME_NO_PATH, chivev1.Outcome_OUTCOME_CONNECT_UNREACHABLE, chivev1.Outcome_OUTCOME_BACKOFF,
 		chivev1.Outcome_OUTCOME_QUARANTINED, chivev1.Outcome_OUTCOME_PROXY_FAILED, chivev1.Outcome_OUTCOME_PROXY_REFUSED,
-		chivev1.Outcome_OUTCOME_PROTOCOLS_MISSING:
+		chivev1.Outcome_OUTCOME_PROTOCOLS_MISSING, chivev1.Outcome_OUTCOME_MACHINE_FAILED:
 		return 503
 	case chivev1.Outcome_OUTCOME_INTERNAL:
 		return 500

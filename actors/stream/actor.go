@@ -51,6 +51,9 @@ type (
 	shed      struct{} // memory is short
 )
 
+// taken is what an application took, in whole DATA cells and in bytes.
+type taken struct{ cells, bytes int }
+
 // handover is a block that a goroutine writes. Whoever of it and the actor lets
 // go last frees the block.
 type handover struct {
@@ -78,7 +81,7 @@ type stream struct {
 	held    holding
 	queue   []*block.Block // to be written to the application; queue[0] is being written while writing is set
 	writing *handover
-	unacked int    // cells the application took and the circuit has not been told of
+	unacked taken  // what the application took and the circuit has not been told of
 	moved   bool   // data came since the last quietTick
 	in, out uint64 // bytes to and from the application
 	timer   *kernel.Timer
@@ -119,6 +122,10 @@ func (s *stream) Receive(ctx actor.Context) {
 		s.ended(ctx, m)
 	case *CircuitGone:
 		s.circuitGone(ctx, m)
+	case *CircuitSilent:
+		if !s.connected {
+			s.refused(ctx, m.Outcome, true)
+		}
 	case *written:
 		s.written(ctx, m)
 	case *readDone:
@@ -148,6 +155,9 @@ func (s *stream) attached(ctx actor.Context, m *Attached) {
 		attached.Isolates, attached.Isolation = uint32(s.spec.Isolation.Isolates()), s.spec.Isolation.Values.Bytes()
 	}
 	s.emit(messages.Event(chivev1.Kind_KIND_STREAM, s.spec.ID, attached))
+	if s.spec.Serve != nil {
+		s.join(ctx) // it may be sent data at once
+	}
 	s.dial(ctx) // not before: the circuit is told of an application by the stream's number
 	if s.spec.Optimistic && !s.spec.Resolve {
 		s.sendEarly(ctx)
@@ -177,15 +187,21 @@ func (s *stream) connect(ctx actor.Context, m *Connected) {
 		s.sendEarly(ctx)
 	}
 	s.spec.Early = nil
+	s.join(ctx)
 	s.begin(ctx, sock)
+}
+
+// join makes what is kept known to the memory account. release tells it of the end.
+func (s *stream) join(ctx actor.Context) {
+	root, self := ctx.ActorSystem().Root, ctx.Self()
+	s.held.shed = func() { root.Send(self, &shed{}) }
+	block.Join(&s.held)
 }
 
 // begin reads what the application sends.
 func (s *stream) begin(ctx actor.Context, sock *socket) {
 	root, self := ctx.ActorSystem().Root, ctx.Self()
-	s.held.shed = func() { root.Send(self, &shed{}) }
-	s.held.up = &sock.blocked
-	block.Join(&s.held)
+	s.held.up.Store(&sock.blocked)
 	s.reading = true
 	kernel.Go("stream reader", func() {
 		err := sock.read(func(b *block.Block) { root.Send(self, b) })
@@ -226,7 +242,7 @@ func (s *stream) block(ctx actor.Context, b *block.Block) {
 		s.spec.Count.To.Add(uint64(len(b.Bytes)))
 	}
 	if s.sock == nil { // a client of ours sends before our application is there
-		s.queue = append(s.queue, b)
+		s.enqueue(b)
 		return
 	}
 	if err := s.deliver(ctx, b); err != nil {
@@ -243,7 +259,7 @@ func (s *stream) upload(ctx actor.Context, b *block.Block) {
 	if s.spec.Count != nil {
 		s.spec.Count.From.Add(uint64(len(b.Bytes)))
 	}
-	b.Stream = s.id
+	b.Stream, b.Of = s.id, s.spec
 	ctx.Send(s.circuit, b)
 }
 
@@ -259,6 +275,7 @@ func (s *stream) deliver(ctx actor.Context, b *block.Block) error {
 		b.Free()
 		return err
 	}
+	s.tookBytes(b, n)
 	if n == len(b.Bytes) {
 		s.took(ctx, b)
 		return nil
@@ -270,18 +287,30 @@ func (s *stream) deliver(ctx actor.Context, b *block.Block) error {
 	return nil
 }
 
-// enqueue adds a block behind the one that is written. A slow application must
-// not hold a whole block for each few bytes: what fits into the last one goes
-// there.
+// enqueue adds a block behind the one that is written, or to those that wait for the
+// application to be there. A slow application must not hold a whole block for each few
+// bytes: what fits into the last one goes there, if it is not being written.
 func (s *stream) enqueue(b *block.Block) {
-	if last := s.queue[len(s.queue)-1]; len(s.queue) > 1 && cap(last.Bytes)-len(last.Bytes) >= len(b.Bytes) {
-		last.Bytes = append(last.Bytes, b.Bytes...)
-		last.Cells += b.Cells
-		b.Free()
+	written := 0
+	if s.writing != nil {
+		written = 1
+	}
+	if n := len(s.queue); n > written && merge(s.queue[n-1], b) {
 		return
 	}
 	s.queue = append(s.queue, b)
 	s.held.keep(len(b.Buf))
+}
+
+// merge moves what b has into the last block, if it fits there, and frees b.
+func merge(last, b *block.Block) bool {
+	if cap(last.Bytes)-len(last.Bytes) < len(b.Bytes) {
+		return false
+	}
+	last.Bytes = append(last.Bytes, b.Bytes...)
+	last.Cells += b.Cells
+	b.Free()
+	return true
 }
 
 // writeOn has a goroutine wait for the socket to take queue[0].
@@ -312,6 +341,7 @@ func (s *stream) written(ctx actor.Context, m *written) {
 		s.finish(ctx, socketEnd(m.err), !s.remoteEnd, false)
 		return
 	}
+	s.tookBytes(b, len(b.Bytes))
 	s.took(ctx, b)
 	rest := s.queue
 	s.queue = nil
@@ -329,13 +359,20 @@ func (s *stream) written(ctx actor.Context, m *written) {
 	}
 }
 
-// took accounts for a block that the application has.
+// tookBytes counts bytes of a block that the application has now, but for the front end's.
+func (s *stream) tookBytes(b *block.Block, n int) {
+	if b.Cells > 0 {
+		s.unacked.bytes += n
+	}
+}
+
+// took accounts for a block that the application has whole.
 func (s *stream) took(ctx actor.Context, b *block.Block) {
-	s.unacked += b.Cells
+	s.unacked.cells += b.Cells
 	b.Free()
-	if s.unacked >= ackCells && !s.remoteEnd {
-		ctx.Send(s.circuit, &Consumed{Stream: s.id, Cells: s.unacked})
-		s.unacked = 0
+	if s.unacked.cells >= ackCells && !s.remoteEnd {
+		ctx.Send(s.circuit, &Consumed{Spec: s.spec, Stream: s.id, Cells: s.unacked.cells, Bytes: s.unacked.bytes})
+		s.unacked = taken{}
 	}
 }
 

@@ -9,10 +9,11 @@ import (
 // holding tells the memory account what a stream keeps: what the application does
 // not read, and what the circuit may not send. It implements block.Holder.
 type holding struct {
-	shed  func()
-	up    *atomic.Int64 // since when the reader waits for credit; 0: it does not
-	bytes atomic.Int64  // of the queue
-	since atomic.Int64  // when the queue was last empty, or moved
+	shed func()
+	// up is since when the reader waits for credit; 0 or nil: it does not.
+	up    atomic.Pointer[atomic.Int64]
+	bytes atomic.Int64 // of the queue
+	since atomic.Int64 // when the queue was last empty, or moved
 }
 
 func moment() int64 { return block.Moment() }
@@ -34,7 +35,11 @@ const upload = block.LargeSize + block.Size
 // Held implements block.Holder.
 func (h *holding) Held() (bytes, since int64) {
 	bytes, since = h.bytes.Load(), h.since.Load()
-	if up := h.up.Load(); up != 0 {
+	var up int64
+	if reader := h.up.Load(); reader != nil {
+		up = reader.Load()
+	}
+	if up != 0 {
 		if bytes == 0 || up < since {
 			since = up
 		}

@@ -19,7 +19,10 @@ type Dial func(context.Context) (Conn, error)
 
 type (
 	// Accepted tells the circuit that the application is there: the client is told.
-	Accepted struct{ Stream cell.StreamID }
+	Accepted struct {
+		Spec   *Spec
+		Stream cell.StreamID
+	}
 
 	dialled struct {
 		conn Conn
@@ -65,9 +68,10 @@ func (s *stream) dialled(ctx actor.Context, m *dialled) {
 	s.emit(messages.Event(chivev1.Kind_KIND_STREAM, s.spec.ID, &chivev1.StreamConnected{
 		Took: messages.Took(s.o.Now().Sub(s.spec.Requested)),
 	}))
-	ctx.Send(s.circuit, &Accepted{Stream: s.id})
+	ctx.Send(s.circuit, &Accepted{Spec: s.spec, Stream: s.id})
 	early := s.queue
 	s.queue = nil
+	s.held.letGo() // what has to wait still is counted anew
 	s.begin(ctx, sock)
 	for i, b := range early {
 		if err := s.deliver(ctx, b); err != nil {

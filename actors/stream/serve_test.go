@@ -200,3 +200,73 @@ func TestServedByAProgram(t *testing.T) {
 		})
 	}
 }
+
+// What a client sends before the application is there, a byte at a time, does not hold a block
+// for each; and all of it comes, in its order, when the application does.
+func TestEarlyPiecesShareBlocks(t *testing.T) {
+	const pieces = 2000
+	let := make(chan error, 1)
+	r := serving(t, let)
+	var want strings.Builder
+	for i := range pieces {
+		b := block.GetLarge(block.DataIn)
+		b.Bytes, b.Cells = append(b.Buf[:0], byte(i), byte(i>>8)), 1
+		want.Write(b.Bytes)
+		r.tell(b)
+	}
+	r.handled()
+	if n := block.Outstanding() - r.before; n != 1 {
+		t.Errorf("%d bytes hold %d blocks", 2*pieces, n)
+	}
+	let <- nil
+	told[*Accepted](r)
+	got := make([]byte, want.Len())
+	if _, err := io.ReadFull(r.app, got); err != nil || string(got) != want.String() {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	if m := told[*Consumed](r); m.Cells != pieces || m.Bytes != 2*pieces {
+		t.Errorf("%+v", m)
+	}
+	r.tell(&CircuitGone{})
+}
+
+// A stream whose application is not there yet keeps what its client sends, and lets go of it
+// when memory is short.
+func TestEarlyDataIsShed(t *testing.T) {
+	const limit = 4 << 20
+	block.LimitMemory(block.Memory() + limit)
+	defer block.LimitMemory(0)
+	r := serving(t, make(chan error))
+	for range 2 * limit / block.LargeSize {
+		b := block.GetLarge(block.DataIn)
+		b.Bytes, b.Cells = b.Buf[:], 1
+		r.tell(b)
+	}
+	if m, ok := r.hear().(*Finish); !ok || !m.End || !m.Drop || m.Back || m.Outcome != chivev1.Outcome_OUTCOME_OVERLOADED {
+		t.Errorf("%+v", m)
+	}
+}
+
+// What has to wait on when the application is there is let go of as well.
+func TestEarlyDataThatWaitsOn(t *testing.T) {
+	let := make(chan error, 1)
+	r := serving(t, let)
+	const blocks = 100 // more than the sockets take
+	for range blocks {
+		b := block.GetLarge(block.DataIn)
+		b.Bytes, b.Cells = b.Buf[:], 1
+		r.tell(b)
+	}
+	let <- nil
+	told[*Accepted](r)
+	r.handled()
+	before := block.Memory()
+	if before <= 0 || before > blocks*block.LargeSize {
+		t.Errorf("%d bytes are kept", before)
+	}
+	block.LimitMemory(before / 2)
+	defer block.LimitMemory(0)
+	if m := told[*Finish](r); !m.Drop || m.Outcome != chivev1.Outcome_OUTCOME_OVERLOADED {
+		t.Errorf("%+v", m)
+	}
+}

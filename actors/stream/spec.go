@@ -58,8 +58,8 @@ type Spec struct {
 	Isolation isolation.Token
 	// KeepAlive: a circuit's age begins anew when the stream comes and when it leaves.
 	KeepAlive bool
-	// Identities are tokens of who asked, by SOCKS user name and by that with its
-	// password; none for who named nobody.
+	// Identities are tokens of who asked, by user name, of SOCKS or HTTP, and by that with
+	// its password; none for who named nobody.
 	Identities []string
 	Front      Front
 	// Serve is for a stream that a client of an onion service of ours began: it gives the
@@ -90,11 +90,16 @@ type (
 	Ended struct{ Reason cell.EndReason }
 	// CircuitGone: the circuit is; the stream ends or is handed back.
 	CircuitGone struct{ Outcome chivev1.Outcome }
+	// CircuitSilent: nothing comes on the circuit any more. A stream that is not connected is
+	// handed back.
+	CircuitSilent struct{ Outcome chivev1.Outcome }
 	// Consumed tells the circuit that the application took what came in so
-	// many cells.
+	// many cells, and so many bytes.
 	Consumed struct {
+		Spec   *Spec
 		Stream cell.StreamID
 		Cells  int
+		Bytes  int
 	}
 	// Finish tells the circuit that the actor is done and stops. With Back set
 	// the stream lives on: the circuit gives the Spec to its parent.

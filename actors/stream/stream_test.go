@@ -327,8 +327,8 @@ func TestCreditIsForWhatWasTaken(t *testing.T) {
 	for range 3 {
 		r.data("x", 12)
 	}
-	if c := told[*Consumed](r); c.Cells != 36 || c.Stream != 7 {
-		t.Errorf("told %+v, want 36 cells of stream 7", c)
+	if c := told[*Consumed](r); c.Cells != 36 || c.Bytes != 3 || c.Stream != 7 {
+		t.Errorf("told %+v, want 36 cells of stream 7, which brought 3 bytes", c)
 	}
 	r.read("xxx")
 	// What does not fit into the sockets earns nothing until it is read.
@@ -338,10 +338,10 @@ func TestCreditIsForWhatWasTaken(t *testing.T) {
 	}
 	r.data("end", 5000)
 	r.handled()
-	credit := 0
+	credit, size := 0, 0
 	for len(r.heard) > 0 {
 		if c, ok := (<-r.heard).(*Consumed); ok {
-			credit += c.Cells
+			credit, size = credit+c.Cells, size+c.Bytes
 		}
 	}
 	if credit >= 1000 {
@@ -352,16 +352,17 @@ func TestCreditIsForWhatWasTaken(t *testing.T) {
 	}
 	r.read("end")
 	for credit < 6000 {
-		credit += told[*Consumed](r).Cells
+		c := told[*Consumed](r)
+		credit, size = credit+c.Cells, size+c.Bytes
 	}
-	if credit != 6000 {
-		t.Errorf("credit for %d cells in all, want 6000", credit)
+	if credit != 6000 || size != 1000*len(big)+3 {
+		t.Errorf("credit for %d cells of %d bytes in all, want 6000 of %d", credit, size, 1000*len(big)+3)
 	}
 }
 
 // Small pieces for an application that does not read share blocks.
 func TestSmallPiecesShareBlocks(t *testing.T) {
-	s := &stream{}
+	s := &stream{writing: &handover{}}
 	s.queue = append(s.queue, block.Get(block.DataIn)) // is being written
 	before, cells := block.Outstanding(), 0
 	for i := range 5000 {

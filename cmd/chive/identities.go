@@ -14,16 +14,17 @@ import (
 )
 
 type identitiesCommand struct {
-	User []string `arg:"" optional:"" help:"SOCKS user names: their identities alone, by name. None: all, by token."`
+	User []string `arg:"" optional:"" help:"User names: their identities alone, by name. None: all, by token."`
 	nodeFlags
 	Output string `short:"o" enum:"text,json" default:"text" help:"text, or json: an array of objects."`
 }
 
 // Help is printed by chive identities --help.
 func (identitiesCommand) Help() string {
-	return `Lists the identities that use the node now: programs that gave a SOCKS user name, one
-for each user name and password. The node keeps tokens of them, which are opaque and for
-one boot; who knows a name can ask for it. Only on this machine.
+	return `Lists the identities that use the node now: programs that gave a user name, by SOCKS or
+HTTP CONNECT (Proxy-Authorization), one for each user name and password. The node keeps
+tokens of them, which are opaque and for one boot; who knows a name can ask for it. Only
+on this machine.
 
 STREAMS are those since AGE began, which chive renew, IdentityMaxAge and
 IdentityMaxStreams end; OPEN are on circuits now. Of the CIRCUITS that carried the

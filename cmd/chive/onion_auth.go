@@ -5,13 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
-	"strings"
 	"time"
 
 	"chive/actors/keystore"
-	"chive/tor/onion"
-	"chive/tor/onion/keyfile"
 )
 
 // onionAuth is about the keys with which this node's programs find services that not everybody may.
@@ -40,28 +36,18 @@ Examples:
 
 // Run makes the key.
 func (c onionAuthAdd) Run(std streams) error {
-	a, err := address(c.Address)
-	if err != nil {
-		return err
+	public, err := keystore.NewClientAuth(c.Folder, c.Address, rand.Reader, c.Replace)
+	if errors.Is(err, keystore.ErrAddress) {
+		return usage("%s: %w", printable(c.Address), err)
 	}
-	public, err := keystore.NewClientAuth(c.Folder, a, rand.Reader, c.Replace)
 	if errors.Is(err, keystore.ErrHasKey) {
 		return fmt.Errorf("%w (chive onion auth ls shows what its operator needs; --replace makes another, which he has to be told)", err)
 	}
 	if err != nil {
 		return err
 	}
-	_, err = std.out.Write(keyfile.FormatClient(public))
+	_, err = fmt.Fprintln(std.out, keystore.ClientLine(public))
 	return err
-}
-
-// address reads an onion service's address.
-func address(text string) (onion.Address, error) {
-	a, err := onion.ParseAddress(strings.TrimSuffix(text, ".onion") + ".onion")
-	if err != nil {
-		return a, usage("%s: %w", printable(text), err)
-	}
-	return a, nil
 }
 
 type onionAuthRm struct {
@@ -71,17 +57,16 @@ type onionAuthRm struct {
 
 // Run deletes the key.
 func (c onionAuthRm) Run(std streams) error {
-	a, err := address(c.Address)
-	if err != nil {
+	err := keystore.RemoveClientAuth(c.Folder, c.Address)
+	switch {
+	case errors.Is(err, keystore.ErrAddress):
+		return usage("%s: %w", printable(c.Address), err)
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%s has no key for %s (chive onion auth ls)", c.Folder, printable(c.Address))
+	case err != nil:
 		return err
 	}
-	if err := keystore.RemoveClientAuth(c.Folder, a); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%s has no key for %s (chive onion auth ls)", c.Folder, a.Host())
-		}
-		return err
-	}
-	_, err = fmt.Fprintf(std.out, "the key for %s is deleted; chive reload has the node forget it\n", a.Host())
+	_, err = fmt.Fprintf(std.out, "the key for %s is deleted; chive reload has the node forget it\n", printable(c.Address))
 	return err
 }
 
@@ -98,19 +83,14 @@ type auth struct {
 
 // Run reads the folder.
 func (c onionAuthLs) Run(std streams) error {
-	keys, skipped, err := keystore.ClientAuths(c.Folder)
+	keys, skipped, err := keystore.ListClientAuths(c.Folder)
 	if err != nil {
 		return err
 	}
 	rows := []auth{}
-	for a, private := range keys {
-		public, err := keystore.PublicAuth(private)
-		if err != nil {
-			return err
-		}
-		rows = append(rows, auth{a.Host(), strings.TrimSpace(string(keyfile.FormatClient(public)))})
+	for _, k := range keys {
+		rows = append(rows, auth{k.Host, keystore.ClientLine(k.Public)})
 	}
-	slices.SortFunc(rows, func(a, b auth) int { return strings.Compare(a.Address, b.Address) })
 	for _, s := range skipped {
 		fmt.Fprintln(std.err, printable(fmt.Sprintf("chive: %s is passed over: %s", s.File, s.Why)))
 	}

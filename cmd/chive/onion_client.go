@@ -6,11 +6,9 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"chive/actors/keystore"
-	"chive/tor/onion/keyfile"
 )
 
 // onionClient is about who may find a service: files beside its keys, for the node that hosts it.
@@ -39,12 +37,7 @@ Examples:
 
 // Run writes the file.
 func (c onionClientAdd) Run(std streams) error {
-	text := strings.TrimSpace(c.Key)
-	if !strings.Contains(text, ":") { // the key alone
-		text = strings.TrimSpace(string(keyfile.FormatClient([32]byte{})))
-		text = text[:strings.LastIndexByte(text, ':')+1] + strings.TrimSpace(c.Key)
-	}
-	public, err := keyfile.ParseClient([]byte(text))
+	public, err := keystore.ClientKey(c.Key)
 	if err != nil {
 		return usage("%w", err)
 	}
@@ -122,7 +115,7 @@ func (c onionClientLs) Run(std streams) error {
 	}
 	rows := []client{}
 	for _, name := range slices.Sorted(maps.Keys(survey.Clients)) {
-		rows = append(rows, client{name, strings.TrimSpace(string(keyfile.FormatClient(survey.Clients[name])))})
+		rows = append(rows, client{name, keystore.ClientLine(survey.Clients[name])})
 	}
 	for _, s := range survey.Skipped {
 		fmt.Fprintln(std.err, printable(fmt.Sprintf("chive: %s is passed over: %s", s.File, s.Why)))

@@ -33,7 +33,7 @@ func (c newnymCommand) Run(std streams) error {
 }
 
 type renewCommand struct {
-	User     string  `arg:"" help:"The SOCKS user name that the identity's programs give."`
+	User     string  `arg:"" help:"The user name that the identity's programs give, by SOCKS or HTTP CONNECT."`
 	Password *string `help:"Only the identity with that password too."`
 	nodeFlags
 	Output string `short:"o" enum:"text,json" default:"text" help:"text or json."`
@@ -41,9 +41,11 @@ type renewCommand struct {
 
 // Help is printed by chive renew --help.
 func (renewCommand) Help() string {
-	return `Circuits that carried streams of one identity, a SOCKS user name, take no new ones:
+	return `Circuits that carried streams of one identity, a user name, take no new ones:
 its next streams come from elsewhere, and all other identities stay where they are. Open
 streams go on, and the guard stays. The name is told to the node on this machine only.
+Programs give it by SOCKS, or by HTTP CONNECT with Proxy-Authorization, as curl does with
+--proxy-user: that is one identity.
 
 Examples:
   chive renew alice
@@ -53,7 +55,7 @@ Examples:
 // Run asks and prints.
 func (c renewCommand) Run(std streams) error {
 	if c.User == "" {
-		return usage("renew needs the identity's SOCKS user name; chive newnym is for all")
+		return usage("renew needs the identity's user name; chive newnym is for all")
 	}
 	if err := c.renew(std, c.Output, node.RenewAsk{User: c.User, Password: c.Password}); err != nil || c.Output == "json" {
 		return err

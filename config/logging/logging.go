@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -228,8 +229,15 @@ func (h *handler) line(set *settings, s config.Severity, r slog.Record) []byte {
 		return true
 	})
 	b.WriteByte('\n')
+	if set.safe {
+		return address.ReplaceAll([]byte(b.String()), []byte(Scrubbed))
+	}
 	return []byte(b.String())
 }
+
+// address is an onion service's, without its ending. It may be in the name of a file or a folder,
+// and so in an error of the system's, which no caller can mark.
+var address = regexp.MustCompile(`(?i)[a-z2-7]{56}`)
 
 func (s *settings) stamp(t time.Time) string {
 	t = t.UTC()

@@ -48,6 +48,9 @@ func toStderr(low, high config.Severity) *config.Config {
 	}
 }
 
+// onionAddress is the specification's example of one.
+const onionAddress = "pg6mmjiyjmcrsslvykfwnntlaru7p5svn6y2ymmju6nubxndf4pscryd"
+
 func TestLine(t *testing.T) {
 	tests := []struct {
 		name  string
@@ -62,6 +65,7 @@ func TestLine(t *testing.T) {
 		{"groups", func(l *slog.Logger) *slog.Logger { return l.With("n", 1).WithGroup("g").With("m", 2) }, "x", []any{"a", 1, slog.Group("h", "b", 2)}, "x n=1 g.m=2 g.a=1 g.h.b=2"},
 		{"errors", nil, "x", []any{"err", errors.New("no route")}, `x err="no route"`},
 		{"sensitive", func(l *slog.Logger) *slog.Logger { return l.With("client", Hide("192.0.2.1")) }, "x", []any{"target", Hide("secret.onion")}, "x client=[scrubbed] target=[scrubbed]"},
+		{"addresses in names of files", nil, "x", []any{"folder", "/srv/" + onionAddress, "err", errors.New("open /k/" + strings.ToUpper(onionAddress) + ".auth_private: denied")}, `x folder=/srv/[scrubbed] err="open /k/[scrubbed].auth_private: denied"`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -76,8 +80,8 @@ func TestLine(t *testing.T) {
 func TestSafeLoggingOff(t *testing.T) {
 	cfg := toStderr(config.Debug, config.Err)
 	cfg.SafeLogging = false
-	_, got := line(t, cfg, LevelNotice, nil, "x", "target", Hide("example.com:80"))
-	if !strings.HasSuffix(got, "x target=example.com:80\n") {
+	_, got := line(t, cfg, LevelNotice, nil, "x", "target", Hide("example.com:80"), "folder", onionAddress)
+	if !strings.HasSuffix(got, "x target=example.com:80 folder="+onionAddress+"\n") {
 		t.Errorf("%q", got)
 	}
 }

@@ -160,7 +160,7 @@ func (b *bare) until(kind circuit.EventKind, each func(circuit.Event)) {
 			b.t.Fatal(err)
 		}
 		if event.Kind == circuit.Data {
-			reply = b.circ.Consumed(reply, event.Stream, 1)
+			reply = b.circ.Consumed(reply, event.Stream, 1, len(event.Data))
 		}
 		b.write(reply)
 		if each != nil {

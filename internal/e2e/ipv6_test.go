@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/hex"
 	"net/netip"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -83,6 +84,23 @@ func TestRelaysOverIPv6(t *testing.T) {
 	if failed := l.count(func(e *chivev1.Envelope) bool { return e.GetGuardUnreachable() != nil }); failed > 0 {
 		t.Errorf("%d guards count as failed", failed)
 	}
+	t.Run("OutboundBindAddress", func(t *testing.T) {
+		const own = "2001:db8::78" // RFC 3849; the loopback interface's for the time of the test
+		if out, err := exec.CommandContext(t.Context(), "ip", "-6", "address", "replace", own+"/128", "dev", "lo").CombinedOutput(); err != nil {
+			t.Skipf("only root may give the loopback interface an address (%s)", out)
+		}
+		defer func() {
+			if out, err := exec.Command("ip", "-6", "address", "del", own+"/128", "dev", "lo").CombinedOutput(); err != nil {
+				t.Errorf("%s: %s", err, out)
+			}
+		}()
+		for _, at := range []string{own, "::1"} {
+			l.settled(t)
+			_, from := l.events(0)
+			l.set(t, "ClientUseIPv4 0", "OutboundBindAddress 127.0.0.1", "OutboundBindAddress ["+at+"]")
+			l.until(t, patience, "a relay that sees "+at, func() bool { return l.seenFrom(t, from, at) })
+		}
+	})
 	before := l.Config()
 	if result := l.change(t, "ClientUseIPv4 0", "ClientUseIPv6 0"); result.Applied || !strings.Contains(result.Reason, "no relay can be connected to") || l.Config() != before {
 		t.Errorf("%+v", result)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,7 +24,7 @@ import (
 // peersAt lists who is connected to a local address, as its owner's kernel has it.
 func peersAt(t *testing.T, local netip.AddrPort) (out []netip.Addr) {
 	t.Helper()
-	f, err := os.Open("/proc/net/tcp")
+	f, err := os.Open(map[bool]string{false: "/proc/net/tcp", true: "/proc/net/tcp6"}[local.Addr().Is6()])
 	if err != nil {
 		t.Skipf("this system does not tell: %v", err)
 	}
@@ -43,17 +44,39 @@ func peersAt(t *testing.T, local netip.AddrPort) (out []netip.Addr) {
 	return out
 }
 
-// kernelAddr reads an address as /proc/net/tcp writes it.
+// kernelAddr reads an address as /proc/net/tcp and tcp6 write it: words of 32 bits, each in
+// the machine's order.
 func kernelAddr(text string) (netip.AddrPort, bool) {
 	host, port, ok := strings.Cut(text, ":")
 	raw, err := hex.DecodeString(host)
 	n, err2 := strconv.ParseUint(port, 16, 16)
-	if !ok || err != nil || err2 != nil || len(raw) != 4 {
+	if !ok || err != nil || err2 != nil || len(raw)%4 != 0 {
 		return netip.AddrPort{}, false
 	}
-	var b [4]byte
-	binary.LittleEndian.PutUint32(b[:], binary.BigEndian.Uint32(raw)) // in the machine's order
-	return netip.AddrPortFrom(netip.AddrFrom4(b), uint16(n)), true
+	for word := range slices.Chunk(raw, 4) {
+		binary.NativeEndian.PutUint32(word, binary.BigEndian.Uint32(word))
+	}
+	addr, ok := netip.AddrFromSlice(raw)
+	return netip.AddrPortFrom(addr, uint16(n)), ok
+}
+
+// seenFrom has a stream begin, and says whether a relay that was connected to since an event
+// sees connections from an address.
+func (l *lab) seenFrom(t *testing.T, from int, want string) bool {
+	t.Helper()
+	l.once(t)
+	log, _ := l.events(from)
+	dialled := map[string]string{}
+	for _, e := range log {
+		if d := e.GetConnectionDialled(); d != nil {
+			dialled[e.GetActorId()] = d.GetAddress()
+		}
+		if at := dialled[e.GetActorId()]; at != "" && e.GetConnectionOpened() != nil &&
+			slices.Contains(peersAt(t, netip.MustParseAddrPort(at)), netip.MustParseAddr(want)) {
+			return true
+		}
+	}
+	return false
 }
 
 // OutboundBindAddress: relays of C tor see connections from that address, and after a
@@ -66,32 +89,11 @@ func TestOutboundBindAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer stays.Close()
-	from := 0
-	seen := func(want string) func() bool {
-		return func() bool {
-			l.once(t)
-			log, _ := l.events(from)
-			for _, e := range log {
-				opened := e.GetConnectionOpened() != nil
-				for _, d := range log {
-					if !opened || d.GetActorId() != e.GetActorId() || d.GetConnectionDialled() == nil {
-						continue
-					}
-					for _, peer := range peersAt(t, netip.MustParseAddrPort(d.GetConnectionDialled().GetAddress())) {
-						if peer.String() == want {
-							return true
-						}
-					}
-				}
-			}
-			return false
-		}
-	}
-	l.until(t, patience, "a relay that sees 127.0.0.2", seen("127.0.0.2"))
+	l.until(t, patience, "a relay that sees 127.0.0.2", func() bool { return l.seenFrom(t, 0, "127.0.0.2") })
 	old := l.carrier(t, l.ping("bind"))
-	_, from = l.events(0)
+	_, from := l.events(0)
 	l.must(t, "SocksPort auto", "OutboundBindAddress 127.0.0.3")
-	l.until(t, patience, "a relay that sees 127.0.0.3", seen("127.0.0.3"))
+	l.until(t, patience, "a relay that sees 127.0.0.3", func() bool { return l.seenFrom(t, from, "127.0.0.3") })
 	if l.carrier(t, l.ping("bind")) == old {
 		t.Error("a new stream is on a circuit over the old address")
 	}

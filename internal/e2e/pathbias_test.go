@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -22,6 +23,23 @@ import (
 // biased counts what was told of path bias.
 func (c *client) biased(of string) int {
 	return c.count(func(e *chivev1.Envelope) bool { return e.GetPathBiasSuspected().GetOf() == of })
+}
+
+// suspicion is what was told of path bias, which was to be told once, at this level.
+func (c *client) suspicion(t *testing.T, of, level string) (told *chivev1.PathBiasSuspected) {
+	t.Helper()
+	for _, e := range c.logged() {
+		if p := e.GetPathBiasSuspected(); p.GetOf() == of {
+			if told != nil || p.GetLevel() != level {
+				t.Errorf("%s: told at level %s, want %s alone", of, p.GetLevel(), level)
+			}
+			told = p
+		}
+	}
+	if told == nil {
+		t.Fatalf("%s: nothing was told", of)
+	}
+	return told
 }
 
 // chooser is a guard that has its way with circuits.
@@ -59,7 +77,7 @@ func (g *chooser) tamper() relaydouble.Fault {
 
 // A guard that fails circuits beyond the second hop, or swallows what is sent on them, is
 // told of, and used on; one behind which a target does not answer is not. The counts survive a
-// restart.
+// restart; what level they are told at, and how much old ones weigh, is for the options to say.
 func TestPathBias(t *testing.T) {
 	n := network(t)
 	whole, guard := withoutGuard(t, n)
@@ -68,11 +86,10 @@ func TestPathBias(t *testing.T) {
 	t.Cleanup(func() { close(g.over) })
 
 	lines := []string{
-		"PathBiasCircThreshold 5", "PathBiasNoticeRate 1", "PathBiasUseThreshold 3",
+		"PathBiasCircThreshold 5", "PathBiasNoticeRate 1", "PathBiasUseThreshold 3", "PathBiasNoticeUseRate 0.9",
 		"LearnCircuitBuildTimeout 0", "CircuitBuildTimeout 10 seconds", // one that is late counts against its guard
 	}
-	c := relaunch(t, n, whole, lines...)
-	lines = append(lines, "ConfluxEnabled 0")
+	c := relaunch(t, n, whole, append(lines, "PathBiasWarnRate 0", "PathBiasExtremeRate 0", "PathBiasExtremeUseRate 0")...)
 	for i := range 7 {
 		c.serves(t, n, fmt.Sprint("good", i))
 	}
@@ -113,14 +130,30 @@ func TestPathBias(t *testing.T) {
 	if got := c.endings(); got["guard-unreachable"] != 0 || c.guard(t, n) != guard {
 		t.Errorf("the guard was left: %v", got)
 	}
+	c.suspicion(t, "circuits", "notice")
+	c.suspicion(t, "used-circuits", "notice")
 	c.stop()
 
-	again, err := launch(t, c.dir, nil, append(n.ClientTorrc(), lines...)...)
-	if err != nil {
-		t.Fatal(err)
+	// Other rates tell at once of what was counted, though the guard is honest now.
+	again := func(level, levelOfUses string, more ...string) (circuits, uses *chivev1.PathBiasSuspected) {
+		t.Helper()
+		next, err := launch(t, c.dir, nil, slices.Concat(n.ClientTorrc(), lines, []string{"ConfluxEnabled 0", "EnableCircuitPrebuilding 0", "PathBiasWarnRate 1"}, more)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		next.await(t)
+		next.usesUp(t, n, func() bool { return next.biased("circuits") > 0 && next.biased("used-circuits") > 0 })
+		for i := range 8 {
+			next.serves(t, n, fmt.Sprint("more", i))
+		}
+		next.stop()
+		return next.suspicion(t, "circuits", level), next.suspicion(t, "used-circuits", levelOfUses)
 	}
-	again.await(t)
-	again.usesUp(t, n, func() bool { return again.biased("circuits") > 0 })
+	circuits, uses := again("warn", "notice", "PathBiasExtremeRate 0", "PathBiasExtremeUseRate 0", "PathBiasScaleThreshold 10", "PathBiasScaleUseThreshold 10")
+	fewer, less := again("extreme", "extreme", "PathBiasExtremeRate 1", "PathBiasExtremeUseRate 1")
+	if fewer.GetAttempts() >= circuits.GetAttempts() || less.GetAttempts() >= uses.GetAttempts() {
+		t.Errorf("old circuits weigh as ever: %v and %v, then %v and %v", circuits, uses, fewer, less)
+	}
 }
 
 // usesUp has streams of users who were not there before, until something is so.

@@ -176,6 +176,7 @@ type rig struct {
 	root  *actor.PID
 	circ  atomic.Pointer[actor.PID] // the circuit
 	app   net.Conn
+	spec  *stream.Spec // of the stream
 }
 
 type letGo struct{}
@@ -200,6 +201,7 @@ func (s session) start(t *testing.T, relay *relaydouble.Relay) *rig {
 		ID: messages.RandomID(), Conn: ours, Target: "target.test:80", Port: 80, Purpose: chivev1.Purpose_PURPOSE_GENERAL,
 		Front: front{}, Requested: time.Now(),
 	}
+	r.spec = spec
 	if s.resolve {
 		spec.Target, spec.Port, spec.Resolve = "target.test", 0, true
 	}

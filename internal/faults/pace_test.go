@@ -72,7 +72,7 @@ func TestBlockOfMoreCellsThanGoAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	wg.Go(func() { _, _ = io.Copy(io.Discard, r.app) })
 	b := block.Get(block.DataOut)
-	b.Bytes, b.Stream = b.Buf, <-begun
+	b.Bytes, b.Of, b.Stream = b.Buf, r.spec, <-begun
 	if len(b.Bytes) <= block.MaxData || len(b.Bytes) >= 62*cell.MaxRelayData {
 		t.Fatalf("a block of %d bytes", len(b.Bytes))
 	}

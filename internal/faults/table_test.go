@@ -19,12 +19,16 @@ import (
 // required are the faults that docs/testing.md must have.
 var required = []string{
 	"forged consensus signature", "too few signatures", "wrong CERTS", "expired CERTS", "wrong identity at a real relay",
+	"no files left that may be open, or not the address to connect from",
 	"wrong handshake authenticator", "bad relay digest", "cell on an unknown circuit", "hostile exit", "hostile middle relay", "hostile guard",
 	"exit that breaks the rules of a conflux set", "exit that has too much wait for its turn", "a leg of a conflux set is gone that was in use", "oversized document", "truncated document",
 	"zlib bomb", "zstd bomb", "concatenated bombs", "relay accepts and says nothing", "relay stalls in a handshake",
 	"consensus diff that is cut, too large, or leads elsewhere", "cached consensus changed under a diff",
 	"directory withholds microdescriptors", "directory drips headers", "required protocol is missing",
+	"router forgets the connections that are open", "guard hangs, its connections stay open", "relay answers no CREATE on any connection",
+	"network changes while a connection is made",
 	"relay stalls mid-download", "relay closes mid-download", "guard killed mid-download", "full disk before the start",
+	"a service's client sends too much before the target is connected",
 	"full disk mid-run", "data directory used twice", "corrupt cache file", "truncated cache file",
 	"panic while a request is handled", "secrets in the log at info",
 }

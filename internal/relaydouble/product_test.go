@@ -71,7 +71,7 @@ func productCircuit(t *testing.T, increment int, cgo [3]bool) {
 				t.Fatal(err)
 			}
 			if event.Kind == circuit.Data {
-				reply = circ.Consumed(reply, event.Stream, 1)
+				reply = circ.Consumed(reply, event.Stream, 1, len(event.Data))
 			}
 			if len(reply) > 0 {
 				c.send(reply)

@@ -46,6 +46,7 @@ const (
 	Outcome_OUTCOME_CONNECTION_LOST     Outcome = 16 // the connection went away while in use
 	Outcome_OUTCOME_PROXY_FAILED        Outcome = 17 // the upstream proxy is away, or does not serve this node
 	Outcome_OUTCOME_PROXY_REFUSED       Outcome = 18 // the upstream proxy did not connect to the relay
+	Outcome_OUTCOME_MACHINE_FAILED      Outcome = 19 // this machine has nothing left to make a connection with, or not the address to make it from
 	Outcome_OUTCOME_HANDSHAKE_AUTH      Outcome = 20 // circuit handshake: wrong authenticator
 	Outcome_OUTCOME_CIRCUIT_PROTOCOL    Outcome = 21 // circuit-level protocol violation
 	Outcome_OUTCOME_DESTROYED           Outcome = 22 // DESTROY or TRUNCATED from the far side
@@ -100,6 +101,7 @@ var (
 		16: "OUTCOME_CONNECTION_LOST",
 		17: "OUTCOME_PROXY_FAILED",
 		18: "OUTCOME_PROXY_REFUSED",
+		19: "OUTCOME_MACHINE_FAILED",
 		20: "OUTCOME_HANDSHAKE_AUTH",
 		21: "OUTCOME_CIRCUIT_PROTOCOL",
 		22: "OUTCOME_DESTROYED",
@@ -151,6 +153,7 @@ var (
 		"OUTCOME_CONNECTION_LOST":     16,
 		"OUTCOME_PROXY_FAILED":        17,
 		"OUTCOME_PROXY_REFUSED":       18,
+		"OUTCOME_MACHINE_FAILED":      19,
 		"OUTCOME_HANDSHAKE_AUTH":      20,
 		"OUTCOME_CIRCUIT_PROTOCOL":    21,
 		"OUTCOME_DESTROYED":           22,
@@ -7685,7 +7688,7 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\tpublisher\x18\x02 \x01(\tB\x04\xa8\xd4\x18\x02R\tpublisher\"Q\n" +
 	"\x15HostingMembersChanged\x12\x1a\n" +
 	"\x05nodes\x18\x01 \x01(\rB\x04\xa8\xd4\x18\x02R\x05nodes\x12\x1c\n" +
-	"\x06points\x18\x02 \x01(\rB\x04\xa8\xd4\x18\x02R\x06points*\x97\n" +
+	"\x06points\x18\x02 \x01(\rB\x04\xa8\xd4\x18\x02R\x06points*\xb3\n" +
 	"\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x0e\n" +
@@ -7708,6 +7711,7 @@ const file_chive_v1_events_proto_rawDesc = "" +
 	"\x17OUTCOME_CONNECTION_LOST\x10\x10\x12\x18\n" +
 	"\x14OUTCOME_PROXY_FAILED\x10\x11\x12\x19\n" +
 	"\x15OUTCOME_PROXY_REFUSED\x10\x12\x12\x1a\n" +
+	"\x16OUTCOME_MACHINE_FAILED\x10\x13\x12\x1a\n" +
 	"\x16OUTCOME_HANDSHAKE_AUTH\x10\x14\x12\x1c\n" +
 	"\x18OUTCOME_CIRCUIT_PROTOCOL\x10\x15\x12\x15\n" +
 	"\x11OUTCOME_DESTROYED\x10\x16\x12\x13\n" +

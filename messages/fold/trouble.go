@@ -32,6 +32,9 @@ const (
 
 // Text says in words what it is.
 func (t *Trouble) Text() string {
+	if t.Outcome == chivev1.Outcome_OUTCOME_MACHINE_FAILED {
+		return "this machine cannot make connections"
+	}
 	switch t.What {
 	case NoRelay:
 		return "no relay answers"

@@ -18,6 +18,7 @@ func TestTrouble(t *testing.T) {
 		lost      = chivev1.Outcome_OUTCOME_CONNECTION_LOST
 		slow      = chivev1.Outcome_OUTCOME_TIMEOUT
 		cancelled = chivev1.Outcome_OUTCOME_CANCELLED
+		machines  = chivev1.Outcome_OUTCOME_MACHINE_FAILED
 		general   = chivev1.Purpose_PURPOSE_GENERAL
 	)
 	ids := 0
@@ -75,6 +76,7 @@ func TestTrouble(t *testing.T) {
 		why  chivev1.Outcome
 	}{
 		{name: "nothing has happened", does: func() {}},
+		{name: "this machine fails", does: func() { guards("g"); fails(machines, "g", "g", "g") }, what: NoGuard, at: 1, why: machines},
 		{name: "two directories are away", does: func() { fails(refused, "a", "b") }},
 		{name: "three directories are away", does: func() { fails(refused, "a", "b"); fails(slow, "c") }, what: NoRelay, at: 1, why: slow},
 		{name: "then one answers", does: func() { fails(refused, "a", "b", "c"); opens("d") }},
@@ -154,6 +156,9 @@ func TestTrouble(t *testing.T) {
 		for i, e := range log {
 			e.Time, e.Sequence = &timestamppb.Timestamp{Seconds: int64(i + 1)}, uint64(i+1)
 			n.Apply(e)
+		}
+		if got := n.Trouble(); got != nil && (got.Text() == "this machine cannot make connections") != (got.Outcome == machines) {
+			t.Errorf("%s: %s", tt.name, got.Text())
 		}
 		switch got := n.Trouble(); {
 		case got == nil && tt.what == "":

@@ -30,7 +30,7 @@ func TestNoAllocation(t *testing.T) {
 				t.Fatalf("%v, %v", ev.Kind, err)
 			}
 			acknowledged += len(out) / cell.FixedLen
-			c.Consumed(dst, id, 1)
+			c.Consumed(dst, id, 1, 1)
 		}
 		bodies = bodies[circuitIncrement:]
 	}); n != 0 {

@@ -305,7 +305,7 @@ func TestDataBothWaysWithWindows(t *testing.T) {
 			t.Fatalf("SENDME %+v version %d tag %x, want %x", h, version, got, tag.Bytes())
 		}
 	}
-	out := c.Consumed(nil, id, 120)
+	out := c.Consumed(nil, id, 120, 120)
 	if len(out) != 2*cell.FixedLen {
 		t.Fatalf("%d bytes of stream SENDMEs for 120 cells read, want two cells", len(out))
 	}
@@ -533,7 +533,7 @@ func benchmarkReceive(b *testing.B, r *relays) {
 			if out, _, err = c.Receive(out[:0], cell.Relay, cells[j]); err != nil {
 				b.Fatal(err)
 			}
-			out = c.Consumed(out, id, 1)
+			out = c.Consumed(out, id, 1, len(payload))
 		}
 		if i >= b.N {
 			return

@@ -107,7 +107,7 @@ func TestDownloadUnderCongestionControl(t *testing.T) {
 		if i%31 == 0 && (headers[0].Cmd != cell.RelaySendme || headers[0].Stream != 0 || !bytes.Equal(data[0], cell.AppendSendmeV1(nil, tag.Bytes()))) {
 			t.Fatalf("cell %d: answered %v % x", i, headers, data)
 		}
-		if out := c.Consumed(nil, id, 1); len(out) > 0 {
+		if out := c.Consumed(nil, id, 1, 4); len(out) > 0 {
 			t.Fatalf("cell %d: taking it is told", i)
 		}
 	}
@@ -115,13 +115,14 @@ func TestDownloadUnderCongestionControl(t *testing.T) {
 
 // A slow application stops its stream at the far end, and lets it go on.
 func TestSlowApplicationIsToldOf(t *testing.T) {
+	const size = cell.MaxRelayDataV1
 	r := congested(t)
 	c := r.build()
 	id := r.stream(c)
 	told := func(n int) (commands []cell.RelayCommand) {
 		t.Helper()
 		for range n {
-			out, _, err := c.Receive(nil, cell.Relay, r.send(2, cell.RelayData, id, []byte("x")))
+			out, _, err := c.Receive(nil, cell.Relay, r.send(2, cell.RelayData, id, make([]byte, size)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -140,18 +141,21 @@ func TestSlowApplicationIsToldOf(t *testing.T) {
 	if got := told(1000); len(got) != 1 || got[0] != cell.RelayXoff {
 		t.Fatalf("told %v with more waiting, want one XOFF", got)
 	}
-	if out := c.Consumed(nil, id, 1373); len(out) != 0 {
-		t.Error("told with 126 cells left, one more than a quarter")
+	if out := c.Consumed(nil, id, 1373, 1374*size-1); len(out) != 0 {
+		t.Error("told with a byte more than a quarter left")
 	}
-	headers, data := r.sent(c.Consumed(nil, id, 1))
+	headers, data := r.sent(c.Consumed(nil, id, 1, 1))
 	if len(headers) != 1 || headers[0].Cmd != cell.RelayXon || headers[0].Stream != id || !bytes.Equal(data[0], []byte{0, 0, 0, 0, 0}) {
 		t.Errorf("told %v %v, want XON without limit", headers, data)
 	}
-	if got := told(400); len(got) != 1 || got[0] != cell.RelayXoff {
+	if got := told(374); len(got) != 0 {
+		t.Errorf("told %v with 499 cells waiting", got)
+	}
+	if got := told(1); len(got) != 1 || got[0] != cell.RelayXoff {
 		t.Errorf("told %v, want XOFF again", got)
 	}
 	for range 2*testFlow.Congestion.SlowStartMax + 500 {
-		if _, _, err := c.Receive(nil, cell.Relay, r.send(2, cell.RelayData, id, []byte("x"))); err != nil {
+		if _, _, err := c.Receive(nil, cell.Relay, r.send(2, cell.RelayData, id, make([]byte, size))); err != nil {
 			if !errors.Is(err, ErrWindow) {
 				t.Error(err)
 			}

@@ -162,7 +162,7 @@ func TestHalfClosedStreamExpires(t *testing.T) {
 					if ev, err := r.deliver(c, cell.RelayData, live, []byte{1}); err != nil || ev.Kind != Data {
 						t.Fatalf("cell %d: %v, %v", i+1, ev.Kind, err)
 					}
-					for out := c.Consumed(nil, live, 1); len(out) > 0; out = out[cell.FixedLen:] {
+					for out := c.Consumed(nil, live, 1, 1); len(out) > 0; out = out[cell.FixedLen:] {
 						_, body := r.body(out[:cell.FixedLen])
 						r.open(body)
 					}
@@ -238,7 +238,7 @@ func TestHalfClosedStreamExpiresUnderCongestionControl(t *testing.T) {
 				if ev, err := r.deliver(c, cell.RelayData, live, []byte{1}); err != nil || ev.Kind != Data {
 					t.Fatalf("cell %d: %v, %v", i+1, ev.Kind, err)
 				}
-				c.Consumed(nil, live, 1)
+				c.Consumed(nil, live, 1, 1)
 			}
 			r.now += tt.pause
 			_, err := r.deliver(c, tt.hostile, dead, tt.data)

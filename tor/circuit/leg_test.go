@@ -183,12 +183,13 @@ func TestStreamsOverASet(t *testing.T) {
 	if _, n := c.Send(nil, id, make([]byte, 5*cell.MaxRelayData), 100); n != 3*cell.MaxRelayData || s.data != n || c.Sendable(id) != 0 {
 		t.Errorf("%d bytes went with room for three cells, the set has %d", n, s.data)
 	}
+	full := bytes.Repeat([]byte("x"), cell.MaxRelayDataV1)
 	for i := range testFlow.XoffClient {
-		if ev, err := c.Deliver(cell.RelayData, id, []byte("x")); err != nil || ev.Kind != Data || string(ev.Data) != "x" {
+		if ev, err := c.Deliver(cell.RelayData, id, full); err != nil || ev.Kind != Data || !bytes.Equal(ev.Data, full) {
 			t.Fatalf("DATA %d: %+v, %v", i, ev, err)
 		}
 	}
-	c.Consumed(nil, id, testFlow.XoffClient)
+	c.Consumed(nil, id, testFlow.XoffClient, testFlow.XoffClient*len(full))
 	if _, err := c.End(nil, id); err != nil {
 		t.Fatal(err)
 	}

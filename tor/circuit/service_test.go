@@ -134,7 +134,7 @@ func TestServing(t *testing.T) {
 				if ev := side.pass(out); ev[0].Kind != Data || ev[0].Data[0] != byte(i) {
 					t.Fatalf("%+v", ev)
 				}
-				if grant := side.to.Consumed(nil, id, 1); len(grant) > 0 {
+				if grant := side.to.Consumed(nil, id, 1, 1); len(grant) > 0 {
 					if side.to == m.service {
 						m.toClient(grant)
 					} else {
@@ -153,7 +153,7 @@ func TestServing(t *testing.T) {
 			if n == 0 || !bytes.Equal(got, data[:n]) {
 				t.Fatalf("increment %d: %d bytes sent, %d came, or others", inc, n, len(got))
 			}
-			m.toService(m.client.Consumed(nil, id, (n+cell.MaxRelayData-1)/cell.MaxRelayData))
+			m.toService(m.client.Consumed(nil, id, (n+cell.MaxRelayData-1)/cell.MaxRelayData, n))
 		}
 		if out, err = m.service.EndFor(nil, id, cell.EndDone); err != nil {
 			t.Fatal(err)

@@ -28,7 +28,8 @@ type stream struct {
 	connected     bool // CONNECTED came, perhaps after we ended it
 
 	// With congestion control only:
-	waiting int           // DATA cells that the application has not taken
+	waiting int           // bytes of DATA that the application has not taken
+	came    int           // bytes of DATA since our last XOFF
 	told    bool          // our XOFF went out, and no XON since
 	stops   stops         // what the far end said
 	pace    pace          // likewise
@@ -222,17 +223,17 @@ func (c *Circuit) sendAhead(dst []byte, id cell.StreamID, s *stream, data []byte
 	return dst, sent + begun
 }
 
-// Consumed tells that the application took the content of so many DATA cells,
-// and appends what lets the stream go on, XON or the stream-level SENDMEs that this
+// Consumed tells that the application took the content of so many DATA cells, of so many
+// bytes, and appends what lets the stream go on, XON or the stream-level SENDMEs that this
 // earns: a slow reader stops its own stream only.
-func (c *Circuit) Consumed(dst []byte, id cell.StreamID, cells int) []byte {
+func (c *Circuit) Consumed(dst []byte, id cell.StreamID, cells, bytes int) []byte {
 	s := c.streams[id]
 	if s == nil || s.state != streamOpen || c.state != Open {
 		return dst
 	}
 	if c.CongestionControl() {
-		s.waiting -= cells
-		if s.told && s.waiting <= c.cfg.XoffClient/xonBelow {
+		s.waiting -= bytes
+		if s.told && s.waiting <= c.xoffAt()/xonBelow {
 			s.told = false
 			dst = c.seal(dst, cell.Relay, c.stack.Len()-1, cell.RelayHeader{Cmd: cell.RelayXon, Stream: id}, cell.AppendXon(nil, 0))
 		}
@@ -291,7 +292,7 @@ func (c *Circuit) receiveData(dst []byte, hop int, id cell.StreamID, s *stream, 
 		return dst, Event{}, nil
 	}
 	if c.CongestionControl() {
-		if dst, err = c.queued(dst, hop, id, s); err != nil {
+		if dst, err = c.queued(dst, hop, id, s, len(data)); err != nil {
 			return dst, Event{}, err
 		}
 	}
@@ -302,24 +303,39 @@ func (c *Circuit) receiveData(dst []byte, hop int, id cell.StreamID, s *stream, 
 // is left, so that its application never runs dry while XON is on its way.
 const xonBelow = 4
 
-// mostWaiting is how many DATA cells of a stream may wait for its application.
+// leastXoff is the fewest full cells that a stream is told to stop for, whatever the
+// consensus says: what its application took is told of 25 cells at a time, and what is left
+// untold must not keep XON back.
+const leastXoff = 25 * xonBelow
+
+// xoffAt is how many bytes of a stream wait for its application when the far end is told to
+// stop. The consensus says it in cells, and a cell is what C tor takes it for. It is bytes as
+// the far end checks bytes (see stops): cells may have one each.
+func (c *Circuit) xoffAt() int { return max(c.cfg.XoffClient, leastXoff) * cell.MaxRelayDataV1 }
+
+// mostWaiting is how many bytes of a stream may wait for its application: what XON left and
+// what XOFF is for, and what is on its way then.
 func (c *Circuit) mostWaiting() int {
+	onTheirWay := farWindow(c.cfg.Congestion)
 	if c.over != nil {
-		return c.cfg.XoffClient + c.over.OnTheirWay()
+		onTheirWay = c.over.OnTheirWay()
 	}
-	return c.cfg.XoffClient + farWindow(c.cfg.Congestion)
+	return c.xoffAt()/xonBelow + c.xoffAt() + onTheirWay*cell.MaxRelayData
 }
 
 // queued counts a cell of data under congestion control: a stream has no window, but is
 // told to stop when its application does not take what comes. The far end hears of that a
-// round trip later, in which it may send a window.
-func (c *Circuit) queued(dst []byte, hop int, id cell.StreamID, s *stream) ([]byte, error) {
-	s.waiting++
+// round trip later, in which it may send a window. No XOFF goes for less than the far end
+// must have sent since the last one (proposal 324 §4.1.4): it closes the circuit, or takes
+// the cell for none.
+func (c *Circuit) queued(dst []byte, hop int, id cell.StreamID, s *stream, bytes int) ([]byte, error) {
+	s.waiting += bytes
+	s.came = min(s.came+bytes, c.xoffAt())
 	if s.waiting > c.mostWaiting() {
-		return dst, c.violation(hop+1, fmt.Errorf("%w: %d cells wait for an application after XOFF", ErrWindow, s.waiting))
+		return dst, c.violation(hop+1, fmt.Errorf("%w: %d bytes wait for an application after XOFF", ErrWindow, s.waiting))
 	}
-	if !s.told && s.waiting >= c.cfg.XoffClient {
-		s.told = true
+	if !s.told && s.waiting >= c.xoffAt() && s.came >= c.xoffAt() {
+		s.told, s.came = true, 0
 		dst = c.seal(dst, cell.Relay, hop, cell.RelayHeader{Cmd: cell.RelayXoff, Stream: id}, cell.AppendXoff(nil))
 	}
 	return dst, nil

@@ -34,6 +34,14 @@ type store struct {
 	most int
 }
 
+// used is how many chunks messages are in.
+func (s *store) used() int {
+	if s.free != nil {
+		return s.out - 1
+	}
+	return s.out
+}
+
 // take gives an empty chunk; nil if there are too many.
 func (s *store) take() *chunk {
 	if c := s.free; c != nil {

@@ -131,8 +131,11 @@ func (s *Set) Counters() Counters { return s.counters }
 // MostWaiting is how many DATA messages of a whole cell may wait for their turn.
 func (s *Set) MostWaiting() int { return s.waiting.most * chunkSize / (entryLen + cell.MaxRelayData) }
 
-// Held is how much memory waiting messages have, in bytes.
-func (s *Set) Held() int { return s.waiting.out * chunkSize }
+// Held is how much memory waiting messages have, in bytes; 0 if none waits.
+func (s *Set) Held() int { return s.waiting.used() * chunkSize }
+
+// Memory is Held with what is kept for the next that has to wait, in bytes.
+func (s *Set) Memory() int { return s.waiting.out * chunkSize }
 
 // Launch says that a circuit is to be built as a leg, with what number; ok is false if
 // there are enough, or no more may be tried.

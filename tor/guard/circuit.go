@@ -114,10 +114,15 @@ func (s *Set) blocked(c *circuit, now time.Time) bool {
 
 // priority is the guard's place in the order of preference; less is better.
 func (s *Set) priority(id netdoc.Digest) int {
-	if at := s.list.index(s.selection, id); at >= 0 {
+	at := s.list.index(s.selection, id)
+	switch {
+	case at < 0:
+		return 2 * len(s.list)
+	case s.list[at].Confirmed.IsZero():
+		return len(s.list) + at
+	default:
 		return at
 	}
-	return len(s.list)
 }
 
 // pending: is a circuit being built through the guard of which it is not known

@@ -3,9 +3,12 @@
 //
 //	relays of the consensus ── weight ──► sampled ── filter ──► filtered ── not failed ──► usable
 //	                                         │                     │
-//	                          a circuit opened, 48-60 days      primary: the first
-//	                                         ▼                  confirmed, then sampled
+//	                          a circuit opened, 48-60 days      primary: confirmed,
+//	                                         ▼                  then as sampled
 //	                                     confirmed
+//
+// A guard has its place by when it was sampled, for good: those that are primary are used in
+// that order, whichever was confirmed first.
 //
 // A guard is worth a try (Maybe), worked when last tried (Yes) or not (No). One
 // that failed is Maybe again when its retry time has come (guard-spec §4.5).

@@ -22,8 +22,8 @@ type Guard struct {
 	Selection string        `json:"selection,omitzero"` // whose sample it is in
 	Sampled   time.Time     `json:"sampled"`
 	Confirmed time.Time     `json:"confirmed,omitzero"` // a circuit opened through it
-	Expires   time.Time     `json:"expires"`
-	Unlisted  time.Time     `json:"unlisted,omitzero"` // since when no consensus lists it as a guard
+	Expires   time.Time     `json:"expires"`            // by the lifetimes of then; those of now count
+	Unlisted  time.Time     `json:"unlisted,omitzero"`  // since when no consensus lists it as a guard
 }
 
 // Kind says what an Event tells.
@@ -32,7 +32,7 @@ type Kind uint8
 // The kinds. Those up to Removed are of the state on disk.
 const (
 	Sampled   Kind = iota + 1 // At, Expires; last in its selection
-	Confirmed                 // At, Expires; last of the confirmed
+	Confirmed                 // At, Expires; it keeps its place
 	Unlisted                  // At
 	Listed
 	Removed // Reason
@@ -75,8 +75,10 @@ func (e Event) Kept() bool { return e.Kind >= Sampled && e.Kind <= Removed }
 // ErrEvent means that an event cannot follow those before.
 var ErrEvent = errors.New("guard event")
 
-// List is the sampled guards of all selections. Within each, those confirmed come
-// first in the order of their confirmation, then the others as sampled.
+// List is the sampled guards of all selections, in the order of their sampling. A guard
+// that is confirmed keeps its place: one that was used only because better ones were
+// blocked for a time would else come before them as long as it lives (proposal 310; C tor
+// since 0.4.4).
 type List []Guard
 
 // Apply changes the list by one event that is Kept; others change nothing.
@@ -95,14 +97,8 @@ func (l *List) Apply(e Event) error {
 		}
 		*l = append(*l, Guard{Identity: e.Guard, Selection: e.Selection, Sampled: e.At, Expires: e.Expires})
 	case Confirmed:
-		g := (*l)[at]
+		g := &(*l)[at]
 		g.Confirmed, g.Expires = e.At, e.Expires
-		rest := slices.Delete(*l, at, at+1)
-		to := 0
-		for to < len(rest) && !rest[to].Confirmed.IsZero() {
-			to++
-		}
-		*l = slices.Insert(rest, to, g)
 	case Unlisted:
 		(*l)[at].Unlisted = e.At
 	case Listed:
@@ -131,7 +127,10 @@ type document struct {
 // ErrState means that a stored state cannot be used.
 var ErrState = errors.New("guard state")
 
-// ParseList reads the form that a list has on disk, of this chive or an earlier one.
+// ParseList reads the form that a list has on disk, of this chive or an earlier one. That
+// had the confirmed guards first, by their confirmation: the order of sampling, which it did
+// not keep, is then that of the list, as C tor has it with its states of before (it takes
+// confirmed_idx where there is no sampled_idx).
 func ParseList(b []byte) (List, error) {
 	if len(b) > maxStateBytes {
 		return nil, fmt.Errorf("%w: %d bytes, more than %d", ErrState, len(b), maxStateBytes)
@@ -155,8 +154,6 @@ func ParseList(b []byte) (List, error) {
 		}
 		seen[k] = true
 	}
-	// Confirmed first: whatever wrote it.
-	slices.SortStableFunc(d.Guards, func(a, b Guard) int { return boolInt(a.Confirmed.IsZero()) - boolInt(b.Confirmed.IsZero()) })
 	return d.Guards, nil
 }
 

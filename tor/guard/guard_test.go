@@ -198,12 +198,12 @@ func TestPrimary(t *testing.T) {
 	}
 	later := ids(c.List())[7]
 	c.confirm(later)
-	if want := []netdoc.Digest{later, before[0], before[1]}; !slices.Equal(c.Primaries(), want) {
-		t.Errorf("4.4: first the confirmed, then the primary ones before: %v, want %v", c.Primaries(), want)
+	if want := []netdoc.Digest{before[0], before[1], later}; !slices.Equal(c.Primaries(), want) {
+		t.Errorf("4.4: the confirmed and the primary ones before, as sampled: %v, want %v", c.Primaries(), want)
 	}
 	c.confirm(before[1])
-	if want := []netdoc.Digest{later, before[1], before[0]}; !slices.Equal(c.Primaries(), want) {
-		t.Errorf("4.3: in the order of confirmation: %v, want %v", c.Primaries(), want)
+	if want := []netdoc.Digest{before[0], before[1], later}; !slices.Equal(c.Primaries(), want) {
+		t.Errorf("4.3: not in the order of sampling: %v, want %v", c.Primaries(), want)
 	}
 	c.Update(network(300, nil), netdoc.Params{"guard-n-primary-guards": 5}, c.now)
 	if len(c.Primaries()) != 5 {
@@ -245,8 +245,8 @@ func TestSelecting(t *testing.T) {
 	t.Run("4.6: then confirmed ones, then in sample order, one circuit through each", func(t *testing.T) {
 		c := newClient(t, 300, nil)
 		all := ids(c.List())
-		c.confirm(all[5], all[6], all[7], all[8])
-		order, kept := ids(c.List()), c.List()
+		c.confirm(all[8], all[5], all[7], all[6])
+		order, kept := []netdoc.Digest{all[5], all[6], all[7], all[8], all[0], all[1], all[2]}, c.List()
 		c.Set = newSet(2) // after a restart
 		c.Load(kept)
 		c.Update(network(300, nil), nil, c.now)

@@ -27,7 +27,6 @@ type Params struct {
 	ExtremePercent      int           // guard-extreme-restriction-percent
 	MeaningfulPercent   int           // guard-meaningful-restriction-percent
 	sampleBlur, notBlur time.Duration // how far dates on disk are moved to the past
-	ownLife             bool          // the lifetimes are the user's: they count for guards that are there, too
 }
 
 // Settings are the user's, each instead of a parameter of the consensus; 0 leaves it to
@@ -49,7 +48,7 @@ func (p Params) under(s Settings) Params {
 	set(&p.Use, s.Use)
 	set(&p.UseDirectory, s.UseDirectory)
 	if s.Life >= day {
-		p.SampledLife, p.ConfirmedLife, p.ownLife = s.Life, s.Life, true
+		p.SampledLife, p.ConfirmedLife = s.Life, s.Life
 		p.sampleBlur = s.Life / 10
 	}
 	return p

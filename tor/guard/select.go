@@ -81,7 +81,18 @@ func (s *Set) usablePrimaries(directory bool) []netdoc.Digest {
 	}
 	n = min(n, len(out))
 	s.rng.Shuffle(n, func(i, j int) { out[i], out[j] = out[j], out[i] })
+	if !directory {
+		slices.SortStableFunc(out[:n], func(a, b netdoc.Digest) int { return boolInt(!s.lacks(a)) - boolInt(!s.lacks(b)) })
+	}
 	return out
+}
+
+// lacks: is the guard's microdescriptor not here? Such a one is named first, and so nothing is
+// built until it is here (guard-spec §4.12; C tor waits for those of all that are in use): else
+// who serves microdescriptors chose among the guards.
+func (s *Set) lacks(id netdoc.Digest) bool {
+	r, ok := s.x.ByIdentity(id)
+	return ok && !r.Usable()
 }
 
 // retry forgives guards whose retry time has come (guard-spec §4.5).
@@ -184,7 +195,7 @@ func (s *Set) reached(id netdoc.Digest, now time.Time, exploring bool) {
 	s.exhausted, s.online = false, now
 }
 
-// confirm appends the guard to the confirmed ones (guard-spec §4.8).
+// confirm has the guard be one of the confirmed ones (guard-spec §4.8).
 func (s *Set) confirm(id netdoc.Digest, now time.Time) {
 	at := s.list.index(s.selection, id)
 	if at < 0 || !s.list[at].Confirmed.IsZero() {

@@ -68,7 +68,8 @@ func (s *Set) List() List { return slices.Clone(s.list) }
 // Selection is the name of the one in use.
 func (s *Set) Selection() string { return s.selection }
 
-// Primaries are the primary guards, best first (guard-spec §4.4).
+// Primaries are the primary guards, best first, which is in the order of their sampling
+// (guard-spec §4.4).
 func (s *Set) Primaries() []netdoc.Digest { return slices.Clone(s.primaries) }
 
 // Reachability is what is known of a guard.
@@ -226,7 +227,7 @@ func (s *Set) relist(g Guard, now time.Time) {
 	switch {
 	case !g.Unlisted.IsZero() && now.Sub(g.Unlisted) > s.params.UnlistedLife:
 		e.Reason = GoneTooLong
-	case !s.params.ownLife && now.After(g.Expires), now.Sub(from) > life:
+	case now.Sub(from) > life: // as it is today, not as it was when Expires was told
 		e.Reason = Expired
 	default:
 		return
@@ -270,7 +271,7 @@ func (s *Set) countUsable() (n int) {
 
 func (s *Set) allowed(r *path.Relay) bool { return s.allows == nil || s.allows(r) }
 
-// filtered is FILTERED_GUARDS, best first.
+// filtered is FILTERED_GUARDS, best first: those confirmed, then the others, each as sampled.
 func (s *Set) filtered() []Guard {
 	var out []Guard
 	if s.x == nil {
@@ -284,11 +285,13 @@ func (s *Set) filtered() []Guard {
 			out = append(out, g)
 		}
 	}
+	slices.SortStableFunc(out, func(a, b Guard) int { return boolInt(a.Confirmed.IsZero()) - boolInt(b.Confirmed.IsZero()) })
 	return out
 }
 
-// order computes the primaries: confirmed ones first, then those that were
-// primary before, then as sampled.
+// order computes the primaries: these are confirmed ones before others, those that were
+// primary before before those that were not, and then as sampled; their own order is that
+// of the sampling alone.
 func (s *Set) order() {
 	var out []netdoc.Digest
 	filtered := s.filtered()
@@ -301,5 +304,6 @@ func (s *Set) order() {
 			}
 		}
 	}
+	slices.SortFunc(out, func(a, b netdoc.Digest) int { return s.list.index(s.selection, a) - s.list.index(s.selection, b) })
 	s.primaries = out
 }

@@ -1,6 +1,7 @@
 package guard_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -39,6 +40,18 @@ func TestSettingsOfNumbers(t *testing.T) {
 		c.Configure(tt.settings, c.now)
 		if p, u, d := len(c.Primaries()), c.used(false), c.used(true); p != tt.primary || u != tt.use || d != tt.directories {
 			t.Errorf("%+v: %d primary guards, %d in use, %d for directories", tt.settings, p, u, d)
+		}
+	}
+}
+
+// With one guard in use there are others behind it, always the same: a conflux set has one for
+// each of its circuits.
+func TestOneGuardAndThoseBehind(t *testing.T) {
+	c := newClient(t, 100, nil)
+	c.Configure(guard.Settings{Use: 1}, c.now)
+	for range 50 {
+		if got := c.candidates(); !slices.Equal(got, c.Primaries()) {
+			t.Fatalf("%v, want %v", got, c.Primaries())
 		}
 	}
 }

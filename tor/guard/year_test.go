@@ -10,299 +10,272 @@ import (
 
 	"chive/tor/guard"
 	"chive/tor/netdoc"
+	"chive/tor/path"
 )
 
-const aDay = 24 * time.Hour
-
-// checker holds an event log against the sentences of guard-spec. It knows the
-// network, who was really asked, and nothing of the set but its events.
-type checker struct {
-	list      guard.List
-	online    map[netdoc.Digest]bool      // relays that can be reached
-	failures  map[netdoc.Digest]int       // connections of our own that failed, not yet blamed
-	confirmed map[netdoc.Digest]time.Time // when it really was
-	added     map[netdoc.Digest]time.Time
-	down      map[netdoc.Digest]bool
-	maxSample int
-	lives     int
-	bad       []string
-}
-
-func (k *checker) complain(format string, args ...any) {
-	k.bad = append(k.bad, fmt.Sprintf(format, args...))
-}
-
-func (k *checker) see(e guard.Event, now time.Time) {
-	before := slices.Clone(k.list)
-	if err := k.list.Apply(e); err != nil {
-		k.complain("%v", err)
-	}
-	order := func(l guard.List) (out []netdoc.Digest) {
-		for _, g := range l {
-			if !g.Confirmed.IsZero() {
-				out = append(out, g.Identity)
-			}
-		}
-		return out
-	}
-	was, is := order(before), order(k.list)
-	switch e.Kind {
-	case guard.Sampled:
-		k.added[e.Guard] = now
-		if len(k.list) > k.maxSample {
-			k.complain("4.1: %d guards sampled, more than %d", len(k.list), k.maxSample)
-		}
-		if e.At.After(now) || now.Sub(e.At) > 12*aDay+time.Second {
-			k.complain("4.1: ADDED_ON_DATE %v at %v", e.At, now)
-		}
-	case guard.Confirmed:
-		k.confirmed[e.Guard] = now
-		if !slices.Equal(is, append(was, e.Guard)) {
-			k.complain("4.3: a confirmed guard is not appended")
-		}
-	case guard.Failed:
-		if k.failures[e.Guard] == 0 {
-			k.complain("rule 0: blamed without a failed connection of our own")
-		}
-		k.failures[e.Guard]--
-		k.down[e.Guard] = true
-	case guard.Reached:
-		if !k.online[e.Guard] {
-			k.complain("reached, and it was down")
-		}
-		k.down[e.Guard] = false
-	case guard.Retriable:
-		if !k.down[e.Guard] {
-			k.complain("forgiven what did not fail")
-		}
-		k.down[e.Guard] = false
-	case guard.Removed:
-		k.removed(e, before, now)
-		if want := slices.DeleteFunc(was, func(id netdoc.Digest) bool { return id == e.Guard }); !slices.Equal(is, want) {
-			k.complain("4.3: the order of the confirmed changed")
-		}
-	}
-	if e.Kind != guard.Confirmed && e.Kind != guard.Removed && !slices.Equal(was, is) {
-		k.complain("4.3: the order of the confirmed changed")
-	}
-}
-
-func (k *checker) removed(e guard.Event, before guard.List, now time.Time) {
-	at := slices.IndexFunc(before, func(g guard.Guard) bool { return g.Identity == e.Guard })
-	g := before[at]
-	since, confirmed := k.confirmed[e.Guard]
-	switch {
-	case e.Reason == guard.GoneTooLong && (g.Unlisted.IsZero() || now.Sub(g.Unlisted) <= 20*aDay):
-		k.complain("4.1: removed as unlisted, since %v at %v", g.Unlisted, now)
-	case e.Reason == guard.Expired && confirmed:
-		k.lives++
-		if life := now.Sub(since); life < 48*aDay-time.Second || life > 60*aDay+time.Hour {
-			k.complain("a confirmed guard lived %v", life)
-		}
-	case e.Reason == guard.Expired:
-		if life := now.Sub(k.added[e.Guard]); life < 108*aDay-time.Second || life > 120*aDay+time.Hour {
-			k.complain("a sampled guard lived %v", life)
-		}
-	case e.Reason != guard.GoneTooLong:
-		k.complain("4.1: removed for %q", e.Reason)
-	}
-	delete(k.confirmed, e.Guard)
-	delete(k.down, e.Guard)
-}
-
-// primaries are a prefix of confirmed, then of the others, each in order but that
-// unconfirmed ones that were primary stay before later ones.
-func (k *checker) primaries(got, before []netdoc.Digest) {
-	var want []netdoc.Digest
-	var rest, kept []netdoc.Digest
-	for _, g := range k.list {
-		switch {
-		case !g.Unlisted.IsZero():
-		case !g.Confirmed.IsZero():
-			want = append(want, g.Identity)
-		case slices.Contains(before, g.Identity):
-			kept = append(kept, g.Identity)
-		default:
-			rest = append(rest, g.Identity)
-		}
-	}
-	want = slices.Concat(want, kept, rest)
-	want = want[:min(3, len(want))]
-	if !slices.Equal(got, want) {
-		k.complain("4.4: primaries %v, want %v", got, want)
-	}
-}
-
-func newChecker() *checker {
-	return &checker{
-		online: map[netdoc.Digest]bool{}, failures: map[netdoc.Digest]int{}, confirmed: map[netdoc.Digest]time.Time{},
-		added: map[netdoc.Digest]time.Time{}, down: map[netdoc.Digest]bool{}, maxSample: 60,
-	}
-}
-
-// The checker bites: each of these logs breaks one sentence.
-func TestCheckerComplains(t *testing.T) {
-	a, b := relayID(1), relayID(2)
-	sampled := func(id netdoc.Digest) guard.Event {
-		return guard.Event{Kind: guard.Sampled, Guard: id, At: start, Expires: start.Add(120 * aDay)}
-	}
-	for name, log := range map[string][]guard.Event{
-		"blamed for nothing":       {sampled(a), {Kind: guard.Failed, Guard: a, At: start}},
-		"reached while down":       {sampled(a), {Kind: guard.Reached, Guard: a, At: start}},
-		"forgiven for nothing":     {sampled(a), {Kind: guard.Retriable, Guard: a}},
-		"sampled twice":            {sampled(a), sampled(a)},
-		"sampled in the future":    {{Kind: guard.Sampled, Guard: a, At: start.Add(time.Hour)}},
-		"too many":                 {sampled(a), sampled(b), sampled(relayID(3))},
-		"removed for nothing":      {sampled(a), {Kind: guard.Removed, Guard: a}},
-		"removed as unlisted":      {sampled(a), {Kind: guard.Removed, Guard: a, Reason: guard.GoneTooLong}},
-		"expired too early":        {sampled(a), {Kind: guard.Removed, Guard: a, Reason: guard.Expired}},
-		"confirmed, expired early": {sampled(a), {Kind: guard.Confirmed, Guard: a, At: start}, {Kind: guard.Removed, Guard: a, Reason: guard.Expired}},
-	} {
-		k := newChecker()
-		k.maxSample = 2
-		for _, e := range log {
-			k.see(e, start)
-		}
-		if len(k.bad) == 0 {
-			t.Errorf("%s: no complaint", name)
-		}
-	}
-	k := newChecker()
-	k.see(sampled(a), start)
-	k.see(sampled(b), start)
-	if k.primaries([]netdoc.Digest{b, a}, nil); len(k.bad) == 0 {
-		t.Error("primaries out of order: no complaint")
-	}
-}
-
 // A year of guard life: relays come, go and are down for a time, the network is
-// away, circuits open, fail and end; the log satisfies guard-spec, and replayed
-// it gives the same state.
+// away for so long that the consensus is not live any more, circuits open, fail and
+// end, some of them at once; the user allows fewer relays for a time, and the process
+// is killed now and then. The log satisfies guard-spec, and replayed it gives the
+// same state.
 func TestAYear(t *testing.T) {
 	for seed := range uint64(2) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) { aYear(t, seed) })
 	}
 }
 
+const yearRelays = 400
+
+// year is a client's.
+type year struct {
+	*testing.T
+	k           *checker
+	rng         *rand.Rand
+	set, replay *guard.Set
+	seed        uint64
+	log         []guard.Event
+	now         time.Time
+	listed, up  [yearRelays]bool
+	away        int // hours that the network is away yet
+	consensus   *path.Index
+	share       int // of the relays that the user allows: one in so many
+	circuits    int
+	flying      []string // circuits of which it is not known yet whether they open
+	opened      int
+	used        map[netdoc.Digest]bool
+	selections  map[string]int
+	stale       int // hours with a consensus that was not live
+}
+
+// take holds what happened against the spec.
+func (y *year) take() {
+	y.Helper()
+	for _, e := range y.set.Take() {
+		y.k.see(e, y.now)
+		y.log = append(y.log, e)
+	}
+	if len(y.k.bad) > 0 {
+		y.Fatalf("%v: %q", y.now, y.k.bad)
+	}
+}
+
+func (y *year) churn(hour int) {
+	for range 3 {
+		n := y.rng.IntN(yearRelays)
+		switch y.rng.IntN(40) {
+		case 0:
+			y.listed[n] = !y.listed[n]
+		case 1:
+			y.up[n] = !y.up[n]
+		}
+	}
+	if hour%24 == 0 { // most are there
+		for i := range yearRelays {
+			y.listed[i], y.up[i] = y.listed[i] || y.rng.IntN(25) == 0, y.up[i] || y.rng.IntN(3) == 0
+		}
+	}
+	switch {
+	case y.away > 0:
+		y.away--
+	case y.rng.IntN(400) == 0:
+		y.away = 1 + y.rng.IntN(80)
+	}
+	if y.rng.IntN(50) == 0 { // somebody blocks those in use, or they are away
+		for i := range yearRelays {
+			y.up[i] = y.up[i] && !slices.Contains(y.k.primary, relayID(i))
+		}
+	}
+	for i := range yearRelays {
+		y.k.online[relayID(i)] = y.up[i] && y.away == 0
+	}
+	if y.rng.IntN(1000) == 0 {
+		y.share = []int{1, 2, 8}[y.rng.IntN(3)]
+	}
+}
+
+// update takes a new consensus, if there is a network to have it from.
+func (y *year) update() {
+	y.Helper()
+	if y.away == 0 || y.consensus == nil {
+		y.consensus = networkAt(y.now, yearRelays, func(n int) bool { return !y.listed[n] })
+		clear(y.k.listed)
+		for i := range yearRelays {
+			if y.listed[i] {
+				y.k.listed[relayID(i)] = true
+			}
+		}
+	}
+	share := y.share
+	y.k.allowed = func(id netdoc.Digest) bool { return int(id[2])%share == 0 }
+	y.set.SetFilter(func(r *path.Relay) bool { return y.k.allowed(r.Identity) }, "")
+	y.k.live, y.k.most = y.consensus.Live(y.now), max(min(60, len(y.k.listed)/5), 20)
+	if !y.k.live {
+		y.stale++
+	}
+	y.set.Update(y.consensus, nil, y.now)
+	y.take()
+	y.k.updated(y.now)
+	y.k.primaries(y.set.Primaries())
+	y.take()
+	y.selections[y.set.Selection()]++
+}
+
+// launch builds a circuit if one may be built.
+func (y *year) launch() bool {
+	y.Helper()
+	got := y.set.Candidates(y.now, y.rng.IntN(4) == 0)
+	y.take()
+	y.k.chosen(got, y.now)
+	if len(got) == 0 {
+		return false
+	}
+	y.circuits++
+	name := fmt.Sprint(y.circuits)
+	state := y.set.Launched(name, got[0], y.now)
+	y.k.flights[name] = flight{got[0], state, y.now}
+	if (state == guard.OnCompletion) != slices.Contains(y.k.primary, got[0]) {
+		y.k.complain("4.6: launched as %v", state)
+	}
+	y.flying = append(y.flying, name)
+	y.take()
+	return true
+}
+
+// land has a circuit open or fail; it says whether one may be used now.
+func (y *year) land() (served bool) {
+	y.Helper()
+	i := y.rng.IntN(len(y.flying))
+	name := y.flying[i]
+	y.flying = slices.Delete(y.flying, i, i+1)
+	f := y.k.flights[name]
+	if !y.k.online[f.guard] {
+		y.k.failures[f.guard]++
+		y.set.Failed(f.guard, y.now)
+		y.gone(name)
+		return false
+	}
+	f.state, f.since = y.set.Opened(name, y.now), y.now
+	y.k.flights[name] = f
+	y.take()
+	if f.state == guard.Complete {
+		y.serve(name)
+	}
+	return y.settle() || f.state == guard.Complete
+}
+
+// settle has circuits be used that waited; it says whether there was one.
+func (y *year) settle() bool {
+	y.Helper()
+	complete, tooLong := y.set.Settle(y.now)
+	for _, done := range complete {
+		y.k.completed(done, y.now)
+		y.serve(done)
+	}
+	for _, late := range tooLong {
+		if y.now.Sub(y.k.flights[late].since) <= 10*time.Minute {
+			y.k.complain("4.9: closed before its time")
+		}
+		delete(y.k.flights, late)
+	}
+	y.take()
+	return len(complete) > 0
+}
+
+func (y *year) serve(name string) {
+	y.used[y.k.flights[name].guard] = true
+	y.opened++
+}
+
+func (y *year) gone(name string) {
+	y.Helper()
+	y.set.Gone(name)
+	delete(y.k.flights, name)
+	y.take()
+}
+
+// work is an hour's: until something is served, which takes few tries if there is a network.
+func (y *year) work() {
+	y.Helper()
+	served, most, end := false, 60, y.now.Add(59*time.Minute)
+	if y.away > 0 {
+		most = 10
+	}
+	for tries := 0; tries < most && (!served || y.rng.IntN(2) == 0); tries++ {
+		if later := y.now.Add(time.Duration(y.rng.Int64N(int64(25 * time.Minute)))); later.Before(end) && y.rng.IntN(8) == 0 {
+			y.now = later
+		}
+		launched := y.launch()
+		for len(y.flying) > 0 && (!launched || len(y.flying) > 3 || y.rng.IntN(2) == 0) {
+			served = y.land() || served
+		}
+		if !launched {
+			y.now = y.now.Add(guard.RoundEvery)
+			served = y.settle() || served
+		}
+		// Rule 0: what happens further out changes nothing.
+	}
+	for len(y.flying) > 0 {
+		served = y.land() || served
+	}
+	for name := range y.k.flights {
+		y.gone(name)
+	}
+	if !served && y.away == 0 {
+		y.k.complain("no guard, and there was a network")
+	}
+	y.k.primaries(y.set.Primaries())
+	y.take()
+}
+
+// kill has another process go on with what the events of this one have led to.
+func (y *year) kill() {
+	y.Helper()
+	if err := y.replay.Replay(y.log); err != nil || !y.replay.Same(y.set) {
+		y.Fatalf("%v: replayed, it is another state: %v", y.now, err)
+	}
+	if !slices.Equal(y.k.list, y.set.List()) {
+		y.Fatalf("%v: the events do not lead to the list", y.now)
+	}
+	document, err := json.Marshal(map[string]any{"version": 1, "guards": y.k.list})
+	if err != nil {
+		y.Fatal(err)
+	}
+	list, err := guard.ParseList(document)
+	if err != nil || !slices.Equal(list, y.set.List()) {
+		y.Fatalf("%v: the state cannot be read: %v", y.now, err)
+	}
+	y.seed += 2
+	y.set, y.replay, y.log = newSet(y.seed), newSet(y.seed+1), nil
+	y.set.Load(list)
+	y.replay.Load(list)
+	y.k.restarted()
+}
+
 func aYear(t *testing.T, seed uint64) {
-	const relays, step = 400, time.Hour
-	rng := rand.New(rand.NewPCG(seed, 7))
-	s, replay := newSet(seed), newSet(seed+100)
-	k := newChecker()
-	listed, up := make([]bool, relays), make([]bool, relays)
-	for i := range relays {
-		listed[i], up[i] = true, true
+	y := &year{
+		T: t, k: newChecker(), rng: rand.New(rand.NewPCG(seed, 7)), set: newSet(seed), replay: newSet(seed + 100), seed: 1000 * (seed + 1),
+		share: 1, used: map[netdoc.Digest]bool{}, selections: map[string]int{},
 	}
-	away := 0 // hours that the network is away yet
-	var before []netdoc.Digest
-	var log []guard.Event
-	now := start
-	take := func() {
-		for _, e := range s.Take() {
-			k.see(e, now)
-			log = append(log, e)
-		}
+	for i := range yearRelays {
+		y.listed[i], y.up[i] = true, true
 	}
-	circuits, used, opened := 0, map[netdoc.Digest]bool{}, 0
+	kills := 0
 	for hour := range 365 * 24 {
-		now = start.Add(time.Duration(hour) * step)
-		for range 3 { // churn
-			n := rng.IntN(relays)
-			switch rng.IntN(40) {
-			case 0:
-				listed[n] = !listed[n]
-			case 1:
-				up[n] = !up[n]
-			}
-		}
-		if hour%24 == 0 { // most are there
-			for i := range relays {
-				listed[i], up[i] = listed[i] || rng.IntN(25) == 0, up[i] || rng.IntN(3) == 0
-			}
-		}
-		if away > 0 {
-			away--
-		} else if rng.IntN(300) == 0 {
-			away = 1 + rng.IntN(30)
-		}
-		for i := range relays {
-			k.online[relayID(i)] = up[i] && away == 0
-		}
-		guards := 0
-		for i := range relays {
-			if listed[i] {
-				guards++
-			}
-		}
-		k.maxSample = max(min(60, guards/5), 20, k.maxSample-1)
-		sampled := len(k.list)
-		s.Update(network(relays, func(n int) bool { return !listed[n] }), nil, now)
-		take()
-		k.primaries(s.Primaries(), before)
-		if len(k.list) < min(sampled, 1) {
-			k.complain("the sample is gone")
-		}
-		served := away > 0
-		var open []string
-		for range 40 { // attempts of this hour
-			got := s.Candidates(now, rng.IntN(4) == 0)
-			take()
-			if len(got) == 0 {
-				now = now.Add(guard.RoundEvery)
-				continue
-			}
-			circuits++
-			name := fmt.Sprint(circuits)
-			s.Launched(name, got[0], now)
-			if k.online[got[0]] {
-				state := s.Opened(name, now)
-				take()
-				complete, _ := s.Settle(now)
-				if state == guard.Complete || slices.Contains(complete, name) {
-					served = true
-					used[got[0]] = true
-					opened++
-				}
-				open = append(open, name)
-			} else {
-				k.failures[got[0]]++
-				s.Failed(got[0], now)
-				s.Gone(name)
-			}
-			take()
-			// Rule 0: what happens further out changes nothing.
-			if served && rng.IntN(2) == 0 {
-				break
-			}
-		}
-		for _, name := range open {
-			s.Gone(name)
-		}
-		before = s.Primaries()
-		if hour%100 == 0 { // killed now, it starts with what its events have led to
-			document, err := json.Marshal(map[string]any{"version": 1, "guards": k.list})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if list, err := guard.ParseList(document); err != nil || !slices.Equal(list, s.List()) {
-				k.complain("hour %d: the state cannot be read: %v", hour, err)
-			}
-		}
-		if !served {
-			k.complain("hour %d: no guard, and there was a network", hour)
-		}
-		if len(k.bad) > 0 {
-			t.Fatalf("hour %d: %q", hour, k.bad)
+		y.now = start.Add(time.Duration(hour) * time.Hour)
+		y.churn(hour)
+		y.update()
+		y.work()
+		if y.rng.IntN(400) == 0 {
+			y.kill()
+			kills++
 		}
 	}
-	if !slices.Equal(k.list, s.List()) {
-		t.Error("the events do not lead to the list")
+	y.kill()
+	k := y.k
+	if k.lives == 0 || y.opened == 0 || kills == 0 || y.stale == 0 || k.schedules == 0 || k.others == 0 || len(y.selections) != 2 {
+		t.Error("something never happened")
 	}
-	if err := replay.Replay(log); err != nil || !replay.Same(s) {
-		t.Errorf("replayed, it is another state: %v", err)
-	}
-	if k.lives == 0 || opened == 0 {
-		t.Errorf("nothing happened: %d lives, %d circuits", k.lives, opened)
-	}
-	t.Logf("%d events, %d circuits, %d guards used, %d ended their life", len(log), circuits, len(used), k.lives)
+	t.Logf("%d circuits, %d of them used, %d through others than primary guards; %d guards used, %d ended their life; "+
+		"%d scheduled retries, %d kills, %d hours without a live consensus, selections %v",
+		y.circuits, y.opened, k.others, len(y.used), k.lives, k.schedules, kills, y.stale, y.selections)
 }

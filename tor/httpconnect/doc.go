@@ -5,7 +5,8 @@
 // Implemented: CONNECT (RFC 9110 §9.3.6) with Tor's headers (proposal 365):
 // Tor-Stream-Isolation, X-Tor-Stream-Isolation and Proxy-Authorization isolate,
 // Tor-Family-Preference says which addresses an exit may use; answers carry
-// Tor-Capabilities and Tor-Request-Failed. OPTIONS tells the capabilities.
+// Tor-Capabilities and Tor-Request-Failed. OPTIONS tells the capabilities. Whom
+// Proxy-Authorization names is told as for SOCKS, by user name and password.
 //
 // A web page must not find out that this port is here. What a browser may send
 // on a page's behalf (any method but CONNECT, in origin form, for a host that is not this one,

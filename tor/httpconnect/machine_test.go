@@ -191,5 +191,10 @@ func FuzzFeed(f *testing.F) {
 		if r := whole.Req; r != nil && (err != nil || r.Port == 0 || r.Host == "" || len(r.Host) > 253) {
 			t.Fatalf("%+v, %v", r, err)
 		}
+		if r := whole.Req; r != nil {
+			if user, password, ok := r.Credentials(); ok != (r.Authorization != nil) || ok && len(user)+len(password) > len(*r.Authorization) {
+				t.Fatalf("%q %q of %+v", user, password, r)
+			}
+		}
 	})
 }

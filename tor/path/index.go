@@ -70,7 +70,8 @@ func (r *Relay) CGO() bool {
 }
 
 // CanGuard reports whether the relay is in the set GUARDS of guard-spec §4.0:
-// fit to be sampled and used as a guard, be its microdescriptor here or not.
+// fit to be sampled and used as a guard, be its microdescriptor here or not. One that is
+// known to have no keys for a circuit is not: nothing that is still to come would help.
 func (r *Relay) CanGuard() bool { return r.may[Guard] }
 
 // MayEnter reports whether the user's options allow the relay as a guard.
@@ -158,7 +159,8 @@ func (b *builder) fill(r *Relay, rs *netdoc.RouterStatus, md *netdoc.Microdesc) 
 	live := rs.Flags.Has(netdoc.FlagRunning|netdoc.FlagValid) && rs.IPv4.IsValid() && rs.IPv4.Port() != 0
 	fast := live && rs.Flags.Has(netdoc.FlagFast)
 	anywhere := !rs.Flags.Has(netdoc.FlagMiddleOnly)
-	r.may[Guard] = fast && anywhere && rs.Flags.Has(netdoc.FlagGuard|netdoc.FlagStable|netdoc.FlagV2Dir)
+	r.may[Guard] = fast && anywhere && rs.Flags.Has(netdoc.FlagGuard|netdoc.FlagStable|netdoc.FlagV2Dir) &&
+		!rs.Flags.Has(netdoc.FlagNoEdConsensus) && (r.usable || !r.here)
 	r.may[Middle] = fast && r.usable && b.opts.Nodes.MiddleHop(rs)
 	r.may[Exit] = fast && r.usable && anywhere && b.opts.Nodes.ExitHop(rs) && !rs.Flags.Has(netdoc.FlagBadExit) &&
 		(r.policy4.AllowsSome() || r.policy6.AllowsSome())

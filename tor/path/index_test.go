@@ -84,9 +84,9 @@ func TestPositions(t *testing.T) {
 		"not Fast":              {both &^ netdoc.FlagFast, "accept 443", nil, d},
 		"not Stable":            {both &^ netdoc.FlagStable, "accept 443", nil, m | e | d},
 		"not V2Dir":             {both &^ netdoc.FlagV2Dir, "accept 443", nil, m | e},
-		"no ntor key":           {both, "accept 443", noKeys, g | d},
-		"no Ed25519 identity":   {both, "accept 443", func(_ *netdoc.RouterStatus, md *netdoc.Microdesc) { md.Ed25519 = netdoc.Ed25519ID{} }, g | d},
-		"NoEdConsensus":         {both | netdoc.FlagNoEdConsensus, "accept 443", nil, g | d},
+		"no ntor key":           {both, "accept 443", noKeys, d},
+		"no Ed25519 identity":   {both, "accept 443", func(_ *netdoc.RouterStatus, md *netdoc.Microdesc) { md.Ed25519 = netdoc.Ed25519ID{} }, d},
+		"NoEdConsensus":         {both | netdoc.FlagNoEdConsensus, "accept 443", nil, d},
 		"port 0":                {both, "accept 443", address("20.0.0.1:0"), 0},
 	} {
 		n := newNetwork(t)

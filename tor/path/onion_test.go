@@ -223,15 +223,18 @@ func TestFullShapes(t *testing.T) {
 	}
 }
 
-// A guard whose keys are missing is waited for, not passed over.
+// A guard whose microdescriptor is missing is waited for, not passed over; one that has no keys
+// is no guard.
 func TestOnionPathGuards(t *testing.T) {
 	n := newNetwork(t)
 	rend := protos(t, "HSRend=2")
-	missing := n.relay(guard, 1, "", noKeys)
+	missing := n.relay(guard, 1, "")
 	good := n.relay(guard, 1, "")
 	for range 5 {
 		n.relay(plain, 1, "", rend)
 	}
+	keyless := n.relay(guard, 1, "", noKeys)
+	delete(n.mds, n.c.Relays[0].MD)
 	x := n.strict()
 	ask := func(guards ...netdoc.Digest) error {
 		_, err := x.OnionPath(newRand(1), path.OnionRequest{Purpose: path.ForRendezvous, Guards: guards})
@@ -244,8 +247,10 @@ func TestOnionPathGuards(t *testing.T) {
 	if err := ask(digest(99), digest(3)); !errors.As(err, &none) || none.Rule != path.RuleGuards {
 		t.Errorf("%v", err)
 	}
-	if err := ask(digest(99), good); err != nil {
-		t.Errorf("%v", err)
+	for _, passed := range []netdoc.Digest{digest(99), keyless} {
+		if err := ask(passed, good); err != nil {
+			t.Errorf("%v", err)
+		}
 	}
 }
 

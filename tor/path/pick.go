@@ -101,8 +101,21 @@ func (x *Index) Path(rng *rand.Rand, req Request) ([]*Relay, error) {
 			return path, nil
 		}
 		first = firstOf(first, err)
+		if x.onlyAvoided(rng, g, req) {
+			break
+		}
 	}
 	return nil, firstOf(first, &NoPathError{Guard, RuleGuards})
+}
+
+// onlyAvoided: would the guard have a path, were no exit to be avoided?
+func (x *Index) onlyAvoided(rng *rand.Rand, g *Relay, req Request) bool {
+	if len(req.AvoidExits) == 0 {
+		return false
+	}
+	req.AvoidExits = nil
+	_, err := x.pathFrom(rng, g, req)
+	return err == nil
 }
 
 func firstOf(first, second error) error {

@@ -125,7 +125,8 @@ func ofConnections(o chivev1.Outcome) bool {
 	switch o {
 	case chivev1.Outcome_OUTCOME_CONNECT_REFUSED, chivev1.Outcome_OUTCOME_CONNECT_UNREACHABLE, chivev1.Outcome_OUTCOME_TLS_FAILED,
 		chivev1.Outcome_OUTCOME_LINK_PROTOCOL, chivev1.Outcome_OUTCOME_RELAY_IDENTITY, chivev1.Outcome_OUTCOME_CERT_EXPIRED,
-		chivev1.Outcome_OUTCOME_PROXY_FAILED, chivev1.Outcome_OUTCOME_PROXY_REFUSED:
+		chivev1.Outcome_OUTCOME_PROXY_FAILED, chivev1.Outcome_OUTCOME_PROXY_REFUSED,
+		chivev1.Outcome_OUTCOME_MACHINE_FAILED:
 		return true
 	}
 	return false

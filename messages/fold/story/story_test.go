@@ -110,6 +110,7 @@ func TestStories(t *testing.T) {
 		policy   = chivev1.Outcome_OUTCOME_REFUSED
 		shutdown = chivev1.Outcome_OUTCOME_SHUTDOWN
 		defect   = chivev1.Outcome_OUTCOME_INTERNAL
+		machines = chivev1.Outcome_OUTCOME_MACHINE_FAILED
 	)
 	tests := []struct {
 		name               string
@@ -138,6 +139,21 @@ func TestStories(t *testing.T) {
 				"stream s: requested by an application on listener lst, isolation iso", "stream s: attached to circuit c, attempt 1",
 				"stream s: ended: the target refused the connection (target-refused); 2 KiB in, nothing out",
 			},
+		},
+		{
+			name: "a connection goes silent under a circuit",
+			script: func(s *script) {
+				s.connection("k", "g")
+				s.circuit("c", "k")
+				silent := s.add(of("g", messages.Event(supervisor, "sup", &chivev1.SupervisorStateChanged{
+					Child: "connection/k", State: "down", Attempt: 1, Outcome: timeout,
+				})))
+				s.add(messages.Because(messages.Event(circuit, "c", &chivev1.CircuitClosed{Outcome: lost}), silent, ""))
+				s.add(of("g", messages.Event(connection, "k", &chivev1.ConnectionClosed{Outcome: chivev1.Outcome_OUTCOME_IDLE, Circuits: 1})))
+			},
+			about:   Subject{circuit, "c"},
+			summary: "circuit c failed after 3s: the connection to the first relay broke (connection-lost)",
+			because: "supervision sup: connection k got no answer of any kind any more: it takes no new circuits\n",
 		},
 		{
 			name: "a connection breaks under a stream",
@@ -221,6 +237,18 @@ func TestStories(t *testing.T) {
 				"supervision sup: the breaker opened after 5 failures in a row: not tried for 30s",
 				"guard g: counts as unreachable: the relay's machine refused the TCP connection (connect-refused)",
 			},
+		},
+		{
+			name: "this machine could make no connection: no relay is blamed, and what to do is said",
+			script: func(s *script) {
+				s.requested("s")
+				s.add(of("g", messages.Event(connection, "k", &chivev1.ConnectionFailed{Outcome: machines})))
+				s.streamEnded("s", machines)
+			},
+			about:   Subject{stream, "s"},
+			summary: "stream s failed after 2s: this machine has no descriptors or memory left for a connection, or not the address to make it from (machine-failed)",
+			hint:    "raise the limit of open files (ulimit -n, LimitNOFILE= of a service), or set OutboundBindAddress to an address that this machine has",
+			because: "connection k: failed to relay g: this machine has no descriptors or memory left for a connection, or not the address to make it from (machine-failed)\n",
 		},
 		{
 			name: "a stream that waited for the one connection that failed",

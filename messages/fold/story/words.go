@@ -2,6 +2,7 @@ package story
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"chive/messages"
@@ -29,6 +30,7 @@ var meanings = map[string]string{
 	"connection-lost":     "the connection to the first relay broke",
 	"proxy-failed":        "the proxy that connections to relays go through is away, or does not serve this node",
 	"proxy-refused":       "the proxy that connections to relays go through did not connect to the relay",
+	"machine-failed":      "this machine has no descriptors or memory left for a connection, or not the address to make it from",
 	"handshake-auth":      "a relay of the path could not prove to be the one asked for",
 	"circuit-protocol":    "a relay of the path did not keep to the protocol",
 	"destroyed":           "a relay of the path ended the circuit",
@@ -74,6 +76,7 @@ var hints = map[string]string{
 	"cert-expired":        "check this machine's clock; chive connections shows the skew that relays report",
 	"proxy-failed":        "it is tried again by itself; check that it runs, and Socks4Proxy, Socks5Proxy or HTTPSProxy with what belongs to them",
 	"proxy-refused":       "if it is so with all relays, the proxy has no network, or forbids their ports",
+	"machine-failed":      "the log has the system's own words; raise the limit of open files (ulimit -n, LimitNOFILE= of a service), or set OutboundBindAddress to an address that this machine has; it is tried again by itself",
 	"document-stale":      "check this machine's clock",
 	"no-directory":        "chive status shows how far the node is",
 	"protocols-missing":   "chive status shows what is missing; a newer chive has it",
@@ -214,6 +217,9 @@ func (l *Log) sayOther(e *chivev1.Envelope) string {
 		return "counts as unreachable: " + meaning(body.GuardUnreachable.GetOutcome())
 	case *chivev1.Envelope_SupervisorStateChanged:
 		s := body.SupervisorStateChanged
+		if id, ok := strings.CutPrefix(s.GetChild(), "connection/"); ok && s.GetState() == "down" {
+			return "connection " + id + " got no answer of any kind any more: it takes no new circuits"
+		}
 		text := fmt.Sprintf("%s after failure %d", s.GetState(), s.GetAttempt())
 		if d := s.GetDelay().AsDuration(); d > 0 {
 			text += ": not tried again for " + span(d)

@@ -22,9 +22,11 @@
 //
 // The steps are those of a ladder ([ladders]), the mildest first; which ladder depends on
 // the cause. Each has a budget for an hour, and waits grow. What is *impaired* is one
-// introduction point or one directory while others work: then nothing is done to the
-// others, and a directory that takes descriptors and does not give them is let be after a
-// while.
+// introduction point, or directories, while others work: then nothing is done to the others.
+//
+// Directories are judged one by one (directories.go): when one gives no descriptor all are asked,
+// and the service is broken for that only if none gives it. They are given it again, and those
+// that take it and do not give it are let be.
 //
 // A client who was met of late shows that introductions and rendezvous work: then only the
 // descriptor is fetched and read, a look, and more often. Looks come between probes up to the

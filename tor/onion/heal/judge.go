@@ -1,7 +1,6 @@
 package heal
 
 import (
-	"maps"
 	"slices"
 	"time"
 )
@@ -18,7 +17,7 @@ func (s *Service) Probed(r Result, now time.Time) {
 		s.note(Target{Point: aim.Point}, now)
 	}
 	s.note(r.Tried, now)
-	news := !s.knownAway(&r)
+	news, changed := !s.knownAway(&r), s.learn(&r)
 	switch d := r.Tried.Directory; {
 	case r.OK || r.Stage > Directory:
 		delete(s.away, d)
@@ -36,6 +35,8 @@ func (s *Service) Probed(r Result, now time.Time) {
 		s.routine(now)
 	}
 	switch {
+	case s.ofDirectories(&r):
+		s.directories(&r, changed, now)
 	case r.OK:
 		s.succeeded(&r, unlisted && s.trouble != nil && aim.Point == s.trouble.target.Point, now)
 	case !news && s.calm() && s.cannot() == 0:
@@ -54,7 +55,7 @@ func (s *Service) note(t Target, now time.Time) {
 	if t.Directory != [32]byte{} {
 		s.tried[Target{Directory: t.Directory}] = now
 	}
-	maps.DeleteFunc(s.away, func(d [32]byte, _ away) bool { return !slices.Contains(s.facts.Directories, d) })
+	s.forget()
 	for k := range s.tried { // what is no more needs no memory
 		if k.Point != 0 && !slices.Contains(s.facts.Points, k.Point) || k.Point == 0 && !slices.Contains(s.facts.Directories, k.Directory) {
 			delete(s.tried, k)
@@ -93,24 +94,14 @@ func (s *Service) over(r *Result) bool {
 	switch t := s.trouble.target; {
 	case t == Target{}:
 		return r.Full
-	case t.Point != 0:
+	default: // directories are another matter
 		return r.Full && (r.Tried.Point == t.Point || !slices.Contains(s.facts.Points, t.Point))
-	default:
-		return r.Tried.Directory == t.Directory || !slices.Contains(s.facts.Directories, t.Directory)
 	}
 }
 
-// worthAnother: would it help to know whether that one thing is of no use? A directory that
-// cannot be reached is none of the service's doing, and clients ask the next.
+// worthAnother: would it help to know whether that one introduction point is of no use?
 func (s *Service) worthAnother(r *Result) bool {
-	t := suspected(r)
-	switch {
-	case t.Point != 0:
-		return slices.Contains(s.facts.Points, t.Point)
-	case t.Directory != [32]byte{}:
-		return r.Answer && slices.Contains(s.facts.Directories, t.Directory)
-	}
-	return false
+	return slices.Contains(s.facts.Points, suspected(r).Point)
 }
 
 // suspected is what a failed probe points at.
@@ -126,7 +117,7 @@ func suspected(r *Result) Target {
 
 // lookAt has something tried at once.
 func (s *Service) lookAt(t Target, why Why, now time.Time) {
-	s.next, s.why, s.want = time.Time{}, 0, t
+	s.next, s.why, s.want, s.brief = time.Time{}, 0, t, false
 	s.due(now, why)
 }
 
@@ -141,7 +132,7 @@ func (s *Service) failed(r *Result, now time.Time) {
 	}
 	if s.unsure < s.grace(r) {
 		s.unsure++
-		s.lookAt(s.intent(r), s.again(r), now.Add(s.spread(soon)))
+		s.retry(r, s.again(r), now.Add(s.spread(soon)))
 		return
 	}
 	if r.Stage == Rendezvous || r.Stage == Directory && !r.Answer || r.Short {
@@ -155,17 +146,17 @@ func (s *Service) failed(r *Result, now time.Time) {
 		return
 	}
 	s.unsure = 0
+	if s.trouble == nil {
+		s.survey = nil // it was not for a look that this was made: directories have their turn again
+	}
 	switch {
 	case s.trouble != nil:
-		s.stillBroken(r, now)
+		s.stillBroken(r, s.wrongWith(r), now)
 	case s.doubt == nil:
 		s.doubt = &doubt{first: *r}
 		s.lookAt(Target{}, Confirm, now)
 	case s.doubt.again:
 		s.found(r, s.wrongWith(r), suspected(r), now)
-	case s.doubt.other == nil && (r.Stage <= Descriptor) != (s.doubt.first.Stage <= Descriptor):
-		s.doubt.other = r // they do not agree: it may be one directory and one introduction point
-		s.lookAt(Target{}, Confirm, now)
 	default:
 		s.found(&s.doubt.first, s.worse(s.wrongWith(&s.doubt.first), s.wrongWith(r)), Target{}, now)
 	}
@@ -202,11 +193,8 @@ func (s *Service) intent(r *Result) Target {
 
 // worse is the cause of two failures on different paths: what they agree on.
 func (s *Service) worse(a, b Cause) Cause {
-	switch {
-	case a == b:
+	if a == b {
 		return a
-	case a == NotStored || b == NotStored:
-		return NotStored // then nothing can be said of the rest
 	}
 	return PointUnreachable
 }
@@ -215,6 +203,7 @@ func (s *Service) worse(a, b Cause) Cause {
 func (s *Service) found(r *Result, wrong Cause, target Target, now time.Time) {
 	s.doubt = nil
 	s.trouble = &trouble{target: target, wrong: wrong, cause: s.explain(wrong, now), stage: r.Stage, since: now}
+	s.resurvey()
 	s.broken()
 	s.step(now)
 }
@@ -230,9 +219,9 @@ func (s *Service) broken() {
 }
 
 // stillBroken: a probe failed in the midst of it.
-func (s *Service) stillBroken(r *Result, now time.Time) {
+func (s *Service) stillBroken(r *Result, wrong Cause, now time.Time) {
 	t := s.trouble
-	other := t.target != Target{} && suspected(r) != t.target
+	other := t.target != Target{} && suspected(r) != t.target || t.unstored() && wrong != NotStored
 	if t.others++; !other {
 		t.others = 0
 	}
@@ -241,17 +230,35 @@ func (s *Service) stillBroken(r *Result, now time.Time) {
 		s.lookAt(t.target, Confirm, now.Add(s.spread(soon)))
 		return
 	case other: // more than that one is of no use
-		t.target, t.wrong, t.stage, t.rung, t.others = Target{}, s.wrongWith(r), r.Stage, 0, 0
-		t.cause = s.explain(t.wrong, now)
-		s.broken()
+		s.turned(r, wrong, now)
 	case s.verdict == Unverified:
 		s.broken()
 	}
-	if !t.stepAt.IsZero() {
-		return
+	s.await(now)
+}
+
+// turned: it is another trouble, of the whole service.
+func (s *Service) turned(r *Result, wrong Cause, now time.Time) {
+	t := s.trouble
+	t.target, t.wrong, t.stage, t.rung, t.others = Target{}, wrong, r.Stage, 0, 0
+	t.cause, t.stepAt = s.explain(t.wrong, now), time.Time{}
+	s.resurvey()
+	s.broken()
+}
+
+// resurvey has the directories be asked anew if the trouble is with them.
+func (s *Service) resurvey() {
+	if s.survey = nil; s.trouble.unstored() {
+		s.survey = newSurvey()
 	}
-	t.stepAt = now.Add(s.wait(t.steps))
-	s.next, s.why = time.Time{}, 0
+}
+
+// await waits for the time of the next step. It may heal by itself.
+func (s *Service) await(now time.Time) {
+	if t := s.trouble; t.stepAt.IsZero() {
+		t.stepAt = now.Add(s.wait(t.steps))
+	}
+	s.routine(now)
 }
 
 // wait is how long before the step after so many: twice as long each time, up to a half
@@ -295,20 +302,21 @@ func (s *Service) step(now time.Time) {
 		s.excuse(now)
 		return
 	}
-	rung := min(t.rung, len(ladder)-1)
-	for ; rung < len(ladder)-1; rung++ {
-		if !s.budget.free(ladder[rung], now).After(now) {
-			break
-		}
-	}
+	rung, at := s.affordable(ladder, now)
 	chosen := ladder[rung]
-	if at := s.budget.free(chosen, now); at.After(now) {
+	if at.After(now) {
+		if ends && t.unstored() { // others give the descriptor
+			s.excuse(now)
+			return
+		}
 		t.stepAt = at
 		s.routine(now) // it may heal by itself
 		return
 	}
 	s.budget.spend(chosen, now)
-	t.rung, t.last = rung+1, chosen
+	if t.last = chosen; !ends || rung >= t.rung {
+		t.rung = rung + 1
+	}
 	t.steps++
 	point := uint64(0)
 	if chosen == NewCircuits || chosen == Rotate {
@@ -316,16 +324,41 @@ func (s *Service) step(now time.Time) {
 	}
 	s.tell(Healing{Step: chosen, Cause: t.cause, Attempt: t.steps, Point: point})
 	s.out = append(s.out, Do{Step: chosen, Point: point})
-	s.lookAt(t.target, Stepped, now.Add(s.spread(settles[chosen])))
+	at = now.Add(s.spread(settles[chosen]))
+	if s.resurvey(); s.survey == nil {
+		s.lookAt(t.target, Stepped, at)
+	} else if d, ok := s.unasked(now); ok {
+		s.askOne(d, Stepped, at)
+	} else {
+		s.lookAt(Target{}, Stepped, at)
+	}
+}
+
+// affordable is the next rung of a ladder that the budget allows now, those before it last, or the
+// one that it allows first, and when.
+func (s *Service) affordable(ladder []Step, now time.Time) (rung int, at time.Time) {
+	t := s.trouble
+	for i := range ladder {
+		next := (t.rung + i) % len(ladder)
+		free := s.budget.free(ladder[next], t.since, now)
+		if at.IsZero() || free.Before(at) {
+			rung, at = next, free
+		}
+		if !free.After(now) {
+			break
+		}
+	}
+	return rung, at
 }
 
 // excuse lets be what does not get better, for others work.
 func (s *Service) excuse(now time.Time) {
-	t := s.trouble
-	if t.target.Directory != [32]byte{} {
-		s.excused[t.target.Directory] = now.Add(excuseFor)
+	if s.trouble.unstored() {
+		s.letBe(now, s.lack(now)...) // and it is impaired until it is met
+	} else {
+		s.verdict, s.cause = Starting, 0 // until the next probe
 	}
-	s.trouble, s.verdict, s.cause = nil, Starting, 0 // until the next probe
+	s.trouble, s.survey = nil, nil
 	s.lookAt(Target{}, Confirm, now)
 }
 
@@ -338,11 +371,12 @@ func (s *Service) doubted(cause Cause, now time.Time) {
 		s.tell(Doubted{cause})
 	}
 	s.doubt = nil
-	if s.trouble != nil {
+	if s.survey = nil; s.trouble != nil {
 		s.trouble.stepAt = time.Time{}
+		s.resurvey()
 	}
 	s.unsure = min(s.unsure+1, 16)
-	s.next, s.why, s.want = time.Time{}, 0, Target{}
+	s.next, s.why, s.want, s.brief = time.Time{}, 0, Target{}, false
 	s.due(now.Add(s.spread(min(offlineFirst<<(s.unsure-1), max(s.period, offlineFirst)))), Network)
 }
 

@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// ladders are the steps for a service that nobody reaches, by what is wrong with it. Each
-// goes on at its last step.
+// ladders are the steps for a service that nobody reaches, by what is wrong with it. After the
+// last the first has its turn again, for as long as it takes.
 var ladders = map[Cause][]Step{
 	RelayGone:        {Rotate, Republish, Rebuild},
 	PointUnreachable: {NewCircuits, Republish, Rotate, Rebuild},
-	NotStored:        {Republish, Rotate, Rebuild},
+	NotStored:        {Republish},
 	NotMet:           {NewCircuits, Rebuild},
 	Unknown:          {NewCircuits, Republish, Rotate, Rebuild},
 }
@@ -40,13 +40,25 @@ const (
 // budget is when each step was made in the last hour.
 type budget [len(budgets)][]time.Time
 
-// free is when a step may be made: now, or later.
-func (b *budget) free(s Step, now time.Time) time.Time {
+// free is when a step may be made: now, or later. One trouble, which began at since, has half of
+// the budget as soon as it likes, and the rest in equal parts of the hour: what breaks anew in its
+// midst does not wait until the hour is over.
+func (b *budget) free(s Step, since, now time.Time) time.Time {
 	b[s] = slices.DeleteFunc(b[s], func(at time.Time) bool { return now.Sub(at) >= budgetTime || at.After(now) })
-	if len(b[s]) < budgets[s] {
+	made := b[s]
+	if len(made) >= budgets[s] {
+		return made[0].Add(budgetTime)
+	}
+	half, own := (budgets[s]+1)/2, 0
+	for _, at := range made {
+		if !at.Before(since) {
+			own++
+		}
+	}
+	if own < half {
 		return now
 	}
-	return b[s][0].Add(budgetTime)
+	return later(now, made[len(made)-1].Add(budgetTime/time.Duration(budgets[s]-half+1)))
 }
 
 func (b *budget) spend(s Step, now time.Time) { b[s] = append(b[s], now) }

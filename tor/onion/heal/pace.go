@@ -50,7 +50,7 @@ func (s *Service) around(d time.Duration) time.Duration {
 // routine sets the time of the next probe if nothing happens: up to the meeting after the
 // period, or a look before.
 func (s *Service) routine(now time.Time) {
-	s.next, s.why, s.want = time.Time{}, 0, Target{}
+	s.next, s.why, s.want, s.brief = time.Time{}, 0, Target{}, false
 	if s.idle() {
 		return
 	}

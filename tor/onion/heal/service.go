@@ -1,7 +1,6 @@
 package heal
 
 import (
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -14,7 +13,6 @@ const (
 	soon         = time.Second      // after a change: others need not hear of it at once
 	settleAgain  = 3 * time.Second
 	offlineFirst = 5 * time.Second // until it is looked again, without a network; then longer
-	excuseFor    = time.Hour       // a directory that takes and does not give is let be
 	awayFirst    = time.Minute     // until a directory that could not be reached is asked again; then longer
 	awayMost     = 16
 	metGap       = 2 * time.Second
@@ -37,6 +35,7 @@ type Service struct {
 	next   time.Time // probe; zero: none is due
 	why    Why
 	want   Target
+	brief  bool // it asks a directory, and goes no further
 	asked  bool // a full one
 	flying *Probe
 	lost   time.Time // when the one under way counts as lost
@@ -47,12 +46,14 @@ type Service struct {
 	slow   bool      // the last probe waited long for its turn
 
 	doubt    *doubt
+	survey   *survey
 	trouble  *trouble
 	unsure   int // failures in a row that say nothing of the service
 	tried    map[Target]time.Time
 	down     map[uint64]time.Time
-	excused  map[[32]byte]time.Time // directories that are let be, until
-	away     map[[32]byte]away      // directories that could not be reached
+	excused  map[[32]byte]excuse // directories that are let be
+	lacking  map[[32]byte]Stage  // those that gave no descriptor when asked last, or an old one
+	away     map[[32]byte]away   // those that could not be reached
 	evidence map[Cause]time.Time
 	budget   budget
 
@@ -62,8 +63,7 @@ type Service struct {
 // doubt is a probe that failed, and is looked into.
 type doubt struct {
 	first Result
-	other *Result // a second one, that points at something else
-	again bool    // what the first tried is tried once more: others work
+	again bool // what the first tried is tried once more: others work
 }
 
 // trouble is what is wrong, from when it is found until it is over.
@@ -84,7 +84,7 @@ type trouble struct {
 func New(period time.Duration, rng *rand.Rand, now time.Time) *Service {
 	s := &Service{
 		period: period, rand: rng, born: now, tried: map[Target]time.Time{}, down: map[uint64]time.Time{},
-		excused: map[[32]byte]time.Time{}, away: map[[32]byte]away{}, evidence: map[Cause]time.Time{},
+		excused: map[[32]byte]excuse{}, lacking: map[[32]byte]Stage{}, away: map[[32]byte]away{}, evidence: map[Cause]time.Time{},
 	}
 	if period > 0 {
 		s.due(now.Add(startGrace), Routine)
@@ -108,7 +108,7 @@ func (s *Service) SetPeriod(period time.Duration, now time.Time) {
 
 // rest has nothing be verified, but for what is asked for, and nothing be known.
 func (s *Service) rest() {
-	s.doubt, s.trouble, s.want = nil, nil, Target{}
+	s.doubt, s.survey, s.trouble, s.want, s.brief = nil, nil, nil, Target{}, false
 	if !s.asked {
 		s.next, s.why = time.Time{}, 0
 	}
@@ -193,6 +193,9 @@ func (s *Service) Met(now time.Time) {
 	if s.idle() {
 		return
 	}
+	if s.survey != nil { // he may have had the descriptor for hours
+		return
+	}
 	if s.trouble == nil && s.doubt == nil {
 		if s.verdict != Up {
 			s.up(true, now)
@@ -236,7 +239,9 @@ func (s *Service) Next() time.Time {
 }
 
 // calm: nothing is being looked into.
-func (s *Service) calm() bool { return !s.idle() && s.doubt == nil && s.trouble == nil }
+func (s *Service) calm() bool {
+	return !s.idle() && s.doubt == nil && s.survey == nil && s.trouble == nil
+}
 
 // suspect is the introduction point that has been without a circuit for longest, and when
 // that is to be looked into; 0: none is.
@@ -315,9 +320,9 @@ func (s *Service) probe(now time.Time) {
 	s.lastID++
 	p := Probe{
 		ID: s.lastID, Why: why, Target: s.choose(now),
-		Full: asked || s.doubt != nil || s.trouble != nil || why != Routine || !s.metWithin(s.period, now) && !now.Before(s.visit),
+		Full: asked || !s.brief && (!s.calm() || why != Routine || !s.metWithin(s.period, now) && !now.Before(s.visit)),
 	}
-	s.asked, s.next, s.why, s.want = false, time.Time{}, 0, Target{}
+	s.asked, s.next, s.why, s.want, s.brief = false, time.Time{}, 0, Target{}, false
 	s.flying, s.began, s.lost = &p, now, now.Add(probeLimit)
 	s.out = append(s.out, p)
 }
@@ -336,19 +341,19 @@ func (s *Service) cannot() Cause {
 // unpublished: it ought to be by now. What was just made anew is on its way: to give up
 // introduction points for it would leave clients who know them with nothing.
 func (s *Service) unpublished(now time.Time) {
-	if s.facts.Settling && (s.trouble == nil || s.facts.Elsewhere) || s.trouble == nil && s.fresh(now) {
+	if s.facts.Settling && (s.trouble == nil || s.trouble.unstored() || s.facts.Elsewhere) || s.trouble == nil && s.fresh(now) {
 		s.next = now.Add(s.spread(settleAgain))
 		return
 	}
 	r := Result{Stage: Directory, Reached: true}
-	if s.trouble != nil {
-		s.next, s.why = time.Time{}, 0 // the next step may be waited for
-		s.stillBroken(&r, now)
-		return
-	}
 	wrong := NotStored
 	if len(s.facts.Points) == len(s.facts.Down) {
 		wrong = RelayGone
+	}
+	if s.trouble != nil {
+		s.next, s.why = time.Time{}, 0 // the next step may be waited for
+		s.stillBroken(&r, wrong, now)
+		return
 	}
 	s.found(&r, wrong, Target{}, now)
 }
@@ -365,11 +370,7 @@ func (s *Service) choose(now time.Time) Target {
 	var avoid []Target
 	if d := s.doubt; d != nil && !d.again {
 		avoid = append(avoid, d.first.Tried)
-		if d.other != nil {
-			avoid = append(avoid, d.other.Tried)
-		}
 	}
-	maps.DeleteFunc(s.excused, func(_ [32]byte, until time.Time) bool { return !now.Before(until) })
 	if !slices.Contains(s.facts.Points, t.Point) {
 		t.Point = oldest(s, s.facts.Points, func(p uint64) Target { return Target{Point: p} }, func(p uint64) bool {
 			return slices.ContainsFunc(avoid, func(t Target) bool { return t.Point == p })
@@ -377,8 +378,7 @@ func (s *Service) choose(now time.Time) Target {
 	}
 	if t.Directory == [32]byte{} {
 		t.Directory = oldest(s, s.facts.Directories, func(d [32]byte) Target { return Target{Directory: d} }, func(d [32]byte) bool {
-			_, excused := s.excused[d]
-			return excused || now.Before(s.away[d].until) || slices.ContainsFunc(avoid, func(t Target) bool { return t.Directory == d })
+			return s.shuns(d, now) || slices.ContainsFunc(avoid, func(t Target) bool { return t.Directory == d })
 		})
 	}
 	return t

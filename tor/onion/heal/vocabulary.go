@@ -9,7 +9,7 @@ type Verdict uint8
 const (
 	Starting   Verdict = iota // nothing is known yet
 	Up                        // it was met of late
-	Impaired                  // one of its introduction points or directories is of no use
+	Impaired                  // one of its introduction points, or directories, are of no use
 	Broken                    // clients do not reach it
 	Unverified                // it cannot be said
 )

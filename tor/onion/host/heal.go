@@ -63,22 +63,39 @@ func (s *Service) chosen(id PointID) []*point {
 }
 
 // ForgetAll begins anew: other introduction points, and nothing is taken for known of relays
-// and directories. What descriptors' revisions were is kept, and who was met stays.
+// and directories. What descriptors' revisions were is kept, and who was met stays. Introduction
+// points that are up stay so until no directory lists them.
 func (s *Service) ForgetAll(now time.Time) {
 	for _, p := range slices.Clone(s.points) {
-		s.remove(p, Repaired)
+		s.retire(p, Repaired, now)
 	}
 	clear(s.failing)
 	s.launches, s.pickAt, s.noPick, s.unsettled = window{}, time.Time{}, false, time.Time{}
 	s.cancel(func(*upload) bool { return true })
-	s.slots = nil
-	if s.view != nil {
-		s.reviewSlots()
+	s.forgetSlots()
+	s.settle(now)
+}
+
+// forgetSlots has descriptors be made that owe nothing to those before. Which points clients find
+// at directories until then is known on.
+func (s *Service) forgetSlots() {
+	before := s.slots
+	if s.slots = nil; s.view == nil {
+		return
 	}
+	s.reviewSlots()
 	for _, sl := range s.slots {
 		sl.urgent = true
+		i := slices.IndexFunc(before, func(o *slot) bool { return o.Period == sl.Period })
+		if i < 0 {
+			continue
+		}
+		for _, d := range sl.directories {
+			if old := before[i].known[d.id]; old != nil {
+				d.held = old.held
+			}
+		}
 	}
-	s.settle(now)
 }
 
 // AdmitVisits lets who has the private half of key read the descriptors, beside the clients

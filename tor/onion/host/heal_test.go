@@ -144,8 +144,10 @@ func TestForgetAll(t *testing.T) {
 	before := m.s.Reach().Points
 	m.s.ForgetAll(m.now)
 	m.obey()
-	m.run(time.Minute)
-	m.reachable()
+	for range 60 {
+		m.run(time.Second)
+		m.reachable() // who has the old descriptor is met until he finds the new one
+	}
 	m.covered()
 	for _, id := range m.s.Reach().Points {
 		if slices.Contains(before, id) {
@@ -173,6 +175,33 @@ func TestForgetAll(t *testing.T) {
 	m.faults = faults{}
 	m.run(2 * time.Hour)
 	m.covered()
+}
+
+// What works stays until no directory lists it, be that for long: nothing can be stored.
+func TestForgetAllWithoutDirectories(t *testing.T) {
+	m := newSim(t, 38, 30, Config{Points: 3})
+	m.run(2 * time.Minute)
+	before := m.s.Reach().Points
+	lost := before[0]
+	m.s.RenewPoint(lost, m.now) // and its circuit is not there again
+	m.s.ForgetAll(m.now)
+	m.faults.lost = 1000
+	m.obey()
+	for range 60 {
+		m.run(30 * time.Second)
+		m.reachable()
+	}
+	if m.points[lost].up || m.gone(Repaired) != 3 {
+		t.Errorf("one that had no circuit stays, %d are gone", m.gone(Repaired))
+	}
+	m.faults.lost = 0
+	m.run(40 * time.Minute)
+	m.covered()
+	for _, id := range before {
+		if m.points[id].up {
+			t.Error("an old one stays, though no directory lists it")
+		}
+	}
 }
 
 // The host's own visit is met before those that wait, though none of them may be now; but

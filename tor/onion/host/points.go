@@ -379,6 +379,7 @@ func (s *Service) letGo(now time.Time) {
 	for _, p := range s.tooManyRetired(now) {
 		s.remove(p, Surplus)
 	}
+	s.thinRetired()
 	for _, p := range slices.Clone(s.points) {
 		if !p.retired {
 			continue
@@ -392,6 +393,22 @@ func (s *Service) letGo(now time.Time) {
 		gone := !p.unlisted.IsZero() && s.due(p.unlisted.Add(linger), now)
 		if gone || s.due(p.retireAt.Add(maxRetired), now) || len(p.seen) >= p.max+p.max/4 {
 			s.remove(p, Surplus)
+		}
+	}
+}
+
+// thinRetired has no more circuits linger than two sets of points have: what was given up again and
+// again is not to pile up. Those that no directory lists go, the oldest first.
+func (s *Service) thinRetired() {
+	if s.shared != nil {
+		return // see tooManyRetired
+	}
+	retired := slices.DeleteFunc(slices.Clone(s.points), func(p *point) bool { return !p.retired })
+	more := len(retired) - 2*s.config.Points
+	for _, p := range retired {
+		if more > 0 && !s.listed(p.id) {
+			s.remove(p, Surplus)
+			more--
 		}
 	}
 }
