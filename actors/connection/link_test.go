@@ -78,7 +78,7 @@ func newPair(t *testing.T) *pair {
 	records.writeAtOnce()
 	system := kernel.NewSystem(slog.New(slog.DiscardHandler))
 	p := &pair{
-		link:   newLink("c1", dialled{conn: conn, records: records}, system.Root, time.Unix(0, 0)),
+		link:   newLink("c1", dialled{conn: conn, records: records}, system.Root, time.Unix(0, 0), 30*time.Second),
 		relay:  relay,
 		system: system,
 		ended:  make(chan error, 2),
@@ -246,7 +246,7 @@ func TestCorkHoldsBack(t *testing.T) {
 	p.link.Send(outgoing(1, 0, 1))
 	p.link.Send(outgoing(2, 1, 1))
 	p.link.queueMu.Lock()
-	held := len(p.link.queue)
+	held := p.link.queue.Len()
 	p.link.queueMu.Unlock()
 	if held != 2 {
 		t.Errorf("%d blocks held back, want 2", held)
@@ -268,7 +268,7 @@ func TestCorksHoldSoMuch(t *testing.T) {
 		p.link.Send(outgoing(1, i, 1))
 	}
 	p.link.queueMu.Lock()
-	held := len(p.link.queue)
+	held := p.link.queue.Len()
 	p.link.queueMu.Unlock()
 	if held != 0 {
 		t.Errorf("%d blocks held back", held)
@@ -380,7 +380,7 @@ func TestReaderRefuses(t *testing.T) {
 
 // The id of an ended circuit is known for a while, and not for ever.
 func TestForgottenIDsAreBounded(t *testing.T) {
-	l := newLink("c1", dialled{}, nil, time.Unix(0, 0))
+	l := newLink("c1", dialled{}, nil, time.Unix(0, 0), 30*time.Second)
 	pid := actor.NewPID("here", "x")
 	var first cell.CircID
 	for i := range maxForgotten + 1 {
