@@ -121,7 +121,7 @@ func TestLittleIsChosenAtOnce(t *testing.T) {
 	for id, _ := p.next(t); id == ids[0]; id, _ = p.next(t) {
 		before++
 	}
-	if most := mostTaken/cell.FixedLen + cells; before > most {
+	if most := mostHeld/cell.FixedLen + cells; before > most {
 		t.Errorf("%d cells go before, want at most %d", before, most)
 	}
 	for range blocks*cells - before {

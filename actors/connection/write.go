@@ -16,10 +16,6 @@ const writeTimeout = 60 * time.Second
 // maxRecord is the content of the largest TLS record, in bytes.
 const maxRecord = 16384
 
-// mostTaken is from how many bytes on no more is chosen to be written at once: what is chosen
-// goes before whatever comes later.
-const mostTaken = mostHeld
-
 // Send sends whole cells to the relay, all of one circuit or of none, and takes over the
 // block. Cells of one circuit leave in the order of the calls, and while cells wait those of
 // the circuit first that has sent the least lately. It never waits: the caller's goroutine
@@ -118,9 +114,20 @@ func (l *Link) due() bool {
 	return n > 0 && !l.stuck && (l.corks == 0 || n >= mostCorked)
 }
 
+// most is from how many bytes on no more is chosen to be written at once: what is chosen goes
+// before whatever comes later. It is one write, and of a socket that takes little what that may
+// ask for. The caller holds writeMu.
+func (l *Link) most() int {
+	if n := l.records.unsent / 2; n > 0 {
+		return min(n, mostHeld)
+	}
+	return mostHeld
+}
+
 // take moves what is to go next from the queue to taken; the caller holds writeMu. What
 // stays may still be overtaken.
 func (l *Link) take() bool {
+	most := l.most()
 	l.queueMu.Lock()
 	defer l.queueMu.Unlock()
 	if !l.due() {
@@ -128,7 +135,7 @@ func (l *Link) take() bool {
 	}
 	l.queue.At(l.activity.touch())
 	l.taken = l.taken[:0]
-	for size := 0; size < mostTaken; {
+	for size := 0; size < most; {
 		b, ok := l.queue.Next()
 		if !ok {
 			break
@@ -181,7 +188,7 @@ func (l *Link) write() error {
 	}
 }
 
-// unstick sends what the socket did not take.
+// unstick sends what the socket did not take, and looks how much it may have.
 func (l *Link) unstick() error {
 	l.queueMu.Lock()
 	err := l.failed
@@ -194,6 +201,7 @@ func (l *Link) unstick() error {
 	if err := l.records.settle(); err != nil {
 		return err
 	}
+	l.records.bound(time.Now())
 	l.queueMu.Lock()
 	l.stuck = l.failed != nil
 	l.queueMu.Unlock()

@@ -11,6 +11,18 @@ import (
 	"chive/internal/rawio"
 )
 
+// What is no TCP socket has no bound.
+func TestBoundUnsentOfNoTCP(t *testing.T) {
+	raw, _ := unixPair(t)
+	if err := raw.Control(func(fd uintptr) {
+		if got := rawio.BoundUnsent(fd, 1, 1<<20); got != 0 {
+			t.Errorf("the bound is %d", got)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // However large its buffer, a socket whose other end reads nothing takes little more than the
 // bound, and takes more when that reads again.
 func TestBoundUnsent(t *testing.T) {
@@ -43,7 +55,12 @@ func TestBoundUnsent(t *testing.T) {
 		if err := unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF, 4<<20); err != nil {
 			t.Fatal(err)
 		}
-		rawio.BoundUnsent(fd, bound)
+		if got := rawio.BoundUnsent(fd, 1, 1<<30); got <= bound { // loopback has a large one
+			t.Errorf("the congestion window holds %d bytes", got)
+		}
+		if got := rawio.BoundUnsent(fd, 1, bound); got != bound {
+			t.Errorf("the bound is %d, want %d", got, bound)
+		}
 	}); err != nil {
 		t.Fatal(err)
 	}
