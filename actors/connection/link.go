@@ -177,10 +177,14 @@ func (l *Link) Shut(outcome chivev1.Outcome) uint32 {
 
 	l.queueMu.Lock()
 	l.shut = true
+	left := make([]*block.Block, 0, l.queue.Len())
 	for b, ok := l.queue.Next(); ok; b, ok = l.queue.Next() {
-		b.Free()
+		left = append(left, b)
 	}
 	l.queueMu.Unlock()
+	for _, b := range left {
+		b.Free()
+	}
 	for _, pid := range circuits {
 		l.root.Send(pid, &Lost{Outcome: outcome})
 	}

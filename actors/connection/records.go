@@ -242,7 +242,7 @@ func (r *recordConn) settle() error {
 			if err := r.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 				return err
 			}
-			n, err := r.Conn.Write(rest[:min(len(rest), 2*mostHeld)])
+			n, err := r.Conn.Write(rest[:min(len(rest), mostHeld)])
 			if err != nil {
 				return err
 			}

@@ -22,6 +22,10 @@ const maxRecord = 16384
 // writes what the socket takes at once, as waking another for a cell or two costs more than
 // the write; the rest is the writer's. What a closed link is given is freed.
 func (l *Link) Send(b *block.Block) {
+	if len(b.Bytes) == 0 {
+		b.Free()
+		return
+	}
 	id := cell.CircID(binary.BigEndian.Uint32(b.Bytes))
 	l.queueMu.Lock()
 	if l.shut || l.stuck && l.joins(id, b) {
