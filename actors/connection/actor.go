@@ -135,7 +135,8 @@ func (c *connection) dialDone(ctx actor.Context, m *dialDone) {
 	}
 	c.opened = c.o.Now()
 	root, self := ctx.ActorSystem().Root, ctx.Self()
-	link := newLink(c.o.ID, m.res, root, c.opened, c.o.HalfLife)
+	link := newLink(c.o.ID, m.res, root, c.opened)
+	link.favour(c.o.HalfLife)
 	c.link = link
 	c.cause = c.emit(messages.Event(chivev1.Kind_KIND_CONNECTION, c.o.ID, &chivev1.ConnectionOpened{
 		LinkVersion: uint32(m.res.peer.Version), Took: messages.Took(c.opened.Sub(c.started)),

@@ -63,13 +63,13 @@ type Link struct {
 	activity activity
 }
 
-func newLink(id string, res dialled, root *actor.RootContext, now time.Time, halfLife time.Duration) *Link {
+func newLink(id string, res dialled, root *actor.RootContext, now time.Time) *Link {
 	return &Link{
 		ID: id, Peer: res.peer, root: root, tls: res.conn, records: res.records, idleSince: now,
 		done:      make(chan struct{}),
 		circuits:  map[cell.CircID]*actor.PID{},
 		forgotten: map[cell.CircID]struct{}{},
-		queue:     priority.New(halfLife, cellsOf),
+		queue:     priority.New(priority.HalfLife(nil), cellsOf),
 		taken:     make([]*block.Block, 0, 16),
 		scratch:   make([]byte, 0, maxRecord),
 		wake:      make(chan struct{}, 1),

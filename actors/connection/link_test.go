@@ -78,7 +78,7 @@ func newPair(t *testing.T) *pair {
 	records.writeAtOnce()
 	system := kernel.NewSystem(slog.New(slog.DiscardHandler))
 	p := &pair{
-		link:   newLink("c1", dialled{conn: conn, records: records}, system.Root, time.Unix(0, 0), 30*time.Second),
+		link:   newLink("c1", dialled{conn: conn, records: records}, system.Root, time.Unix(0, 0)),
 		relay:  relay,
 		system: system,
 		ended:  make(chan error, 2),
@@ -380,7 +380,7 @@ func TestReaderRefuses(t *testing.T) {
 
 // The id of an ended circuit is known for a while, and not for ever.
 func TestForgottenIDsAreBounded(t *testing.T) {
-	l := newLink("c1", dialled{}, nil, time.Unix(0, 0), 30*time.Second)
+	l := newLink("c1", dialled{}, nil, time.Unix(0, 0))
 	pid := actor.NewPID("here", "x")
 	var first cell.CircID
 	for i := range maxForgotten + 1 {

@@ -76,7 +76,7 @@ func TestCellsThatWaitShareBlocks(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			before, blocks := block.Memory(), block.Outstanding()
-			l := newLink("x", dialled{}, nil, time.Now(), 30*time.Second)
+			l := newLink("x", dialled{}, nil, time.Now())
 			l.stuck = true
 			for i := range tt.cells {
 				l.Send(outgoing(cell.CircID(1+i%tt.circuits), i/tt.circuits, 1))

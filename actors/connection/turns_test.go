@@ -36,7 +36,7 @@ func newFullPair(t *testing.T) *pair {
 	records.writeAtOnce()
 	system := kernel.NewSystem(nil)
 	p := &pair{
-		link:  newLink("c1", dialled{conn: conn, records: records}, system.Root, time.Unix(0, 0), 30*time.Second),
+		link:  newLink("c1", dialled{conn: conn, records: records}, system.Root, time.Unix(0, 0)),
 		relay: relay, system: system, ended: make(chan error, 2), before: before,
 	}
 	go func() { p.ended <- p.link.read(conn, records, nil) }()
@@ -212,7 +212,7 @@ func TestSendAllocatesNothing(t *testing.T) {
 
 // A new half-life counts from when it is told.
 func TestFavour(t *testing.T) {
-	l := newLink("x", dialled{}, nil, time.Now(), time.Hour)
+	l := newLink("x", dialled{}, nil, time.Now())
 	c := &connection{link: l}
 	l.stuck = true
 	var order []cell.CircID
