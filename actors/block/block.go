@@ -18,6 +18,7 @@ const (
 	MaxData       = CellsPerBlock * cell.MaxRelayDataV1 // fills as many cells of either format
 	Size          = 16384 + cell.FixedLen
 	LargeSize     = 64 << 10 // what a burst from a relay is gathered in
+	SmallSize     = 4 * cell.FixedLen
 	MaxLargeData  = 4 * MaxData
 )
 
@@ -39,7 +40,7 @@ const (
 // Block is one buffer on its way, and itself the actor message.
 type Block struct {
 	Kind Kind
-	Buf  []byte // Size or LargeSize bytes
+	Buf  []byte // Size, LargeSize or SmallSize bytes
 	// Bytes is what the block holds: whole cells or stream data.
 	Bytes []byte
 	// Cells is how many DATA cells the data came in, for stream SENDMEs.
@@ -60,6 +61,7 @@ type Block struct {
 var (
 	pool  = sync.Pool{New: func() any { return fresh(Size) }}
 	large = sync.Pool{New: func() any { return fresh(LargeSize) }}
+	small = sync.Pool{New: func() any { return fresh(SmallSize) }}
 	out   atomic.Int64
 
 	once      atomic.Bool // blocks are used once (EnableBufferPooling 0)
@@ -85,6 +87,9 @@ func Get(kind Kind) *Block { return get(&pool, kind, Size) }
 // GetLarge returns an empty block of a kind, of LargeSize bytes.
 func GetLarge(kind Kind) *Block { return get(&large, kind, LargeSize) }
 
+// GetSmall returns an empty block of a kind, of SmallSize bytes: for a few cells that wait.
+func GetSmall(kind Kind) *Block { return get(&small, kind, SmallSize) }
+
 func get(from *sync.Pool, kind Kind, size int) *Block {
 	out.Add(1)
 	got.Add(1)
@@ -109,6 +114,8 @@ func (b *Block) Free() {
 	case once.Load():
 	case len(b.Buf) == LargeSize:
 		large.Put(b)
+	case len(b.Buf) == SmallSize:
+		small.Put(b)
 	default:
 		pool.Put(b)
 	}

@@ -28,9 +28,10 @@ type Options struct {
 	Limit    time.Duration  // for the whole of dialling and handshakes; 0: dialTimeout
 	Down     *limits.Bucket // for what the relay sends once the link is open; nil: no limit
 	Padding  padding.Policy // until a Pad
+	HalfLife time.Duration  // of what counts against a circuit when cells wait, until a Favour
 }
 
-// Messages to the parent, and Close from it; Pad is another.
+// Messages to the parent, and Close from it; Pad and Favour are others.
 type (
 	// Up says that the link can be used.
 	Up struct {
@@ -45,6 +46,9 @@ type (
 		WasUp   bool
 		Cause   string // id of the event that says so
 	}
+	// Favour changes how soon it is forgotten what circuits have sent: while cells wait, the
+	// circuit that has sent the least goes first (tor/priority).
+	Favour struct{ HalfLife time.Duration }
 	// Close asks the connection to end, with the outcome to report.
 	Close struct{ Outcome chivev1.Outcome }
 )
@@ -101,6 +105,8 @@ func (c *connection) Receive(ctx actor.Context) {
 		c.padNow(ctx)
 	case *Pad:
 		c.pad(ctx, m.Policy)
+	case *Favour:
+		c.favour(m.HalfLife)
 	case *Close:
 		c.end(ctx, m.Outcome, nil)
 	case *actor.Stopping:
@@ -141,6 +147,7 @@ func (c *connection) dialDone(ctx actor.Context, m *dialDone) {
 	c.opened = c.o.Now()
 	root, self := ctx.ActorSystem().Root, ctx.Self()
 	link := newLink(c.o.ID, m.res, root, c.opened)
+	link.favour(c.o.HalfLife)
 	c.link = link
 	c.cause = c.emit(messages.Event(chivev1.Kind_KIND_CONNECTION, c.o.ID, &chivev1.ConnectionOpened{
 		LinkVersion: uint32(m.res.peer.Version), Took: messages.Took(c.opened.Sub(c.started)),
@@ -184,6 +191,12 @@ func (c *connection) end(ctx actor.Context, out chivev1.Outcome, err error) {
 		ctx.Send(p, &Down{ID: c.o.ID, Outcome: out, Err: err, WasUp: c.link != nil, Cause: said})
 	}
 	ctx.Stop(ctx.Self())
+}
+
+func (c *connection) favour(halfLife time.Duration) {
+	if c.o.HalfLife = halfLife; c.link != nil {
+		c.link.favour(halfLife)
+	}
 }
 
 func (c *connection) emit(e *chivev1.Envelope) string {

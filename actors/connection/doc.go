@@ -13,7 +13,8 @@
 //
 // Bytes do not pass through its mailbox. One goroutine reads what one TLS read
 // gives, groups the cells by circuit and posts one block a circuit straight to
-// that circuit's actor; one goroutine writes what circuits queue. See Link.
+// that circuit's actor; who sends writes, or while the socket is full one goroutine does,
+// the quietest circuit's cells first. See Link.
 //
 // tor-spec §2 (connections), §3 (cells), §4 (handshake, by tor/link).
 package connection

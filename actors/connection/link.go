@@ -14,6 +14,7 @@ import (
 	"chive/messages/chivev1"
 	"chive/tor/cell"
 	"chive/tor/link"
+	"chive/tor/priority"
 )
 
 // maxForgotten is how many ids of ended circuits a link remembers: cells for
@@ -50,14 +51,15 @@ type Link struct {
 	silent    bool  // the relay is: no new circuits
 	closed    bool
 
-	queueMu sync.Mutex     // protects the fields below
-	queue   []*block.Block // nil once closed
-	corks   int            // more comes at once: one write will do for all of it
-	stuck   bool           // the socket is full or broken: the writer goes on
-	failed  error          // why writing ended
+	queueMu sync.Mutex // protects the fields below; may be taken while mu is held
+	queue   *priority.Queue[*block.Block]
+	shut    bool  // what comes is freed
+	corks   int   // more comes at once: one write will do for all of it
+	stuck   bool  // the socket is full or broken: the writer goes on
+	failed  error // why writing ended
 
 	writeMu sync.Mutex     // held by who writes; protects the fields below
-	taken   []*block.Block // the queue while it is written
+	taken   []*block.Block // from the queue, while it is written
 	scratch []byte         // small blocks on their way into one record
 
 	wake chan struct{} // capacity 1: the writer is needed
@@ -71,8 +73,8 @@ func newLink(id string, res dialled, root *actor.RootContext, now time.Time) *Li
 		done:      make(chan struct{}),
 		circuits:  map[cell.CircID]*actor.PID{},
 		forgotten: map[cell.CircID]struct{}{},
-		queue:     make([]*block.Block, 0, 16),
-		taken:     make([]*block.Block, 0, 16), // never nil: a nil queue means closed
+		queue:     priority.New(priority.HalfLife(nil), cellsOf),
+		taken:     make([]*block.Block, 0, 16),
 		scratch:   make([]byte, 0, maxRecord),
 		wake:      make(chan struct{}, 1),
 		activity:  activity{epoch: time.Now()},
@@ -103,6 +105,9 @@ func (l *Link) Open(circuit *actor.PID, tell func()) (cell.CircID, error) {
 		l.asked(id)
 		l.circuits[id] = circuit
 		l.total++
+		l.queueMu.Lock()
+		l.queue.Open(id)
+		l.queueMu.Unlock()
 		if tell != nil {
 			tell()
 		}
@@ -110,7 +115,7 @@ func (l *Link) Open(circuit *actor.PID, tell func()) (cell.CircID, error) {
 	}
 }
 
-// Release ends the use of a circuit id.
+// Release ends the use of a circuit id. What was sent before still goes out.
 func (l *Link) Release(id cell.CircID, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -119,6 +124,9 @@ func (l *Link) Release(id cell.CircID, now time.Time) {
 	}
 	l.unasked(id)
 	delete(l.circuits, id)
+	l.queueMu.Lock()
+	l.queue.Close(id)
+	l.queueMu.Unlock()
 	if len(l.circuits) == 0 {
 		l.idleSince = now
 	}
@@ -174,10 +182,13 @@ func (l *Link) Shut(outcome chivev1.Outcome) uint32 {
 	l.mu.Unlock()
 
 	l.queueMu.Lock()
-	queue := l.queue
-	l.queue = nil
+	l.shut = true
+	left := make([]*block.Block, 0, l.queue.Len())
+	for b, ok := l.queue.Next(); ok; b, ok = l.queue.Next() {
+		left = append(left, b)
+	}
 	l.queueMu.Unlock()
-	for _, b := range queue {
+	for _, b := range left {
 		b.Free()
 	}
 	for _, pid := range circuits {

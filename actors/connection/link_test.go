@@ -246,7 +246,7 @@ func TestCorkHoldsBack(t *testing.T) {
 	p.link.Send(outgoing(1, 0, 1))
 	p.link.Send(outgoing(2, 1, 1))
 	p.link.queueMu.Lock()
-	held := len(p.link.queue)
+	held := p.link.queue.Len()
 	p.link.queueMu.Unlock()
 	if held != 2 {
 		t.Errorf("%d blocks held back, want 2", held)
@@ -268,7 +268,7 @@ func TestCorksHoldSoMuch(t *testing.T) {
 		p.link.Send(outgoing(1, i, 1))
 	}
 	p.link.queueMu.Lock()
-	held := len(p.link.queue)
+	held := p.link.queue.Len()
 	p.link.queueMu.Unlock()
 	if held != 0 {
 		t.Errorf("%d blocks held back", held)

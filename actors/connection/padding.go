@@ -29,7 +29,12 @@ type activity struct {
 	sent, received atomic.Uint64 // PADDING cells
 }
 
-func (a *activity) touch() { a.last.Store(int64(time.Since(a.epoch))) }
+// touch says that cells pass now, and gives the time after epoch.
+func (a *activity) touch() time.Duration {
+	now := time.Since(a.epoch)
+	a.last.Store(int64(now))
+	return now
+}
 
 func (a *activity) hear() {
 	now := int64(time.Since(a.epoch))
@@ -60,7 +65,7 @@ func (l *Link) Padding() (sent, received uint64) {
 // waiting reports whether cells wait for the socket.
 func (l *Link) waiting() bool {
 	l.queueMu.Lock()
-	queued := len(l.queue) > 0 || l.stuck
+	queued := l.queue.Len() > 0 || l.stuck
 	l.queueMu.Unlock()
 	return queued || l.records.backlog()
 }

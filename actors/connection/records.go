@@ -87,6 +87,9 @@ type recordConn struct {
 	took  int                          // how much of it the socket took,
 	tried error                        // and why not more
 
+	bounded time.Time // when it was last looked how much
+	unsent  int       // may wait in the socket, in bytes; 0: it has no bound but its buffer
+
 	outMu    sync.Mutex // protects the fields below and those of try
 	kept     []byte     // encrypted, and not yet taken by the socket
 	spare    []byte     // the other buffer of kept
@@ -98,6 +101,15 @@ type recordConn struct {
 // mostHeld is how many bytes of records go with one write: what the kernel takes as one
 // packet of its own.
 const mostHeld = 64 << 10
+
+// How many bytes wait in the socket for its congestion window, or the relay's: one window
+// more, as C tor's scheduler (KIST) has it, between two bounds. Below half of that the socket
+// takes more. What waits there can't be overtaken.
+const (
+	leastUnsent = 32 << 10
+	mostUnsent  = 1 << 20
+	boundEvery  = 50 * time.Millisecond // the window is looked up no more often
+)
 
 func newRecordConn(c net.Conn) *recordConn {
 	r := &recordConn{Conn: c}
@@ -129,10 +141,23 @@ func newRecordConn(c net.Conn) *recordConn {
 func (r *recordConn) writeAtOnce() {
 	r.outMu.Lock()
 	defer r.outMu.Unlock()
+	r.bound(time.Now())
 	r.try = func(fd uintptr) bool {
 		r.took, r.tried = rawio.Write(fd, r.given)
 		return true
 	}
+}
+
+// bound has the socket take no more than it can send, and a little. It is called by who may
+// write.
+func (r *recordConn) bound(now time.Time) {
+	if r.raw == nil || now.Sub(r.bounded) < boundEvery {
+		return
+	}
+	r.bounded = now
+	_ = r.raw.Control(func(fd uintptr) { // closed: the next write will say so
+		r.unsent = rawio.BoundUnsent(fd, leastUnsent, mostUnsent)
+	})
 }
 
 // Write gives whole records to the socket, or keeps them.

@@ -2,6 +2,7 @@ package connection
 
 import (
 	"crypto/tls"
+	"encoding/binary"
 	"errors"
 	"io"
 	"net"
@@ -61,32 +62,44 @@ func TestSettleWaitsForASlowRelay(t *testing.T) {
 	}
 }
 
-// While the socket takes nothing, cells that come one by one share blocks, in their order.
+// While the socket takes nothing, cells that come one by one share the blocks of their circuit,
+// in their order, and a circuit's first few need no whole one.
 func TestCellsThatWaitShareBlocks(t *testing.T) {
-	before := block.Outstanding()
-	l := newLink("x", dialled{}, nil, time.Now())
-	l.stuck = true
-	const cells = 100
-	for i := range cells {
-		b := block.Get(block.CellsOut)
-		b.Bytes = cell.AppendFixed(b.Buf[:0], cell.CircID(i), cell.Relay, nil)
-		l.Send(b)
-	}
-	next := 0
-	for _, b := range l.queue {
-		for rest := b.Bytes; len(rest) > 0; rest = rest[cell.FixedLen:] {
-			id, _, _, n, err := cell.Next(rest)
-			if n != cell.FixedLen || err != nil || id != cell.CircID(next) {
-				t.Fatalf("cell %d is of circuit %d: %v", next, id, err)
+	const whole, small = block.Size, block.SmallSize
+	for name, tt := range map[string]struct {
+		circuits, cells int
+		most            int64 // bytes
+	}{
+		"one circuit":   {1, 4 + 3*block.CellsPerBlock, small + 3*whole},
+		"many circuits": {100, 400, 100 * small},
+		"a few more":    {10, 50, 10 * (small + whole)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before, blocks := block.Memory(), block.Outstanding()
+			l := newLink("x", dialled{}, nil, time.Now())
+			l.stuck = true
+			for i := range tt.cells {
+				l.Send(outgoing(cell.CircID(1+i%tt.circuits), i/tt.circuits, 1))
 			}
-			next++
-		}
-	}
-	if most := int64(cells/block.CellsPerBlock + 1); next != cells || block.Outstanding()-before > most {
-		t.Errorf("%d cells in %d blocks, want at most %d", next, block.Outstanding()-before, most)
-	}
-	for _, b := range l.queue {
-		b.Free()
+			if held := block.Memory() - before; held > tt.most {
+				t.Errorf("%d bytes are kept, want at most %d", held, tt.most)
+			}
+			next, came := map[cell.CircID]int{}, 0
+			for b, ok := l.queue.Next(); ok; b, ok = l.queue.Next() {
+				for rest := b.Bytes; len(rest) > 0; rest = rest[cell.FixedLen:] {
+					id := cell.CircID(binary.BigEndian.Uint32(rest))
+					if number(rest) != next[id] {
+						t.Fatalf("circuit %d: cell %d where %d was due", id, number(rest), next[id])
+					}
+					next[id]++
+					came++
+				}
+				b.Free()
+			}
+			if came != tt.cells || block.Outstanding() != blocks {
+				t.Errorf("%d cells of %d, %d blocks are left", came, tt.cells, block.Outstanding()-blocks)
+			}
+		})
 	}
 }
 

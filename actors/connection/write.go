@@ -1,10 +1,12 @@
 package connection
 
 import (
+	"encoding/binary"
 	"errors"
 	"time"
 
 	"chive/actors/block"
+	"chive/tor/cell"
 )
 
 // writeTimeout is how long a relay may take nothing at all before the
@@ -14,41 +16,57 @@ const writeTimeout = 60 * time.Second
 // maxRecord is the content of the largest TLS record, in bytes.
 const maxRecord = 16384
 
-// Send sends whole cells to the relay and takes over the block. Cells of one
-// circuit leave in the order of the calls. It never waits: the caller's
-// goroutine writes what the socket takes at once, as waking another for a cell
-// or two costs more than the write; the rest is the writer's. What a closed
-// link is given is freed.
+// Send sends whole cells to the relay, all of one circuit or of none, and takes over the
+// block. Cells of one circuit leave in the order of the calls, and while cells wait those of
+// the circuit first that has sent the least lately. It never waits: the caller's goroutine
+// writes what the socket takes at once, as waking another for a cell or two costs more than
+// the write; the rest is the writer's. What a closed link is given is freed.
 func (l *Link) Send(b *block.Block) {
+	if len(b.Bytes) == 0 {
+		b.Free()
+		return
+	}
+	id := cell.CircID(binary.BigEndian.Uint32(b.Bytes))
 	l.queueMu.Lock()
-	if l.queue == nil {
+	if l.shut || l.stuck && l.joins(id, b) {
 		l.queueMu.Unlock()
 		b.Free()
 		return
 	}
-	if l.stuck && l.joins(b) {
-		l.queueMu.Unlock()
-		b.Free()
-		return
-	}
-	l.queue = append(l.queue, b)
+	l.queue.Put(id, b)
 	l.queueMu.Unlock()
 	l.flush()
 }
 
-// joins puts a few cells behind those of the last block that waits, if they fit there. A relay
-// that takes nothing, but makes us acknowledge what it sends, must not have us keep a whole
-// block for each cell. The caller holds queueMu.
-func (l *Link) joins(b *block.Block) bool {
-	if len(l.queue) == 0 || b.Credit != nil {
+// cellsOf is how many cells of fixed length a block holds: no others are sent.
+func cellsOf(b *block.Block) int { return len(b.Bytes) / cell.FixedLen }
+
+// joins puts a few cells behind those of the circuit's last block that waits, or into a small
+// block if none does, if they fit there. A relay that takes nothing, but makes us acknowledge
+// what it sends, must not have us keep a whole block for each cell. The caller holds queueMu.
+func (l *Link) joins(id cell.CircID, b *block.Block) bool {
+	if b.Credit != nil {
 		return false
 	}
-	last := l.queue[len(l.queue)-1]
-	if cap(last.Bytes)-len(last.Bytes) < len(b.Bytes) {
-		return false
+	last, ok := l.queue.Last(id)
+	switch {
+	case ok && cap(last.Bytes)-len(last.Bytes) >= len(b.Bytes):
+		last.Bytes = append(last.Bytes, b.Bytes...)
+		return true
+	case !ok && len(b.Bytes) <= block.SmallSize:
+		few := block.GetSmall(b.Kind)
+		few.Bytes = append(few.Buf[:0], b.Bytes...)
+		l.queue.Put(id, few)
+		return true
 	}
-	last.Bytes = append(last.Bytes, b.Bytes...)
-	return true
+	return false
+}
+
+// favour has what circuits have sent count half as much after each d, from now on.
+func (l *Link) favour(d time.Duration) {
+	l.queueMu.Lock()
+	defer l.queueMu.Unlock()
+	l.queue.SetHalfLife(d, time.Since(l.activity.epoch))
 }
 
 // Cork holds back what is sent until Uncork, so that the answers to one burst, or the
@@ -96,17 +114,39 @@ const mostCorked = 64
 
 // due: is there something to write now? The caller holds queueMu.
 func (l *Link) due() bool {
-	return len(l.queue) > 0 && !l.stuck && (l.corks == 0 || len(l.queue) >= mostCorked)
+	n := l.queue.Len()
+	return n > 0 && !l.stuck && (l.corks == 0 || n >= mostCorked)
 }
 
-// take moves the queue to taken; the caller holds writeMu.
+// most is from how many bytes on no more is chosen to be written at once: what is chosen goes
+// before whatever comes later. It is one write, and of a socket that takes little what that may
+// ask for. The caller holds writeMu.
+func (l *Link) most() int {
+	if n := l.records.unsent / 2; n > 0 {
+		return min(n, mostHeld)
+	}
+	return mostHeld
+}
+
+// take moves what is to go next from the queue to taken; the caller holds writeMu. What
+// stays may still be overtaken.
 func (l *Link) take() bool {
+	most := l.most()
 	l.queueMu.Lock()
 	defer l.queueMu.Unlock()
 	if !l.due() {
 		return false
 	}
-	l.taken, l.queue = l.queue, l.taken[:0]
+	l.queue.At(l.activity.touch())
+	l.taken = l.taken[:0]
+	for size := 0; size < most; {
+		b, ok := l.queue.Next()
+		if !ok {
+			break
+		}
+		size += len(b.Bytes)
+		l.taken = append(l.taken, b)
+	}
 	return true
 }
 
@@ -114,7 +154,6 @@ func (l *Link) take() bool {
 // holds writeMu.
 func (l *Link) drain() {
 	for l.take() {
-		l.activity.touch()
 		if err := l.writeBatch(l.taken); err != nil {
 			l.giveUp(err)
 		} else if l.records.backlog() {
@@ -153,7 +192,7 @@ func (l *Link) write() error {
 	}
 }
 
-// unstick sends what the socket did not take.
+// unstick sends what the socket did not take, and looks how much it may have.
 func (l *Link) unstick() error {
 	l.queueMu.Lock()
 	err := l.failed
@@ -166,6 +205,7 @@ func (l *Link) unstick() error {
 	if err := l.records.settle(); err != nil {
 		return err
 	}
+	l.records.bound(time.Now())
 	l.queueMu.Lock()
 	l.stuck = l.failed != nil
 	l.queueMu.Unlock()

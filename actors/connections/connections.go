@@ -28,6 +28,7 @@ import (
 	"chive/supervisor"
 	"chive/supervisor/retry"
 	padding "chive/tor/padding/link"
+	"chive/tor/priority"
 	"chive/tor/upstream"
 )
 
@@ -116,8 +117,12 @@ type (
 		Settings Settings
 		Dialer   connection.Dialer
 	}
-	// Network tells what the consensus says of padding. Until then it is the default.
-	Network struct{ Padding padding.Params }
+	// Network tells what the consensus says of padding, and how soon it is forgotten what
+	// circuits have sent. Until then it is the default.
+	Network struct {
+		Padding  padding.Params
+		HalfLife time.Duration
+	}
 	// Forgive forgets failures: relays may be tried at once.
 	Forgive struct {
 		Relays [][20]byte // nil: every relay, and what was counted
@@ -172,7 +177,7 @@ func Props(o Options) *actor.Props {
 func newConnections(o Options) *connections {
 	c := &connections{
 		o: o, relays: map[[20]byte]*entry{}, conns: map[string]*conn{},
-		network: Network{padding.ParamsOf(nil)},
+		network: Network{padding.ParamsOf(nil), priority.HalfLife(nil)},
 		budgets: retry.NewBudgets[chivev1.Purpose](retry.BudgetConfig{Now: o.Now}),
 	}
 	c.quarantine = c.newQuarantine()
@@ -199,8 +204,7 @@ func (c *connections) Receive(ctx actor.Context) {
 	case *Configure:
 		c.configure(ctx, m)
 	case *Network:
-		c.network = *m
-		c.pad(ctx)
+		c.know(ctx, m)
 	case *sweep:
 		c.sweep(ctx)
 	case *Close:
@@ -279,7 +283,7 @@ func (c *connections) dial(ctx actor.Context, e *entry, w *Want) {
 	x.pid = ctx.Spawn(connection.Props(connection.Options{
 		ID: x.id, Name: e.name, Limit: e.limit(), Target: w.Target, Purpose: w.Purpose, Attempt: e.failures + 1,
 		Dialer: c.o.Dialer, Recorder: c.o.Recorder, Now: c.o.Now, Down: c.o.Limits.Down(),
-		Padding: c.padding(),
+		Padding: c.padding(), HalfLife: c.network.HalfLife,
 	}))
 	x.began = c.o.Now()
 	c.conns[x.id] = x

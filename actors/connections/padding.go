@@ -14,6 +14,19 @@ func (c *connections) padding() padding.Policy {
 	return padding.Policy{Mode: c.o.Settings.Padding, Reduced: c.o.Settings.ReducedPadding, Params: c.network.Padding}
 }
 
+// know takes over what the consensus says.
+func (c *connections) know(ctx actor.Context, m *Network) {
+	favour := m.HalfLife != c.network.HalfLife
+	c.network = *m
+	c.pad(ctx)
+	if !favour {
+		return
+	}
+	for _, x := range c.conns {
+		ctx.Send(x.pid, &connection.Favour{HalfLife: m.HalfLife})
+	}
+}
+
 // pad tells every connection of a change.
 func (c *connections) pad(ctx actor.Context) {
 	for _, x := range c.conns {

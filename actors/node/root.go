@@ -26,6 +26,7 @@ import (
 	"chive/tor/addrmap"
 	"chive/tor/netdoc"
 	padding "chive/tor/padding/link"
+	"chive/tor/priority"
 )
 
 type (
@@ -273,7 +274,7 @@ func (r *rootActor) add(ctx actor.Context, name string, props func() *actor.Prop
 
 // forConnections is what a view of the network says to connections.
 func forConnections(m *circuits.Netdir) *connections.Network {
-	return &connections.Network{Padding: padding.ParamsOf(m.Params)}
+	return &connections.Network{Padding: padding.ParamsOf(m.Params), HalfLife: priority.HalfLife(m.Params)}
 }
 
 // spawned tells parts that start anew what the network looks like.
