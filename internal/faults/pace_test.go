@@ -62,7 +62,7 @@ func TestUploadKeepsToTheRateOfXON(t *testing.T) {
 func TestBlockOfMoreCellsThanGoAtOnce(t *testing.T) {
 	begun := make(chan cell.StreamID, 1)
 	relay := relaydouble.Start(t, relaydouble.Options{
-		Handler: relaydouble.Sink, SendmeIncrement: 62,
+		Handler: relaydouble.Sink, SendmeIncrement: block.CellsPerBlock + 1,
 		Script: at(relaydouble.AtConnected, 1, func(m *relaydouble.Moment) bool {
 			begun <- m.Stream.ID()
 			return true
@@ -72,15 +72,13 @@ func TestBlockOfMoreCellsThanGoAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	wg.Go(func() { _, _ = io.Copy(io.Discard, r.app) })
 	b := block.Get(block.DataOut)
-	b.Bytes, b.Of, b.Stream = b.Buf, r.spec, <-begun
-	if len(b.Bytes) <= block.MaxData || len(b.Bytes) >= 62*cell.MaxRelayData {
-		t.Fatalf("a block of %d bytes", len(b.Bytes))
-	}
+	const size = block.CellsPerBlock*cell.MaxRelayData + 1 // in one cell more
+	b.Bytes, b.Of, b.Stream = b.Buf[:size], r.spec, <-begun
 	system.Root.Send(r.circ.Load(), b)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	if seen, err := relay.Await(ctx, func(s relaydouble.Seen) bool { return s.BytesIn == block.Size }); err != nil {
-		t.Errorf("%d bytes came of %d", seen.BytesIn, block.Size)
+	if seen, err := relay.Await(ctx, func(s relaydouble.Seen) bool { return s.BytesIn == size }); err != nil {
+		t.Errorf("%d bytes came of %d", seen.BytesIn, size)
 	}
 	relay.CloseConnections()
 	r.stop(t, ctx)
