@@ -118,6 +118,7 @@ func (c *circuits) launchOpens(ctx actor.Context) {
 		n.add(m.Purpose)
 		if c.takeStem(ctx, m) {
 			c.opens = slices.Delete(c.opens, i, i+1)
+			c.begun(ctx, m)
 			continue
 		}
 		hops, err := c.onionPath(ctx, m)

@@ -11,7 +11,7 @@ import (
 // of them may want at once. So that it goes on however many the others are, every fourth circuit
 // is of those.
 
-// Building tells the owner of a circuit that nobody waits for that it is being built from now
+// Building tells the owner of a circuit for a hosted service that it is being built from now
 // on; or, with Waits, that it has to be built anew and waits for that as it did at first.
 type Building struct {
 	Token uint64
@@ -23,25 +23,38 @@ const (
 	mostAhead = 3
 	// mostLeisurely bounds those of maxOpens that nobody waits for: there is room for the others.
 	mostLeisurely = maxOpens * 3 / 4
+	// mostVisitors bounds those of maxOpens that are to clients of our services.
+	mostVisitors = maxOpens / 2
 )
+
+// visits says of a purpose that a client of ours is met by such a circuit.
+func visits(p chivev1.Purpose) bool { return p == chivev1.Purpose_PURPOSE_HOSTING_RENDEZVOUS }
 
 // leisurely says of a purpose that nobody waits for such a circuit.
 func leisurely(p chivev1.Purpose) bool {
 	return p == chivev1.Purpose_PURPOSE_HOSTING_INTRODUCTION || p == chivev1.Purpose_PURPOSE_HOSTING_DIRECTORY
 }
 
-// mayWait says whether one more may wait for a circuit.
+// mayWait says whether one more may wait for a circuit: neither what nobody waits for nor who
+// visits our services takes all the room.
 func (c *circuits) mayWait(p chivev1.Purpose) bool {
-	if !leisurely(p) || len(c.opens) < mostLeisurely {
-		return len(c.opens) < maxOpens
+	most, same := maxOpens, func(chivev1.Purpose) bool { return true }
+	switch {
+	case leisurely(p):
+		most, same = mostLeisurely, leisurely
+	case visits(p):
+		most, same = mostVisitors, visits
+	}
+	if len(c.opens) < most {
+		return true
 	}
 	n := 0
 	for _, m := range c.opens {
-		if leisurely(m.Purpose) {
+		if same(m.Purpose) {
 			n++
 		}
 	}
-	return n < mostLeisurely && len(c.opens) < maxOpens
+	return n < most && len(c.opens) < maxOpens
 }
 
 // underway are the circuits being built that must leave room for others.
@@ -63,7 +76,7 @@ func (c *circuits) underway() (n underway) {
 
 func (n *underway) add(p chivev1.Purpose) {
 	switch {
-	case p == chivev1.Purpose_PURPOSE_HOSTING_RENDEZVOUS:
+	case visits(p):
 		n.visitors++
 	case leisurely(p):
 		n.leisurely++
@@ -79,7 +92,7 @@ func (c *circuits) nextOpen(n underway) int {
 			if second < 0 && n.leisurely < max(c.mostBuilding()*3/4, 1) { // the rest is for what is built ahead, too
 				second = i
 			}
-		case m.Purpose == chivev1.Purpose_PURPOSE_HOSTING_RENDEZVOUS && n.visitors >= max(c.mostBuilding()/2, 1):
+		case visits(m.Purpose) && n.visitors >= max(c.mostBuilding()/2, 1):
 			// who visits our services must not keep us from the network
 		case first < 0:
 			first = i
@@ -96,12 +109,19 @@ func (c *circuits) nextOpen(n underway) int {
 
 // tookTurn notes that one of those who wait has a circuit, or will not have one.
 func (c *circuits) tookTurn(ctx actor.Context, m *Open, built bool) {
-	if !leisurely(m.Purpose) {
+	if leisurely(m.Purpose) {
+		c.ahead = 0
+	} else {
 		c.ahead++
-		return
 	}
-	c.ahead = 0
 	if built {
+		c.begun(ctx, m)
+	}
+}
+
+// begun tells the owner of a circuit that it is being built.
+func (c *circuits) begun(ctx actor.Context, m *Open) {
+	if leisurely(m.Purpose) || visits(m.Purpose) {
 		ctx.Send(m.Owner, &Building{Token: m.Token})
 	}
 }
@@ -109,7 +129,7 @@ func (c *circuits) tookTurn(ctx actor.Context, m *Open, built bool) {
 // waitsAgain: the circuit that was being built for an owner is to be another.
 func (c *circuits) waitsAgain(ctx actor.Context, m *Open) {
 	c.opens = append(c.opens, m)
-	if leisurely(m.Purpose) {
+	if leisurely(m.Purpose) || visits(m.Purpose) {
 		ctx.Send(m.Owner, &Building{Token: m.Token, Waits: true})
 	}
 }

@@ -83,6 +83,13 @@ func TestUploadsLeaveRoom(t *testing.T) {
 		if len(d.opens) != mostLeisurely {
 			t.Errorf("%d wait, want %d", len(d.opens), mostLeisurely)
 		}
+		d.opens = d.opens[:0]
+		for i := range 2 * maxOpens {
+			d.openFor(d.ctx, &Open{Owner: d.quiet, Token: uint64(i), Purpose: chivev1.Purpose_PURPOSE_HOSTING_RENDEZVOUS, Target: target(20)})
+		}
+		if len(d.opens) != mostVisitors {
+			t.Errorf("%d visitors wait, want %d", len(d.opens), mostVisitors)
+		}
 		for i := range 2 * maxOpens {
 			d.openFor(d.ctx, &Open{Owner: d.quiet, Token: uint64(i), Purpose: introduction, Target: target(20)})
 		}
@@ -96,7 +103,7 @@ func TestUploadsLeaveRoom(t *testing.T) {
 // built anew, for the layers are others.
 func TestBuildingIsTold(t *testing.T) {
 	t.Parallel()
-	for _, purpose := range []chivev1.Purpose{upload, ourPoint} {
+	for _, purpose := range []chivev1.Purpose{upload, ourPoint, chivev1.Purpose_PURPOSE_HOSTING_RENDEZVOUS} {
 		atStems(t, func(d *desk, s *shifting) {
 			d.o.Settings.Prebuild, d.o.Settings.MaxPending = false, 1
 			heard := make(chan Building, 16)

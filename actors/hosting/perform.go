@@ -174,6 +174,8 @@ func (a *serviceActor) building(m *circuits.Building, now time.Time) {
 		a.machine.PointBuilding(u.point, m.Waits, now)
 	case u.upload != nil:
 		a.machine.UploadBuilding(u.upload.ID, m.Waits, now)
+	case u.meeting != nil:
+		a.machine.MeetingBuilding(u.meeting.ID, m.Waits, now)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -62,7 +63,10 @@ func AddClient(folder, name string, public [32]byte, replace bool) (first bool, 
 	if have, ok := survey.Clients[name]; ok && have != public && !replace {
 		return false, fmt.Errorf("%w for the client %s", ErrHasKey, name)
 	}
-	if err := privateDir(filepath.Dir(path), true, false); err != nil {
+	dir := filepath.Dir(path)
+	_, err = os.Lstat(dir)
+	missing := errors.Is(err, fs.ErrNotExist)
+	if err := privateDir(dir, missing, !missing); err != nil {
 		return false, err
 	}
 	return !survey.Restricted(), write(path, content, 0o600, true)
@@ -75,7 +79,8 @@ func RemoveClient(folder, name string, open bool) error {
 	if err != nil {
 		return err
 	}
-	if _, ok := survey.Clients[name]; ok && !open && len(survey.Clients)+len(Broken(survey.Skipped)) == 1 {
+	// A file that holds no key lets nobody in, and keeps everybody out all the same.
+	if _, err := os.Lstat(path); err == nil && !open && len(survey.Clients)+len(Broken(survey.Skipped)) == 1 {
 		return ErrLastClient
 	}
 	return remove(path)

@@ -316,6 +316,27 @@ func TestAuthorisedClients(t *testing.T) {
 	if err := RemoveClient(dir, "carol", true); err != nil {
 		t.Error(err)
 	}
+	// One that names nobody is the last as well: the service would be open to all.
+	if err := os.WriteFile(filepath.Join(clientDir, "dave.auth"), []byte("junk"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := RemoveClient(dir, "dave", false); !errors.Is(err, ErrLastClient) {
+		t.Errorf("the last is removed unasked: %v", err)
+	}
+	// The node's group may read it all (HiddenServiceDirGroupReadable).
+	for _, d := range []string{dir, clientDir} {
+		if err := os.Chmod(d, 0o750); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := AddClient(dir, "erin", public, false); err != nil || modeOf(t, clientDir) != 0o750 {
+		t.Errorf("%v, mode %04o", err, modeOf(t, clientDir))
+	}
+	for _, d := range []string{dir, clientDir} {
+		if err := os.Chmod(d, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := os.Chmod(clientDir, 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -37,8 +37,10 @@ const slice = 500 * time.Millisecond
 func Search(ctx context.Context, turns *Turns, p pow.Puzzle) *pow.Proof {
 	place := turns.turn(p.Effort)
 	for ctx.Err() == nil && turns.take(ctx, place) {
-		proof, err := search(ctx, p)
-		turns.give()
+		proof, err := func() (pow.Proof, error) {
+			defer turns.give()
+			return search(ctx, p)
+		}()
 		if err == nil {
 			return &proof
 		}

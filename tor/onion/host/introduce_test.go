@@ -234,6 +234,65 @@ func TestStalledRendezvous(t *testing.T) {
 	}
 }
 
+// More clients than circuits can be built for, each of whom could be met: none gives way while his
+// circuit is built, nor is one begun for who has gone, so as many are met as there are circuits for.
+func TestFloodOfClientsWhoCanBeMet(t *testing.T) {
+	const (
+		takes = 600 * time.Millisecond
+		most  = 16 // circuits at a time
+		tick  = 50 * time.Millisecond
+		lasts = 40 * time.Second
+	)
+	for _, rate := range []int{20, 100} {
+		m := newSim(t, 7, 30, Config{Points: 3})
+		m.run(2 * time.Minute)
+		sl, _ := m.network.Store()
+		m.faults.lost = 1000 // whether they are met is decided here
+		m.queued = new([]func())
+		m.asks()
+		var waits []MeetingID
+		building := map[MeetingID]time.Time{} // until when
+		met, wasted, come := 0, 0, 0
+		for now := time.Duration(0); now < lasts; now += tick {
+			for ; come < rate*int(now/time.Millisecond)/1000; come++ {
+				auth := m.anyPoint()
+				body, _ := m.introduction(auth, sl, nil)
+				m.s.Introduce2(m.byAuth[auth], body, m.now)
+				m.obey()
+			}
+			m.run(tick)
+			for _, a := range m.asks() {
+				waits = append(waits, a.ID)
+			}
+			for id, at := range building {
+				if _, ok := m.meetings[id]; !ok {
+					wasted++
+					delete(building, id)
+				} else if !m.now.Before(at) {
+					met++
+					delete(building, id)
+					delete(m.meetings, id)
+					m.s.Met(id, m.now)
+					m.obey()
+				}
+			}
+			for len(building) < most && len(waits) > 0 {
+				id := waits[0]
+				waits = waits[1:]
+				if _, ok := m.meetings[id]; ok {
+					building[id] = m.now.Add(takes)
+					m.s.MeetingBuilding(id, false, m.now)
+					m.obey()
+				}
+			}
+		}
+		capacity := int(lasts / (takes + tick) * most)
+		if want := min(come, capacity) * 8 / 10; met < want || wasted > 0 {
+			t.Errorf("%d a second: %d of %d met, want %d; %d circuits were given up while they were built", rate, met, come, want, wasted)
+		}
+	}
+}
+
 // An introduction point is worn out by introductions, and replaced before it goes.
 func TestWornOut(t *testing.T) {
 	m := newSim(t, 10, 30, Config{Points: 2})

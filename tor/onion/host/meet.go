@@ -14,12 +14,16 @@ import (
 const (
 	meetTimeout = 30 * time.Second // C tor's MAX_REND_TIMEOUT
 
-	// maxMeetings are begun and not yet met. C tor has no bound; what one costs is a circuit,
+	// maxMeetings are asked for and not yet met. C tor has no bound; what one costs is a circuit,
 	// and those whose last relay does not answer keep no others from being built.
 	maxMeetings = 1024
 
-	// meetPatience is what each of so many has while others wait: clients can name rendezvous
-	// points that never answer, and who cannot be met must not keep out who can.
+	// maxUnbegun of them have a circuit that waits to be built. More would wait for longer only.
+	maxUnbegun = 128
+
+	// meetPatience is what each of so many has, from when its circuit is begun, while others
+	// wait: clients can name rendezvous points that never answer, and who cannot be met must not
+	// keep out who can.
 	meetPatience = 5 * time.Second
 )
 
@@ -41,7 +45,9 @@ type request struct {
 
 // meeting is one under way.
 type meeting struct {
-	ask Meet
+	ask      Meet
+	building bool      // its circuit is, or is there
+	since    time.Time // if so
 }
 
 // bucket lets rate a second through, and a burst.
@@ -188,14 +194,8 @@ func (s *Service) effortOf(r *relaymsg.Request, blinded onion.BlindedKey) (uint3
 
 // tendMeetings gives up what took too long and begins what is next.
 func (s *Service) tendMeetings(now time.Time) {
-	for _, id := range sortedKeys(s.meetings) {
-		if s.due(s.meetings[id].ask.Deadline, now) {
-			s.tell(MeetingLost{id, ErrAbandoned, s.meetings[id].ask.Visit})
-			delete(s.meetings, id)
-			s.do(Abandon{id})
-		}
-	}
-	for s.queue.Len() > 0 && s.allowed(now) {
+	s.abandonLate(now)
+	for s.queue.Len() > 0 && s.unbegun() < maxUnbegun && s.allowed(now) {
 		var gives *meeting // way, to the next
 		if len(s.meetings) >= maxMeetings {
 			if gives = s.stalled(now); gives == nil {
@@ -219,19 +219,57 @@ func (s *Service) tendMeetings(now time.Time) {
 	}
 }
 
+// abandonLate gives up what was not met in time.
+func (s *Service) abandonLate(now time.Time) {
+	var first time.Time
+	for _, m := range s.meetings {
+		if first.IsZero() || m.ask.Deadline.Before(first) {
+			first = m.ask.Deadline
+		}
+	}
+	if first.IsZero() || !s.due(first, now) {
+		return
+	}
+	for _, id := range sortedKeys(s.meetings) {
+		if s.due(s.meetings[id].ask.Deadline, now) {
+			s.tell(MeetingLost{id, ErrAbandoned, s.meetings[id].ask.Visit})
+			delete(s.meetings, id)
+			s.do(Abandon{id})
+		}
+	}
+}
+
+// unbegun is how many meetings wait for their circuits to be built.
+func (s *Service) unbegun() (n int) {
+	for _, m := range s.meetings {
+		if !m.building {
+			n++
+		}
+	}
+	return n
+}
+
+// MeetingBuilding says that the circuit of a meeting is being built from now on; with waits,
+// that another will be in its stead, and waits for that.
+func (s *Service) MeetingBuilding(id MeetingID, waits bool, now time.Time) {
+	if m := s.meetings[id]; m != nil {
+		m.building, m.since = !waits, now
+		s.settle(now)
+	}
+}
+
 // stalled is the meeting that gives way if one has to: of those that had their time the one
 // of least effort, and of these the oldest. The host's own visit stays: others would have
 // it say that clients are not met. nil: none had its time yet; it is looked again then.
 func (s *Service) stalled(now time.Time) (m *meeting) {
 	for _, id := range sortedKeys(s.meetings) { // the oldest first
 		other := s.meetings[id]
-		if other.ask.Visit || m != nil && m.ask.Effort <= other.ask.Effort {
+		if other.ask.Visit || !other.building || m != nil && m.ask.Effort <= other.ask.Effort {
 			continue
 		}
-		if !s.due(other.ask.Deadline.Add(meetPatience-meetTimeout), now) {
-			return m
+		if s.due(other.since.Add(meetPatience), now) {
+			m = other
 		}
-		m = other
 	}
 	return m
 }
@@ -271,7 +309,7 @@ func (s *Service) meet(r *request, effort uint32, visit bool, now time.Time) {
 		return
 	}
 	_, cc := r.rendezvous.Extension(relaymsg.ExtCongestionControl)
-	m := &meeting{Meet{
+	m := &meeting{ask: Meet{
 		ID: id, Point: r.point, Message: message, Keys: keys,
 		CongestionControl: cc && s.view != nil && s.view.FlowControl != nil,
 		Effort:            effort, Attempt: 1, Deadline: now.Add(meetTimeout), Visit: visit,
@@ -296,6 +334,7 @@ func (s *Service) MeetingFailed(id MeetingID, cause error, now time.Time) {
 	}
 	if s.view != nil && m.ask.Attempt < s.view.Params.Attempts && now.Before(m.ask.Deadline) {
 		m.ask.Attempt++
+		m.building = false
 		s.do(m.ask)
 	} else {
 		delete(s.meetings, id)

@@ -563,6 +563,7 @@ func clientPublic(n byte) [32]byte {
 func (m *sim) meet(c Meet) {
 	m.meetings[c.ID] = c
 	m.asked = append(m.asked, c)
+	m.inTurn(func() { m.s.MeetingBuilding(c.ID, false, m.now) })
 	if m.chance(m.faults.lost) {
 		return
 	}
