@@ -147,10 +147,13 @@ type conn struct {
 	opened  time.Time
 	idle    time.Duration // how long it is kept without circuits
 	waiting []*Want
-	left    bool // while it was being made: what becomes of it says nothing
+	left    bool // at a change of network: what becomes of it says nothing
+	silent  bool // the relay went silent on it
 	permit  retry.Permit
 	via     upstream.Proxy
 	heard   func() time.Time // when the relay last sent something; nil while dialling
+
+	answered func() bool // has it sent anything; nil while dialling
 }
 
 // shared: does the connection take new circuits?
@@ -297,7 +300,7 @@ func (c *connections) up(ctx actor.Context, m *connection.Up) {
 	if x == nil {
 		return
 	}
-	x.link, x.heard, x.opened = m.Link, m.Link.Heard, c.o.Now()
+	x.link, x.heard, x.answered, x.opened = m.Link, m.Link.Heard, m.Link.Answered, c.o.Now()
 	x.entry.suspect, x.entry.took = false, x.opened.Sub(x.began)
 	c.healthy(x.entry, x.permit)
 	c.machine = machine{}
@@ -314,7 +317,7 @@ func (c *connections) down(ctx actor.Context, m *connection.Down) {
 	if x == nil {
 		return
 	}
-	if !m.WasUp && c.fromHere(m) {
+	if !m.WasUp && !x.left && c.fromHere(m) {
 		ctx.Logger().Warn("this machine cannot make connections; they are tried on, and no relay is blamed", "reason", reason(m.Err))
 	}
 	delete(c.conns, m.ID)
@@ -322,7 +325,7 @@ func (c *connections) down(ctx actor.Context, m *connection.Down) {
 	if x.shared() {
 		e.conn = nil
 	}
-	if x.link != nil && x.link.Answered() {
+	if x.answered != nil && x.answered() {
 		e.mute = 0
 	}
 	whose := nobodys

@@ -180,11 +180,12 @@ func (c *connections) renew(ctx actor.Context) {
 	}
 	var waiting []*Want
 	for _, x := range c.conns {
+		x.left = true
 		if x.link != nil {
 			continue
 		}
 		waiting = append(waiting, x.waiting...)
-		x.waiting, x.left = nil, true
+		x.waiting = nil
 		if c.proxy.probe == x.id {
 			c.proxy.probe = ""
 		}

@@ -222,7 +222,12 @@ func TestDialThatWasLeft(t *testing.T) {
 			t.Errorf("left %v, still shared %v, the proxy waits for %v", probe.left, d.relay(1).conn != nil, d.proxy.until)
 		}
 		d.connections.down(ctx, &connection.Down{ID: probe.id, Outcome: chivev1.Outcome_OUTCOME_TIMEOUT, Err: errSilent})
+		d.conns[probe.id] = probe
+		d.connections.down(ctx, &connection.Down{ID: probe.id, Outcome: chivev1.Outcome_OUTCOME_MACHINE_FAILED, Err: errSilent})
 	})
+	if d.machine != (machine{}) {
+		t.Errorf("the machine: %+v", d.machine)
+	}
 	if d.proxy.failures != 1 || len(d.blamed) > 0 || d.relay(1).failures != 0 || len(d.conns) > 0 {
 		t.Errorf("%+v, blamed %v", d.proxy, d.blamed)
 	}
