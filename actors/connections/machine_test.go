@@ -61,11 +61,11 @@ func TestMachineThatFails(t *testing.T) {
 	d := newDesk(t)
 	failed := &connection.Down{Outcome: chivev1.Outcome_OUTCOME_MACHINE_FAILED, Err: syscall.EMFILE, Cause: "why"}
 	for i := range 8 {
-		if first := d.fromHere(failed); first != (i == 0) {
+		if first := d.fromHere(ip4, failed); first != (i == 0) {
 			t.Errorf("failure %d is the first: %v", i+1, first)
 		}
 		until := d.machine.until
-		if d.fromHere(failed) || d.machine.until != until || d.machine.failures != i+1 { // one that had begun before
+		if d.fromHere(ip4, failed) || d.machine.until != until || d.machine.failures != i+1 { // one that had begun before
 			t.Errorf("counted twice: %+v", d.machine)
 		}
 		wait, want := until.Sub(d.now), min(machinePause.Min<<i, machinePause.Max)
@@ -74,17 +74,47 @@ func TestMachineThatFails(t *testing.T) {
 		}
 		d.now = until
 	}
-	if d.fromHere(&connection.Down{Outcome: refused}); d.machine != (machine{}) {
+	if d.fromHere(ip4, &connection.Down{Outcome: refused}); d.machine != (machine{}) {
 		t.Errorf("a relay refuses, which it was asked to: %+v", d.machine)
 	}
-	d.fromHere(failed)
+	d.fromHere(ip4, failed)
 	for _, out := range []chivev1.Outcome{chivev1.Outcome_OUTCOME_CANCELLED, chivev1.Outcome_OUTCOME_SHUTDOWN, chivev1.Outcome_OUTCOME_INTERNAL} {
-		if d.fromHere(&connection.Down{Outcome: out}); d.machine.failures != 1 {
+		if d.fromHere(ip4, &connection.Down{Outcome: out}); d.machine.failures != 1 {
 			t.Errorf("%v tells something of the machine", out)
 		}
 	}
 	if e := d.relay(1); e.failures > 0 || len(d.told) > 0 {
 		t.Errorf("%d failures of a relay; told %q", e.failures, d.names())
+	}
+}
+
+// That the address to connect from is gone stops dials of its family alone.
+func TestAddressOfOneFamilyIsGone(t *testing.T) {
+	gone := &connection.Down{
+		Outcome: chivev1.Outcome_OUTCOME_MACHINE_FAILED,
+		Err:     &net.OpError{Op: "dial", Err: os.NewSyscallError("bind", syscall.EADDRNOTAVAIL)},
+	}
+	full := &connection.Down{Outcome: chivev1.Outcome_OUTCOME_MACHINE_FAILED, Err: os.NewSyscallError("socket", syscall.EMFILE)}
+	other := map[family]family{ip4: ip6, ip6: ip4}
+	for over, at := range map[family]string{ip4: "127.0.0.1:1", ip6: "[::1]:1"} {
+		d := newDesk(t)
+		if got := d.familyOf(netip.MustParseAddrPort(at)); got != over {
+			t.Errorf("%s: family %v", at, got)
+		}
+		if !d.fromHere(over, gone) || d.failsHere(over) == nil || d.failsHere(other[over]) != nil {
+			t.Errorf("%s: %+v", at, d.bound)
+		}
+		d.fromHere(other[over], &connection.Down{Outcome: refused})
+		if d.failsHere(over) == nil {
+			t.Errorf("%s: dialled, as the other works", at)
+		}
+		d.worksHere(over)
+		if d.fromHere(over, full); d.failsHere(over) == nil || d.failsHere(other[over]) == nil {
+			t.Errorf("%s: no descriptors are left, and it is dialled", at)
+		}
+		if d.forgive(nil, &Forgive{}); d.failsHere(over) != nil {
+			t.Error("not forgiven")
+		}
 	}
 }
 
