@@ -160,10 +160,15 @@ func (r *rig) down(m *connection.Silent) bool {
 // connection, and those on the first hear of it.
 func TestSilentRelayIsDialledAnew(t *testing.T) {
 	t.Parallel()
+	r := newRig(t)
 	relay := relaydouble.Start(t, relaydouble.Options{Hops: 1, Script: []relaydouble.Fault{
+		// The first took so long that the second may take as long as any.
+		{At: relaydouble.AtTLS, Nth: 1, Do: func(*relaydouble.Moment) bool {
+			r.ahead.Store(int64(15 * time.Second))
+			return true
+		}},
 		{At: relaydouble.AtLinked, Nth: 1, Do: relaydouble.Stall},
 	}})
-	r := newRig(t)
 	r.want(targetOf(relay), 1)
 	first := r.ready(t)
 	told := make(chan *connection.Silent, 1)
