@@ -130,9 +130,18 @@ func startShedding() {
 		return
 	}
 	safego.Go("shed memory", func() {
-		defer account.shedding.Store(false)
-		shed()
+		shedOnce()
+		// Who came over the high water after it was looked found that it was being shed. Under
+		// pressure it is looked again anyway.
+		if account.bytes.Load() > account.high.Load() && !account.pressed.Load() {
+			startShedding()
+		}
 	}, nil)
+}
+
+func shedOnce() {
+	defer account.shedding.Store(false)
+	shed()
 }
 
 // gave counts what came back.

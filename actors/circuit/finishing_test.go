@@ -1,6 +1,7 @@
 package circuit
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
@@ -83,6 +84,38 @@ func TestPanicWithMoreToBeSent(t *testing.T) {
 	if shed, all := presses(t, block.Moment()); !shed || all != 1 {
 		t.Errorf("%d were shed, who keeps memory among them: %v", all, shed)
 	}
+}
+
+// What went ahead of the answer to a stream that is handed back goes again on another circuit:
+// on this one nothing keeps the rest of it.
+func TestWhatWaitsOfAStreamThatIsHandedBack(t *testing.T) {
+	r := linked(t)
+	r.first()
+	app, other := r.application()
+	r.over(0, conflux.Message{Command: cell.RelayConnected, Stream: other})
+	r.reads(app, "connected\n") // the set is kept for it
+	r.room(3)
+	_, spec := r.requested()
+	spec.Optimistic, spec.Early = true, bytes.Repeat([]byte("question "), 1000)
+	r.tell(&Attach{Spec: spec})
+	s := r.goes()
+	for s.command != cell.RelayBegin { // SWITCH, if the other leg is as quick now
+		s = r.goes()
+	}
+	id := s.stream
+	r.until("the rest waits", func() bool { return block.Outstanding() > r.before })
+	r.tell(&LegSilent{ID: "leg0"})
+	if back := hears[*StreamBack](r); back.Spec != spec {
+		t.Errorf("%+v", back)
+	}
+	r.until("nothing waits", func() bool { return block.Outstanding() == r.before })
+	for s.command != cell.RelayEnd {
+		s = r.goes()
+	}
+	if s.stream != id {
+		t.Errorf("%+v", s)
+	}
+	r.dispose(spec)
 }
 
 // A lane's account follows what goes, block by block.

@@ -32,7 +32,7 @@ import (
 func TestMain(m *testing.M) { leak.Main(m) }
 
 // patience only bounds a test that fails.
-const patience = 30 * time.Second
+const patience = 3 * time.Minute
 
 const general = chivev1.Purpose_PURPOSE_GENERAL
 

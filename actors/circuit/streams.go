@@ -44,7 +44,7 @@ func (c *circuitActor) streamFinished(ctx actor.Context, m *stream.Finish) {
 	}
 	switch {
 	case l == nil:
-	case m.Drop:
+	case m.Drop || m.Back: // who is handed back says it all again elsewhere
 		c.dropLane(m.Stream, l, m.End)
 		c.flush()
 	default:

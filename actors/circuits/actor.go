@@ -216,7 +216,7 @@ type circuits struct {
 	times      times
 	paces      map[netdoc.Digest]*guardPace
 	proxyDown  bool // no relay can be reached, as the proxy on the way fails
-	// machineFails: the circuit that failed last did as no connection can be made from here.
+	// machineFails: no connection could be made from here, when one was wanted last.
 	machineFails bool
 	sets         sets
 	holdOff      *kernel.Timer

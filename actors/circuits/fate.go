@@ -148,14 +148,17 @@ func (c *circuits) forget(r *record) {
 // failed, the guards have heard of it from the connections.
 func (c *circuits) buildFailed(ctx actor.Context, r *record, m *circuit.Gone) {
 	c.blame(r, m.Cause)
-	c.machineFails = m.Outcome == chivev1.Outcome_OUTCOME_MACHINE_FAILED
+	machine := m.Outcome == chivev1.Outcome_OUTCOME_MACHINE_FAILED
+	if machine || m.Dialled && !r.late { // how else one ends says nothing of dials
+		c.machineFails = machine
+	}
 	if r.purpose == chivev1.Purpose_PURPOSE_DIRECTORY {
 		c.refuseWaiting(r.id, m.Outcome)
 		return
 	}
 	if r.wish != nil { // who chose its last hop could else hold the others up
 		c.unreached(r, m)
-		if c.machineFails { // which nobody chose, and no other can be built either
+		if machine { // which nobody chose, and no other can be built either
 			c.failed(ctx, true)
 		}
 		return

@@ -30,13 +30,16 @@ func TestMachineThatFailsOnions(t *testing.T) {
 // waits in vain hears why, unless something else has gone wrong since.
 func TestMachineThatFails(t *testing.T) {
 	const machine, lost = chivev1.Outcome_OUTCOME_MACHINE_FAILED, chivev1.Outcome_OUTCOME_CONNECTION_LOST
+	const refused, replaced = chivev1.Outcome_OUTCOME_CONNECT_REFUSED, chivev1.Outcome_OUTCOME_REPLACED // by a relay that was dialled; by chive
 	for name, tt := range map[string]struct {
 		ends []chivev1.Outcome // of circuits, in turn; OK: it opens
 		want chivev1.Outcome
 	}{
 		"all the time":     {[]chivev1.Outcome{machine}, machine},
 		"after a lost one": {[]chivev1.Outcome{lost, machine}, machine},
-		"and then a relay": {[]chivev1.Outcome{machine, lost}, chivev1.Outcome_OUTCOME_TIMEOUT},
+		"and then a relay": {[]chivev1.Outcome{machine, refused}, chivev1.Outcome_OUTCOME_TIMEOUT},
+		"and a lost one":   {[]chivev1.Outcome{machine, lost}, machine},
+		"and a replaced":   {[]chivev1.Outcome{machine, replaced}, machine},
 		"and then it does": {[]chivev1.Outcome{machine, chivev1.Outcome_OUTCOME_OK}, chivev1.Outcome_OUTCOME_TIMEOUT},
 	} {
 		atDesk(t, 0, func(d *desk) {
@@ -53,7 +56,7 @@ func TestMachineThatFails(t *testing.T) {
 					d.isOpen(r)
 					continue
 				}
-				d.gone(d.ctx, &circuit.Gone{ID: "c", Outcome: end})
+				d.gone(d.ctx, &circuit.Gone{ID: "c", Outcome: end, Dialled: end == refused})
 				if end == machine && d.holdOff == nil {
 					t.Errorf("%s: the next circuit is tried at once", name)
 				}

@@ -48,8 +48,9 @@ const (
 	// comes back. The kernel keeps one as long that nobody acknowledges anything on.
 	lostAfter = 3 * time.Minute
 	// fairTime is what a relay must have had for its answer, for a circuit that was given up
-	// without one to count.
-	fairTime = time.Second
+	// without one to count. C tor drops what was given up and waits in its queue, without an
+	// answer; what has waited 2 s there it refuses, which is one.
+	fairTime = 3 * time.Second
 )
 
 // Silent tells the parent, and each circuit that is on the connection, that the relay went silent.

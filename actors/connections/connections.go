@@ -147,10 +147,14 @@ type conn struct {
 	opened  time.Time
 	idle    time.Duration // how long it is kept without circuits
 	waiting []*Want
-	left    bool // while it was being made: what becomes of it says nothing
+	left    bool // at a change of network: what becomes of it says nothing
+	silent  bool // the relay went silent on it
 	permit  retry.Permit
 	via     upstream.Proxy
+	over    family
 	heard   func() time.Time // when the relay last sent something; nil while dialling
+
+	answered func() bool // has it sent anything; nil while dialling
 }
 
 // shared: does the connection take new circuits?
@@ -165,6 +169,7 @@ type connections struct {
 	network    Network
 	proxy      proxy
 	machine    machine
+	bound      [families]machine // to the address to connect from
 	closing    *Close
 	timer      *kernel.Timer
 }
@@ -258,12 +263,14 @@ func (c *connections) answer(ctx actor.Context, x *conn, w *Want) {
 }
 
 func (c *connections) dial(ctx actor.Context, e *entry, w *Want) {
-	if _, ok := c.o.Dialer.Address(w.Target); !ok { // the options changed since it was chosen
+	relay, ok := c.o.Dialer.Address(w.Target)
+	if !ok { // the options changed since it was chosen
 		ctx.Send(w.Reply, &Failed{Token: w.Token, Outcome: chivev1.Outcome_OUTCOME_NO_PATH, Err: connection.ErrAddress})
 		return
 	}
-	if c.o.Now().Before(c.machine.until) {
-		c.refuseHere(ctx, w)
+	over := c.familyOf(relay)
+	if x := c.failsHere(over); x != nil {
+		c.refuseHere(ctx, w, x)
 		return
 	}
 	if !c.admitProxy() {
@@ -276,7 +283,7 @@ func (c *connections) dial(ctx actor.Context, e *entry, w *Want) {
 		return
 	}
 	e.id = messages.RandomID()
-	x := &conn{id: e.id, entry: e, permit: permit, waiting: []*Want{w}, idle: c.drawIdle(), via: c.o.Dialer.Proxy}
+	x := &conn{id: e.id, entry: e, permit: permit, waiting: []*Want{w}, idle: c.drawIdle(), via: c.o.Dialer.Proxy, over: over}
 	if c.proxy.failures > 0 {
 		c.proxy.probe = x.id
 	}
@@ -297,10 +304,10 @@ func (c *connections) up(ctx actor.Context, m *connection.Up) {
 	if x == nil {
 		return
 	}
-	x.link, x.heard, x.opened = m.Link, m.Link.Heard, c.o.Now()
+	x.link, x.heard, x.answered, x.opened = m.Link, m.Link.Heard, m.Link.Answered, c.o.Now()
 	x.entry.suspect, x.entry.took = false, x.opened.Sub(x.began)
 	c.healthy(x.entry, x.permit)
-	c.machine = machine{}
+	c.worksHere(x.over)
 	c.throughProxy(x, relays, chivev1.Outcome_OUTCOME_OK, "") // whatever the relay is, the proxy works
 	waiting := x.waiting
 	x.waiting = nil
@@ -314,7 +321,7 @@ func (c *connections) down(ctx actor.Context, m *connection.Down) {
 	if x == nil {
 		return
 	}
-	if !m.WasUp && c.fromHere(m) {
+	if !m.WasUp && !x.left && c.fromHere(x.over, m) {
 		ctx.Logger().Warn("this machine cannot make connections; they are tried on, and no relay is blamed", "reason", reason(m.Err))
 	}
 	delete(c.conns, m.ID)
@@ -322,7 +329,7 @@ func (c *connections) down(ctx actor.Context, m *connection.Down) {
 	if x.shared() {
 		e.conn = nil
 	}
-	if x.link != nil && x.link.Answered() {
+	if x.answered != nil && x.answered() {
 		e.mute = 0
 	}
 	whose := nobodys

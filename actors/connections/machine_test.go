@@ -61,11 +61,11 @@ func TestMachineThatFails(t *testing.T) {
 	d := newDesk(t)
 	failed := &connection.Down{Outcome: chivev1.Outcome_OUTCOME_MACHINE_FAILED, Err: syscall.EMFILE, Cause: "why"}
 	for i := range 8 {
-		if first := d.fromHere(failed); first != (i == 0) {
+		if first := d.fromHere(ip4, failed); first != (i == 0) {
 			t.Errorf("failure %d is the first: %v", i+1, first)
 		}
 		until := d.machine.until
-		if d.fromHere(failed) || d.machine.until != until || d.machine.failures != i+1 { // one that had begun before
+		if d.fromHere(ip4, failed) || d.machine.until != until || d.machine.failures != i+1 { // one that had begun before
 			t.Errorf("counted twice: %+v", d.machine)
 		}
 		wait, want := until.Sub(d.now), min(machinePause.Min<<i, machinePause.Max)
@@ -74,17 +74,47 @@ func TestMachineThatFails(t *testing.T) {
 		}
 		d.now = until
 	}
-	if d.fromHere(&connection.Down{Outcome: refused}); d.machine != (machine{}) {
+	if d.fromHere(ip4, &connection.Down{Outcome: refused}); d.machine != (machine{}) {
 		t.Errorf("a relay refuses, which it was asked to: %+v", d.machine)
 	}
-	d.fromHere(failed)
+	d.fromHere(ip4, failed)
 	for _, out := range []chivev1.Outcome{chivev1.Outcome_OUTCOME_CANCELLED, chivev1.Outcome_OUTCOME_SHUTDOWN, chivev1.Outcome_OUTCOME_INTERNAL} {
-		if d.fromHere(&connection.Down{Outcome: out}); d.machine.failures != 1 {
+		if d.fromHere(ip4, &connection.Down{Outcome: out}); d.machine.failures != 1 {
 			t.Errorf("%v tells something of the machine", out)
 		}
 	}
 	if e := d.relay(1); e.failures > 0 || len(d.told) > 0 {
 		t.Errorf("%d failures of a relay; told %q", e.failures, d.names())
+	}
+}
+
+// That the address to connect from is gone stops dials of its family alone.
+func TestAddressOfOneFamilyIsGone(t *testing.T) {
+	gone := &connection.Down{
+		Outcome: chivev1.Outcome_OUTCOME_MACHINE_FAILED,
+		Err:     &net.OpError{Op: "dial", Err: os.NewSyscallError("bind", syscall.EADDRNOTAVAIL)},
+	}
+	full := &connection.Down{Outcome: chivev1.Outcome_OUTCOME_MACHINE_FAILED, Err: os.NewSyscallError("socket", syscall.EMFILE)}
+	other := map[family]family{ip4: ip6, ip6: ip4}
+	for over, at := range map[family]string{ip4: "127.0.0.1:1", ip6: "[::1]:1"} {
+		d := newDesk(t)
+		if got := d.familyOf(netip.MustParseAddrPort(at)); got != over {
+			t.Errorf("%s: family %v", at, got)
+		}
+		if !d.fromHere(over, gone) || d.failsHere(over) == nil || d.failsHere(other[over]) != nil {
+			t.Errorf("%s: %+v", at, d.bound)
+		}
+		d.fromHere(other[over], &connection.Down{Outcome: refused})
+		if d.failsHere(over) == nil {
+			t.Errorf("%s: dialled, as the other works", at)
+		}
+		d.worksHere(over)
+		if d.fromHere(over, full); d.failsHere(over) == nil || d.failsHere(other[over]) == nil {
+			t.Errorf("%s: no descriptors are left, and it is dialled", at)
+		}
+		if d.forgive(nil, &Forgive{}); d.failsHere(over) != nil {
+			t.Error("not forgiven")
+		}
 	}
 }
 
@@ -99,11 +129,12 @@ type dialling struct {
 func newDialling(d connection.Dialer) *dialling {
 	x := &dialling{system: kernel.NewSystem(nil), answers: make(chan *Failed, 4), blamed: make(chan chivev1.Outcome, 4)}
 	var conns *actor.PID
+	at := time.Now() // stands still: a wait is not over before it is looked at
 	x.pid = x.system.Root.Spawn(kernel.Func(func(ctx actor.Context) {
 		switch m := ctx.Message().(type) {
 		case *actor.Started:
 			conns = ctx.Spawn(Props(Options{
-				Dialer: d, Recorder: messages.NewRecorder("test", time.Now, 64), Now: time.Now, Rand: rand.New(rand.NewPCG(1, 2)),
+				Dialer: d, Recorder: messages.NewRecorder("test", time.Now, 64), Now: func() time.Time { return at }, Rand: rand.New(rand.NewPCG(1, 2)),
 				Unreachable: func(_ [20]byte, out chivev1.Outcome) { x.blamed <- out },
 			}))
 		case *Failed:
@@ -188,7 +219,7 @@ func TestNoFilesLeft(t *testing.T) {
 			_ = c.Close()
 		}
 	}()
-	self := exec.Command(os.Args[0], "-test.run=^TestNoFilesLeft$", "-test.timeout=1m")
+	self := exec.Command(os.Args[0], "-test.run=^TestNoFilesLeft$", "-test.timeout=5m")
 	self.Env = append(os.Environ(), noFiles+"="+l.Addr().String())
 	if out, err := self.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)

@@ -162,7 +162,7 @@ func (c *connections) forgive(ctx actor.Context, m *Forgive) {
 			e.failures, e.until, e.mute, e.suspect = 0, time.Time{}, 0, false
 			e.breaker.Reset()
 		}
-		c.machine = machine{}
+		c.machine, c.bound = machine{}, [families]machine{}
 		c.budgets.Refill()
 		c.proxy.until = time.Time{}
 	}
@@ -180,11 +180,12 @@ func (c *connections) renew(ctx actor.Context) {
 	}
 	var waiting []*Want
 	for _, x := range c.conns {
+		x.left = true
 		if x.link != nil {
 			continue
 		}
 		waiting = append(waiting, x.waiting...)
-		x.waiting, x.left = nil, true
+		x.waiting = nil
 		if c.proxy.probe == x.id {
 			c.proxy.probe = ""
 		}

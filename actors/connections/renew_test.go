@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,8 +20,9 @@ import (
 // rig is the actor with somebody who wants connections of it, against relays of ours.
 type rig struct {
 	system  *actor.ActorSystem
-	owner   *actor.PID // what it is sent goes on to the actor under test
-	answers chan any   // Ready and Failed
+	owner   *actor.PID   // what it is sent goes on to the actor under test
+	answers chan any     // Ready and Failed
+	ahead   atomic.Int64 // how far the actor's clock is, in nanoseconds
 
 	mu     sync.Mutex
 	told   []*chivev1.Envelope
@@ -45,7 +47,7 @@ func newRig(t *testing.T) *rig {
 		switch m := ctx.Message().(type) {
 		case *actor.Started:
 			ctx.Spawn(Props(Options{
-				Recorder: recorder, Now: time.Now, Rand: rand.New(rand.NewPCG(1, 2)),
+				Recorder: recorder, Now: func() time.Time { return time.Now().Add(time.Duration(r.ahead.Load())) }, Rand: rand.New(rand.NewPCG(1, 2)),
 				Unreachable: func(_ [20]byte, out chivev1.Outcome) {
 					r.mu.Lock()
 					defer r.mu.Unlock()
@@ -222,7 +224,12 @@ func TestDialThatWasLeft(t *testing.T) {
 			t.Errorf("left %v, still shared %v, the proxy waits for %v", probe.left, d.relay(1).conn != nil, d.proxy.until)
 		}
 		d.connections.down(ctx, &connection.Down{ID: probe.id, Outcome: chivev1.Outcome_OUTCOME_TIMEOUT, Err: errSilent})
+		d.conns[probe.id] = probe
+		d.connections.down(ctx, &connection.Down{ID: probe.id, Outcome: chivev1.Outcome_OUTCOME_MACHINE_FAILED, Err: errSilent})
 	})
+	if d.machine != (machine{}) {
+		t.Errorf("the machine: %+v", d.machine)
+	}
 	if d.proxy.failures != 1 || len(d.blamed) > 0 || d.relay(1).failures != 0 || len(d.conns) > 0 {
 		t.Errorf("%+v, blamed %v", d.proxy, d.blamed)
 	}

@@ -29,7 +29,9 @@ func (e *entry) limit() time.Duration {
 // silent has the next circuit through a relay dial anew, as the connection that is there went
 // silent. That blames nobody: the dial will show whether the relay is there. But one that lets
 // itself be connected to, and then says nothing each time, would be dialled again and again, so
-// the second such connection in a row has failed like one that was not made.
+// the second such connection in a row has failed like one that was not made. One that was left
+// with the network of before goes silent for that, and says nothing of the relay or of this
+// network.
 func (c *connections) silent(ctx actor.Context, m *connection.Silent) {
 	x := c.conns[m.ID]
 	if x == nil {
@@ -39,15 +41,19 @@ func (c *connections) silent(ctx actor.Context, m *connection.Silent) {
 	if x.shared() {
 		e.conn = nil
 	}
+	if x.silent = true; x.left {
+		return
+	}
 	e.suspect = true
 	for _, other := range c.conns {
 		if other != x && other.link != nil {
 			ctx.Send(other.pid, &connection.Doubt{})
 		}
 	}
-	if m.Heard {
+	if m.Heard || c.answers(e) {
 		e.mute = 0
-	} else {
+	}
+	if !m.Heard {
 		e.mute++
 	}
 	if e.mute < mutes {
@@ -58,6 +64,16 @@ func (c *connections) silent(ctx actor.Context, m *connection.Silent) {
 	permit, _ := e.breaker.Acquire()           // of one that is open: it counts already
 	c.failed(e, permit, chivev1.Outcome_OUTCOME_TIMEOUT)
 	c.unreachable(e, chivev1.Outcome_OUTCOME_TIMEOUT)
+}
+
+// answers: is there a connection on which the relay has sent something, and did not go silent?
+func (c *connections) answers(e *entry) bool {
+	for _, x := range c.conns {
+		if x.entry == e && !x.left && !x.silent && x.answered != nil && x.answered() {
+			return true
+		}
+	}
+	return false
 }
 
 // later is the later of two times.

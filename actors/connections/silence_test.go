@@ -97,6 +97,53 @@ func TestMuteRelay(t *testing.T) {
 	}
 }
 
+// One that was left with the network of before blames nobody, and is no reason to doubt others.
+func TestSilenceOfTheNetworkOfBefore(t *testing.T) {
+	d := newDesk(t)
+	d.o.Unreachable = func([20]byte, chivev1.Outcome) { t.Error("the relay is blamed") }
+	e := d.relay(1)
+	d.conns["other"] = &conn{id: "other", entry: d.relay(2), link: &connection.Link{}}
+	for _, id := range []string{"a", "b", "c"} {
+		d.conns[id] = &conn{id: id, entry: e, link: &connection.Link{}}
+	}
+	e.conn = d.conns["a"]
+	d.forgive(nil, &Forgive{Renew: true})
+	for _, id := range []string{"a", "b", "c"} {
+		d.connections.silent(nil, &connection.Silent{ID: id}) // without a context, nobody can be told
+	}
+	if e.conn != nil || e.suspect || e.mute != 0 || !e.until.IsZero() || len(d.names()) > 0 {
+		t.Errorf("%+v", e)
+	}
+}
+
+// While the relay answers on one connection it is not mute, whatever becomes of others; that it
+// did on one that was left, or is silent, too, says nothing.
+func TestRelayThatAnswersElsewhere(t *testing.T) {
+	for name, tt := range map[string]struct {
+		other  conn
+		relay  byte
+		blamed bool
+	}{
+		"it answers":       {conn{}, 1, false},
+		"it was left":      {conn{left: true}, 1, true},
+		"it is silent now": {conn{silent: true}, 1, true},
+		"another relay":    {conn{}, 2, true},
+	} {
+		d := newDesk(t)
+		blamed := false
+		d.o.Unreachable = func([20]byte, chivev1.Outcome) { blamed = true }
+		other := tt.other
+		other.entry, other.answered = d.relay(tt.relay), func() bool { return true }
+		d.conns["other"] = &other
+		for range 2 {
+			d.silence(1, false)
+		}
+		if blamed != tt.blamed {
+			t.Errorf("%s: blamed: %v", name, blamed)
+		}
+	}
+}
+
 // down: does the event that a silence names tell of it?
 func (r *rig) down(m *connection.Silent) bool {
 	r.mu.Lock()
@@ -113,10 +160,15 @@ func (r *rig) down(m *connection.Silent) bool {
 // connection, and those on the first hear of it.
 func TestSilentRelayIsDialledAnew(t *testing.T) {
 	t.Parallel()
+	r := newRig(t)
 	relay := relaydouble.Start(t, relaydouble.Options{Hops: 1, Script: []relaydouble.Fault{
+		// The first took so long that the second may take as long as any.
+		{At: relaydouble.AtTLS, Nth: 1, Do: func(*relaydouble.Moment) bool {
+			r.ahead.Store(int64(15 * time.Second))
+			return true
+		}},
 		{At: relaydouble.AtLinked, Nth: 1, Do: relaydouble.Stall},
 	}})
-	r := newRig(t)
 	r.want(targetOf(relay), 1)
 	first := r.ready(t)
 	told := make(chan *connection.Silent, 1)

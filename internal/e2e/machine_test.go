@@ -49,7 +49,7 @@ func TestSourceAddressThatIsGone(t *testing.T) {
 			dials++
 		}
 	}
-	if dials == 0 || dials > 20 {
-		t.Errorf("%d dials in vain", dials)
+	if dials == 0 { // how many there may be is for the unit tests, as it grows with the time it takes
+		t.Error("no dial in vain")
 	}
 }
