@@ -76,6 +76,7 @@ func (s *Service) succeeded(r *Result, unlisted bool, now time.Time) {
 			s.lookAt(s.trouble.target, Stepped, now)
 			return
 		}
+		s.survey = nil // it was of this trouble
 		s.healed(now)
 	case s.doubt != nil && !s.doubt.again && s.worthAnother(&s.doubt.first):
 		s.doubt.again = true
