@@ -283,7 +283,7 @@ func (a *serviceActor) visited(m *visited, now time.Time) {
 		r.Stage, r.Answer, m.out = heal.Descriptor, true, chivev1.Outcome_OUTCOME_DOCUMENT_STALE
 	}
 	r.Arrived = h.arrived
-	r.Crowded = r.Crowded || h.crowded && r.Stage == heal.Meeting || r.Stage == heal.Introduce && a.limited(host.PointID(r.Tried.Point), now)
+	r.Crowded = r.Crowded || h.crowded && r.Stage == heal.Meeting || r.Stage == heal.Introduce && a.limited(now)
 	v := &Verification{
 		OK: r.OK, Outcome: messages.OutcomeName(m.out), Stage: r.Stage.String(), Reason: h.flying.Why.String(), At: now, Took: m.took,
 		Stages: m.times, Period: m.period, Point: r.Tried.Point, Arrived: r.Arrived,
