@@ -34,7 +34,7 @@ import (
 )
 
 // waits bounds a failure, never a success.
-const waits = 30 * time.Second
+const waits = 3 * time.Minute
 
 func shortDir(t *testing.T) string {
 	t.Helper()

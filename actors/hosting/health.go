@@ -94,8 +94,8 @@ type health struct {
 // of those there may be many a second.
 const lookAgain = time.Second
 
-// settling is how long a new descriptor may take to all directories before a visit that
-// finds another counts.
+// settling is how long a new descriptor may take to all directories, from when the circuit to the
+// last of them is begun, before a visit that finds another counts.
 const settling = 20 * time.Second
 
 // health passes on what is about whether services are up.
@@ -211,11 +211,12 @@ func (a *serviceActor) facts(now time.Time) heal.Facts {
 	r := a.machine.Reach()
 	f := heal.Facts{
 		Live: a.network != nil && now.Before(a.network.Until), Away: a.h.o.Signals.away(), NoClients: r.NoClients,
-		Directories: r.Directories, Settling: r.Flying && now.Sub(r.Built) < settling,
+		Directories: r.Directories, Settling: r.Flying && (now.Sub(r.Built) < settling || now.Sub(r.Began) < settling),
 	}
 	if f.Elsewhere = r.Elsewhere; f.Elsewhere {
 		f.Published, f.Settling = a.shares.offered(r.Points, now)
 	}
+	f.Settling = f.Settling || r.Queued
 	for _, d := range r.Directories {
 		f.Published = f.Published || slices.Contains(r.Stored, d)
 	}
@@ -282,7 +283,7 @@ func (a *serviceActor) visited(m *visited, now time.Time) {
 		r.Stage, r.Answer, m.out = heal.Descriptor, true, chivev1.Outcome_OUTCOME_DOCUMENT_STALE
 	}
 	r.Arrived = h.arrived
-	r.Crowded = r.Crowded || h.crowded && r.Stage == heal.Meeting || r.Stage == heal.Introduce && a.limited(host.PointID(r.Tried.Point), now)
+	r.Crowded = r.Crowded || h.crowded && r.Stage == heal.Meeting || r.Stage == heal.Introduce && a.limited(now)
 	v := &Verification{
 		OK: r.OK, Outcome: messages.OutcomeName(m.out), Stage: r.Stage.String(), Reason: h.flying.Why.String(), At: now, Took: m.took,
 		Stages: m.times, Period: m.period, Point: r.Tried.Point, Arrived: r.Arrived,

@@ -61,6 +61,7 @@ type world struct {
 	intros  map[[32]byte]*playedCircuit
 	waiting map[relaymsg.Cookie]*playedCircuit
 	luck    *rand.Rand
+	line    *line // of circuits; nil: none waits for another
 	opened  int
 	asked   []time.Time         // for circuits that nobody waits for
 	log     []*chivev1.Envelope // since it was looked at
@@ -149,8 +150,8 @@ func (w *world) play(ctx actor.Context) {
 			kernel.After(ctx.ActorSystem(), m.Owner, 100*time.Millisecond, &circuits.Over{Token: m.Token, Outcome: chivev1.Outcome_OUTCOME_DESTROYED, ToLast: !short})
 			return
 		}
+		takes := w.takes(ctx, m)
 		if m.Purpose == chivev1.Purpose_PURPOSE_HOSTING_INTRODUCTION || m.Purpose == chivev1.Purpose_PURPOSE_HOSTING_DIRECTORY {
-			ctx.Send(m.Owner, &circuits.Building{Token: m.Token})
 			w.asked = append(w.asked, time.Now())
 		}
 		if w.silent[p.at] {
@@ -159,7 +160,7 @@ func (w *world) play(ctx actor.Context) {
 		w.opened++
 		w.ends[p.key()] = p
 		pid := ctx.Spawn(kernel.Func(func(ctx actor.Context) { w.hop(ctx, p) }))
-		kernel.After(ctx.ActorSystem(), m.Owner, 200*time.Millisecond, &circuits.Ready{Token: m.Token, ID: "c", PID: pid, Last: last, Limit: time.Second})
+		kernel.After(ctx.ActorSystem(), m.Owner, takes, &circuits.Ready{Token: m.Token, ID: "c", PID: pid, Last: last, Limit: time.Second})
 	case *circuits.Shut:
 		delete(w.ends, fmt.Sprint(m.Owner.Id, m.Token))
 	}

@@ -38,9 +38,21 @@ func (f *inflow) rate(p host.PointID, now time.Time) float64 {
 	return float64(f.before[p]+f.now[p]) / (inflowTime + now.Sub(f.turned)).Seconds()
 }
 
+// most is the rate of the point by which most come.
+func (f *inflow) most(now time.Time) (most float64) {
+	f.turn(now)
+	for _, of := range []map[host.PointID]uint64{f.now, f.before} {
+		for p := range of {
+			most = max(most, f.rate(p, now))
+		}
+	}
+	return most
+}
+
 // limited: does an introduction point pass on about as much as it was asked to at most, so that
-// it may say no to others? C tor's says then that it knows no such service.
-func (a *serviceActor) limited(p host.PointID, now time.Time) bool {
+// it may say no to others? C tor's says then that it knows no such service. Who floods a service
+// does so by all of its points, and one whose burst is used up passes on little or nothing.
+func (a *serviceActor) limited(now time.Time) bool {
 	s := &a.service
-	return s.IntroDoS && s.IntroDoSRate > 0 && s.IntroDoSBurst > 0 && a.health.came.rate(p, now) >= float64(s.IntroDoSRate)/2
+	return s.IntroDoS && s.IntroDoSRate > 0 && s.IntroDoSBurst > 0 && a.health.came.most(now) >= float64(s.IntroDoSRate)/2
 }

@@ -257,7 +257,7 @@ func (a *serviceActor) told(e host.Event) {
 		a.e.relays.note(e.Point, e.Relay)
 		a.emit(messages.Event(kind, id, &chivev1.HostingPointDown{Point: uint64(e.Point), Outcome: outcomeOf(e.Cause), Relay: e.Relay[:]}))
 	case host.PointGone:
-		delete(a.tally.of, e.Point)
+		a.tally.forget(a.machine)
 		a.emit(messages.Event(kind, id, &chivev1.HostingPointGone{Point: uint64(e.Point), Reason: e.Reason.String(), Relay: e.Relay[:]}))
 	case host.Described:
 		a.emit(messages.Event(kind, id, &chivev1.HostingDescribed{

@@ -7,7 +7,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/asynkron/protoactor-go/actor"
+
+	"chive/actors/circuits"
+	"chive/actors/kernel"
 	"chive/config"
+	"chive/messages/chivev1"
 )
 
 // busiest is how many circuits were asked for in any one second.
@@ -49,6 +54,56 @@ func (w *world) everywhere() (n int) {
 		}
 	}
 	return n
+}
+
+// line is where circuits wait that are not begun: so many are built at a time.
+type line struct {
+	each time.Duration // that one takes
+	most int
+	free time.Time // when the next is begun
+}
+
+// takes says when a circuit is begun, and how long it takes from now on.
+func (w *world) takes(ctx actor.Context, m *circuits.Open) time.Duration {
+	begun := &circuits.Building{Token: m.Token}
+	if l := w.line; l != nil {
+		now := time.Now()
+		if l.free.Before(now) {
+			l.free = now
+		}
+		l.free = l.free.Add(l.each / time.Duration(l.most))
+		kernel.After(ctx.ActorSystem(), m.Owner, l.free.Sub(now), begun)
+		return l.free.Sub(now) + l.each
+	}
+	if m.Purpose == chivev1.Purpose_PURPOSE_HOSTING_INTRODUCTION || m.Purpose == chivev1.Purpose_PURPOSE_HOSTING_DIRECTORY {
+		ctx.Send(m.Owner, begun)
+	}
+	return 200 * time.Millisecond
+}
+
+// Where circuits take long, and not all can be built at once, two hundred services take minutes
+// to publish. None of them is broken for that: to have them begin anew would make it longer.
+func TestManyBeginSlowly(t *testing.T) {
+	const services = 200
+	inWorld(t, services, 10*time.Minute, nil, func(w *world) {
+		w.set(func() { w.line = &line{each: 1500 * time.Millisecond, most: 24} })
+		w.run(10 * time.Minute)
+		broken, steps := 0, 0
+		w.set(func() {
+			for _, e := range w.log {
+				switch {
+				case e.GetHostingBroken() != nil:
+					broken++
+				case e.GetHostingHealing() != nil:
+					steps++
+				}
+			}
+		})
+		if n := w.everywhere(); n != services || broken > services/20 || steps > services/5 {
+			t.Errorf("%d are published, %d were told broken, %d steps were made", n, broken, steps)
+		}
+		t.Logf("%d of %d were told broken, %d steps", broken, services, steps)
+	})
 }
 
 // Two hundred services of one node publish in turn: they asked for 1000 circuits within ten

@@ -2,6 +2,7 @@ package hosting
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -137,7 +138,7 @@ const tellEvery = 10 * time.Second
 type tally struct {
 	met, missed, refused uint64
 	all                  arrivals
-	of                   map[host.PointID]arrivals // points that there are
+	of                   map[host.PointID]arrivals // points that there are, or were until lately
 
 	untold uint64
 	reason string
@@ -156,6 +157,15 @@ func (t *tally) arrived(p host.PointID) {
 	t.all.clients++
 	at.clients++
 	t.of[p] = at
+}
+
+// forget drops points that are no more. One that was given up stays for as long as its circuit does:
+// clients come by it.
+func (t *tally) forget(m *host.Service) {
+	maps.DeleteFunc(t.of, func(p host.PointID, _ arrivals) bool {
+		_, there := m.AuthKey(p)
+		return !there
+	})
 }
 
 // visited: the one that arrived last was of the node itself.

@@ -136,17 +136,24 @@ func visits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// listens waits until a node takes connections at the SocksPort unix:s: it answers before that.
-func listens(ts *testscript.TestScript, _ bool, _ []string) {
+// listens [ADDRESS] waits until a node takes connections there, without one at the SocksPort unix:s: it
+// answers before that.
+func listens(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) > 0 {
+		dial(ts, "tcp", args[0]).Close()
+		return
+	}
 	socks(ts).Close()
 }
 
-func socks(ts *testscript.TestScript) net.Conn {
+func socks(ts *testscript.TestScript) net.Conn { return dial(ts, "unix", ts.MkAbs("s")) }
+
+func dial(ts *testscript.TestScript, network, address string) net.Conn {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	deadline := time.After(patience)
 	for {
-		c, err := net.Dial("unix", ts.MkAbs("s"))
+		c, err := net.Dial(network, address)
 		if err == nil {
 			return c
 		}

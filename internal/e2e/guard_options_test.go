@@ -88,7 +88,7 @@ func TestNumDirectoryGuards(t *testing.T) {
 	l.set(t, "NumDirectoryGuards 3")
 	t.Logf("with 3: %q", asked(func(all []string) bool { return distinct(all) > 1 })) // chosen at random each time
 	l.set(t, "NumDirectoryGuards 1")
-	one := asked(func(all []string) bool { return len(all) == 5 })
+	one := asked(func(all []string) bool { return len(all) >= 5 })
 	t.Logf("with 1: %q", one)
 	if distinct(one) != 1 {
 		t.Fatalf("with NumDirectoryGuards 1 requests went to %q", one)
@@ -99,7 +99,7 @@ func TestNumDirectoryGuards(t *testing.T) {
 	l.until(t, patience, "the guard is found to be away", func() bool {
 		return l.count(func(e *chivev1.Envelope) bool { return e.GetGuardUnreachable() != nil }) > 0
 	})
-	next := asked(func(all []string) bool { return len(all) == 3 })
+	next := asked(func(all []string) bool { return len(all) >= 3 })
 	t.Logf("while it is away: %q", next)
 	if distinct(next) != 1 || next[0] == one[0] {
 		t.Errorf("while %s was away requests went to %q", one[0], next)

@@ -20,20 +20,21 @@ import (
 const healsWithin = 3 * time.Minute
 
 // heals asks, twice a second, until something is so and several requests in a row were answered
-// since, and says how many were not.
-func (c *client) heals(t *testing.T, n *testnet.Network, so func() bool) (failed int) {
+// since. Of all requests at most a third is not.
+func (c *client) heals(t *testing.T, n *testnet.Network, so func() bool) {
 	t.Helper()
-	const enough = 10
+	const enough, oneIn = 10, 3
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
 	began, first := time.Now(), time.Duration(0)
-	for i, inARow := 0, 0; inARow < enough; i++ {
+	all, failed := 0, 0
+	for inARow := 0; inARow < enough; all++ {
 		at := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), reloadAfter)
-		_, got, err := c.get(ctx, fmt.Sprint("heals", i), resource(n, 50_000))
+		_, got, err := c.get(ctx, fmt.Sprint("heals", all), resource(n, 50_000))
 		cancel()
 		took := time.Since(at)
-		t.Logf("request %d: %d bytes after %v, %v", i, got, took.Round(10*time.Millisecond), err)
+		t.Logf("request %d: %d bytes after %v, %v", all, got, took.Round(10*time.Millisecond), err)
 		switch {
 		case err != nil || got != 50_000:
 			failed++
@@ -48,12 +49,14 @@ func (c *client) heals(t *testing.T, n *testnet.Network, so func() bool) (failed
 			inARow = 0
 		}
 		if time.Since(began) > healsWithin {
-			t.Fatalf("not healed: %d of %d requests failed", failed, i+1)
+			t.Fatalf("not healed: %d of %d requests failed", failed, all+1)
 		}
 		<-tick.C
 	}
-	t.Logf("the first answer after %v, %d requests failed", first.Round(10*time.Millisecond), failed)
-	return failed
+	t.Logf("the first answer after %v, %d of %d requests failed", first.Round(10*time.Millisecond), failed, all)
+	if failed > all/oneIn { // one or none, unless the machine is slow
+		t.Errorf("%d of %d requests failed", failed, all)
+	}
 }
 
 func wentSilent(e *chivev1.Envelope) bool { return e.GetSupervisorStateChanged().GetState() == "down" }
@@ -66,10 +69,12 @@ func TestConnectionsThatAreForgotten(t *testing.T) {
 	c := start(t, n, "Socks4Proxy "+p.l.Addr().String())
 	c.serves(t, n, "before")
 	p.forget()
-	if failed := c.heals(t, n, func() bool { return c.count(wentSilent) > 0 }); failed > 1 {
-		t.Errorf("%d requests failed", failed)
+	c.heals(t, n, func() bool { return c.count(wentSilent) > 0 })
+	blames := func(e *chivev1.Envelope) bool { // a dial that takes long on a slow machine is another matter
+		u := e.GetGuardUnreachable()
+		return u != nil && u.GetOutcome() != chivev1.Outcome_OUTCOME_TIMEOUT
 	}
-	if blamed := c.count(func(e *chivev1.Envelope) bool { return e.GetGuardUnreachable() != nil }); blamed > 0 {
+	if blamed := c.count(blames); blamed > 0 {
 		t.Errorf("%d guards are blamed", blamed)
 	}
 	t.Logf("%d silent connections, %d dials", c.count(wentSilent), c.count(func(e *chivev1.Envelope) bool { return e.GetConnectionDialled() != nil }))
@@ -129,9 +134,7 @@ func TestGuardThatHangs(t *testing.T) {
 			blamed := func() bool {
 				return c.count(func(e *chivev1.Envelope) bool { return e.GetGuardUnreachable() != nil }) > 0
 			}
-			if failed := c.heals(t, n, blamed); failed > 1 {
-				t.Errorf("%d requests failed", failed)
-			}
+			c.heals(t, n, blamed)
 			if c.count(wentSilent) == 0 {
 				t.Error("its connection did not go silent")
 			}

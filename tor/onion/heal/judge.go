@@ -76,6 +76,7 @@ func (s *Service) succeeded(r *Result, unlisted bool, now time.Time) {
 			s.lookAt(s.trouble.target, Stepped, now)
 			return
 		}
+		s.survey = nil // it was of this trouble
 		s.healed(now)
 	case s.doubt != nil && !s.doubt.again && s.worthAnother(&s.doubt.first):
 		s.doubt.again = true
@@ -221,7 +222,13 @@ func (s *Service) broken() {
 // stillBroken: a probe failed in the midst of it.
 func (s *Service) stillBroken(r *Result, wrong Cause, now time.Time) {
 	t := s.trouble
-	other := t.target != Target{} && suspected(r) != t.target || t.unstored() && wrong != NotStored
+	whole := t.target == Target{}
+	if whole && wrong == Overload && t.wrong != Overload {
+		s.turned(r, wrong, now) // a flood that was taken for something else as it began
+		s.await(now)
+		return
+	}
+	other := !whole && suspected(r) != t.target || t.unstored() && wrong != NotStored || whole && t.wrong == Overload && wrong != Overload
 	if t.others++; !other {
 		t.others = 0
 	}

@@ -163,7 +163,9 @@ type Reach struct {
 	Directories, Stored [][32]byte
 	Revision            uint64    // of the newest descriptor
 	Built               time.Time // zero: there is none
+	Began               time.Time // when the last circuit of an upload of it was; zero: of none
 	Flying              bool      // uploads of it are under way
+	Queued              bool      // clients wait for what was not begun: a turn, or circuits
 	NoClients           bool      // nobody may find the service
 	// Elsewhere: another node publishes the service, and Points are what it was offered.
 	Elsewhere bool
@@ -179,6 +181,7 @@ func (r *Reach) offers(p *point) {
 // Reach looks at the period that clients fetch in.
 func (s *Service) Reach() (r Reach) {
 	r.NoClients = !s.publishable()
+	r.Queued = s.stagger.first > 0 || !s.stagger.begins.IsZero()
 	if s.view == nil {
 		return r
 	}
@@ -211,5 +214,6 @@ func (s *Service) Reach() (r Reach) {
 			r.Stored = append(r.Stored, d.id)
 		}
 	}
+	s.reachQueued(&r, sl)
 	return r
 }

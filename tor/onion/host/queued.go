@@ -2,6 +2,7 @@ package host
 
 import (
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -54,6 +55,25 @@ func (s *Service) tendUploads(now time.Time) {
 		if s.due(u.began.Add(limit), now) {
 			s.do(CancelUpload{id})
 			s.uploaded(id, cause, now)
+		}
+	}
+}
+
+// reachQueued looks at what clients of a slot wait for that is queued, and at the uploads that
+// are begun. A directory that failed is waited for no more: it can hold nothing up.
+func (s *Service) reachQueued(r *Reach, sl *slot) {
+	for _, p := range s.points {
+		if p.phase == launched && !p.building && !p.retired && (len(r.Points) == 0 || slices.Contains(r.Points, p.id)) {
+			r.Queued = true
+		}
+	}
+	for _, u := range s.uploads {
+		switch {
+		case u.slot != sl || u.to.failures > 0:
+		case !u.building:
+			r.Queued = true
+		case u.began.After(r.Began):
+			r.Began = u.began
 		}
 	}
 }

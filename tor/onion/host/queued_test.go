@@ -52,9 +52,15 @@ func TestQueueIsNobodysFault(t *testing.T) {
 	if points, _ := m.failures(); points != 0 || len(m.s.failing) != 0 || m.waits() != 5 {
 		t.Fatalf("%d introduction points failed, %d relays are left alone, %d circuits wait", points, len(m.s.failing), m.waits())
 	}
+	if !m.s.Reach().Queued {
+		t.Error("clients wait for circuits that are not begun, and it is not said")
+	}
 	m.begins()
 	m.queued = new([]func())
 	m.run(10 * time.Minute)
+	if r := m.s.Reach(); !r.Queued || !r.Began.IsZero() {
+		t.Errorf("uploads wait to be begun: %+v", r)
+	}
 	if points, uploads := m.failures(); points+uploads != 0 || m.waits() != maxUploads {
 		t.Fatalf("%d introduction points and %d uploads failed, %d circuits wait", points, uploads, m.waits())
 	}
@@ -62,6 +68,9 @@ func TestQueueIsNobodysFault(t *testing.T) {
 	m.run(time.Minute)
 	if points, uploads := m.failures(); points+uploads != 0 {
 		t.Errorf("%d introduction points and %d uploads failed", points, uploads)
+	}
+	if r := m.s.Reach(); r.Queued || r.Flying {
+		t.Errorf("nothing is queued: %+v", r)
 	}
 	m.covered()
 }
