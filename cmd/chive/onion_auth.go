@@ -46,7 +46,8 @@ func (c onionAuthAdd) Run(std streams) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(std.out, keystore.ClientLine(public))
+	fmt.Fprintln(std.out, keystore.ClientLine(public))
+	_, err = fmt.Fprintf(std.err, "chive: give that line to the service's operator; a node with ClientOnionAuthDir %s uses the key from the next chive reload on\n", printable(c.Folder))
 	return err
 }
 
@@ -91,9 +92,7 @@ func (c onionAuthLs) Run(std streams) error {
 	for _, k := range keys {
 		rows = append(rows, auth{k.Host, keystore.ClientLine(k.Public)})
 	}
-	for _, s := range skipped {
-		fmt.Fprintln(std.err, printable(fmt.Sprintf("chive: %s is passed over: %s", s.File, s.Why)))
-	}
+	passedOver(std, skipped)
 	return table[auth]{
 		head: "ADDRESS\tPUBLIC KEY", none: "keys",
 		row: func(r auth, _ time.Time) string { return cells(r.Address, r.Key) },

@@ -117,12 +117,17 @@ func (c onionClientLs) Run(std streams) error {
 	for _, name := range slices.Sorted(maps.Keys(survey.Clients)) {
 		rows = append(rows, client{name, keystore.ClientLine(survey.Clients[name])})
 	}
-	for _, s := range survey.Skipped {
-		fmt.Fprintln(std.err, printable(fmt.Sprintf("chive: %s is passed over: %s", s.File, s.Why)))
-	}
+	passedOver(std, survey.Skipped)
 	return table[client]{
 		head: "NAME\tPUBLIC KEY", none: "authorised clients",
 		hint: ": " + map[bool]string{true: "nobody finds the service", false: "everybody who knows the address finds the service"}[survey.Restricted()],
 		row:  func(r client, _ time.Time) string { return cells(r.Name, r.Key) },
 	}.print(std, c.Output, rows, time.Time{})
+}
+
+// passedOver names files of a folder of keys that hold none.
+func passedOver(std streams, files []keystore.Skipped) {
+	for _, s := range files {
+		fmt.Fprintln(std.err, printable(fmt.Sprintf("chive: %s is passed over: %s", s.File, s.Why)))
+	}
 }

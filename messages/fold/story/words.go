@@ -91,8 +91,8 @@ var hints = map[string]string{
 	"onion-introduction":  "the service is likely down; its directories have an old descriptor",
 	"onion-timeout":       "the service is likely down, or under attack",
 	"onion-rendezvous":    "the service is overloaded, or it was just stopped; try again",
-	"onion-auth-missing":  "ask the operator of the service for a key, and put it into ClientOnionAuthDir",
-	"onion-auth-wrong":    "the operator may have withdrawn the key in ClientOnionAuthDir; ask for another",
+	"onion-auth-missing":  "make a key (chive onion auth add), and give its public half to the operator of the service",
+	"onion-auth-wrong":    "the operator may have withdrawn the key in ClientOnionAuthDir, or was given another one (chive onion auth ls)",
 	"onion-address":       "an address has 56 letters and digits before .onion, of which the last tell mistakes: copy it anew; those of 16 no longer work",
 }
 

@@ -103,18 +103,26 @@ func (s *Service) nobodyLeft() Cause {
 	return NotFound
 }
 
-// failWaiting ends the attempts that have no descriptor. One that had one and looked for
-// a newer fails for what it failed of.
+// failWaiting ends the attempts that have no descriptor, as none is to be had. One that had
+// one and looked for a newer fails for what it failed of.
 func (s *Service) failWaiting(why Cause) {
 	for _, a := range s.inOrder() {
-		if !a.waits {
-			continue
-		}
-		if a.refetched > 0 && a.last != 0 {
+		switch {
+		case !a.waits:
+		case a.refetched > 0 && a.last != 0:
 			s.fail(a, a.last)
-			continue
+		default:
+			s.fail(a, why)
 		}
-		s.fail(a, why)
+	}
+}
+
+// failUnread ends the attempts that have no descriptor for what is wrong with the newest.
+func (s *Service) failUnread(why Cause) {
+	for _, a := range s.inOrder() {
+		if a.waits {
+			s.fail(a, why)
+		}
 	}
 }
 
@@ -131,7 +139,7 @@ func (s *Service) Fetched(id ID, text []byte, now time.Time) {
 	}
 	s.invalid = false
 	if s.desc.cause != 0 {
-		s.failWaiting(s.desc.cause)
+		s.failUnread(s.desc.cause)
 	}
 	s.advance(now)
 }

@@ -299,6 +299,28 @@ func TestNacks(t *testing.T) {
 	pick[*OpenIntroduction](w, w.s.Take())
 }
 
+// Who finds no introduction point that is of use, and in the newer descriptor that he is not let
+// in any more, is told that: F4.
+func TestShutOutMeanwhile(t *testing.T) {
+	w := newWorld(t, 10)
+	_, i, r := w.toCircuits()
+	w.ready(i, r)
+	for range 2 {
+		w.s.Acked(i.ID, ack(1), w.now)
+		i = pick[*OpenIntroduction](w, w.s.Take())
+		w.s.Opened(i.ID, w.now)
+		next[*Introduce](w)
+	}
+	w.s.Acked(i.ID, ack(1), w.now)
+	_, others := w.x25519()
+	w.clients = [][32]byte{others}
+	w.revision++
+	w.s.Fetched(pick[*Fetch](w, w.s.Take()).ID, w.text(), w.now)
+	if f := pick[*Failed](w, w.s.Take()); f.Cause != AuthMissing {
+		t.Errorf("%v", f.Cause)
+	}
+}
+
 // Every introduction point is too slow: F7.
 func TestAllTimedOut(t *testing.T) {
 	w := newWorld(t, 11)

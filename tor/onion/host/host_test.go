@@ -218,6 +218,24 @@ func TestAccess(t *testing.T) {
 	}
 	m.run(2 * time.Minute)
 	m.covered()
+	// However often that happens in a row, the others find the service again at once.
+	for range 6 {
+		m.launches = nil // who shuts clients out has a budget of his own
+		configure(0, 1)
+		m.run(10 * time.Second)
+		configure(0)
+		m.run(20 * time.Second)
+	}
+	up := 0
+	for _, p := range m.points {
+		if p.up {
+			up++
+		}
+	}
+	if up < m.config.Points {
+		t.Errorf("%d introduction points are up after clients came and went", up)
+	}
+	m.covered()
 }
 
 // Floors: revisions grow, be the clock set back and the service restarted.

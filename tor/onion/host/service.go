@@ -128,6 +128,7 @@ func (s *Service) Configure(config Config, now time.Time) error {
 		s.revoke(now)
 	}
 	if !sameDoS(s.config.DoS, before.DoS) {
+		s.launches = window{}
 		for _, p := range slices.Clone(s.points) {
 			if p.phase == established || p.phase == asked {
 				s.retire(p, Reset, now)
@@ -146,6 +147,7 @@ func (s *Service) revoke(now time.Time) {
 	for _, p := range slices.Clone(s.points) {
 		s.remove(p, Revoked)
 	}
+	s.launches = window{} // who has all points given up has a budget of his own
 	s.abandonAll()
 	s.drain(now)
 	s.do(CutOff{})
