@@ -337,6 +337,9 @@ func (a *serviceActor) join(ctx actor.Context, m *client.Join) {
 	if c == nil || c.ready == nil || c.meeting == nil { // the machine joins only what is there
 		panic("onions: joined on a circuit that is not there")
 	}
+	if i := a.circuits[m.Introduced]; i != nil {
+		a.introduced(i, chivev1.Outcome_OUTCOME_OK) // the service was quicker than the answer
+	}
 	c.joining = true
 	delete(a.attempts, m.Attempt)
 	ctx.Send(c.ready.PID, &circuit.Join{Keys: m.Keys, Increment: m.SendmeIncrement})

@@ -61,6 +61,9 @@ type (
 		// SendmeIncrement is that of congestion control with the service; 0: fixed
 		// windows.
 		SendmeIncrement int
+		// Introduced is the introduction that the service came by, if the answer to it is not
+		// there yet, and is waited for no more; 0: it was there.
+		Introduced ID
 	}
 	// Close ends a circuit, a fetch or a search; there is no answer.
 	Close struct{ ID ID }

@@ -345,7 +345,11 @@ func (s *Service) Met(id ID, data []byte, now time.Time) {
 	}
 	delete(s.circuits, id)
 	a.rend = nil
-	s.do(&Join{Attempt: a.id, ID: id, Keys: keys, SendmeIncrement: r.inc})
+	j := &Join{Attempt: a.id, ID: id, Keys: keys, SendmeIncrement: r.inc}
+	if i := a.intro; i != nil && i.phase == sent && i.point.AuthKey == r.auth {
+		j.Introduced = i.id
+	}
+	s.do(j)
 	delete(s.failures, r.auth)
 	clear(s.asked) // the directories may be asked again when this descriptor is of no use
 	s.drop(a)

@@ -45,7 +45,7 @@ func TestMeeting(t *testing.T) {
 	}
 	w.s.Met(r.ID, info, w.now)
 	j := next[*Join](w)
-	if j.Attempt != id || j.ID != r.ID || j.Keys != keys || j.SendmeIncrement != 31 || w.s.Attempts() != 0 {
+	if j.Attempt != id || j.ID != r.ID || j.Keys != keys || j.SendmeIncrement != 31 || j.Introduced != 0 || w.s.Attempts() != 0 {
 		t.Errorf("%+v", j)
 	}
 	w.s.Met(r.ID, info, w.now)
@@ -60,7 +60,8 @@ func TestMeeting(t *testing.T) {
 	}
 }
 
-// RENDEZVOUS2 may come before INTRODUCE_ACK (C tor's handle_introduce_ack_success).
+// RENDEZVOUS2 may come before INTRODUCE_ACK (C tor's handle_introduce_ack_success). Whoever joins
+// the service hears then by which introduction it came.
 func TestMeetingBeforeAck(t *testing.T) {
 	w := newWorld(t, 2)
 	_, i, r := w.toCircuits()
@@ -72,7 +73,7 @@ func TestMeetingBeforeAck(t *testing.T) {
 	}
 	w.s.Met(r.ID, info, w.now)
 	actions := w.s.Take()
-	if j := pick[*Join](w, actions); j.Keys != keys || pick[*Close](w, actions).ID != i.ID {
+	if j := pick[*Join](w, actions); j.Keys != keys || j.Introduced != i.ID || pick[*Close](w, actions).ID != i.ID {
 		t.Error(kinds(actions))
 	}
 }
