@@ -1,37 +1,16 @@
 package bridge
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"chive/internal/diary"
 )
-
-// diary is a log that tests read while it is written.
-type diary struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (d *diary) Write(b []byte) (int, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.text.Write(b)
-}
-
-func (d *diary) String() string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.text.String()
-}
-
-func (d *diary) count(what string) int { return strings.Count(d.String(), what) }
 
 const namesake = "another node with this node's NodeName wants into its cluster"
 
@@ -41,7 +20,7 @@ func TestClusterOfTwoOfOneName(t *testing.T) {
 	if err := os.WriteFile(secret, []byte("a-secret-of-all-servers\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	said := &diary{}
+	said := &diary.Log{}
 	var routes []string
 	for range 2 {
 		node := joins(t, "n1", Options{
@@ -51,7 +30,7 @@ func TestClusterOfTwoOfOneName(t *testing.T) {
 		routes = append(routes, node.ClusterAddress())
 	}
 	eventually(t, "it is told", func() error {
-		if said.count(namesake) == 0 || said.count("node=n1") == 0 {
+		if said.Count(namesake) == 0 || said.Count("node=n1") == 0 {
 			return errors.New(said.String())
 		}
 		return nil
@@ -61,7 +40,7 @@ func TestClusterOfTwoOfOneName(t *testing.T) {
 // Whoever is refused tries each second; the log is not filled with it, and with nothing else that the
 // server says.
 func TestNamesakeIsToldOfNowAndThen(t *testing.T) {
-	said := &diary{}
+	said := &diary.Log{}
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	l := &serverLog{log: slog.New(slog.NewTextHandler(said, nil)), node: "n1", now: func() time.Time { return now }}
 	for range 3 {
@@ -69,12 +48,12 @@ func TestNamesakeIsToldOfNowAndThen(t *testing.T) {
 		l.Errorf("127.0.0.1:6222 - rid:6 - authentication error")
 		now = now.Add(time.Second)
 	}
-	if n := said.count("level"); n != 1 || said.count(namesake) != 1 {
+	if n := said.Count("level"); n != 1 || said.Count(namesake) != 1 {
 		t.Errorf("%d lines: %s", n, said)
 	}
 	now = now.Add(duplicateEvery)
 	l.Errorf("127.0.0.1:6222 - rid:7 - "+duplicate, "chive-n1")
-	if n := said.count(namesake); n != 2 {
+	if n := said.Count(namesake); n != 2 {
 		t.Errorf("told %d times", n)
 	}
 }

@@ -121,7 +121,7 @@ func (c *circuits) tookTurn(ctx actor.Context, m *Open, built bool) {
 
 // begun tells the owner of a circuit that it is being built.
 func (c *circuits) begun(ctx actor.Context, m *Open) {
-	if leisurely(m.Purpose) || visits(m.Purpose) {
+	if hosts(m.Purpose) {
 		ctx.Send(m.Owner, &Building{Token: m.Token})
 	}
 }
@@ -129,7 +129,7 @@ func (c *circuits) begun(ctx actor.Context, m *Open) {
 // waitsAgain: the circuit that was being built for an owner is to be another.
 func (c *circuits) waitsAgain(ctx actor.Context, m *Open) {
 	c.opens = append(c.opens, m)
-	if leisurely(m.Purpose) || visits(m.Purpose) {
+	if hosts(m.Purpose) {
 		ctx.Send(m.Owner, &Building{Token: m.Token, Waits: true})
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"chive/actors/connection"
+	"chive/actors/outcome"
 	"chive/messages/chivev1"
 	"chive/supervisor/retry"
 	"chive/tor/upstream"
@@ -56,14 +57,11 @@ func (c *connections) familyOf(relay netip.AddrPort) family {
 	return ip4
 }
 
-// bound: was it the address to connect from that failed?
-func bound(err error) bool {
-	var call *os.SyscallError
-	return errors.As(err, &call) && call.Syscall == "bind"
-}
-
 // worksHere: a connection over f got past this machine.
 func (c *connections) worksHere(f family) { c.machine, c.bound[f] = machine{}, machine{} }
+
+// tryHere forgets what failed here.
+func (c *connections) tryHere() { c.machine, c.bound = machine{}, [families]machine{} }
 
 // failsHere is what stops dials over f, for now; nil: nothing.
 func (c *connections) failsHere(f family) *machine {
@@ -79,7 +77,7 @@ func (c *connections) failsHere(f family) *machine {
 // that the machine failed.
 func (c *connections) fromHere(f family, m *connection.Down) bool {
 	x := &c.machine
-	if bound(m.Err) {
+	if outcome.OfBind(m.Err) {
 		x = &c.bound[f]
 	}
 	switch m.Outcome {

@@ -162,7 +162,7 @@ func (c *connections) forgive(ctx actor.Context, m *Forgive) {
 			e.failures, e.until, e.mute, e.suspect = 0, time.Time{}, 0, false
 			e.breaker.Reset()
 		}
-		c.machine, c.bound = machine{}, [families]machine{}
+		c.tryHere()
 		c.budgets.Refill()
 		c.proxy.until = time.Time{}
 	}

@@ -93,7 +93,7 @@ func (c *connections) configure(ctx actor.Context, m *Configure) {
 		c.newProxy()
 	}
 	if m.Dialer != c.o.Dialer {
-		c.machine, c.bound = machine{}, [families]machine{} // the address to connect from may be one that is there
+		c.tryHere() // the address to connect from may be one that is there
 	}
 	c.o.Settings, c.o.Dialer = m.Settings, m.Dialer
 	if old.BreakerFailures != m.Settings.BreakerFailures || old.BreakerOpenFor != m.Settings.BreakerOpenFor {

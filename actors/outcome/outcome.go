@@ -78,6 +78,11 @@ func ofMachine(err error) bool {
 			return true
 		}
 	}
+	return OfBind(err)
+}
+
+// OfBind: could the socket not be bound to the address that connections are to be made from?
+func OfBind(err error) bool {
 	var call *os.SyscallError
 	return errors.As(err, &call) && call.Syscall == "bind"
 }

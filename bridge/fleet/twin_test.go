@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"chive/internal/diary"
 	"chive/messages"
 )
 
@@ -70,34 +70,19 @@ func TestTwinIsTold(t *testing.T) {
 	}
 }
 
-// diary is a log that tests read while it is written.
-type diary struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (d *diary) Write(b []byte) (int, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.text.Write(b)
-}
-
-func (d *diary) twins() int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return strings.Count(d.text.String(), "has this node's NodeName")
-}
+// twins is what the log says of them.
+const twins = "has this node's NodeName"
 
 // named is a member n1 that started then.
 type named struct {
 	*Member
 	started time.Time
-	diary   *diary
+	diary   *diary.Log
 }
 
 func joinNamed(t *testing.T, s *server.Server, started time.Time) *named {
 	t.Helper()
-	d := &diary{}
+	d := &diary.Log{}
 	m, err := New(Options{Conn: dial(t, s), Fleet: "f", Node: "n1", Now: time.Now, Log: slog.New(slog.NewTextHandler(d, nil))})
 	if err != nil {
 		t.Fatal(err)
@@ -144,7 +129,7 @@ func (c *counted) Update(ctx context.Context, key string, value []byte, last uin
 // looks and writes.
 func TestWordOverTheLastOne(t *testing.T) {
 	s := hub(t)
-	d := &diary{}
+	d := &diary.Log{}
 	m, err := New(Options{Conn: dial(t, s), Fleet: "f", Node: "n1", Now: time.Now, Log: slog.New(slog.NewTextHandler(d, nil))})
 	if err != nil {
 		t.Fatal(err)
@@ -184,7 +169,7 @@ func TestWordOverTheLastOne(t *testing.T) {
 			t.Fatal(err)
 		}
 		say(1, 1, 1)
-		if got, want := d.twins(), min(i, 1); got != want {
+		if got, want := d.Count(twins), min(i, 1); got != want {
 			t.Errorf("after %d words of another it was told %d times", i+1, got)
 		}
 	}
@@ -212,8 +197,8 @@ func TestTwoNodesOfOneName(t *testing.T) {
 	for i := range 4 {
 		second.says(t, c, 200+i)
 	}
-	if first.diary.twins()+second.diary.twins() > 0 {
-		t.Fatalf("a node that was started anew:\n%s%s", first.diary.text.String(), second.diary.text.String())
+	if first.diary.Count(twins)+second.diary.Count(twins) > 0 {
+		t.Fatalf("a node that was started anew:\n%s%s", first.diary.String(), second.diary.String())
 	}
 	third := joinNamed(t, s, signed.Add(time.Hour))
 	for i := range 5 {
@@ -221,7 +206,7 @@ func TestTwoNodesOfOneName(t *testing.T) {
 		second.says(t, c, 400+i)
 	}
 	for name, n := range map[string]*named{"second": second, "third": third} {
-		if got := n.diary.twins(); got != 1 {
+		if got := n.diary.Count(twins); got != 1 {
 			t.Errorf("%s has told %d times", name, got)
 		}
 	}

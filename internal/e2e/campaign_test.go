@@ -158,7 +158,7 @@ func startCampaignLab(t *testing.T, chive string, i uint64) *campaignLab {
 		l.host.kill()
 		if t.Failed() {
 			l.host.tells(t, 400)
-			t.Log(l.host.said.text.String())
+			t.Log(l.host.said.String())
 		}
 	})
 	l.host.eventually(t, "the service is verified", 2*time.Minute, func() bool { return l.verified(time.Time{}) })

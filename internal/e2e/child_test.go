@@ -18,6 +18,7 @@ import (
 
 	"chive/actors/node"
 	"chive/config"
+	"chive/internal/diary"
 	"chive/internal/invariant"
 	"chive/messages"
 	"chive/messages/chivev1"
@@ -73,7 +74,7 @@ type child struct {
 	cmd     *exec.Cmd
 	stdin   io.WriteCloser
 	read    chan struct{} // closed when all its events are
-	said    *lines
+	said    *diary.Log
 	ahead   time.Duration // its wall clock
 }
 
@@ -101,7 +102,7 @@ func runChild(t testing.TB, dir string) *child {
 	}
 	c := &child{
 		client: &client{t: t, dir: dir, ready: make(chan struct{}), grown: make(chan struct{}, 1)},
-		cmd:    exec.Command(self), read: make(chan struct{}), said: &lines{},
+		cmd:    exec.Command(self), read: make(chan struct{}), said: &diary.Log{},
 	}
 	c.cmd.Env = append(os.Environ(), childTorrc+"="+dir+"/torrc")
 	c.cmd.ExtraFiles = []*os.File{out}
@@ -148,7 +149,7 @@ func (c *child) kill() {
 func (c *child) end() {
 	_ = c.stdin.Close()
 	if err := c.cmd.Wait(); err != nil {
-		c.t.Errorf("the node ended with %v: %s", err, c.said.text.String())
+		c.t.Errorf("the node ended with %v: %s", err, c.said.String())
 	}
 	<-c.read
 	for _, v := range invariant.Check(c.log) {

@@ -11,31 +11,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"chive/config"
 	"chive/config/logging"
+	"chive/internal/diary"
 	"chive/internal/testnet"
 )
-
-// logBuffer is what a node logs.
-type logBuffer struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
 
 // secrets lists what no log line may hold, by what it is.
 func secrets(t *testing.T, n *testnet.Network, cache string) map[string]string {
@@ -108,7 +90,7 @@ func TestLogOfABusyNodeHoldsNoSecrets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var logged logBuffer
+	var logged diary.Log
 	log, err := logging.New(cfg, logging.Standard{Out: &logged, Err: &logged})
 	if err != nil {
 		t.Fatal(err)

@@ -248,7 +248,7 @@ func TestAllowNonLocalSocks(t *testing.T) {
 	if err := (asking{at: at, from: far, host: "target.test", port: uint16(l.n.Target().EchoPort)}).do(); err != nil {
 		t.Error(err)
 	}
-	if l.logged.count("is reachable from other machines") == 0 {
+	if l.logged.Count("is reachable from other machines") == 0 {
 		t.Error("nothing was said of it")
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"chive/config/logging"
+	"chive/internal/diary"
 	"chive/internal/testnet"
 	"chive/messages/chivev1"
 	"chive/messages/fold"
@@ -21,7 +22,7 @@ import (
 // requests are served again without anybody's help.
 func TestOutageOfTheWholeNetwork(t *testing.T) {
 	n := testnet.ForTest(t, testnet.Options{Onions: -1})
-	logged := &logBuffer{}
+	logged := &diary.Log{}
 	c, err := launch(t, t.TempDir(), slog.NewTextHandler(logged, &slog.HandlerOptions{Level: logging.LevelNotice}),
 		append(n.ClientTorrc(), "RelayBreakerFailures 2", "RelayBreakerOpenTime 5 seconds", "SocksTimeout 10 seconds")...)
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"chive/internal/diary"
 	"chive/internal/relaydouble"
 	"chive/internal/testnet"
 	"chive/messages/chivev1"
@@ -90,7 +91,7 @@ func adds(keyword, protocol string) func(string) string {
 
 // onNetworkThat runs a node whose first directory has a consensus that the authorities
 // signed with another demand in it.
-func onNetworkThat(t *testing.T, n *testnet.Network, log *lines, dir string, change func(string) string) *client {
+func onNetworkThat(t *testing.T, n *testnet.Network, log *diary.Log, dir string, change func(string) string) *client {
 	t.Helper()
 	bad := badDirectory{prefix: consensusPrefix, served: new(atomic.Int32), change: plain(func(b []byte) []byte {
 		return resigned(t, n, b, change)
@@ -126,7 +127,7 @@ func TestRequiredProtocolIsMissing(t *testing.T) {
 	dir := t.TempDir()
 	missing := func(e *chivev1.Envelope) bool { return e.GetProtocolsMissing().GetRequired() == "Relay=62" }
 	for _, start := range []string{"fresh", "from the cache"} {
-		logged := &lines{}
+		logged := &diary.Log{}
 		c := onNetworkThat(t, n, logged, dir, adds("required-client-protocols", "Relay=62"))
 		c.wait(t, "protocol that is missing", missing)
 		c.socks = (<-c.Listening()).String()
@@ -149,8 +150,8 @@ func TestRequiredProtocolIsMissing(t *testing.T) {
 		micro := c.count(func(e *chivev1.Envelope) bool {
 			return e.GetDocumentFetched().GetKind() == chivev1.DocumentKind_DOCUMENT_KIND_MICRODESCRIPTORS
 		})
-		if refused == 0 || built != 0 || micro != 0 || logged.count(`protocols="Relay=62"`) != 1 {
-			t.Errorf("%s: %d requests refused for it, %d circuits built, %d times microdescriptors fetched; logged\n%s", start, refused, built, micro, logged.text.String())
+		if refused == 0 || built != 0 || micro != 0 || logged.Count(`protocols="Relay=62"`) != 1 {
+			t.Errorf("%s: %d requests refused for it, %d circuits built, %d times microdescriptors fetched; logged\n%s", start, refused, built, micro, logged.String())
 		}
 	}
 }
@@ -158,7 +159,7 @@ func TestRequiredProtocolIsMissing(t *testing.T) {
 // One that is recommended only is warned of, and the node works.
 func TestRecommendedProtocolIsMissing(t *testing.T) {
 	n := network(t)
-	logged := &lines{}
+	logged := &diary.Log{}
 	c := onNetworkThat(t, n, logged, t.TempDir(), adds("recommended-client-protocols", "Frob=1"))
 	c.await(t)
 	c.serves(t, n, "")
@@ -166,7 +167,7 @@ func TestRecommendedProtocolIsMissing(t *testing.T) {
 	if c.count(func(e *chivev1.Envelope) bool {
 		m := e.GetProtocolsMissing()
 		return m.GetRequired() == "" && strings.Contains(m.GetRecommended(), "Frob=1")
-	}) != 1 || logged.count("the network recommends what this version does not have") != 1 || logged.count("Frob=1") == 0 {
-		t.Errorf("logged\n%s", logged.text.String())
+	}) != 1 || logged.Count("the network recommends what this version does not have") != 1 || logged.Count("Frob=1") == 0 {
+		t.Errorf("logged\n%s", logged.String())
 	}
 }

@@ -149,7 +149,7 @@ func logLevel(t *testing.T, l *lab) {
 			t.Fatal(err)
 		}
 		_, _ = io.ReadAll(c) // until it is refused: then it is logged
-		return l.logged.count("[info] request refused")
+		return l.logged.Count("[info] request refused")
 	}
 	if n := refused(); n != 0 {
 		t.Fatalf("%d lines at info", n)

@@ -20,35 +20,18 @@ import (
 	"chive/actors/node"
 	"chive/config"
 	"chive/config/logging"
+	"chive/internal/diary"
 	"chive/internal/testnet"
 	"chive/messages"
 	"chive/messages/chivev1"
 )
-
-// lines is what was logged.
-type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lines) count(what string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.text.String(), what)
-}
 
 // reloadable is a node that reads its torrc again, as chive run makes it.
 type reloadable struct {
 	*client
 	torrc   string
 	common  []string
-	logged  *lines
+	logged  *diary.Log
 	stirred chan struct{} // capacity 1: something happened
 	opened  chan string   // addresses of listeners, as they open
 }
@@ -64,7 +47,7 @@ func startReloadable(t *testing.T, n *testnet.Network, stay []string, change ...
 func startReloadableBy(t *testing.T, n *testnet.Network, clock *machineClock, stay []string, change ...string) *reloadable {
 	t.Helper()
 	c := &client{t: t, dir: t.TempDir(), ready: make(chan struct{})}
-	r := &reloadable{client: c, torrc: filepath.Join(c.dir, "torrc"), logged: &lines{}, stirred: make(chan struct{}, 1), opened: make(chan string, 4096)}
+	r := &reloadable{client: c, torrc: filepath.Join(c.dir, "torrc"), logged: &diary.Log{}, stirred: make(chan struct{}, 1), opened: make(chan string, 4096)}
 	r.common = append(append(n.ClientTorrc(), "DataDirectory "+c.dir+"/data"), stay...)
 	if !slices.ContainsFunc(slices.Concat(stay, change), func(l string) bool { return strings.HasPrefix(l, "SocksPort ") }) {
 		r.common = append(r.common, "SocksPort 127.0.0.1:auto") // two tests cannot have the default's port
@@ -95,7 +78,7 @@ func startReloadableBy(t *testing.T, n *testnet.Network, clock *machineClock, st
 	t.Cleanup(func() {
 		c.stop()
 		if t.Failed() {
-			t.Log(r.logged.text.String())
+			t.Log(r.logged.String())
 		}
 	})
 	ended := make(chan struct{})

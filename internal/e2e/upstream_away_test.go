@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"chive/internal/diary"
 	"chive/internal/testnet"
 	"chive/messages"
 	"chive/messages/chivev1"
@@ -79,7 +80,7 @@ func TestUpstreamProxyAway(t *testing.T) {
 func proxyAway(t *testing.T, n *testnet.Network, option string, credentials []string, refuses bool) {
 	at := freePort(t) // nobody else has it while the proxy is away
 	p := startProxyAt(t, at)
-	logged := &lines{}
+	logged := &diary.Log{}
 	torrc := append(n.ClientTorrc(), option+" "+at, "SocksTimeout 10 seconds", "RelayBreakerFailures 1")
 	c, err := launch(t, t.TempDir(), slog.NewTextHandler(logged, nil), append(torrc, credentials...)...)
 	if err != nil {
@@ -136,8 +137,8 @@ func proxyAway(t *testing.T, n *testnet.Network, option string, credentials []st
 	if refuses && p.refused.Load() == 0 {
 		t.Error("the proxy was not asked")
 	}
-	if logged.count("the proxy does not work") == 0 || logged.count("option="+option) == 0 {
-		t.Errorf("the log does not name the proxy:\n%s", logged.text.String())
+	if logged.Count("the proxy does not work") == 0 || logged.Count("option="+option) == 0 {
+		t.Errorf("the log does not name the proxy:\n%s", logged.String())
 	}
 	var failed []string
 	for _, e := range c.log {
